@@ -1,0 +1,57 @@
+# `make run` and `make test` are the two commands to know. All of it needs Python >= 3.11 and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= .
+WORKERS ?= 4
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test test-long check format bench clean lock
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed ## Virtual environment with hash-pinned dependencies and the `rollcall` command
+
+$(VENV)/.installed: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'Rollcall needs Python 3.11 or later: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)'; exit 2; }
+	@echo 'Setting up $(VENV): about half a minute the first time'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: install ## The whole stack and the demo; stays up until Ctrl-C
+	@exec $(BIN)/rollcall demo --stay --data $(DATA)
+
+demo: install ## The demo that ends by itself; exit status 0 if every expectation held
+	@exec $(BIN)/rollcall demo
+
+test: install ## All tests but the long ones
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not long' $(ARGS)
+
+test-long: install ## The long tests
+	$(BIN)/pytest -m long $(ARGS)
+
+check: install ## Lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Let ruff format and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## The path measured: create, waited for, at 1, 10 and 50 clients
+	$(BIN)/python -m benchmarks.path
+
+clean: ## Stop a running stack and remove its data and what tests and checks left
+	@if test -x $(BIN)/rollcall && test -d $(DATA)/.rollcall; then $(BIN)/rollcall down --remove --data $(DATA); fi
+	@rm -rf $(DATA)/.rollcall .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+lock: install ## Pin the dependencies anew (needs uv)
+	uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements/dev.txt

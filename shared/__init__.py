@@ -1,0 +1,1 @@
+"""What the services agree on: the pure core, and the adapters at its edges."""
