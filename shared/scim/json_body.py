@@ -1,0 +1,124 @@
+"""A request body as a strict JSON object.
+
+orjson is fast and has four habits that a directory cannot have: the last of several equal
+names wins in silence, integers beyond 64 bits become floats, U+0000 passes, and 1,024 levels
+are read though only 254 can be written. Each is caught here without a second parse:
+
+- **Equal names.** If no colon is escaped in the text, the colons of the text are those between
+  names and values plus those inside strings, and a dropped pair leaves at least one colon that
+  the parsed values do not account for. Only when the count is off, or a colon is escaped, the
+  standard library reads the text again, with its pairs kept.
+- **Names equal but for letter case** are compared object by object; SCIM names have no case.
+- **Numbers.** What fits into 64 bits is an `int`, so a float of 2^63 or more was too large.
+- **U+0000** can only come as the escape `\\u0000`; without those six bytes it cannot be there.
+
+A byte order mark is tolerated: some exports put one in front.
+"""
+
+import json
+from typing import Any
+
+import orjson
+
+from shared.scim.errors import InvalidSyntax, InvalidValue
+
+Json = dict[str, Any]
+
+MAX_DEPTH = 32
+_BEYOND_64_BITS = float(2**63)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def parse_object(raw: bytes) -> Json:
+    """The JSON object in `raw`, at most `MAX_DEPTH` levels deep.
+
+    Raises InvalidSyntax (no JSON, no object, not UTF-8, too deep, a name twice) and
+    InvalidValue (U+0000, a number beyond 64 bits); nothing else, whatever the bytes.
+    """
+    raw = raw.removeprefix(_BYTE_ORDER_MARK)
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidSyntax(
+            f"The body is no valid JSON in UTF-8: {error.msg}, at byte {error.pos}."
+            if error.msg.isascii()
+            else "The body is no valid JSON in UTF-8."
+        ) from error
+    if type(body) is not dict:
+        raise InvalidSyntax("The body must be a JSON object, so it must begin with `{`.")
+    walk = _Walk(look_for_nul=b"\\u0000" in raw)
+    walk.visit_object(body, 1)
+    if b"\\u003" in raw or raw.count(b":") != walk.colons:
+        _refuse_equal_names(raw)
+    return body
+
+
+class _Walk:
+    """One pass over the parsed values that checks them and accounts for their colons."""
+
+    __slots__ = ("colons", "look_for_nul")
+
+    def __init__(self, *, look_for_nul: bool) -> None:
+        self.colons = 0
+        self.look_for_nul = look_for_nul
+
+    def visit_object(self, value: Json, depth: int) -> None:
+        """Check an object's names, then its values."""
+        if depth > MAX_DEPTH:
+            raise InvalidSyntax(f"The body is nested deeper than {MAX_DEPTH} levels.")
+        self.colons += len(value)
+        if len(value) > 1 and len({name.lower() for name in value}) != len(value):
+            raise InvalidSyntax("An object has the same name twice; names have no letter case.")
+        for name, item in value.items():
+            self._visit_text(name)
+            kind = type(item)
+            if kind is str:
+                self._visit_text(item)
+            elif kind is dict:
+                self.visit_object(item, depth + 1)
+            elif kind is list:
+                self._visit_list(item, depth + 1)
+            elif kind is float:
+                _check_number(item)
+
+    def _visit_list(self, value: list[Any], depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise InvalidSyntax(f"The body is nested deeper than {MAX_DEPTH} levels.")
+        for item in value:
+            kind = type(item)
+            if kind is dict:
+                self.visit_object(item, depth + 1)
+            elif kind is str:
+                self._visit_text(item)
+            elif kind is list:
+                self._visit_list(item, depth + 1)
+            elif kind is float:
+                _check_number(item)
+
+    def _visit_text(self, text: str) -> None:
+        if ":" in text:
+            self.colons += text.count(":")
+        if self.look_for_nul and "\0" in text:
+            raise InvalidValue("The body holds the character U+0000; remove it.")
+
+
+def _check_number(number: float) -> None:
+    if not -_BEYOND_64_BITS < number < _BEYOND_64_BITS:
+        raise InvalidValue("The body holds a number that does not fit into 64 bits.")
+
+
+def _refuse_equal_names(raw: bytes) -> None:
+    """Read again with all pairs kept. The depth is known to be small, the text to be JSON.
+
+    A value under a name that comes twice was never walked, so its depth is not known: a
+    RecursionError here means that there was such a name.
+    """
+    try:
+        json.loads(raw, object_pairs_hook=_distinct, parse_int=float)
+    except (RecursionError, ValueError) as error:
+        raise InvalidSyntax("An object has the same name twice.") from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> None:
+    if len({name.lower() for name, _ in pairs}) != len(pairs):
+        raise InvalidSyntax("An object has the same name twice; names have no letter case.")

@@ -1,0 +1,289 @@
+"""PATCH (RFC 7644 §3.5.2): from a body to canonical operations, and their effect on a resource.
+
+`parse_patch` refuses whatever can be refused without the stored resource, and repairs and
+expands the rest, so that what goes into the log is plain: each operation has a path, spelt
+canonically, and a canonical value. `apply_patch` is what the decision runs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.scim.errors import InvalidPath, InvalidSyntax, InvalidValue, Mutability, NoTarget
+from shared.scim.filter import And, Comparison, Filter
+from shared.scim.json_body import Json
+from shared.scim.patch_members import MemberChanges, MemberDelta
+from shared.scim.patch_path import PatchPath, Target, read_path
+from shared.scim.patch_target import changed_value
+from shared.scim.path import AttributePath, is_well_formed
+from shared.scim.profile import Profile
+from shared.scim.quirks import Repairs
+from shared.scim.resource import require
+from shared.scim.schema import Extension, ResourceSchema
+from shared.scim.values import (
+    canonical_element,
+    canonical_elements,
+    canonical_simple,
+    canonical_value,
+)
+
+PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+MAX_OPERATIONS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What a PATCH body means.
+
+    `operations` are `{"op", "path", "value"}` without `value` for remove; `members` is their
+    effect on a group's members, None for no effect; `repairs` the quirk rules that fired.
+    """
+
+    operations: tuple[Json, ...]
+    members: MemberDelta | None
+    repairs: tuple[str, ...]
+
+
+def parse_patch(body: Json, schema: ResourceSchema, profile: Profile) -> Patch:
+    """The canonical operations of a PatchOp message (RFC 7644 §3.5.2).
+
+    Raises InvalidSyntax (no operations, unknown op), NoTarget (remove without path),
+    InvalidPath, InvalidFilter, InvalidValue, Mutability; the first failing operation decides.
+    """
+    reader = _Reader(schema, profile)
+    for operation in _operations(body, reader.repairs):
+        reader.read(operation)
+    return Patch(tuple(reader.operations), reader.members.delta(), reader.repairs.fired)
+
+
+def apply_patch(
+    resource: Json, operations: Sequence[Json], schema: ResourceSchema, profile: Profile
+) -> Json:
+    """The canonical resource after the operations, all or none (RFC 7644 §3.5.2).
+
+    `operations` are those of `parse_patch`. `resource` is not modified; the result equals it
+    if nothing changed, and may share values with it.
+
+    Raises NoTarget, InvalidPath, InvalidValue, Mutability: the first failing operation.
+    """
+    repairs = Repairs(profile)
+    result = dict(resource)
+    for operation in operations:
+        target = read_path(operation["path"], schema, profile).target
+        if target is None:
+            raise InvalidPath("The path of a PATCH operation names no attribute.")
+        if isinstance(target, Extension):
+            result.pop(target.urn, None)
+            continue
+        _refuse_unwritable(target, operation["op"])
+        _store(result, target, operation, repairs)
+    require(result, schema)
+    return result
+
+
+def _store(result: Json, path: PatchPath, operation: Json, repairs: Repairs) -> None:
+    """Put the changed value where the attribute lives, without touching what was there."""
+    attribute = path.attribute
+    container = result if attribute.urn is None else dict(result.get(attribute.urn, {}))
+    value = changed_value(container.get(attribute.name), operation, path, repairs)
+    if value is None:
+        container.pop(attribute.name, None)
+    else:
+        container[attribute.name] = value
+    if attribute.urn is not None:
+        if container:
+            result[attribute.urn] = container
+        else:
+            result.pop(attribute.urn, None)
+
+
+def _refuse_unwritable(path: PatchPath, op: str) -> None:
+    if path.attribute.is_read_only or path.target.is_read_only:
+        raise Mutability(
+            f"{path.target.path} is set by the server; leave it out of the request.",
+            attribute=path.target.path,
+        )
+    if op == "remove" and path.target.required and path.sub is None and path.filter is None:
+        raise Mutability(
+            f"{path.target.path} is required and cannot be removed; replace it instead.",
+            attribute=path.target.path,
+        )
+
+
+def _operations(body: Json, repairs: Repairs) -> list[Any]:
+    """The list of operations in the message, its frame checked."""
+    fields = {name.lower(): value for name, value in body.items()}
+    schemas = fields.get("schemas")
+    named = [str(urn).lower() for urn in schemas] if isinstance(schemas, list) else []
+    if PATCH_URN.lower() not in named and not repairs.fire("missing-schemas"):
+        raise InvalidSyntax(f'schemas must contain "{PATCH_URN}".', attribute="schemas")
+    operations = fields.get("operations")
+    if not isinstance(operations, list) or not operations:
+        raise InvalidSyntax(
+            "A PATCH needs `Operations`, a list of at least one operation.", attribute="Operations"
+        )
+    if len(operations) > MAX_OPERATIONS:
+        raise InvalidValue(
+            f"The PATCH has more than {MAX_OPERATIONS} operations; send them in parts.",
+            attribute="Operations",
+        )
+    return operations
+
+
+class _Reader:
+    """Takes operations in order and keeps what they come down to."""
+
+    def __init__(self, schema: ResourceSchema, profile: Profile) -> None:
+        self.schema = schema
+        self.repairs = Repairs(profile)
+        self.operations: list[Json] = []
+        self.members = MemberChanges()
+
+    def read(self, operation: Any) -> None:
+        if not isinstance(operation, dict):
+            raise InvalidSyntax("Each of `Operations` must be an object.", attribute="Operations")
+        fields = {name.lower(): value for name, value in operation.items()}
+        op = fields.get("op")
+        op = op.lower() if isinstance(op, str) else None
+        if op not in ("add", "remove", "replace"):
+            raise InvalidSyntax(
+                "Each operation needs `op`: add, remove or replace.", attribute="op"
+            )
+        path = fields.get("path")
+        if path is not None and not isinstance(path, str):
+            raise InvalidPath("`path` must be a text.", attribute="path")
+        if op != "remove" and "value" not in fields:
+            raise InvalidValue(f"The operation {op} needs a `value`.", attribute="value")
+        value = fields.get("value")
+        if path is None or not path.strip(" "):
+            self._read_path_less(op, value)
+        else:
+            self._take(op, self._target(path), value)
+
+    def _target(self, path: str) -> Target:
+        found = read_path(path, self.schema, self.repairs.profile)
+        for name in found.repairs:
+            self.repairs.fire(name)
+        return found.target
+
+    def _read_path_less(self, op: str, value: Any) -> None:
+        if op == "remove":
+            raise NoTarget("A remove needs a `path` that names what to remove.", attribute="path")
+        if not self.repairs.fire("path-less-patch"):
+            raise InvalidSyntax("The operation needs a `path`.", attribute="path")
+        if not isinstance(value, dict):
+            raise InvalidValue(
+                "Without a `path` the value must be an object of attributes.", attribute="value"
+            )
+        for name, item in value.items():
+            if self.schema.resolve(name) is None and ("[" in name or "." in name):
+                self.repairs.fire("path-as-name")
+            elif not is_well_formed(name):
+                self.repairs.fire("unknown-attribute")
+                continue
+            target = self._target(name)
+            if isinstance(target, PatchPath) and (
+                target.attribute.is_read_only or target.target.is_read_only
+            ):
+                self.repairs.fire("read-only-dropped")
+            else:
+                self._take(op, target, item)
+
+    def _take(self, op: str, target: Target, value: Any) -> None:
+        if target is None:
+            return
+        if isinstance(target, Extension):
+            self._take_extension(op, target, value)
+        elif target.attribute.name != "schemas" and target.target.name != "$ref":
+            _refuse_unwritable(target, op)
+            if target.attribute.name == "members":
+                self.members.take(op, target, value, self.repairs)
+            elif op == "remove":
+                self._take_remove(target, value)
+            else:
+                self._take_value(op, target, value)
+
+    def _take_extension(self, op: str, extension: Extension, value: Any) -> None:
+        """An operation on a whole extension is one on each attribute that its value names."""
+        if op == "remove" or value is None:
+            if op != "add":
+                self.operations.append({"op": "remove", "path": extension.urn})
+            return
+        if not isinstance(value, dict):
+            raise InvalidValue(
+                f"{extension.urn} must be an object with the extension's attributes.",
+                attribute=extension.urn,
+            )
+        if op == "replace" and not self.repairs.lenient:
+            self.operations.append({"op": "remove", "path": extension.urn})
+        for name, item in value.items():
+            self._take(op, self._target(f"{extension.urn}:{name}"), item)
+
+    def _take_remove(self, path: PatchPath, value: Any) -> None:
+        attribute = path.attribute
+        whole = path.filter is None and path.sub is None
+        if value is None or not (whole and attribute.multi_valued):
+            self.operations.append({"op": "remove", "path": path.text})
+            return
+        if not self.repairs.fire("remove-by-value"):
+            raise InvalidSyntax(
+                f"A remove takes no value; select by a filter: `{path.text}[value eq ...]`.",
+                attribute=path.text,
+            )
+        for element in canonical_elements(attribute, value, self.repairs) or []:
+            selection = PatchPath(attribute, _same_element(path, element))
+            self.operations.append({"op": "remove", "path": selection.text})
+
+    def _take_value(self, op: str, path: PatchPath, value: Any) -> None:
+        attribute = path.attribute
+        if path.sub is not None:
+            canonical = canonical_simple(path.sub, value, self.repairs)
+        elif path.filter is not None:
+            if isinstance(value, list) and len(value) == 1 and self.repairs.fire("list-of-one"):
+                value = value[0]
+            is_blank = value in (None, "", [], {})
+            canonical = None if is_blank else canonical_element(attribute, value, self.repairs)
+        elif (
+            attribute.is_complex
+            and not attribute.multi_valued
+            and not attribute.is_resource_reference
+            and isinstance(value, dict)
+        ):
+            self._take_complex(op, path, value)
+            return
+        else:
+            canonical = canonical_value(attribute, value, self.repairs)
+            if canonical is None and attribute.is_resource_reference and isinstance(value, str):
+                op = "replace"  # Entra unassigns a manager by adding an empty text.
+        self._put(op, path, canonical)
+
+    def _take_complex(self, op: str, path: PatchPath, value: Json) -> None:
+        """Sub-attributes that are null or blank are taken away, those not named stay."""
+        canonical = canonical_element(path.attribute, value, self.repairs)
+        if op == "replace" and not self.repairs.lenient:
+            self._put(op, path, canonical)
+            return
+        if canonical is not None:
+            self._put(op, path, canonical)
+        for name in value:
+            sub = path.attribute.sub(name)
+            if sub is not None and sub.name not in (canonical or {}) and not sub.is_read_only:
+                self._put("replace", PatchPath(path.attribute, None, sub), None)
+
+    def _put(self, op: str, path: PatchPath, value: Any) -> None:
+        """Keep an operation. A value that means unassigned removes, and adds nothing."""
+        if value is not None:
+            self.operations.append({"op": op, "path": path.text, "value": value})
+        elif op == "replace":
+            self.operations.append({"op": "remove", "path": path.text})
+
+
+def _same_element(path: PatchPath, element: Json) -> Filter:
+    """The filter that selects the element: by value and type, or by all that it has."""
+    names = ("value", "type") if "value" in element else tuple(element)
+    terms = tuple(
+        Comparison(AttributePath(path.attribute, path.attribute.subs[name]), "eq", element[name])
+        for name in names
+        if name in element
+    )
+    return terms[0] if len(terms) == 1 else And(terms)

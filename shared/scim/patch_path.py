@@ -1,0 +1,155 @@
+"""The path of a PATCH operation (RFC 7644 §3.5.2): an attribute path with a filter, perhaps.
+
+    path = attribute [ "." sub-attribute ] / attribute "[" filter "]" [ "." sub-attribute ]
+
+The last closing bracket ends the filter; brackets inside its quoted values do not matter.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from shared.scim import quirks
+from shared.scim.errors import InvalidPath, InvalidSyntax
+from shared.scim.filter import MAX_LENGTH, Filter, format_value_filter, read_filter
+from shared.scim.path import AttributePath, is_well_formed, resolve_path
+from shared.scim.profile import Profile
+from shared.scim.quirks import Repairs
+from shared.scim.schema import Attribute, Extension, ResourceSchema
+
+_SHAPE = re.compile(r"(?P<name>[^\s\[\]\"]+)(?:\[(?P<filter>.*)\](?:\.(?P<sub>[^\s\[\]\".]+))?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class PatchPath:
+    """An attribute, the filter that selects elements of it, the sub-attribute meant."""
+
+    attribute: Attribute
+    filter: Filter | None = None
+    sub: Attribute | None = None
+
+    @property
+    def target(self) -> Attribute:
+        """What the path ends in."""
+        return self.sub or self.attribute
+
+    @property
+    def text(self) -> str:
+        """The canonical spelling."""
+        if self.filter is None:
+            return self.target.path
+        end = f".{self.sub.name}" if self.sub is not None else ""
+        return f"{self.attribute.path}[{format_value_filter(self.filter)}]{end}"
+
+
+Target = PatchPath | Extension | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPath:
+    """What a path means, None for what is to be ignored; and the quirk rules that fired."""
+
+    target: Target
+    repairs: tuple[str, ...]
+
+
+def read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
+    """What the text of a path means.
+
+    Raises InvalidPath for what is no path, InvalidFilter for its filter, and InvalidSyntax for
+    an attribute that no schema knows (interop).
+    """
+    if len(text) > MAX_LENGTH:
+        raise InvalidPath(f"The path is longer than {MAX_LENGTH} characters; shorten it.")
+    return _read_path(text, schema, profile)
+
+
+@lru_cache(maxsize=2048)
+def _read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
+    repairs = Repairs(profile)
+    shape = _SHAPE.fullmatch(text.strip(" "))
+    if shape is None or not text.isprintable():
+        raise InvalidPath(
+            "The path cannot be read; write it as `attribute`, `attribute.subAttribute` or "
+            '`attribute[type eq "work"].subAttribute`.'
+        )
+    named = _resolve(shape["name"], schema, repairs)
+    target: Target = None
+    if isinstance(named, AttributePath):
+        target = _select(named, shape["filter"], shape["sub"], schema, repairs)
+    elif named is not None:
+        if shape["filter"] is not None:
+            raise InvalidPath(f"{named.urn} is a schema and takes no filter in brackets.")
+        target = named
+    return ReadPath(target, repairs.fired)
+
+
+def _resolve(
+    name: str, schema: ResourceSchema, repairs: Repairs
+) -> AttributePath | Extension | None:
+    """What the part in front of the brackets names; None if that is to be ignored."""
+    found = resolve_path(name, schema)
+    if found is not None:
+        return found
+    if name.lower() == "password" and repairs.fire("password-dropped"):
+        return None
+    if not is_well_formed(name):
+        raise InvalidPath("The path begins with something that is no attribute's name.")
+    whole = quirks.repair_name(name, schema, repairs)
+    if isinstance(whole, Attribute):
+        return AttributePath(whole)
+    if whole is not None:
+        return whole
+    head, dot, last = name.rpartition(".")
+    attribute = None
+    if dot:
+        attribute = schema.resolve(head) or quirks.repair_name(head, schema, repairs)
+    if isinstance(attribute, Attribute):
+        sub = _sub(attribute, last, repairs)
+        return AttributePath(attribute, sub) if sub is not None else None
+    _ignore(name, repairs)
+    return None
+
+
+def _sub(attribute: Attribute, name: str, repairs: Repairs) -> Attribute | None:
+    if not attribute.is_complex:
+        raise InvalidPath(
+            f"{attribute.path} has no sub-attributes; end the path with its name.",
+            attribute=attribute.path,
+        )
+    found = attribute.sub(name) or quirks.repair_sub_name(attribute, name, repairs)
+    if found is None:
+        _ignore(f"{attribute.path}.{name}", repairs)
+    return found
+
+
+def _ignore(name: str, repairs: Repairs) -> None:
+    if not repairs.fire("unknown-attribute"):
+        raise InvalidSyntax(
+            f"The path's attribute {name[:200]} is in no schema of this resource type.",
+            attribute=name[:200],
+        )
+
+
+def _select(
+    path: AttributePath,
+    filter_text: str | None,
+    sub_name: str | None,
+    schema: ResourceSchema,
+    repairs: Repairs,
+) -> PatchPath | None:
+    attribute = path.attribute
+    if filter_text is None:
+        return PatchPath(attribute, None, path.sub)
+    if path.sub is not None or not attribute.multi_valued or not attribute.is_complex:
+        raise InvalidPath(
+            f"{path.text} is no list of objects, so it takes no filter in brackets.",
+            attribute=path.text,
+        )
+    read = read_filter(filter_text, schema, repairs.profile, attribute)
+    for name in read.repairs:
+        repairs.fire(name)
+    if sub_name is None:
+        return PatchPath(attribute, read.filter)
+    sub = _sub(attribute, sub_name, repairs)
+    return PatchPath(attribute, read.filter, sub) if sub is not None else None

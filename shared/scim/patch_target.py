@@ -1,0 +1,151 @@
+"""The effect of one canonical PATCH operation on one attribute (RFC 7644 §3.5.2.1 to 3.5.2.3).
+
+Values are made anew and never changed in place, so the stored resource stays as it was
+whatever fails later.
+"""
+
+from typing import Any
+
+from shared.scim.errors import InvalidValue, NoTarget
+from shared.scim.filter import And, Comparison, Filter
+from shared.scim.json_body import Json
+from shared.scim.match import compile_element_filter
+from shared.scim.patch_path import PatchPath
+from shared.scim.quirks import Repairs
+from shared.scim.schema import MAX_ELEMENTS
+from shared.scim.values import canonical_element, settle_elements
+
+
+def changed_value(old: Any, operation: Json, path: PatchPath, repairs: Repairs) -> Any:
+    """The attribute's value after the operation, None for unassigned.
+
+    Raises NoTarget where a filter selects nothing and nothing can be created from it, and
+    InvalidValue for two primary elements or too many.
+    """
+    op: str = operation["op"]
+    value = operation.get("value")
+    attribute = path.attribute
+    if attribute.multi_valued:
+        if path.filter is None and path.sub is None:
+            elements = _whole_list(old or [], op, value)
+        else:
+            elements = _selected(old or [], op, path, value, repairs)
+        settled = settle_elements(attribute, elements, repairs)
+        if settled is not None and len(settled) > MAX_ELEMENTS:
+            raise InvalidValue(
+                f"{attribute.path} would have more than {MAX_ELEMENTS} elements.",
+                attribute=attribute.path,
+            )
+        return settled
+    if path.sub is not None:
+        return _without_none({**(old or {}), path.sub.name: value})
+    if attribute.is_complex and value is not None and (op == "add" or repairs.lenient):
+        return {**(old or {}), **value}
+    return value
+
+
+def _without_none(value: Json) -> Json | None:
+    return {name: item for name, item in value.items() if item is not None} or None
+
+
+def _whole_list(elements: list[Json], op: str, value: Any) -> list[Json]:
+    if op == "remove":
+        return []
+    if op == "replace":
+        return list(value)
+    if any(element.get("primary") is True for element in value):
+        elements = [_not_primary(element) for element in elements]
+    return [*elements, *value]
+
+
+def _not_primary(element: Json) -> Json:
+    return {**element, "primary": False} if element.get("primary") is True else element
+
+
+def _selected(
+    elements: list[Json], op: str, path: PatchPath, value: Any, repairs: Repairs
+) -> list[Json]:
+    """An operation on the elements that the filter selects; on all where there is none."""
+    if path.filter is None:
+        chosen = [True] * len(elements)
+    else:
+        chosen = list(map(compile_element_filter(path.filter), elements))
+    if op == "remove":
+        return _removed(elements, chosen, path)
+    if not any(chosen):
+        return _created(elements, path, value, repairs)
+    result: list[Json] = []
+    for element, is_chosen in zip(elements, chosen, strict=True):
+        result.append(_written(element, op, path, value, repairs) if is_chosen else element)
+    becomes_primary = value is True if path.sub is not None else value.get("primary") is True
+    if becomes_primary and (path.sub is None or path.sub.name == "primary"):
+        result = [
+            element if is_chosen else _not_primary(element)
+            for element, is_chosen in zip(result, chosen, strict=True)
+        ]
+    return result
+
+
+def _removed(elements: list[Json], chosen: list[bool], path: PatchPath) -> list[Json]:
+    """Removing what is not there is no error."""
+    pairs = zip(elements, chosen, strict=True)
+    if path.sub is None:
+        return [element for element, is_chosen in pairs if not is_chosen]
+    gone = path.sub.name
+    return [
+        {name: item for name, item in element.items() if name != gone} if is_chosen else element
+        for element, is_chosen in pairs
+    ]
+
+
+def _written(element: Json, op: str, path: PatchPath, value: Any, repairs: Repairs) -> Json:
+    if path.sub is not None:
+        return {**element, path.sub.name: value}
+    if op == "add":
+        return {**element, **value}
+    # What selected the element need not be said again in the value: replacing
+    # `emails[type eq "work"]` by an address leaves it the work address.
+    given = equalities(path.filter) if repairs.lenient and path.filter is not None else None
+    return {**(given or {}), **value}
+
+
+def _created(elements: list[Json], path: PatchPath, value: Any, repairs: Repairs) -> list[Json]:
+    """The list with an element made from filter and value, where the filter selects nothing."""
+    given = equalities(path.filter) if path.filter is not None else {}
+    if given is None or not repairs.fire("create-by-filter"):
+        raise _no_target(path)
+    new = {path.sub.name: value} if path.sub is not None else value
+    element = canonical_element(path.attribute, {**given, **new}, repairs)
+    if element is None:
+        raise _no_target(path)
+    if path.filter is not None and not compile_element_filter(path.filter)(element):
+        # A repeated `emails[value eq "old"].value = "new"`: done already, or never possible.
+        if any(new.items() <= present.items() for present in elements):
+            return elements
+        raise _no_target(path)
+    if element.get("primary") is True:
+        elements = [_not_primary(present) for present in elements]
+    return [*elements, element]
+
+
+def _no_target(path: PatchPath) -> NoTarget:
+    return NoTarget(
+        f"The filter of the path selects no element of {path.attribute.path}; add it first.",
+        attribute=path.attribute.path,
+    )
+
+
+def equalities(node: Filter) -> Json | None:
+    """What a filter says an element has, if it is nothing but `eq` joined by `and`."""
+    match node:
+        case Comparison(path, "eq", value) if value is not None:
+            return {path.target.name: value}
+        case And(terms):
+            result: Json = {}
+            for term in terms:
+                part = equalities(term)
+                if part is None:
+                    return None
+                result |= part
+            return result
+    return None

@@ -1,0 +1,49 @@
+"""Attribute paths: `attrPath` of RFC 7644 §3.4.2.2 and §3.10, resolved against a schema."""
+
+import re
+from dataclasses import dataclass
+
+from shared.scim.schema import Attribute, Extension, ResourceSchema
+
+_NAME = r"[A-Za-z$][A-Za-z0-9_$-]*"
+_PATH = re.compile(rf"(?:(?:urn|http|https):[^\s\[\]\"]+:)?{_NAME}(?:\.{_NAME})?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributePath:
+    """An attribute, or one of its sub-attributes."""
+
+    attribute: Attribute
+    sub: Attribute | None = None
+
+    @property
+    def target(self) -> Attribute:
+        """What the path ends in."""
+        return self.sub or self.attribute
+
+    @property
+    def text(self) -> str:
+        """The canonical spelling, with the URN in front for an extension's attribute."""
+        return self.target.path
+
+
+def resolve_path(text: str, schema: ResourceSchema) -> AttributePath | Extension | None:
+    """What a path without a filter names: an attribute, a whole extension, or nothing known."""
+    target = schema.resolve(text)
+    if isinstance(target, Extension):
+        return target
+    if target is not None:
+        return AttributePath(target)
+    head, dot, last = text.rpartition(".")
+    if not dot:
+        return None
+    attribute = schema.resolve(head)
+    if not isinstance(attribute, Attribute):
+        return None
+    sub = attribute.sub(last)
+    return AttributePath(attribute, sub) if sub is not None else None
+
+
+def is_well_formed(text: str) -> bool:
+    """Whether the text could be a path without filter, of this schema or of another."""
+    return _PATH.fullmatch(text) is not None

@@ -1,0 +1,342 @@
+"""The canonical form of one attribute's value, or the error that says what is wrong with it.
+
+None stands for unassigned (RFC 7643 §2.5): null, the empty list, an object without content.
+Errors name the attribute and never quote the value.
+"""
+
+import base64
+import binascii
+import re
+from datetime import datetime
+from typing import Any, NoReturn
+
+from shared.scim import quirks
+from shared.scim.errors import InvalidSyntax, InvalidValue
+from shared.scim.json_body import Json
+from shared.scim.quirks import Repairs
+from shared.scim.schema import MAX_ADDRESS, MAX_ELEMENTS, MAX_MEMBERS, Attribute
+from shared.scim.username import user_name_key
+
+_NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_NOT_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+_DATE_TIME = re.compile(
+    r"-?[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
+    r"(?:Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+_URI = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|/|\.\.?/)[^\s<>\"{}|\\^`]*")
+
+# One mailbox as RFC 5321 writes it, without quoted names and address literals, with the
+# characters beyond ASCII that RFC 6531 adds. The value becomes a mail's recipient.
+_BEYOND_ASCII = "\u00a1-\U0010ffff"
+_ATOM = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{_BEYOND_ASCII}-]+"
+_ALNUM = rf"[A-Za-z0-9_{_BEYOND_ASCII}]"
+_LABEL = rf"{_ALNUM}(?:[A-Za-z0-9_{_BEYOND_ASCII}-]*{_ALNUM})?"
+_MAILBOX = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
+
+
+def canonical_value(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
+    """The canonical value of a whole attribute; None if that is unassigned.
+
+    Raises InvalidValue for a wrong kind, too long or too many, characters that do not belong,
+    and a required attribute without value; InvalidSyntax for unknown sub-attributes (interop).
+    """
+    result: Any = None
+    if value is None or value == []:
+        pass
+    elif attribute.multi_valued:
+        result = canonical_elements(attribute, value, repairs)
+    elif attribute.is_complex:
+        result = canonical_element(attribute, value, repairs)
+    else:
+        return canonical_simple(attribute, value, repairs)
+    if result is None and attribute.required:
+        refuse_absent(attribute)
+    return result
+
+
+def refuse_absent(attribute: Attribute) -> NoReturn:
+    """Raise the error for a required attribute without value."""
+    raise InvalidValue(
+        f"{attribute.path} is required and must have a value that is not blank.",
+        attribute=attribute.path,
+    )
+
+
+def canonical_simple(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
+    """The canonical value of an attribute without sub-attributes, taken as a single value."""
+    kind = attribute.kind
+    if value is None:
+        return refuse_absent(attribute) if attribute.required else None
+    if kind == "boolean":
+        if value is True or value is False:
+            return value
+        value = quirks.repair_boolean(value, repairs)
+        if not isinstance(value, bool):
+            _refuse_kind(attribute, "true or false, without quotation marks")
+        return value
+    if kind in ("integer", "decimal"):
+        return _canonical_number(attribute, value, repairs)
+    if type(value) is not str:
+        _refuse_kind(attribute, "a text in quotation marks")
+    if not value or value.isspace():
+        if attribute.required:
+            refuse_absent(attribute)
+        if repairs.fire("blank-is-unassigned"):
+            return None
+    _check_text(attribute, value)
+    if attribute.check is None and kind == "string":
+        return value
+    return _checked(attribute, value, repairs)
+
+
+def _check_text(attribute: Attribute, value: str) -> None:
+    if len(value) > attribute.max_length:
+        raise InvalidValue(
+            f"{attribute.path} is longer than {attribute.max_length} characters; shorten it.",
+            attribute=attribute.path,
+        )
+    if not value.isprintable():
+        pattern = _NOT_IN_TEXT if attribute.multi_line else _NOT_IN_A_LINE
+        if pattern.search(value) is not None:
+            raise InvalidValue(
+                f"{attribute.path} has control characters or line breaks; remove them.",
+                attribute=attribute.path,
+            )
+
+
+def _checked(attribute: Attribute, value: str, repairs: Repairs) -> str:
+    """A text of a kind that has rules of its own."""
+    if attribute.check == "user_name":
+        user_name_key(value)
+    elif attribute.check == "mailbox":
+        return _mailbox(attribute, value, repairs)
+    elif attribute.kind == "reference":
+        if _URI.fullmatch(value) is None and not repairs.fire("reference-no-uri"):
+            _refuse_kind(attribute, "a URI")
+    elif attribute.kind == "dateTime":
+        if not is_date_time(value):
+            _refuse_kind(attribute, "a dateTime such as 2026-01-31T08:00:00Z")
+    elif attribute.kind == "binary":
+        try:
+            base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            _refuse_kind(attribute, "base64")
+    return value
+
+
+def _mailbox(attribute: Attribute, value: str, repairs: Repairs) -> str:
+    if value != value.strip() and repairs.fire("surrounding-space"):
+        value = value.strip()
+    if not is_mailbox(value):
+        _refuse_kind(attribute, "one e-mail address, without a name in front or a second address")
+    return value
+
+
+def is_mailbox(value: str) -> bool:
+    """Whether the text is the address of exactly one mailbox, at most 320 characters."""
+    return (
+        len(value) <= MAX_ADDRESS
+        and _MAILBOX.fullmatch(value) is not None
+        and (value.isascii() or value.isprintable())
+    )
+
+
+def is_date_time(value: str) -> bool:
+    """Whether the text is a dateTime of RFC 7643 §2.3.5 and a date of the calendar."""
+    if _DATE_TIME.fullmatch(value) is None:
+        return False
+    try:
+        parse_date_time(value)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def parse_date_time(value: str) -> datetime:
+    """The time that a dateTime means; without an offset it is UTC. Raises ValueError."""
+    whole, dot, rest = value.partition(".")
+    if dot:
+        digits = re.match(r"[0-9]+", rest)
+        size = digits.end() if digits is not None else 0
+        value = f"{whole}.{rest[:size][:6].ljust(6, '0')}{rest[size:]}"
+    time = datetime.fromisoformat(value)
+    return time if time.tzinfo is not None else datetime.fromisoformat(f"{value}+00:00")
+
+
+def _canonical_number(attribute: Attribute, value: Any, repairs: Repairs) -> int | float:
+    value = quirks.repair_number(value, repairs)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        _refuse_kind(attribute, "a number")
+    if attribute.kind == "integer" and not isinstance(value, int):
+        _refuse_kind(attribute, "a whole number")
+    return value
+
+
+def canonical_element(attribute: Attribute, value: Any, repairs: Repairs) -> Json | None:
+    """One object of a complex attribute: known sub-attributes, canonical, assigned.
+
+    What only the server sets is left out: `manager.displayName`, every `$ref`.
+    """
+    if type(value) is not dict:
+        value = quirks.repair_complex(attribute, value, repairs)
+        if value is None:
+            return None
+        if type(value) is not dict:
+            _refuse_kind(attribute, "a list of objects" if attribute.multi_valued else "an object")
+    result: Json = {}
+    subs = attribute.subs
+    for name, item in value.items():
+        sub = subs.get(name) or subs.get(name.lower())
+        if sub is None:
+            sub = quirks.repair_sub_name(attribute, name, repairs)
+            if sub is None:
+                refuse_unknown(f"{attribute.path}.{name}", repairs)
+                continue
+        if item is None or sub.is_read_only or sub.name == "$ref":
+            continue
+        canonical = canonical_simple(sub, item, repairs)
+        if canonical is not None:
+            result[sub.name] = canonical
+    if attribute.is_resource_reference and "value" not in result:
+        return None
+    return result or None
+
+
+def refuse_unknown(name: str, repairs: Repairs) -> None:
+    """Raise InvalidSyntax for a name that no schema knows, unless such are ignored."""
+    if not repairs.fire("unknown-attribute"):
+        shown = (
+            name
+            if len(name) <= 200 and name.isprintable()
+            else name[:200].encode("ascii", "replace").decode("ascii")
+        )
+        raise InvalidSyntax(
+            f"{shown} is in no schema of this resource type; remove it or correct its name.",
+            attribute=shown,
+        )
+
+
+def canonical_elements(attribute: Attribute, value: Any, repairs: Repairs) -> list[Any] | None:
+    """The elements of a multi-valued attribute, none twice, at most one primary."""
+    if type(value) is not list:
+        value = quirks.repair_list(attribute, value, repairs)
+        if type(value) is not list:
+            _refuse_kind(attribute, "a list")
+    if len(value) > MAX_ELEMENTS:
+        raise InvalidValue(
+            f"{attribute.path} has more than {MAX_ELEMENTS} elements; send fewer.",
+            attribute=attribute.path,
+        )
+    if not attribute.is_complex:
+        simple = [canonical_simple(attribute, item, repairs) for item in value]
+        return list(dict.fromkeys(item for item in simple if item is not None)) or None
+    elements = [canonical_element(attribute, item, repairs) for item in value]
+    return settle_elements(attribute, [item for item in elements if item is not None], repairs)
+
+
+def settle_elements(
+    attribute: Attribute, elements: list[Json], repairs: Repairs
+) -> list[Json] | None:
+    """Canonical elements as a list that may be kept: without blanks and doubles, one primary.
+
+    Of two elements with the same type and value (RFC 7643 §2.4) the later one completes the
+    first. The result shares no element with the argument that it had to change.
+    """
+    kept = [element for element in elements if _has_content(attribute, element)]
+    if len(kept) != len(elements):
+        repairs.fire("blank-element-dropped")
+    if len(kept) > 1:
+        kept = _without_doubles(attribute, kept)
+        primaries = [index for index, element in enumerate(kept) if element.get("primary") is True]
+        if len(primaries) > 1:
+            if not repairs.fire("last-primary-wins"):
+                raise InvalidValue(
+                    f"{attribute.path} has more than one primary element; mark one at most.",
+                    attribute=f"{attribute.path}.primary",
+                )
+            for index in primaries[:-1]:
+                kept[index] = {**kept[index], "primary": False}
+    return kept or None
+
+
+def _has_content(attribute: Attribute, element: Json) -> bool:
+    if "value" in element or "value" not in attribute.subs:
+        return bool(element)
+    if attribute.name == "emails":
+        return False
+    return any(name not in ("type", "primary") for name in element)
+
+
+def element_key(attribute: Attribute, element: Json) -> tuple[Any, ...] | None:
+    """What makes two elements of one attribute the same: type and value; None without value."""
+    value = element.get("value")
+    if value is None:
+        return None
+    if not attribute.subs["value"].case_exact:
+        value = value.lower()
+    return (element.get("type", "").lower(), value)
+
+
+def _without_doubles(attribute: Attribute, elements: list[Json]) -> list[Json]:
+    kept: list[Json] = []
+    places: dict[tuple[Any, ...], int] = {}
+    for element in elements:
+        key = element_key(attribute, element)
+        if key is None:
+            if element not in kept:
+                kept.append(element)
+        elif key in places:
+            kept[places[key]] = {**kept[places[key]], **element}
+        else:
+            places[key] = len(kept)
+            kept.append(element)
+    return kept
+
+
+def canonical_member_ids(attribute: Attribute, value: Any, repairs: Repairs) -> tuple[str, ...]:
+    """The ids in a group's `members`, each once, in the order given (RFC 7643 §4.2).
+
+    Raises InvalidValue for what is no list of references and for too many.
+    """
+    if type(value) is not list:
+        value = quirks.repair_list(attribute, value, repairs)
+        if type(value) is not list:
+            _refuse_kind(attribute, "a list of objects with `value`")
+    if len(value) > MAX_MEMBERS:
+        raise InvalidValue(
+            f"{attribute.path} has more than {MAX_MEMBERS} elements; send them in parts by PATCH.",
+            attribute=attribute.path,
+        )
+    ids: dict[str, None] = {}
+    for element in value:
+        member_id = _member_id(attribute, element, repairs)
+        if member_id is not None:
+            ids[member_id] = None
+    return tuple(ids)
+
+
+def _member_id(attribute: Attribute, element: Any, repairs: Repairs) -> str | None:
+    if type(element) is not dict:
+        element = quirks.repair_complex(attribute, element, repairs)
+        if type(element) is not dict:
+            _refuse_kind(attribute, "a list of objects with `value`")
+    value = element.get("value")
+    if value is None:
+        value = next((item for name, item in element.items() if name.lower() == "value"), None)
+    for name in element:
+        if name not in attribute.subs and attribute.sub(name) is None:
+            refuse_unknown(f"{attribute.path}.{name}", repairs)
+    sub = attribute.subs["value"]
+    if value is None or (type(value) is str and (not value or value.isspace())):
+        if repairs.fire("blank-element-dropped"):
+            return None
+        refuse_absent(sub)
+    if type(value) is not str:
+        _refuse_kind(sub, "the id of a member, as text")
+    _check_text(sub, value)
+    member_id: str = value
+    return member_id
+
+
+def _refuse_kind(attribute: Attribute, wanted: str) -> NoReturn:
+    raise InvalidValue(f"{attribute.path} must be {wanted}.", attribute=attribute.path)
