@@ -1,0 +1,1 @@
+"""What an operator sees: log events and metrics, each named in one file."""

@@ -1,0 +1,57 @@
+"""The name of every log line, `noun.past_participle`; mypy rejects any other."""
+
+from typing import Literal
+
+LogEvent = Literal[
+    # process
+    "service.started",
+    "service.ready",
+    "service.draining",
+    "service.stopped",
+    "task.failed",
+    # Kafka
+    "consumer.assigned",
+    "consumer.idle",
+    "consumer.rebuilt",
+    "consumer.revoked",
+    "kafka.unavailable",
+    "producer.rebuilt",
+    "producer.started",
+    # Postgres
+    "postgres.unavailable",
+    "migration.applied",
+    "migration.role_existed",
+    # ingress
+    "request.accepted",
+    "request.answered",
+    "request.failed",
+    "request.refused",
+    "request.repaired",
+    "breaker.closed",
+    "breaker.opened",
+    "keys.loaded",
+    "keys.stale",
+    "reply.malformed",
+    "reply.unexpected",
+    "tenancy.malformed",
+    # provisioner
+    "batch.applied",
+    "batch.fenced",
+    "event.dead_lettered",
+    "event.expired",
+    "partition.halted",
+    "partition.resumed",
+    "partition.started",
+    "partition.stopped",
+    "partition.waiting",
+    "reply.dropped",
+    # notifier
+    "mail.dropped",
+    "mail.failed",
+    "mail.postponed",
+    "mail.sent",
+    "mail_server.lost",
+    "mail_server.reached",
+    "notification.planned",
+    "outcome.malformed",
+]

@@ -1,0 +1,81 @@
+"""structlog, set up once: JSON lines outside a terminal, context bound per request or partition."""
+
+import logging
+import sys
+from typing import Any, Literal, Protocol, cast
+
+import orjson
+import structlog
+
+from shared.observability.log_events import LogEvent
+
+
+class Logger(Protocol):
+    """What our code may call: an event name of the list, then named values."""
+
+    def debug(self, event: LogEvent, **values: Any) -> None: ...
+    def info(self, event: LogEvent, **values: Any) -> None: ...
+    def warning(self, event: LogEvent, **values: Any) -> None: ...
+    def error(self, event: LogEvent, **values: Any) -> None: ...
+    def bind(self, **values: Any) -> "Logger": ...
+
+
+def get_logger() -> Logger:
+    """A logger of this process; usable before `configure`."""
+    return cast(Logger, structlog.get_logger())
+
+
+def configure(
+    service: str,
+    *,
+    level: Literal["debug", "info", "warning", "error"],
+    log_format: Literal["auto", "json", "console"],
+) -> None:
+    """Set up logging for the process, libraries' own lines at WARNING included."""
+    as_json = log_format == "json" or (log_format == "auto" and not sys.stdout.isatty())
+    least = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_service(service),
+    ]
+    final: list[structlog.typing.Processor] = (
+        [
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ]
+        if as_json
+        else [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+    )
+    structlog.configure(
+        processors=[*shared, *final],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[_drop_internals, *final], foreign_pre_chain=shared
+        )
+    )
+    logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
+
+
+def _add_service(service: str) -> structlog.typing.Processor:
+    def add(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["service"] = service
+        return event
+
+    return add
+
+
+def _drop_internals(
+    logger: Any, name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    return structlog.stdlib.ProcessorFormatter.remove_processors_meta(logger, name, event)
+
+
+def _dumps(value: Any, **_: Any) -> str:
+    return orjson.dumps(value, default=str).decode()

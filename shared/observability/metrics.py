@@ -1,0 +1,66 @@
+"""Every metric, each with what it says. No organisation id and no request text as a label."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# Ingress: answers by status and by whether they were given before the change was applied.
+INGRESS_ANSWERS = Counter(
+    "rollcall_ingress_answers_total", "Answers to SCIM requests", ["method", "status", "outcome"]
+)
+# Ingress: requests refused before routing or understanding, by reason.
+INGRESS_REFUSALS = Counter(
+    "rollcall_ingress_refusals_total", "Requests refused at the door", ["reason"]
+)
+# Ingress: seconds from the first byte of a request to its answer.
+INGRESS_ANSWER_SECONDS = Histogram(
+    "rollcall_ingress_answer_seconds",
+    "Time to answer",
+    ["method"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+)
+# Ingress: seconds from send to Kafka's acknowledgement.
+INGRESS_PUBLISH_SECONDS = Histogram(
+    "rollcall_ingress_publish_seconds",
+    "Time to acknowledgement",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 6, 12),
+)
+# Ingress: requests that wait for their reply now.
+INGRESS_WAITING = Gauge("rollcall_ingress_waiting", "Requests waiting for a reply")
+# Ingress: request partitions whose breaker is open (nobody waits for replies).
+INGRESS_BREAKERS_OPEN = Gauge("rollcall_ingress_breakers_open", "Open circuit breakers")
+# Ingress: repairs of dialects, by rule.
+INGRESS_REPAIRS = Counter("rollcall_ingress_repairs_total", "Dialect repairs", ["rule"])
+# Ingress: age in seconds of what is known of organisations and keys.
+INGRESS_KEYS_AGE = Gauge("rollcall_ingress_keys_age_seconds", "Age of the key directory")
+# Provisioner: events applied, by kind and by status class of the verdict.
+PROVISIONER_EVENTS = Counter(
+    "rollcall_provisioner_events_total", "Events decided", ["kind", "status"]
+)
+# Provisioner: seconds and events of each batch transaction.
+PROVISIONER_BATCH_SECONDS = Histogram(
+    "rollcall_provisioner_batch_seconds",
+    "Batch transaction",
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+)
+PROVISIONER_BATCH_EVENTS = Histogram(
+    "rollcall_provisioner_batch_events", "Events in a batch", buckets=(1, 2, 5, 10, 50, 100, 500)
+)
+# Provisioner: records not yet applied, per partition that this process owns.
+PROVISIONER_LAG = Gauge("rollcall_provisioner_lag_records", "Records behind", ["partition"])
+# Provisioner: copies dropped because the broker appended them too late.
+PROVISIONER_EXPIRED = Counter("rollcall_provisioner_expired_total", "Expired copies dropped")
+# Provisioner: copies dropped because their id was applied before.
+PROVISIONER_DUPLICATES = Counter("rollcall_provisioner_duplicates_total", "Duplicates dropped")
+# Provisioner: batches refused because somebody else owns the partition.
+PROVISIONER_FENCED = Counter("rollcall_provisioner_fenced_total", "Batches fenced off")
+# Provisioner: events set aside because their decision raised.
+PROVISIONER_DEAD_LETTERS = Counter("rollcall_provisioner_dead_letters_total", "Dead letters")
+# Provisioner: members that a group's request named and nobody knows.
+PROVISIONER_UNKNOWN_MEMBERS = Counter(
+    "rollcall_provisioner_unknown_members_total", "Unknown members skipped"
+)
+# Notifier: mails by kind and by what became of them (sent, dropped, failed, postponed).
+NOTIFIER_MAILS = Counter("rollcall_notifier_mails_total", "Mails", ["kind", "result"])
+# Notifier: rows that are due and not settled.
+NOTIFIER_DUE = Gauge("rollcall_notifier_due", "Notifications due")
+# Notifier: seconds that the oldest due mail has been due.
+NOTIFIER_OLDEST_DUE = Gauge("rollcall_notifier_oldest_due_seconds", "Age of the oldest due mail")

@@ -1,0 +1,1 @@
+"""What every process needs: settings, clock, ids, retry, breaker, life cycle."""

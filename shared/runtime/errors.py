@@ -1,0 +1,14 @@
+"""The one error that means: not now. Everything else is the caller's fault or our bug."""
+
+
+class Unavailable(Exception):
+    """Something outside this process cannot be used at present; try later.
+
+    `what` names it in plain words (`Postgres`, `Kafka`, `the mail server`); `retry_after_s` is a
+    guess in seconds when trying again makes sense.
+    """
+
+    def __init__(self, what: str, retry_after_s: float = 5.0) -> None:
+        super().__init__(f"{what} is unavailable, try again in {retry_after_s:g} s")
+        self.what = what
+        self.retry_after_s = retry_after_s

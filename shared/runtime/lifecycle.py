@@ -1,0 +1,45 @@
+"""Start and stop of a process: signals set an event, and fault points kill for tests."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import uvloop
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a service's main coroutine to its end on the fast event loop."""
+    uvloop.run(main)
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets: the sign to drain."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+class FaultPoint:
+    """A named place where a test lets the process die or freeze (`ROLLCALL_FAULT`, only in `test`).
+
+    `provisioner.before_commit` dies at the first pass, `provisioner.before_commit:50` at the 50th;
+    `provisioner.before_commit:50:stop` freezes there by SIGSTOP, as a suspended machine does, until
+    somebody sends SIGCONT. The settings refuse a fault outside `ROLLCALL_ENVIRONMENT=test`.
+    """
+
+    def __init__(self, fault: str) -> None:
+        self._name, *rest = fault.split(":")
+        self._left = int(rest[0]) if rest else 1
+        self._signal = signal.SIGSTOP if rest[1:] == ["stop"] else signal.SIGKILL
+
+    def passes(self, name: str) -> None:
+        """Die or freeze if this is the place and the time; otherwise nothing happens."""
+        if self._name != name:
+            return
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), self._signal)

@@ -1,0 +1,97 @@
+"""Settings: all mistakes at once, secrets from files and hidden."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field, SecretStr
+
+from shared.runtime import config
+
+
+class Sample(config.Settings):
+    door_port: config.Port = Field(8080, description="Where the door listens.")
+    database_url: SecretStr = Field(description="Where Postgres is.")
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROLLCALL_KAFKA_BOOTSTRAP", "127.0.0.1:9092")
+    monkeypatch.setenv("ROLLCALL_DATABASE_URL", "postgres://u:hunter2@h/d")
+
+
+def test_all_mistakes_are_told_together_with_what_each_may_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ROLLCALL_DATABASE_URL")
+    monkeypatch.setenv("ROLLCALL_DOOR_PORT", "70000")
+    monkeypatch.setenv("ROLLCALL_LOG_LEVEL", "loud")
+
+    with pytest.raises(config.InvalidSettings) as caught:
+        config.load(Sample)
+
+    text = str(caught.value)
+    assert "ROLLCALL_DATABASE_URL: is missing" in text
+    assert "ROLLCALL_DOOR_PORT" in text
+    assert "from 1 to 65535" in text
+    assert "debug, info, warning, error" in text
+
+
+def test_a_wrong_secret_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROLLCALL_DOOR_PORT", "none")
+
+    with pytest.raises(SystemExit) as caught:
+        config.load_or_exit(Sample)
+
+    assert caught.value.code == 2
+    assert "hunter2" not in capsys.readouterr().err
+
+
+def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("ROLLCALL_DATABASE_URL")
+    (tmp_path / "url").write_text("postgres://from-file\n")
+    monkeypatch.setenv("ROLLCALL_DATABASE_URL_FILE", str(tmp_path / "url"))
+
+    settings = config.load(Sample)
+
+    assert settings.database_url.get_secret_value() == "postgres://from-file"
+
+
+def test_a_secret_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROLLCALL_DATABASE_URL_FILE", "/nowhere/url")
+    monkeypatch.delenv("ROLLCALL_DATABASE_URL")
+
+    with pytest.raises(config.InvalidSettings, match="/nowhere/url"):
+        config.load(Sample)
+
+
+def test_printed_settings_hide_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        config.load_or_exit(Sample, ["--print-config"])
+
+    printed = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert "hunter2" not in printed
+    assert '"ROLLCALL_DOOR_PORT": 8080' in printed
+
+
+@pytest.mark.parametrize("environment", ["production", "development"])
+def test_a_fault_point_is_refused_outside_tests(
+    environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROLLCALL_FAULT", "provisioner.before_commit")
+    monkeypatch.setenv("ROLLCALL_ENVIRONMENT", environment)
+
+    with pytest.raises(config.InvalidSettings, match="ROLLCALL_FAULT"):
+        config.load(Sample)
+
+
+def test_the_reference_names_every_setting() -> None:
+    rows = config.describe(Sample)
+
+    assert {row[0] for row in rows} >= {
+        "ROLLCALL_DOOR_PORT",
+        "ROLLCALL_DATABASE_URL (or ROLLCALL_DATABASE_URL_FILE)",
+    }
+    assert all(row[3] for row in rows)
