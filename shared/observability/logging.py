@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol, cast
 
 import orjson
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 from shared.observability.log_events import LogEvent
 
@@ -42,11 +43,12 @@ def configure(
     ]
     final: list[structlog.typing.Processor] = (
         [
-            structlog.processors.dict_tracebacks,
+            # Without local variables: they hold names, addresses, tokens and secrets.
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(serializer=_dumps),
         ]
         if as_json
-        else [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        else [_console()]
     )
     structlog.configure(
         processors=[*shared, *final],
@@ -61,6 +63,12 @@ def configure(
         )
     )
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
+
+
+def _console() -> structlog.typing.Processor:
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
 
 
 def _add_service(service: str) -> structlog.typing.Processor:

@@ -10,10 +10,14 @@ formatting characters (zero width, direction), line separators, private use, sur
 
 import unicodedata
 from functools import lru_cache
+from typing import Final
 
 from precis_i18n import get_profile
 
 from shared.scim.errors import InvalidValue
+
+MAX_KEY_BYTES: Final = 2_500
+"""What is unique stands in an index whose entries have room for little more (Postgres: 2,704)."""
 
 _PRECIS = get_profile("UsernameCaseMapped")
 _LINE_BREAKING = frozenset({"Cc", "Zl", "Zp"})
@@ -65,6 +69,16 @@ def display_name_key(value: str) -> str:
         return " ".join(value.lower().split())
     mapped = unicodedata.normalize("NFC", _map_width(value))
     return " ".join(unicodedata.normalize("NFC", mapped.casefold()).split())
+
+
+def checked_key(key: str, attribute: str) -> str:
+    """`key` if an index has room for it. Raises InvalidValue that names the attribute."""
+    if len(key) * 4 > MAX_KEY_BYTES and len(key.encode()) > MAX_KEY_BYTES:
+        raise InvalidValue(
+            f"{attribute} is longer than {MAX_KEY_BYTES} bytes as it is compared; shorten it.",
+            attribute=attribute,
+        )
+    return key
 
 
 def _map_width(text: str) -> str:

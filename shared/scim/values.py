@@ -15,7 +15,7 @@ from shared.scim.errors import InvalidSyntax, InvalidValue
 from shared.scim.json_body import Json
 from shared.scim.quirks import Repairs
 from shared.scim.schema import MAX_ADDRESS, MAX_ELEMENTS, MAX_MEMBERS, Attribute
-from shared.scim.username import user_name_key
+from shared.scim.username import checked_key, user_name_key
 
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NOT_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
@@ -95,6 +95,8 @@ def _check_text(attribute: Attribute, value: str) -> None:
             f"{attribute.path} is longer than {attribute.max_length} characters; shorten it.",
             attribute=attribute.path,
         )
+    if attribute.path == "externalId":
+        checked_key(value, attribute.path)
     if not value.isprintable():
         pattern = _NOT_IN_TEXT if attribute.multi_line else _NOT_IN_A_LINE
         if pattern.search(value) is not None:

@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.scim import resource
 from shared.scim.errors import InvalidValue
-from shared.scim.username import display_name_key, user_name_key
+from shared.scim.profile import Profile
+from shared.scim.schema import USER
+from shared.scim.username import checked_key, display_name_key, user_name_key
 
 
 @pytest.mark.parametrize("name", [
@@ -77,3 +80,21 @@ def test_display_name_key_does_not_depend_on_normalisation(name: str) -> None:
 
     assert display_name_key(unicodedata.normalize("NFC", name)) == key
     assert display_name_key(key) == key
+
+
+def test_a_key_that_no_index_has_room_for_is_refused() -> None:
+    fits, too_long = "𝐀" * 600, "𝐀" * 700
+
+    assert checked_key(fits, "displayName") == fits
+    with pytest.raises(InvalidValue) as caught:
+        checked_key(too_long, "displayName")
+    assert caught.value.attribute == "displayName"
+
+
+def test_an_external_id_that_no_index_has_room_for_is_refused() -> None:
+    body = {"userName": "ana", "externalId": "𝐀" * 700}
+
+    with pytest.raises(InvalidValue) as caught:
+        resource.canonicalise(body, USER, Profile.COMPATIBLE)
+
+    assert caught.value.attribute == "externalId"

@@ -1,0 +1,1 @@
+"""The decision: state and request in, changes and outcome out. Pure."""

@@ -1,0 +1,57 @@
+"""The decision: state and request in, changes, outcomes and verdict out. Deterministic and pure.
+
+Time, ids and settings come from the request and its append time `at`; nothing is asked of the
+world. A refusal is a decision like any other: no changes, the outcome `request.rejected`, a SCIM
+error as verdict. An exception is our bug, and makes the event a dead letter.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from shared.directory import groups, members
+from shared.directory.changes import Decision, Verdict
+from shared.directory.state import State
+from shared.events.outcome import Outcome
+from shared.events.request import Kind, Request
+from shared.scim.errors import ScimError
+
+Decider = Callable[[State, Request, datetime], Decision]
+
+DECIDERS: Final[dict[Kind, Decider]] = {
+    "member.create": members.create,
+    "member.replace": members.replace_member,
+    "member.patch": members.patch,
+    "member.delete": members.delete,
+    "member.accept": members.accept,
+    "group.create": groups.create,
+    "group.replace": groups.replace_group,
+    "group.patch": groups.patch,
+    "group.delete": groups.delete,
+}
+
+
+def decide(state: State, request: Request, at: datetime) -> Decision:
+    """What `request`, appended at `at`, does to `state`, which is not modified."""
+    try:
+        return DECIDERS[request.kind](state, request, at)
+    except ScimError as refusal:
+        return rejected(request, refusal)
+
+
+def rejected(request: Request, refusal: ScimError) -> Decision:
+    """The decision that refuses `request`; its outcome names no value, only the attribute."""
+    detail: dict[str, object] = {
+        "status": refusal.status,
+        "kind": request.kind,
+        "endpoint": "Users" if request.is_member else "Groups",
+    }
+    if refusal.scim_type is not None:
+        detail["scim_type"] = refusal.scim_type
+    if refusal.attribute is not None:
+        detail["attribute"] = refusal.attribute
+    outcome = Outcome(
+        "request.rejected", request.organisation_id, request.resource_id, detail=detail
+    )
+    verdict = Verdict(refusal.status, refusal.scim_type, refusal.detail, refusal.attribute)
+    return Decision(outcomes=(outcome,), verdict=verdict)

@@ -1,0 +1,205 @@
+"""Decisions about members (Users on the wire)."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from shared.directory.address import notice_address
+from shared.directory.changes import Change, Decision, PutGroup, PutMember, RemoveMember, Verdict
+from shared.directory.facts import about, given
+from shared.directory.lifecycle import INVITED, Standing, Status, Step, after, revoked_from
+from shared.directory.state import Json, Member, State, touched
+from shared.events.outcome import Fact, Outcome
+from shared.events.request import Request
+from shared.scim.errors import NotFound, ScimError, Uniqueness
+from shared.scim.patch import apply_patch
+from shared.scim.profile import Profile
+from shared.scim.schema import USER
+
+
+class InvitationOver(ScimError):
+    """This invitation is no longer open; ask the organisation's admin for a new one."""
+
+    status = 409
+
+
+def initial_resource(resource: Json) -> Json:
+    """The resource of a new member: `active` unless the request says otherwise."""
+    return resource if "active" in resource else {**resource, "active": True}
+
+
+def create(state: State, request: Request, at: datetime) -> Decision:
+    """Invite a new member, or keep one who is created inactive from being invited."""
+    resource = initial_resource(given(request.resource))
+    user_name_key = given(request.user_name_key)
+    if request.resource_id in state.members:
+        raise Uniqueness("A member with this id exists already.", attribute="id")
+    _check_unique(state, request.resource_id, user_name_key, resource.get("externalId"))
+    is_active = resource["active"]
+    standing = INVITED if is_active else revoked_from(Status.INVITED)
+    member = Member(
+        id=request.resource_id,
+        user_name_key=user_name_key,
+        external_id=resource.get("externalId"),
+        status=standing.status,
+        restore_status=standing.restore_status,
+        invitation_id=request.id if is_active else None,
+        version=request.id,
+        created=request.time,
+        last_modified=request.time,
+        resource=resource,
+    )
+    fact: Fact = "member.invited" if is_active else "member.created"
+    return Decision(
+        changes=(PutMember(member),),
+        outcomes=(about(request, fact),),
+        verdict=Verdict(201, member=member),
+    )
+
+
+def replace_member(state: State, request: Request, at: datetime) -> Decision:
+    """PUT: what is omitted is cleared, but `active` stays as it is (RFC 7644 §3.5.1)."""
+    member = _find(state, request)
+    resource = dict(given(request.resource))
+    if "active" not in resource and "active" in member.resource:
+        resource["active"] = member.resource["active"]
+    return _update(state, request, member, resource)
+
+
+def patch(state: State, request: Request, at: datetime) -> Decision:
+    """PATCH, all operations or none (RFC 7644 §3.5.2)."""
+    member = _find(state, request)
+    profile = Profile(request.settings.profile)
+    resource = apply_patch(member.resource, request.operations, USER, profile)
+    return _update(state, request, member, resource)
+
+
+def delete(state: State, request: Request, at: datetime) -> Decision:
+    """Remove the member and its memberships; the groups that it was in get a new version."""
+    member = _find(state, request)
+    changes: list[Change] = [RemoveMember(member.id)]
+    changes.extend(
+        PutGroup(touched(state.groups[group_id], request.id, request.time))
+        for group_id in sorted(state.groups_of[member.id])
+    )
+    return Decision(
+        changes=tuple(changes),
+        outcomes=(about(request, "member.removed", detail={"from": member.status.value}),),
+        verdict=Verdict(204),
+    )
+
+
+def accept(state: State, request: Request, at: datetime) -> Decision:
+    """The invited person answers from the mailbox: accepted and, by default, confirmed."""
+    member = _find(state, request)
+    if member.status is not Status.INVITED or member.invitation_id != request.invitation_id:
+        raise InvitationOver
+    if request.invitation_expires is None or at > request.invitation_expires:
+        raise InvitationOver("This invitation has expired; ask the admin for a new one.")
+    standing = after(member.standing, Step.ACCEPT)
+    outcomes = [about(request, "member.accepted")]
+    if request.settings.confirm_on_accept:
+        standing = after(standing, Step.CONFIRM)
+        outcomes.append(about(request, "member.confirmed"))
+    # Nothing that a client can read changes, so version and lastModified stay.
+    accepted = replace(
+        member, status=standing.status, restore_status=standing.restore_status, invitation_id=None
+    )
+    return Decision(changes=(PutMember(accepted),), outcomes=tuple(outcomes), verdict=Verdict(204))
+
+
+def _update(state: State, request: Request, member: Member, resource: Json) -> Decision:
+    """The member with a new resource, and all that follows for its status and invitation."""
+    if resource == member.resource:
+        return Decision(verdict=Verdict(200, member=member))
+    user_name_key = member.user_name_key
+    if resource["userName"] != member.resource["userName"]:
+        user_name_key = given(request.user_name_key)
+    _check_unique(state, member.id, user_name_key, resource.get("externalId"))
+    standing = _standing(member, resource)
+    outcomes, invitation_id = _consequences(request, member, standing, resource)
+    changed = replace(
+        member,
+        user_name_key=user_name_key,
+        external_id=resource.get("externalId"),
+        status=standing.status,
+        restore_status=standing.restore_status,
+        invitation_id=invitation_id,
+        version=request.id,
+        last_modified=request.time,
+        resource=resource,
+    )
+    return Decision(
+        changes=(PutMember(changed),),
+        outcomes=tuple(outcomes),
+        verdict=Verdict(200, member=changed),
+    )
+
+
+def _standing(member: Member, resource: Json) -> Standing:
+    """Only writing `active` moves the status; taking it away does not."""
+    active = resource.get("active")
+    if active is None:
+        return member.standing
+    return after(member.standing, Step.RESTORE if active else Step.REVOKE)
+
+
+def _consequences(
+    request: Request, member: Member, standing: Standing, resource: Json
+) -> tuple[list[Outcome], str | None]:
+    """The outcomes of a change, and the id of the invitation that is open after it.
+
+    An open invitation belongs to the address that it was sent to. When the address of somebody
+    not yet accepted changes, the invitation is void and a new one is due; of somebody accepted,
+    the new address is told as unverified: it proves nothing until its owner has answered from it.
+    """
+    address_changed = notice_address(member.resource) != notice_address(resource)
+    is_open = Status.INVITED in (standing.status, standing.restore_status)
+    invitation_id = member.invitation_id
+    outcomes: list[Outcome] = []
+    names = changed_attributes(member.resource, resource)
+    if names != ("active",):
+        detail: Json = {}
+        if address_changed and not is_open:
+            detail = {"address_changed": True, "verified": False}
+        outcomes.append(about(request, "member.changed", names, detail))
+    if address_changed and is_open:
+        invitation_id = None
+    if standing.status is Status.INVITED and invitation_id is None:
+        reason = "address_changed" if member.status is Status.INVITED else "restored"
+        outcomes.append(about(request, "member.invited", detail={"reason": reason}))
+        return outcomes, request.id
+    if standing.status != member.status:
+        if standing.status is Status.REVOKED:
+            detail = {"from": member.status.value}
+            outcomes.append(about(request, "member.revoked", detail=detail))
+        else:
+            detail = {"to": standing.status.value}
+            outcomes.append(about(request, "member.restored", detail=detail))
+    return outcomes, invitation_id
+
+
+def changed_attributes(before: Json, after_: Json) -> tuple[str, ...]:
+    """Names of the top-level attributes that differ, sorted."""
+    names = before.keys() | after_.keys()
+    return tuple(sorted(name for name in names if before.get(name) != after_.get(name)))
+
+
+def _check_unique(
+    state: State, member_id: str, user_name_key: str, external_id: str | None
+) -> None:
+    if state.user_names.get(user_name_key, member_id) != member_id:
+        raise Uniqueness(
+            "Another member of this organisation has this userName (letter case does not count).",
+            attribute="userName",
+        )
+    if external_id and state.member_external_ids.get(external_id, member_id) != member_id:
+        raise Uniqueness(
+            "Another member of this organisation has this externalId.", attribute="externalId"
+        )
+
+
+def _find(state: State, request: Request) -> Member:
+    member = state.members.get(request.resource_id)
+    if member is None:
+        raise NotFound(f"There is no User with the id {request.resource_id}.")
+    return member

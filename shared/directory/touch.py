@@ -1,0 +1,76 @@
+"""What a request may touch, known before it is decided: a batch loads in a few queries."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.events.request import Request
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Touch:
+    """Keys of one organisation to load: rows by id, unique names by key, memberships by pair.
+
+    `members_with_groups`: members all of whose groups (rows and memberships) are needed.
+    `whole_groups`: groups all of whose members' ids are needed.
+    `known`: ids of which only the existence as a member matters.
+    `pairs`: memberships (group, member) of which only the existence matters.
+    """
+
+    members: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
+    user_names: set[str] = field(default_factory=set)
+    member_external_ids: set[str] = field(default_factory=set)
+    group_names: set[str] = field(default_factory=set)
+    group_external_ids: set[str] = field(default_factory=set)
+    members_with_groups: set[str] = field(default_factory=set)
+    whole_groups: set[str] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
+    pairs: set[tuple[str, str]] = field(default_factory=set)
+
+
+def touches(requests: Iterable[Request]) -> dict[str, Touch]:
+    """Organisation id → what its requests may touch."""
+    found: dict[str, Touch] = {}
+    for request in requests:
+        touch = found.setdefault(request.organisation_id, Touch())
+        if request.is_member:
+            _touch_member(touch, request)
+        else:
+            _touch_group(touch, request)
+    return found
+
+
+def _touch_member(touch: Touch, request: Request) -> None:
+    touch.members.add(request.resource_id)
+    touch.members_with_groups.add(request.resource_id)
+    if request.user_name_key is not None:
+        touch.user_names.add(request.user_name_key)
+    touch.member_external_ids.update(_external_ids(request))
+
+
+def _touch_group(touch: Touch, request: Request) -> None:
+    group_id = request.resource_id
+    touch.groups.add(group_id)
+    if request.display_name_key is not None:
+        touch.group_names.add(request.display_name_key)
+    touch.group_external_ids.update(_external_ids(request))
+    if request.members is None:
+        return
+    if request.members.clear:
+        touch.whole_groups.add(group_id)
+    touch.known.update(request.members.add)
+    touch.pairs.update((group_id, member_id) for member_id in request.members.add)
+    touch.pairs.update((group_id, member_id) for member_id in request.members.remove)
+
+
+def _external_ids(request: Request) -> set[str]:
+    written: list[Any] = [(request.resource or {}).get("externalId")]
+    written.extend(
+        operation.get("value")
+        for operation in request.operations
+        if operation.get("path") == "externalId"
+    )
+    return {value for value in written if isinstance(value, str)}

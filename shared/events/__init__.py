@@ -1,0 +1,1 @@
+"""The event contract: types, versions, envelope, topics. Pure."""

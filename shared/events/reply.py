@@ -1,0 +1,76 @@
+"""The transport answer to one waiting request: provisioner → the ingress replica that waits."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from shared.events.envelope import Event, MalformedEvent
+
+Json = dict[str, Any]
+TYPE: Final = "io.rollcall.reply.v1"
+SOURCE: Final = "/rollcall/provisioner"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of the request `request_id`, in HTTP's terms.
+
+    `status` 200, 201 or 204 with the state of the resource, or 4xx/5xx with the SCIM error's parts.
+    A member's reply carries all that its representation needs: canonical `resource`, `groups` as
+    pairs (id, display). A group's carries no members (there may be 100,000). `backlog` is how many
+    requests of the partition the provisioner knew to be waiting when it answered.
+    """
+
+    request_id: str
+    status: int
+    scim_type: str | None = None
+    detail: str | None = None
+    attribute: str | None = None
+    resource_id: str | None = None
+    version: str | None = None
+    created: str | None = None
+    last_modified: str | None = None
+    resource: Json | None = None
+    groups: tuple[tuple[str, str], ...] = ()
+    backlog: int = 0
+
+
+def to_event(reply: Reply, *, event_id: str, time: datetime) -> Event:
+    """The CloudEvent of a reply; `event_id` is new for each."""
+    data: Json = {"status": reply.status, "backlog": reply.backlog}
+    for name in (
+        "scim_type",
+        "detail",
+        "attribute",
+        "resource_id",
+        "version",
+        "created",
+        "last_modified",
+        "resource",
+    ):
+        value = getattr(reply, name)
+        if value is not None:
+            data[name] = value
+    if reply.groups:
+        data["groups"] = [list(group) for group in reply.groups]
+    return Event(
+        id=event_id,
+        type=TYPE,
+        source=SOURCE,
+        subject=reply.request_id,
+        time=time,
+        data=data,
+        extensions={"causationid": reply.request_id},
+    )
+
+
+def from_event(event: Event) -> Reply:
+    """The reply in `event`. Raises MalformedEvent."""
+    if event.type != TYPE:
+        raise MalformedEvent(f"{event.type!r} is no reply that this release knows")
+    try:
+        data = dict(event.data)
+        groups = tuple((str(key), str(display)) for key, display in data.pop("groups", ()))
+        return Reply(request_id=event.extensions["causationid"], groups=groups, **data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedEvent(f"{event.type} is not as its version says: {error!r}") from error

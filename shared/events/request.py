@@ -1,0 +1,232 @@
+"""Accepted operations: what ingress puts on `rollcall.requests`, and the provisioner applies.
+
+A request is canonical and carries all that the decision needs, settings in force included, so that
+the same log gives the same directory at any later time. The types are versioned; a released
+version is never changed, only followed by the next one (`upcast.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from shared.events.envelope import Event, MalformedEvent, NewerVersion, from_milliseconds
+
+Json = dict[str, Any]
+Kind = Literal[
+    "member.create",
+    "member.replace",
+    "member.patch",
+    "member.delete",
+    "member.accept",
+    "group.create",
+    "group.replace",
+    "group.patch",
+    "group.delete",
+]
+
+KINDS: Final[frozenset[str]] = frozenset(
+    {
+        "member.create",
+        "member.replace",
+        "member.patch",
+        "member.delete",
+        "member.accept",
+        "group.create",
+        "group.replace",
+        "group.patch",
+        "group.delete",
+    }
+)
+VERSION: Final = 1
+TYPE_PREFIX: Final = "io.rollcall.request."
+SOURCE: Final = "/rollcall/ingress"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The organisation's settings in force when the request was accepted."""
+
+    profile: str = "compatible"
+    unique_group_names: bool = True
+    confirm_on_accept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MemberDelta:
+    """A change of a group's members: first `clear`, then `remove`, then `add` (disjoint ids)."""
+
+    clear: bool = False
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One accepted operation on one resource of one organisation.
+
+    `resource` is the canonical resource of a create or a replace; `operations` are the canonical
+    PATCH operations; `members` is the change of a group's members (create: only `add`; replace:
+    `clear` and `add`, or None where the request did not speak of members). `user_name_key` and
+    `display_name_key` are the normalised names that the operation writes, if it writes one: they
+    travel with the request, so that a new release of the normalisation moves nobody.
+    `invitation_id` and `invitation_expires` belong to `member.accept` only.
+    `accept_by_ms`, `answer_by_ms` are epoch milliseconds.
+    """
+
+    id: str
+    kind: Kind
+    organisation_id: str
+    resource_id: str
+    time: datetime
+    settings: Settings = field(default_factory=Settings)
+    resource: Json | None = None
+    operations: tuple[Json, ...] = ()
+    members: MemberDelta | None = None
+    user_name_key: str | None = None
+    display_name_key: str | None = None
+    invitation_id: str | None = None
+    invitation_expires: datetime | None = None
+    actor: str = "key:unknown"
+    accept_by_ms: int | None = None
+    answer_by_ms: int | None = None
+    reply_to: int | None = None
+    traceparent: str | None = None
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the resource is a member (a User on the wire), not a group."""
+        return self.kind.startswith("member.")
+
+    @property
+    def type(self) -> str:
+        """CloudEvents type, for example `io.rollcall.request.member.create.v1`."""
+        return f"{TYPE_PREFIX}{self.kind}.v{VERSION}"
+
+    @property
+    def subject(self) -> str:
+        """CloudEvents subject: `ORGANISATION/Users/ID` or `ORGANISATION/Groups/ID`."""
+        endpoint = "Users" if self.is_member else "Groups"
+        return f"{self.organisation_id}/{endpoint}/{self.resource_id}"
+
+
+def to_event(request: Request) -> Event:
+    """The CloudEvent that carries `request`; absent fields are left out of the data."""
+    data: Json = {
+        "organisation_id": request.organisation_id,
+        "resource_id": request.resource_id,
+        "actor": request.actor,
+        "settings": {
+            "profile": request.settings.profile,
+            "unique_group_names": request.settings.unique_group_names,
+            "confirm_on_accept": request.settings.confirm_on_accept,
+        },
+    }
+    if request.resource is not None:
+        data["resource"] = request.resource
+    if request.operations:
+        data["operations"] = list(request.operations)
+    if request.members is not None:
+        data["members"] = {
+            "clear": request.members.clear,
+            "add": list(request.members.add),
+            "remove": list(request.members.remove),
+        }
+    for name in ("user_name_key", "display_name_key", "invitation_id"):
+        value = getattr(request, name)
+        if value is not None:
+            data[name] = value
+    if request.invitation_expires is not None:
+        data["invitation_expires"] = int(request.invitation_expires.timestamp() * 1000)
+    extensions: dict[str, str] = {}
+    if request.accept_by_ms is not None:
+        extensions["acceptby"] = str(request.accept_by_ms)
+    if request.reply_to is not None and request.answer_by_ms is not None:
+        extensions["replyto"] = str(request.reply_to)
+        extensions["answerby"] = str(request.answer_by_ms)
+    return Event(
+        id=request.id,
+        type=request.type,
+        source=SOURCE,
+        subject=request.subject,
+        time=request.time,
+        data=data,
+        extensions=extensions,
+        traceparent=request.traceparent,
+    )
+
+
+def from_event(event: Event) -> Request:
+    """The request in `event`. Raises MalformedEvent, or NewerVersion for a version yet unknown."""
+    kind = kind_of(event.type)
+    data = event.data
+    if not isinstance(data, dict):
+        raise MalformedEvent("the data of a request is an object")
+    try:
+        settings = Settings(**data["settings"])
+        members = _members(data.get("members"))
+        expires = data.get("invitation_expires")
+        request = Request(
+            id=event.id,
+            kind=kind,
+            organisation_id=_text(data, "organisation_id"),
+            resource_id=_text(data, "resource_id"),
+            time=event.time,
+            settings=settings,
+            resource=data.get("resource"),
+            operations=tuple(data.get("operations", ())),
+            members=members,
+            user_name_key=data.get("user_name_key"),
+            display_name_key=data.get("display_name_key"),
+            invitation_id=data.get("invitation_id"),
+            invitation_expires=None if expires is None else from_milliseconds(expires),
+            actor=_text(data, "actor"),
+            accept_by_ms=_integer(event.extensions, "acceptby"),
+            answer_by_ms=_integer(event.extensions, "answerby"),
+            reply_to=_integer(event.extensions, "replyto"),
+            traceparent=event.traceparent,
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise MalformedEvent(f"{event.type} is not as its version says: {error!r}") from error
+    if request.subject != event.subject:
+        raise MalformedEvent("the subject does not agree with the data")
+    return request
+
+
+def kind_of(event_type: str) -> Kind:
+    """The kind in a type. Raises MalformedEvent, or NewerVersion."""
+    if not event_type.startswith(TYPE_PREFIX):
+        raise MalformedEvent(f"{event_type!r} is no type of a request")
+    kind, _, version = event_type.removeprefix(TYPE_PREFIX).rpartition(".v")
+    if not version.isascii() or not version.isdigit():
+        raise MalformedEvent(f"{event_type!r} has no version")
+    if int(version) > VERSION or kind not in KINDS:
+        raise NewerVersion(f"{event_type!r} is newer than this release knows")
+    return kind  # type: ignore[return-value]
+
+
+def _members(data: Mapping[str, Any] | None) -> MemberDelta | None:
+    if data is None:
+        return None
+    return MemberDelta(
+        clear=bool(data["clear"]), add=_ids(data["add"]), remove=_ids(data["remove"])
+    )
+
+
+def _ids(values: Sequence[object]) -> tuple[str, ...]:
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError("ids of members are text")
+    return tuple(map(str, values))
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    value = data[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is no text")
+    return value
+
+
+def _integer(extensions: Mapping[str, str], name: str) -> int | None:
+    text = extensions.get(name)
+    return None if text is None else int(text)

@@ -1,0 +1,1 @@
+"""Organisations and API keys: the records of the tenancy topic. Pure."""

@@ -1,0 +1,136 @@
+"""Every event is read as it was written, and what is not ours is refused."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.events import envelope, outcome, reply, request
+from shared.events.envelope import MalformedEvent, NewerVersion
+from tests.support import builders
+from tests.support.builders import MOMENT, a_request, an_id
+
+A_REQUEST = replace(
+    a_request(
+        "group.replace",
+        an_id(50),
+        resource={"displayName": "Zeelui"},
+        members=request.MemberDelta(clear=True, add=(an_id(1),)),
+    ),
+    accept_by_ms=1_700_000_000_000,
+    answer_by_ms=1_700_000_000_500,
+    reply_to=3,
+    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+)
+
+
+def wire(event: envelope.Event) -> envelope.Event:
+    return envelope.decode(*envelope.encode(event))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        A_REQUEST,
+        builders.create(1, "ana@example.org"),
+        a_request("member.patch", an_id(1), operations=(builders.replacing("active", False),)),
+        a_request("member.delete", an_id(1)),
+        a_request("member.accept", an_id(1), invitation_id=an_id(5), invitation_expires=MOMENT),
+    ],
+    ids=lambda written: written.kind,
+)
+def test_a_request_is_read_as_it_was_written(written: request.Request) -> None:
+    assert request.from_event(wire(request.to_event(written))) == written
+
+
+def test_an_outcome_is_read_as_it_was_written() -> None:
+    written = outcome.Announcement(
+        outcome.outcome_id(an_id(1), 0),
+        an_id(1),
+        outcome.Sequence(0, 17, 0),
+        MOMENT,
+        outcome.Outcome("member.revoked", an_id(8), an_id(9), ("active",), {"from": "invited"}),
+    )
+
+    assert outcome.from_event(wire(outcome.to_event(written))) == written
+
+
+def test_a_reply_is_read_as_it_was_written() -> None:
+    written = reply.Reply(
+        an_id(1), 200, version=an_id(2), resource={"userName": "ana"}, groups=(("g", "Crew"),)
+    )
+
+    event = reply.to_event(written, event_id=an_id(3), time=MOMENT)
+
+    assert reply.from_event(wire(event)) == written
+
+
+def test_an_outcomes_id_is_the_same_whenever_it_is_announced() -> None:
+    ids = {outcome.outcome_id(an_id(1), index) for index in (0, 0, 1)}
+
+    assert len(ids) == 2
+
+
+def test_sequences_are_ordered_by_epoch_offset_and_index() -> None:
+    places = [outcome.Sequence(1, 2, 0), outcome.Sequence(0, 10, 1), outcome.Sequence(0, 9, 5)]
+
+    assert [str(place) for place in sorted(places)] == ["0.9.5", "0.10.1", "1.2.0"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "io.rollcall.request.member.create.v2",
+        "io.rollcall.request.member.promote.v1",
+    ],
+)
+def test_a_newer_request_is_told_from_a_malformed_one(kind: str) -> None:
+    event = replace(request.to_event(A_REQUEST), type=kind)
+
+    with pytest.raises(NewerVersion):
+        request.from_event(event)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "com.example.other"},
+        {"type": "io.rollcall.request.member.create.vx"},
+        {"subject": "another/Groups/one"},
+        {"data": []},
+        {"data": {}},
+        {"extensions": {"acceptby": "soon"}},
+    ],
+)
+def test_a_request_that_is_not_as_its_version_says_is_malformed(change: dict[str, object]) -> None:
+    event = replace(request.to_event(A_REQUEST), **change)  # type: ignore[arg-type]
+
+    with pytest.raises(MalformedEvent):
+        request.from_event(event)
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=12), st.binary(max_size=12)), max_size=12),
+    st.binary(max_size=40),
+)
+def test_no_record_raises_anything_but_malformed(
+    headers: list[tuple[str, bytes]], value: bytes
+) -> None:
+    with pytest.raises(MalformedEvent):
+        envelope.decode(headers, value)
+
+
+@given(
+    st.datetimes(
+        timezones=st.just(UTC),
+        min_value=datetime(2000, 1, 1),  # noqa: DTZ001 hypothesis wants it naive
+    )
+)
+def test_times_travel_to_the_millisecond(moment: datetime) -> None:
+    text = envelope.format_time(moment)
+
+    read = envelope.parse_time(text)
+    assert text.endswith("Z")
+    assert abs((read - moment).total_seconds()) < 0.001
