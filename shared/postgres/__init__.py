@@ -1,0 +1,1 @@
+"""Postgres: connections, named queries, the directory's rows, audit, progress, tenancy, notices."""

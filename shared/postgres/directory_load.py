@@ -1,0 +1,150 @@
+"""What a batch touches, of all its organisations, in at most six set-based queries."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from shared.directory.state import State
+from shared.directory.touch import Touch
+from shared.postgres import queries
+from shared.postgres.rows import is_id, is_storable, to_group, to_member
+
+if TYPE_CHECKING:
+    from shared.postgres.pool import Connection
+
+CURSOR_ROWS: Final = 5000
+"""Rows of whole groups that are decoded at once: a few milliseconds of the event loop."""
+
+_SQL = queries.load("directory_load")
+_MEMBERS = _SQL["load_members"]
+_KNOWN_MEMBERS = _SQL["load_known_members"]
+_GROUPS = _SQL["load_groups"]
+_MEMBERSHIPS = _SQL["load_memberships"]
+_MEMBERS_OF_GROUPS = _SQL["load_members_of_groups"]
+_GROUPS_OF_MEMBERS = _SQL["load_groups_of_members"]
+
+Touches = Mapping[str, Touch]
+
+
+async def load_states(connection: "Connection", touches: Touches) -> dict[str, State]:
+    """Organisation id → the part of its directory that its touch names, exact for that part.
+
+    Runs inside the caller's transaction (whole groups are read through a cursor). An id that is no
+    UUID in canonical form, and a name that Postgres could not hold, exist nowhere: they are absent
+    from the state, as anything unknown is.
+    """
+    states = {organisation: State(organisation) for organisation in touches}
+    await _load_members(connection, touches, states)
+    await _load_known_members(connection, touches, states)
+    groups_of_members = await _load_groups_of_members(connection, touches, states)
+    await _load_groups(connection, touches, states, groups_of_members)
+    await _load_memberships(connection, touches, states)
+    await _load_whole_groups(connection, touches, states)
+    return states
+
+
+async def _load_members(
+    connection: "Connection", touches: Touches, states: dict[str, State]
+) -> None:
+    by_id = _pairs(touches, lambda touch: touch.members | touch.members_with_groups, is_id)
+    by_name = _pairs(touches, lambda touch: touch.user_names, is_storable)
+    by_external_id = _pairs(touches, lambda touch: touch.member_external_ids, is_storable)
+    if not (by_id[0] or by_name[0] or by_external_id[0]):
+        return
+    for row in await connection.fetch(_MEMBERS, *by_id, *by_name, *by_external_id):
+        states[row["organisation_id"]].add_member(to_member(row))
+
+
+async def _load_known_members(
+    connection: "Connection", touches: Touches, states: dict[str, State]
+) -> None:
+    known = _pairs(touches, lambda touch: touch.known, is_id)
+    if not known[0]:
+        return
+    for organisation_id, member_id in await connection.fetch(_KNOWN_MEMBERS, *known):
+        states[organisation_id].known_members.add(member_id)
+
+
+async def _load_groups_of_members(
+    connection: "Connection", touches: Touches, states: dict[str, State]
+) -> dict[str, set[str]]:
+    """Fill `groups_of`; returns organisation id → groups whose rows are wanted because of it."""
+    wanted: dict[str, set[str]] = {}
+    for organisation_id, touch in touches.items():
+        for member_id in touch.members_with_groups:
+            states[organisation_id].groups_of[member_id] = set()
+    members = _pairs(touches, lambda touch: touch.members_with_groups, is_id)
+    if not members[0]:
+        return wanted
+    rows = await connection.fetch(_GROUPS_OF_MEMBERS, *members)
+    for organisation_id, group_id, member_id in rows:
+        state = states[organisation_id]
+        state.groups_of[member_id].add(group_id)
+        state.memberships.setdefault(group_id, set()).add(member_id)
+        wanted.setdefault(organisation_id, set()).add(group_id)
+    return wanted
+
+
+async def _load_groups(
+    connection: "Connection",
+    touches: Touches,
+    states: dict[str, State],
+    groups_of_members: Mapping[str, set[str]],
+) -> None:
+    organisations, ids = _pairs(touches, lambda touch: touch.groups | touch.whole_groups, is_id)
+    for organisation_id, group_ids in groups_of_members.items():
+        organisations.extend([organisation_id] * len(group_ids))
+        ids.extend(group_ids)
+    by_name = _pairs(touches, lambda touch: touch.group_names, is_storable)
+    by_external_id = _pairs(touches, lambda touch: touch.group_external_ids, is_storable)
+    if not (ids or by_name[0] or by_external_id[0]):
+        return
+    for row in await connection.fetch(_GROUPS, organisations, ids, *by_name, *by_external_id):
+        states[row["organisation_id"]].add_group(to_group(row))
+
+
+async def _load_memberships(
+    connection: "Connection", touches: Touches, states: dict[str, State]
+) -> None:
+    organisations: list[str] = []
+    groups: list[str] = []
+    members: list[str] = []
+    for organisation_id, touch in touches.items():
+        for group_id, member_id in touch.pairs:
+            if group_id not in touch.whole_groups and is_id(group_id) and is_id(member_id):
+                organisations.append(organisation_id)
+                groups.append(group_id)
+                members.append(member_id)
+    if not organisations:
+        return
+    rows = await connection.fetch(_MEMBERSHIPS, organisations, groups, members)
+    for organisation_id, group_id, member_id in rows:
+        states[organisation_id].memberships.setdefault(group_id, set()).add(member_id)
+
+
+async def _load_whole_groups(
+    connection: "Connection", touches: Touches, states: dict[str, State]
+) -> None:
+    groups = _pairs(touches, lambda touch: touch.whole_groups, is_id)
+    for organisation_id, group_id in zip(*groups, strict=True):
+        states[organisation_id].complete_groups.add(group_id)
+        states[organisation_id].memberships.setdefault(group_id, set())
+    if not groups[0]:
+        return
+    cursor = await connection.cursor(_MEMBERS_OF_GROUPS, *groups)
+    while rows := await cursor.fetch(CURSOR_ROWS):
+        for organisation_id, group_id, member_id in rows:
+            states[organisation_id].memberships[group_id].add(member_id)
+
+
+def _pairs(
+    touches: Touches, keys: Callable[[Touch], Iterable[str]], is_possible: Callable[[str], bool]
+) -> tuple[list[str], list[str]]:
+    """Two columns: organisation, key; without the keys that no row can have."""
+    organisations: list[str] = []
+    values: list[str] = []
+    for organisation_id, touch in touches.items():
+        for key in keys(touch):
+            if is_possible(key):
+                organisations.append(organisation_id)
+                values.append(key)
+    return organisations, values

@@ -1,0 +1,240 @@
+"""Notices to members as rows: planned from outcomes, claimed by a lease, settled once.
+
+States: `due` until a sender settles it as `sent`, `dropped` (nobody should get it any more) or
+`failed` (refused for good). One member's notices go out in the order of their sequence: a later
+one is not claimed while an earlier one is due. A lease that ran out (its sender died) is claimable
+again, so between the mail server's yes and our record a mail may be sent twice, never lost.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from shared.events.outcome import Sequence as OutcomeSequence
+from shared.postgres import queries
+from shared.postgres.rows import to_utc
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from shared.postgres.pool import Connection
+
+Json = dict[str, Any]
+NoticeState = Literal["due", "sent", "dropped", "failed"]
+
+_SQL = queries.load("notification")
+_PLAN = _SQL["plan_notifications"]
+_DROP_OPEN = _SQL["drop_open_notifications"]
+_REOPEN = _SQL["reopen_notification"]
+_CLAIM = _SQL["claim_notifications"]
+_SETTLE_SENT = _SQL["settle_sent"]
+_SETTLE_UNSENT = _SQL["settle_unsent"]
+_RETRY_LATER = _SQL["retry_later"]
+_LAST_SENT_KIND = _SQL["last_sent_kind"]
+_LAST_SENT_KIND_SINCE = _SQL["last_sent_kind_since"]
+_NEXT_DUE = _SQL["next_due"]
+_RENEW = _SQL["renew_leases"]
+_OVERDUE = _SQL["overdue"]
+_COUNT = _SQL["count_notifications"]
+_COUNT_OF = _SQL["count_notifications_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice to plan: identified by event id and kind; due from `due_at` on.
+
+    `event_time` is the time of the event that caused it; `detail` what else the sender must know,
+    without personal data.
+    """
+
+    event_id: str
+    kind: str
+    organisation_id: str
+    member_id: str
+    partition: int
+    sequence: OutcomeSequence
+    event_time: datetime
+    due_at: datetime
+    detail: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedNotice:
+    """A notice in the hands of a sender; `attempts` counts this one."""
+
+    notice: Notice
+    attempts: int
+
+
+async def plan(connection: "Connection", notices: Sequence[Notice]) -> set[tuple[str, str]]:
+    """Add the notices that are not known yet; returns (event id, kind) of those added."""
+    if not notices:
+        return set()
+    rows = await connection.fetch(
+        _PLAN,
+        [notice.event_id for notice in notices],
+        [notice.kind for notice in notices],
+        [notice.organisation_id for notice in notices],
+        [notice.member_id for notice in notices],
+        [notice.partition for notice in notices],
+        [notice.sequence.epoch for notice in notices],
+        [notice.sequence.offset for notice in notices],
+        [notice.sequence.index for notice in notices],
+        [notice.event_time for notice in notices],
+        [notice.detail for notice in notices],
+        [notice.due_at for notice in notices],
+    )
+    return {(row["event_id"], row["kind"]) for row in rows}
+
+
+async def drop_open(
+    connection: "Connection",
+    organisation_id: str,
+    member_id: str,
+    kinds: Sequence[str],
+    reason: str,
+    *,
+    now: datetime,
+) -> set[tuple[str, str]]:
+    """Drop the member's due notices of these kinds; returns (event id, kind) of each.
+
+    One that a sender holds is left to it: it reads the member's state itself.
+    """
+    rows = await connection.fetch(_DROP_OPEN, organisation_id, member_id, list(kinds), reason, now)
+    return {(row["event_id"], row["kind"]) for row in rows}
+
+
+async def reopen(
+    connection: "Connection",
+    organisation_id: str,
+    member_id: str,
+    event_id: str,
+    kind: str,
+    *,
+    due_at: datetime,
+) -> bool:
+    """Make a dropped notice due again; False where there is none."""
+    found = await connection.fetchval(_REOPEN, organisation_id, member_id, event_id, kind, due_at)
+    return found is True
+
+
+async def claim(
+    connection: "Connection", owner: str, *, now: datetime, lease_s: float, limit: int
+) -> list[ClaimedNotice]:
+    """Lease up to `limit` notices that are due now to `owner`, oldest first.
+
+    Whoever claims settles each, or gives it back by `retry_later`, within `lease_s` seconds.
+    Nobody waits for rows that another replica is claiming at the moment.
+    """
+    rows = await connection.fetch(_CLAIM, owner, now, now + timedelta(seconds=lease_s), limit)
+    claimed = [_to_claimed(row) for row in rows]
+    claimed.sort(key=lambda item: (item.notice.due_at, item.notice.sequence))
+    return claimed
+
+
+async def settle_sent(
+    connection: "Connection",
+    event_id: str,
+    kind: str,
+    owner: str,
+    *,
+    message_id: str,
+    sent_at: datetime,
+) -> bool:
+    """The mail server took it. False: the lease was lost, somebody else settles it."""
+    done = await connection.fetchval(_SETTLE_SENT, event_id, kind, owner, message_id, sent_at)
+    return done is True
+
+
+async def settle_dropped(
+    connection: "Connection", event_id: str, kind: str, owner: str, *, reason: str
+) -> bool:
+    """It is not due any more. False: the lease was lost."""
+    done = await connection.fetchval(_SETTLE_UNSENT, event_id, kind, owner, "dropped", reason)
+    return done is True
+
+
+async def settle_failed(
+    connection: "Connection", event_id: str, kind: str, owner: str, *, reason: str
+) -> bool:
+    """It was refused for good, or cannot be built. False: the lease was lost."""
+    done = await connection.fetchval(_SETTLE_UNSENT, event_id, kind, owner, "failed", reason)
+    return done is True
+
+
+async def retry_later(
+    connection: "Connection",
+    event_id: str,
+    kind: str,
+    owner: str,
+    *,
+    next_attempt_at: datetime,
+    reason: str,
+) -> bool:
+    """Give it back until `next_attempt_at`. False: the lease was lost."""
+    done = await connection.fetchval(_RETRY_LATER, event_id, kind, owner, next_attempt_at, reason)
+    return done is True
+
+
+async def last_sent_kind(
+    connection: "Connection", organisation_id: str, member_id: str, *, since: str | None = None
+) -> str | None:
+    """The kind of the last mail that the member got, by sequence; None: never any.
+
+    `since`, the event id of an invitation, leaves out what was sent before that invitation.
+    """
+    kind: str | None = (
+        await connection.fetchval(_LAST_SENT_KIND, organisation_id, member_id)
+        if since is None
+        else await connection.fetchval(_LAST_SENT_KIND_SINCE, organisation_id, member_id, since)
+    )
+    return kind
+
+
+async def next_due(connection: "Connection") -> datetime | None:
+    """The earliest moment at which there may be something to claim; None: nothing is due."""
+    moment: datetime | None = await connection.fetchval(_NEXT_DUE)
+    return None if moment is None else to_utc(moment)
+
+
+async def renew(connection: "Connection", owner: str, *, now: datetime, lease_s: float) -> None:
+    """Prolong the leases that the owner still holds, so that a slow mail server is no dead one."""
+    await connection.execute(_RENEW, owner, now, now + timedelta(seconds=lease_s))
+
+
+async def overdue(connection: "Connection", *, now: datetime) -> tuple[int, datetime | None]:
+    """How many notices are due and not settled, and since when the oldest is."""
+    row = await connection.fetchrow(_OVERDUE, now)
+    if row is None or row["oldest"] is None:
+        return 0, None
+    return row["number"], to_utc(row["oldest"])
+
+
+async def count(
+    connection: "Connection", organisation_id: str | None = None
+) -> dict[tuple[str, NoticeState], int]:
+    """(kind, state) → how many, of one organisation or of all."""
+    rows = (
+        await connection.fetch(_COUNT)
+        if organisation_id is None
+        else await connection.fetch(_COUNT_OF, organisation_id)
+    )
+    return {(row["kind"], row["state"]): row["number"] for row in rows}
+
+
+def _to_claimed(row: "asyncpg.Record") -> ClaimedNotice:
+    return ClaimedNotice(
+        notice=Notice(
+            event_id=row["event_id"],
+            kind=row["kind"],
+            organisation_id=row["organisation_id"],
+            member_id=row["member_id"],
+            partition=row["partition"],
+            sequence=OutcomeSequence(row["epoch"], row["offset"], row["index"]),
+            event_time=to_utc(row["event_time"]),
+            due_at=to_utc(row["due_at"]),
+            detail=row["detail"],
+        ),
+        attempts=row["attempts"],
+    )

@@ -1,0 +1,65 @@
+"""Rows of the directory as members and groups, and ids as Postgres takes them."""
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from shared.directory.lifecycle import Status
+from shared.directory.state import Group, Member
+
+if TYPE_CHECKING:
+    import asyncpg
+
+_CANONICAL_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` can be the id of a row: a UUID in canonical lower-case form."""
+    return _CANONICAL_ID.fullmatch(text) is not None
+
+
+def is_storable(text: str) -> bool:
+    """Whether Postgres could hold `text`: it has no U+0000 and no lone surrogate."""
+    if "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def to_member(row: "asyncpg.Record") -> Member:
+    """The member in a row that has its columns, `document` included."""
+    restore_status = row["restore_status"]
+    return Member(
+        id=row["id"],
+        user_name_key=row["user_name_key"],
+        external_id=row["external_id"],
+        status=Status(row["status"]),
+        restore_status=None if restore_status is None else Status(restore_status),
+        invitation_id=row["invitation_id"],
+        version=row["version"],
+        created=to_utc(row["created"]),
+        last_modified=to_utc(row["last_modified"]),
+        resource=row["document"],
+    )
+
+
+def to_group(row: "asyncpg.Record") -> Group:
+    """The group in a row that has its columns, `document` included."""
+    return Group(
+        id=row["id"],
+        display_name_key=row["display_name_key"],
+        external_id=row["external_id"],
+        version=row["version"],
+        created=to_utc(row["created"]),
+        last_modified=to_utc(row["last_modified"]),
+        resource=row["document"],
+        name_is_unique=row["unique_name_key"] is not None,
+    )
+
+
+def to_utc(moment: datetime) -> datetime:
+    """The same moment with the `datetime.UTC` that the rest of the code uses."""
+    return moment.astimezone(UTC)

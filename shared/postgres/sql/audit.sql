@@ -1,0 +1,51 @@
+-- name: already_applied
+-- Which of these events are in the audit: copies of what was applied or refused before.
+-- $1 ids
+-- roles: provisioner
+SELECT id::text FROM audit.event WHERE id = ANY ($1::uuid[])
+
+-- name: record_events
+-- Add what a batch decided; a second row of one id is a bug and fails.
+-- $1 ids, $2 organisations, $3 topics, $4 partitions, $5 offsets, $6 epochs, $7 types,
+-- $8 resource ids, $9 actors, $10 append times, $11 event times, $12 status, $13 scim types,
+-- $14 optimistic, $15 outcomes as JSON text (asyncpg reads a list of lists as a wider array)
+-- roles: provisioner
+INSERT INTO audit.event (
+    id, organisation_id, topic, partition, "offset", epoch, type, resource_id, actor,
+    append_time, event_time, status, scim_type, optimistic, outcomes)
+SELECT id, organisation_id, topic, partition, "offset", epoch, type, resource_id, actor,
+       append_time, event_time, status, scim_type, optimistic, outcomes::jsonb
+FROM unnest(
+    $1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::bigint[], $6::integer[], $7::text[],
+    $8::text[], $9::text[], $10::timestamptz[], $11::timestamptz[], $12::integer[], $13::text[],
+    $14::boolean[], $15::text[]
+) AS given (
+    id, organisation_id, topic, partition, "offset", epoch, type, resource_id, actor,
+    append_time, event_time, status, scim_type, optimistic, outcomes)
+
+-- name: unannounced_events
+-- Events of a partition from an offset on, in order: what a successor has to announce.
+-- $1 topic
+-- $2 partition
+-- $3 first offset
+-- $4 epoch
+-- $5 at most so many
+-- roles: provisioner
+SELECT id::text, organisation_id::text, topic, partition, "offset", epoch, type, resource_id, actor,
+       append_time, event_time, status, scim_type, optimistic, outcomes
+FROM audit.event
+WHERE topic = $1 AND partition = $2 AND "offset" >= $3 AND epoch = $4
+ORDER BY "offset"
+LIMIT $5
+
+-- name: rejected_optimistic
+-- Requests of an organisation that were answered before they were refused, newest first.
+-- $1 organisation
+-- $2 at most so many
+-- roles: owner
+SELECT id::text, organisation_id::text, topic, partition, "offset", epoch, type, resource_id, actor,
+       append_time, event_time, status, scim_type, optimistic, outcomes
+FROM audit.event
+WHERE organisation_id = $1 AND optimistic AND status >= 400
+ORDER BY id DESC
+LIMIT $2

@@ -1,0 +1,78 @@
+-- name: load_members
+-- Members by id, and those that own one of the user names or external ids.
+-- $1 organisations, $2 ids: in pairs
+-- $3 organisations, $4 user name keys: in pairs
+-- $5 organisations, $6 external ids: in pairs
+-- roles: provisioner
+WITH wanted AS (
+    SELECT organisation_id, id
+    FROM unnest($1::uuid[], $2::uuid[]) AS by_id (organisation_id, id)
+    UNION
+    SELECT organisation_id, member.id
+    FROM unnest($3::uuid[], $4::text[]) AS by_name (organisation_id, user_name_key)
+    JOIN directory.member USING (organisation_id, user_name_key)
+    UNION
+    SELECT organisation_id, member.id
+    FROM unnest($5::uuid[], $6::text[]) AS by_external_id (organisation_id, external_id)
+    JOIN directory.member USING (organisation_id, external_id)
+)
+SELECT organisation_id::text, member.id::text, member.user_name_key, member.external_id,
+       member.status, member.restore_status, member.invitation_id::text, member.version::text,
+       member.created, member.last_modified, member.document
+FROM wanted
+JOIN directory.member USING (organisation_id, id)
+
+-- name: load_known_members
+-- Which of these ids are members.
+-- $1 organisations, $2 ids: in pairs
+-- roles: provisioner
+SELECT organisation_id::text, member.id::text
+FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organisation_id, id)
+JOIN directory.member USING (organisation_id, id)
+
+-- name: load_groups
+-- Groups by id, those that own one of the unique names or external ids.
+-- $1 organisations, $2 ids: in pairs
+-- $3 organisations, $4 display name keys: in pairs
+-- $5 organisations, $6 external ids: in pairs
+-- roles: provisioner
+WITH wanted AS (
+    SELECT organisation_id, id
+    FROM unnest($1::uuid[], $2::uuid[]) AS by_id (organisation_id, id)
+    UNION
+    SELECT organisation_id, found.id
+    FROM unnest($3::uuid[], $4::text[]) AS by_name (organisation_id, unique_name_key)
+    JOIN directory."group" AS found USING (organisation_id, unique_name_key)
+    UNION
+    SELECT organisation_id, found.id
+    FROM unnest($5::uuid[], $6::text[]) AS by_external_id (organisation_id, external_id)
+    JOIN directory."group" AS found USING (organisation_id, external_id)
+)
+SELECT organisation_id::text, found.id::text, found.display_name_key, found.unique_name_key,
+       found.external_id, found.version::text, found.created, found.last_modified, found.document
+FROM wanted
+JOIN directory."group" AS found USING (organisation_id, id)
+
+-- name: load_memberships
+-- Which of these memberships exist.
+-- $1 organisations, $2 groups, $3 members: in threes
+-- roles: provisioner
+SELECT organisation_id::text, group_id::text, member_id::text
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS wanted (organisation_id, group_id, member_id)
+JOIN directory.group_member USING (organisation_id, group_id, member_id)
+
+-- name: load_members_of_groups
+-- All memberships of these groups; may be many, so it is read through a cursor.
+-- $1 organisations, $2 groups: in pairs
+-- roles: provisioner
+SELECT organisation_id::text, group_id::text, group_member.member_id::text
+FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organisation_id, group_id)
+JOIN directory.group_member USING (organisation_id, group_id)
+
+-- name: load_groups_of_members
+-- All memberships of these members.
+-- $1 organisations, $2 members: in pairs
+-- roles: provisioner
+SELECT organisation_id::text, group_member.group_id::text, member_id::text
+FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organisation_id, member_id)
+JOIN directory.group_member USING (organisation_id, member_id)

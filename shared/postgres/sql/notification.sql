@@ -1,0 +1,184 @@
+-- name: plan_notifications
+-- Add notices that are due; one that is known (a repeated outcome) is left as it is.
+-- $1 event ids, $2 kinds, $3 organisations, $4 members, $5 partitions, $6 epochs, $7 offsets,
+-- $8 indexes, $9 event times, $10 details, $11 due at
+-- roles: notifier
+INSERT INTO notice.notification (
+    event_id, kind, organisation_id, member_id, partition, epoch, "offset", "index", event_time,
+    detail, due_at, next_attempt_at)
+SELECT event_id, kind, organisation_id, member_id, partition, epoch, "offset", "index", event_time,
+       detail, due_at, due_at
+FROM unnest(
+    $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::integer[], $6::integer[], $7::bigint[],
+    $8::integer[], $9::timestamptz[], $10::jsonb[], $11::timestamptz[]
+) AS given (
+    event_id, kind, organisation_id, member_id, partition, epoch, "offset", "index", event_time,
+    detail, due_at)
+ON CONFLICT (event_id, kind) DO NOTHING
+RETURNING event_id::text, kind
+
+-- name: drop_open_notifications
+-- A member's notices of some kinds are not due any more; those in a sender's hands are left.
+-- $1 organisation
+-- $2 member
+-- $3 kinds
+-- $4 reason
+-- $5 now
+-- roles: notifier
+UPDATE notice.notification
+SET state = 'dropped', reason = $4, leased_until = NULL, lease_owner = NULL
+WHERE organisation_id = $1 AND member_id = $2 AND kind = ANY ($3::text[]) AND state = 'due'
+  AND (leased_until IS NULL OR leased_until <= $5)
+RETURNING event_id::text, kind
+
+-- name: reopen_notification
+-- A dropped notice is due again.
+-- $1 organisation
+-- $2 member
+-- $3 event id
+-- $4 kind
+-- $5 due at
+-- roles: notifier
+UPDATE notice.notification
+SET state = 'due', reason = NULL, due_at = $5, next_attempt_at = $5,
+    leased_until = NULL, lease_owner = NULL
+WHERE organisation_id = $1 AND member_id = $2 AND event_id = $3 AND kind = $4
+  AND state = 'dropped'
+RETURNING true
+
+-- name: claim_notifications
+-- Lease what is due now, of each member only the earliest by sequence.
+-- $1 owner
+-- $2 now
+-- $3 leased until
+-- $4 at most so many
+-- roles: notifier
+WITH ready AS (
+    SELECT event_id, kind
+    FROM notice.notification AS candidate
+    WHERE state = 'due' AND next_attempt_at <= $2
+      AND (leased_until IS NULL OR leased_until <= $2)
+      AND NOT EXISTS (
+          SELECT FROM notice.notification AS earlier
+          WHERE earlier.organisation_id = candidate.organisation_id
+            AND earlier.member_id = candidate.member_id
+            AND earlier.state = 'due'
+            AND (earlier.epoch, earlier."offset", earlier."index")
+                < (candidate.epoch, candidate."offset", candidate."index"))
+    ORDER BY next_attempt_at, event_id
+    LIMIT $4
+    FOR UPDATE OF candidate SKIP LOCKED
+)
+UPDATE notice.notification AS claimed
+SET lease_owner = $1, leased_until = $3, attempts = attempts + 1
+FROM ready
+WHERE claimed.event_id = ready.event_id AND claimed.kind = ready.kind
+RETURNING claimed.event_id::text, claimed.kind, claimed.organisation_id::text,
+          claimed.member_id::text, claimed.partition, claimed.epoch, claimed."offset",
+          claimed."index", claimed.event_time, claimed.detail, claimed.due_at, claimed.attempts
+
+-- name: settle_sent
+-- The mail server said yes to the owner of the lease.
+-- $1 event id
+-- $2 kind
+-- $3 owner
+-- $4 message id
+-- $5 sent at
+-- roles: notifier
+UPDATE notice.notification
+SET state = 'sent', reason = NULL, message_id = $4, sent_at = $5,
+    leased_until = NULL, lease_owner = NULL
+WHERE event_id = $1 AND kind = $2 AND state = 'due' AND lease_owner = $3
+RETURNING true
+
+-- name: settle_unsent
+-- It will not be sent: dropped (not due any more) or failed (refused for good).
+-- $1 event id
+-- $2 kind
+-- $3 owner
+-- $4 state
+-- $5 reason
+-- roles: notifier
+UPDATE notice.notification
+SET state = $4, reason = $5, leased_until = NULL, lease_owner = NULL
+WHERE event_id = $1 AND kind = $2 AND state = 'due' AND lease_owner = $3
+RETURNING true
+
+-- name: retry_later
+-- The owner of the lease gives it back until a later moment.
+-- $1 event id
+-- $2 kind
+-- $3 owner
+-- $4 next attempt at
+-- $5 reason
+-- roles: notifier
+UPDATE notice.notification
+SET next_attempt_at = $4, reason = $5, leased_until = NULL, lease_owner = NULL
+WHERE event_id = $1 AND kind = $2 AND state = 'due' AND lease_owner = $3
+RETURNING true
+
+-- name: last_sent_kind
+-- The kind of the last mail that a member got, by sequence.
+-- $1 organisation
+-- $2 member
+-- roles: notifier, owner
+SELECT kind
+FROM notice.notification
+WHERE organisation_id = $1 AND member_id = $2 AND state = 'sent'
+ORDER BY epoch DESC, "offset" DESC, "index" DESC
+LIMIT 1
+
+-- name: last_sent_kind_since
+-- The kind of the last mail that a member got, among an invitation and what came after it.
+-- $1 organisation
+-- $2 member
+-- $3 event id of the invitation
+-- roles: notifier
+SELECT sent.kind
+FROM notice.notification AS sent
+JOIN notice.notification AS invitation
+  ON invitation.event_id = $3 AND invitation.kind = 'invitation'
+WHERE sent.organisation_id = $1 AND sent.member_id = $2 AND sent.state = 'sent'
+  AND (sent.epoch, sent."offset", sent."index")
+      >= (invitation.epoch, invitation."offset", invitation."index")
+ORDER BY sent.epoch DESC, sent."offset" DESC, sent."index" DESC
+LIMIT 1
+
+-- name: next_due
+-- When the next notice is due that nobody holds.
+-- roles: notifier
+SELECT min(greatest(next_attempt_at, coalesce(leased_until, next_attempt_at)))
+FROM notice.notification
+WHERE state = 'due'
+
+-- name: count_notifications
+-- Notices by kind and state.
+-- roles: notifier, owner
+SELECT kind, state, count(*) AS number FROM notice.notification GROUP BY kind, state
+
+-- name: count_notifications_of
+-- An organisation's notices by kind and state.
+-- $1 organisation
+-- roles: notifier, owner
+SELECT kind, state, count(*) AS number
+FROM notice.notification
+WHERE organisation_id = $1
+GROUP BY kind, state
+
+-- name: renew_leases
+-- A living sender keeps what it holds; a lease that ran out is not its own any more.
+-- $1 owner
+-- $2 now
+-- $3 leased until
+-- roles: notifier
+UPDATE notice.notification
+SET leased_until = $3
+WHERE lease_owner = $1 AND state = 'due' AND leased_until > $2
+
+-- name: overdue
+-- How many notices are due now and not settled, and since when the oldest is.
+-- $1 now
+-- roles: notifier, owner
+SELECT count(*) AS number, min(due_at) AS oldest
+FROM notice.notification
+WHERE state = 'due' AND due_at <= $1

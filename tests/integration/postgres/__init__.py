@@ -1,0 +1,1 @@
+"""The Postgres adapter against a real server."""

@@ -1,0 +1,222 @@
+"""Notices: planned once, claimed by one sender at a time, in each member's order."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from shared.events.outcome import Sequence
+from shared.postgres import notification
+from shared.postgres.notification import ClaimedNotice, Notice
+from tests.support.builders import ORGANISATION, OTHER_ORGANISATION, an_id
+from tests.support.databases import Connection, TestDatabase
+
+NOW = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=2)
+
+
+def a_notice(
+    number: int,
+    kind: str = "invitation",
+    *,
+    member: int = 1,
+    due_at: datetime = NOW,
+    organisation: str = ORGANISATION,
+) -> Notice:
+    return Notice(
+        event_id=an_id(number),
+        kind=kind,
+        organisation_id=organisation,
+        member_id=an_id(member),
+        partition=3,
+        sequence=Sequence(0, number, 0),
+        event_time=NOW,
+        due_at=due_at,
+        detail={"from": "invited"},
+    )
+
+
+async def claim(
+    connection: Connection, owner: str = "a", now: datetime = NOW, limit: int = 10
+) -> list[ClaimedNotice]:
+    return await notification.claim(connection, owner, now=now, lease_s=60, limit=limit)
+
+
+async def test_a_repeated_outcome_plans_nothing_new(database: TestDatabase) -> None:
+    async with database.connect("notifier") as connection:
+        first = await notification.plan(connection, [a_notice(1), a_notice(2, member=2)])
+        again = await notification.plan(connection, [a_notice(1), a_notice(1, "revocation")])
+
+    assert first == {(an_id(1), "invitation"), (an_id(2), "invitation")}
+    assert again == {(an_id(1), "revocation")}
+
+
+async def test_a_claim_brings_what_is_due_as_it_was_planned(database: TestDatabase) -> None:
+    async with database.connect("notifier") as connection:
+        await notification.plan(connection, [a_notice(1), a_notice(2, member=2, due_at=LATER)])
+        next_due = await notification.next_due(connection)
+        claimed = await claim(connection)
+        afterwards = await claim(connection, now=LATER, owner="b")
+
+    assert next_due == NOW
+    assert claimed == [ClaimedNotice(a_notice(1), attempts=1)]
+    assert [item.notice for item in afterwards] == [
+        a_notice(1),
+        a_notice(2, member=2, due_at=LATER),
+    ]
+    assert [item.attempts for item in afterwards] == [2, 1]
+
+
+async def test_a_leased_notice_is_nobody_elses_until_the_lease_is_over(
+    database: TestDatabase,
+) -> None:
+    async with database.connect("notifier") as connection:
+        await notification.plan(connection, [a_notice(1)])
+        await claim(connection, "a")
+        meanwhile = await claim(connection, "b", NOW + timedelta(seconds=59))
+        free_at = await notification.next_due(connection)
+        over = await claim(connection, "b", NOW + timedelta(seconds=60))
+        late = await notification.settle_sent(
+            connection, an_id(1), "invitation", "a", message_id="m", sent_at=NOW
+        )
+
+    assert meanwhile == []
+    assert free_at == NOW + timedelta(seconds=60)
+    assert [item.notice.event_id for item in over] == [an_id(1)]
+    assert not late
+
+
+async def test_two_senders_never_claim_the_same(database: TestDatabase) -> None:
+    notices = [a_notice(number, member=number) for number in range(1, 201)]
+
+    async with database.connect("notifier") as first, database.connect("notifier") as second:
+        await notification.plan(first, notices)
+        claims = await asyncio.gather(claim(first, "a", limit=150), claim(second, "b", limit=150))
+        rest = await claim(first, "a", limit=200)
+
+    claimed = [item.notice.event_id for part in (*claims, rest) for item in part]
+    assert sorted(claimed) == [notice.event_id for notice in notices]
+
+
+async def test_a_later_notice_of_a_member_waits_for_the_earlier_one(
+    database: TestDatabase,
+) -> None:
+    """Also while the earlier one is leased, or not due for some time."""
+    later = a_notice(2, "revocation")
+
+    async with database.connect("notifier") as connection:
+        await notification.plan(connection, [later, a_notice(1, due_at=LATER)])
+        before = await claim(connection)
+        earlier = await claim(connection, now=LATER)
+        while_leased = await claim(connection, now=LATER)
+        await notification.settle_sent(
+            connection, an_id(1), "invitation", "a", message_id="m", sent_at=NOW
+        )
+        last = await claim(connection, now=LATER)
+
+    assert before == []
+    assert [item.notice.event_id for item in earlier] == [an_id(1)]
+    assert while_leased == []
+    assert [item.notice for item in last] == [later]
+
+
+async def test_the_same_member_id_in_another_organisation_waits_for_nobody(
+    database: TestDatabase,
+) -> None:
+    theirs = a_notice(2, "revocation", organisation=OTHER_ORGANISATION)
+
+    async with database.connect("notifier") as connection:
+        await notification.plan(connection, [a_notice(1, due_at=LATER), theirs])
+        claimed = await claim(connection)
+
+    assert [item.notice for item in claimed] == [theirs]
+
+
+async def test_open_notices_are_dropped_unless_a_sender_holds_them(
+    database: TestDatabase,
+) -> None:
+    async with database.connect("notifier") as connection:
+        await notification.plan(connection, [a_notice(1)])
+        await claim(connection)
+        await notification.plan(
+            connection, [a_notice(2), a_notice(3, "restoration"), a_notice(4, member=2)]
+        )
+        dropped = await notification.drop_open(
+            connection, ORGANISATION, an_id(1), ["invitation"], "revoked", now=NOW
+        )
+        counts = await notification.count(connection)
+
+    assert dropped == {(an_id(2), "invitation")}
+    assert counts == {
+        ("invitation", "due"): 2,
+        ("invitation", "dropped"): 1,
+        ("restoration", "due"): 1,
+    }
+
+
+async def test_a_dropped_notice_can_be_due_again(database: TestDatabase) -> None:
+    async with database.connect("notifier") as connection:
+        await notification.plan(connection, [a_notice(1)])
+        early = await notification.reopen(
+            connection, ORGANISATION, an_id(1), an_id(1), "invitation", due_at=LATER
+        )
+        await notification.drop_open(
+            connection, ORGANISATION, an_id(1), ["invitation"], "revoked", now=NOW
+        )
+        reopened = await notification.reopen(
+            connection, ORGANISATION, an_id(1), an_id(1), "invitation", due_at=LATER
+        )
+        claimed = await claim(connection, now=LATER)
+
+    assert not early
+    assert reopened
+    assert [item.notice.due_at for item in claimed] == [LATER]
+
+
+async def test_each_way_to_settle_is_recorded_once(database: TestDatabase) -> None:
+    async with database.connect("notifier") as connection:
+        await notification.plan(connection, [a_notice(n, member=n) for n in (1, 2, 3, 4)])
+        await claim(connection)
+        sent = await notification.settle_sent(
+            connection, an_id(1), "invitation", "a", message_id="<m@x>", sent_at=NOW
+        )
+        again = await notification.settle_sent(
+            connection, an_id(1), "invitation", "a", message_id="<m@x>", sent_at=NOW
+        )
+        dropped = await notification.settle_dropped(
+            connection, an_id(2), "invitation", "a", reason="no_address"
+        )
+        failed = await notification.settle_failed(
+            connection, an_id(3), "invitation", "a", reason="550"
+        )
+        postponed = await notification.retry_later(
+            connection, an_id(4), "invitation", "a", next_attempt_at=LATER, reason="451"
+        )
+        at_once = await claim(connection)
+        afterwards = await claim(connection, now=LATER)
+        counts = await notification.count(connection, ORGANISATION)
+
+    assert (sent, again, dropped, failed, postponed) == (True, False, True, True, True)
+    assert at_once == []
+    assert [(item.notice.event_id, item.attempts) for item in afterwards] == [(an_id(4), 2)]
+    assert counts == {
+        ("invitation", "sent"): 1,
+        ("invitation", "dropped"): 1,
+        ("invitation", "failed"): 1,
+        ("invitation", "due"): 1,
+    }
+
+
+async def test_the_last_mail_of_a_member_is_that_of_the_highest_sequence(
+    database: TestDatabase,
+) -> None:
+    async with database.connect("notifier") as connection:
+        never = await notification.last_sent_kind(connection, ORGANISATION, an_id(1))
+        await notification.plan(connection, [a_notice(1), a_notice(2, "revocation")])
+        for kind, number in (("invitation", 1), ("revocation", 2)):
+            await claim(connection)
+            await notification.settle_sent(
+                connection, an_id(number), kind, "a", message_id="m", sent_at=NOW
+            )
+        last = await notification.last_sent_kind(connection, ORGANISATION, an_id(1))
+
+    assert never is None
+    assert last == "revocation"

@@ -1,0 +1,174 @@
+"""Connections: lazy, to the primary, and `Unavailable` for all that passes by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from services.operator.stack.postgres_native import PostgresServer as NativePostgres
+from shared.postgres import pool
+from shared.postgres.pool import Database
+from shared.runtime.errors import Unavailable
+from tests.support.databases import TestDatabase
+
+
+@asynccontextmanager
+async def opened(url: str, *, statement_timeout_s: float = 5.0) -> AsyncIterator[Database]:
+    database = await pool.open_pool(
+        url,
+        role_hint="provisioner",
+        max_size=2,
+        statement_timeout_s=statement_timeout_s,
+        application_name="test",
+        acquire_timeout_s=2.0,
+    )
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def test_a_pool_opens_while_postgres_is_away() -> None:
+    async with opened("postgresql://nobody@127.0.0.1:1/nothing") as database:
+        with pytest.raises(Unavailable) as away:
+            async with database.connection():
+                pass
+
+    assert away.value.what == pool.POSTGRES
+
+
+async def test_a_url_of_something_else_is_refused() -> None:
+    with pytest.raises(ValueError, match="postgresql://"):
+        async with opened("mysql://nobody@127.0.0.1:1/nothing"):
+            pass
+
+
+async def test_connections_have_the_settings_that_queries_rely_on(
+    database: TestDatabase,
+) -> None:
+    async with (
+        opened(database.url("provisioner")) as opened_database,
+        opened_database.transaction() as connection,
+    ):
+        plans = await connection.fetchval("SHOW plan_cache_mode")
+        zone = await connection.fetchval("SHOW timezone")
+        document = await connection.fetchval("SELECT $1::jsonb", {"a": [1, None, "é"]})
+
+    assert (plans, zone) == ("force_custom_plan", "UTC")
+    assert document == {"a": [1, None, "é"]}
+
+
+async def test_a_statement_that_takes_too_long_is_unavailable(database: TestDatabase) -> None:
+    async with opened(database.url("ingress"), statement_timeout_s=0.05) as opened_database:
+        with pytest.raises(Unavailable):
+            async with opened_database.connection() as connection:
+                await connection.execute("SELECT pg_sleep(5)")
+
+
+async def test_a_full_pool_is_unavailable_after_its_timeout(database: TestDatabase) -> None:
+    async with (
+        opened(database.url("ingress")) as opened_database,
+        opened_database.connection(),
+        opened_database.connection(),
+    ):
+        with pytest.raises(Unavailable):
+            async with opened_database.connection():
+                pass
+
+
+async def test_a_connection_cut_by_the_server_is_unavailable(database: TestDatabase) -> None:
+    async with opened(database.url("ingress")) as opened_database:
+        with pytest.raises(Unavailable):
+            await _query_after_being_cut(opened_database, database)
+        async with opened_database.connection() as connection:
+            answer = await connection.fetchval("SELECT 2")
+
+    assert answer == 2
+
+
+async def test_a_read_only_server_is_unavailable(database: TestDatabase) -> None:
+    async with opened(database.url("provisioner")) as opened_database:
+        with pytest.raises(Unavailable):
+            await _execute(
+                opened_database, "SET TRANSACTION READ ONLY", "DELETE FROM directory.member"
+            )
+
+
+async def test_a_schema_that_is_not_there_is_unavailable(empty_database: TestDatabase) -> None:
+    async with opened(empty_database.url("provisioner")) as opened_database:
+        with pytest.raises(Unavailable) as away:
+            async with opened_database.connection() as connection:
+                await connection.execute("SELECT FROM directory.member")
+
+    assert away.value.what == pool.NOT_MIGRATED
+
+
+async def test_a_refused_login_is_unavailable(database: TestDatabase) -> None:
+    url = database.url("ingress").replace("rollcall_ingress:", "rollcall_ingress:wrong-")
+
+    async with opened(url) as opened_database:
+        with pytest.raises(Unavailable) as away:
+            async with opened_database.connection():
+                pass
+
+    assert away.value.what == pool.REFUSED
+
+
+async def test_our_own_bugs_are_not_unavailable(database: TestDatabase) -> None:
+    async with opened(database.url("provisioner")) as opened_database:
+        with pytest.raises(asyncpg.PostgresSyntaxError):
+            async with opened_database.connection() as connection:
+                await connection.execute("SELEKT")
+        with pytest.raises(asyncpg.InterfaceError):
+            async with opened_database.connection() as connection:
+                await asyncio.gather(
+                    connection.execute("SELECT pg_sleep(0.05)"), connection.execute("SELECT 1")
+                )
+
+
+async def test_a_transaction_that_raises_leaves_nothing(database: TestDatabase) -> None:
+    async with opened(database.url("provisioner")) as opened_database:
+        with pytest.raises(asyncpg.PostgresSyntaxError):
+            await _execute(
+                opened_database,
+                "INSERT INTO directory.progress (topic, partition) VALUES ('t', 1)",
+                "SELEKT",
+            )
+        async with opened_database.connection() as connection:
+            left = await connection.fetchval("SELECT count(*) FROM directory.progress")
+
+    assert left == 0
+
+
+async def test_a_killed_server_is_unavailable_and_then_back(
+    native_postgres: NativePostgres,
+) -> None:
+    async with opened(native_postgres.admin_url) as database:
+        async with database.connection() as connection:
+            before = await connection.fetchval("SELECT 1")
+        await asyncio.to_thread(native_postgres.kill)
+        with pytest.raises(Unavailable):
+            async with database.connection() as connection:
+                await connection.fetchval("SELECT 1")
+        await asyncio.to_thread(native_postgres.start)
+        async with database.connection() as connection:
+            after = await connection.fetchval("SELECT 1")
+
+    assert (before, after) == (1, 1)
+
+
+async def _execute(database: Database, *statements: str) -> None:
+    """All statements in one transaction."""
+    async with database.transaction() as connection:
+        for statement in statements:
+            await connection.execute(statement)
+
+
+async def _query_after_being_cut(database: Database, server: TestDatabase) -> None:
+    async with database.connection() as connection:
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+        async with server.connect("ingress") as other:
+            await other.execute("SELECT pg_terminate_backend($1)", pid)
+        await connection.fetchval("SELECT 1")
