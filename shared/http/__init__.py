@@ -1,0 +1,1 @@
+"""Listening for HTTP, draining, and what probes and Prometheus ask."""

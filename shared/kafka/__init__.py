@@ -1,0 +1,1 @@
+"""Adapters to Kafka: one producer, one pump per consumer, readers, topics."""

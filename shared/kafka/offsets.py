@@ -1,0 +1,86 @@
+"""Offsets in Kafka. The truth about what was applied is in Postgres; these are for lag monitors."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import IllegalStateError, KafkaError
+
+from shared.kafka.admin import partition_count
+from shared.kafka.client import client_options
+from shared.observability.logging import get_logger
+from shared.runtime.config import Settings
+from shared.runtime.errors import Unavailable
+
+TIMEOUT_S: Final = 5.0
+log = get_logger()
+
+
+async def commit_for_monitors(
+    consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]
+) -> bool:
+    """Write the group's committed offsets; whether Kafka took them. A failure does no harm."""
+    if not offsets:
+        return True
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await consumer.commit(dict(offsets))
+    except (KafkaError, IllegalStateError, TimeoutError) as error:
+        log.debug("kafka.unavailable", doing="commit", error=type(error).__name__)
+        return False
+    return True
+
+
+async def end_offsets(
+    consumer: AIOKafkaConsumer, partitions: set[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """The offset behind the last record of each partition; empty if Kafka does not answer."""
+    if not partitions:
+        return {}
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            found: dict[TopicPartition, int] = await consumer.end_offsets(list(partitions))
+    except (KafkaError, IllegalStateError, TimeoutError) as error:
+        log.debug("kafka.unavailable", doing="end offsets", error=type(error).__name__)
+        return {}
+    return found
+
+
+async def topic_ends(settings: Settings, topic: str) -> dict[int, int]:
+    """Partition → the offset behind its last record, asked once; empty where there is no topic.
+
+    Raises Unavailable.
+    """
+    count = await partition_count(settings, topic)
+    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
+    try:
+        async with asyncio.timeout(TIMEOUT_S * 2):
+            await consumer.start()
+            partitions = [TopicPartition(topic, number) for number in range(count)]
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Unavailable(f"Kafka ({type(error).__name__})") from error
+    finally:
+        await consumer.stop()
+    return {partition.partition: offset for partition, offset in ends.items()}
+
+
+async def committed(settings: Settings, group_id: str, topic: str) -> dict[int, int]:
+    """Partition → the offset that the group last reported, where it did. Raises Unavailable."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        async with asyncio.timeout(TIMEOUT_S * 2):
+            await admin.start()
+            found = await admin.list_consumer_group_offsets(group_id)
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Unavailable(f"Kafka ({type(error).__name__})") from error
+    finally:
+        await admin.close()
+    return {
+        partition.partition: entry.offset
+        for partition, entry in found.items()
+        if partition.topic == topic and entry.offset >= 0
+    }

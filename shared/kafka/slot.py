@@ -1,0 +1,176 @@
+"""One assigned partition: its feed, its worker, and the task that tends it to the end."""
+
+import asyncio
+import contextlib
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import IllegalStateError
+
+from shared.kafka.feed import Feed, FeedClosed
+from shared.kafka.worker import Fenced, PartitionHalted, Worker
+from shared.observability.logging import get_logger
+from shared.runtime.retry import backoff_s
+
+CANCEL_TIMEOUT_S: Final = 5.0
+SETTLED_AFTER_S: Final = 30.0
+"""A worker that ran so long before it failed starts again without a long pause."""
+
+log = get_logger()
+
+
+class Slot:
+    """Starts workers for a partition, one after another, until it is given up.
+
+    `is_reading`: the worker's position is set, and what the consumer delivers is for its feed.
+    """
+
+    def __init__(
+        self,
+        partition: TopicPartition,
+        consumer: AIOKafkaConsumer,
+        make_worker: Callable[[int], Worker],
+        feed: Feed,
+    ) -> None:
+        self.partition = partition
+        self.consumer = consumer
+        self.feed = feed
+        self.is_reading = False
+        self._make_worker = make_worker
+        self._worker: Worker | None = None
+        self._has_position = False
+        self._is_halted = False
+        self._task: asyncio.Task[None] | None = None
+        self._seen_offset = -1
+        self._seen_at_s = time.monotonic()
+        feed.on_room = self._resume
+
+    @property
+    def applied(self) -> int | None:
+        """The offset behind the last record that is applied for good; None while unknown."""
+        if self._worker is None or not self._has_position:
+            return None
+        return self._worker.next_offset
+
+    @property
+    def lag(self) -> int | None:
+        """Records known to be there and not applied; None while unknown."""
+        applied = self.applied
+        return None if applied is None else max(0, self.feed.highwater - applied)
+
+    @property
+    def waits_for_outage(self) -> bool:
+        """Whether the worker waits for Postgres or Kafka to come back."""
+        return self._worker is not None and self._worker.waits_for_outage
+
+    def start(self, before: "asyncio.Task[None] | None") -> None:
+        """Begin; `before` ends the worker that had the partition in this process before."""
+        self._task = asyncio.create_task(self._tend(before))
+
+    async def end(self, drain_timeout_s: float) -> None:
+        """Let the worker finish its batch; cancel it when that takes too long."""
+        self.is_reading = False
+        self.feed.close()
+        task = self._task
+        if task is None:
+            return
+        _, late = await asyncio.wait([task], timeout=drain_timeout_s)
+        if late:
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_TIMEOUT_S)
+
+    def observe(self) -> None:
+        """Note whether the worker has moved; called every few seconds."""
+        offset = self.applied
+        seen = -1 if offset is None else offset
+        if seen != self._seen_offset or not self._has_reason_to_move():
+            self._seen_offset, self._seen_at_s = seen, time.monotonic()
+
+    def is_stalled(self, limit_s: float) -> bool:
+        """Whether it made no progress for `limit_s` although there is lag, for no known reason."""
+        return self._has_reason_to_move() and time.monotonic() - self._seen_at_s > limit_s
+
+    def _has_reason_to_move(self) -> bool:
+        if self._worker is None or self._is_halted or self._worker.waits_for_outage:
+            return False
+        return not self._has_position or self.feed.highwater > self._worker.next_offset
+
+    async def _tend(self, before: "asyncio.Task[None] | None") -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        failures = 0
+        while not self.feed.is_closed:
+            started_s = time.monotonic()
+            try:
+                await self._work()
+            except FeedClosed:
+                return
+            except PartitionHalted as halted:
+                self._is_halted = True
+                self._log_halted(halted)
+                return
+            except Fenced:
+                failures += 3  # time enough for a heartbeat to say who the owner is
+            except Exception as error:  # outermost edge of a worker: our bug, so start it anew
+                has_settled = time.monotonic() - started_s > SETTLED_AFTER_S
+                failures = 1 if has_settled else failures + 1
+                self._log_failed(error)
+            finally:
+                self.is_reading = False
+            pause_s = backoff_s(max(failures, 1), initial_s=0.1, maximum_s=10, jitter=0.5)
+            if await self.feed.closes_within(pause_s):
+                return
+
+    async def _work(self) -> None:
+        """The life of one worker."""
+        worker = self._make_worker(self.partition.partition)
+        self._worker, self._has_position = worker, False
+        offset = await worker.start(self.feed)
+        self._has_position = True
+        if self.feed.is_closed:
+            return
+        self.feed.open(offset)
+        try:
+            self.consumer.pause(self.partition)
+            self.consumer.seek(self.partition, offset)
+            self.consumer.resume(self.partition)
+        except IllegalStateError:
+            return  # revoked since; the callback that says so closes the feed
+        self.is_reading = True
+        await worker.run(self.feed)
+
+    def _resume(self) -> None:
+        if self.is_reading:
+            with contextlib.suppress(IllegalStateError):
+                self.consumer.resume(self.partition)
+
+    def _log_halted(self, halted: PartitionHalted) -> None:
+        log.error(
+            "partition.halted",
+            topic=self.partition.topic,
+            partition=self.partition.partition,
+            reason=str(halted),
+            runbook=halted.runbook,
+        )
+
+    def _log_failed(self, error: Exception) -> None:
+        log.error(
+            "task.failed",
+            topic=self.partition.topic,
+            partition=self.partition.partition,
+            error=type(error).__name__,
+            where=_frames(error),
+            runbook="worker-failed",
+        )
+
+
+def _frames(error: Exception) -> list[str]:
+    """Where it was raised. Its message is left out: Postgres's quote the values of a row."""
+    return [
+        f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)[-12:]
+    ]
