@@ -1,0 +1,26 @@
+"""`python -m services.provisioner`: settings → app → run → drain."""
+
+import sys
+
+from services.provisioner.app import WrongTopic, build
+from services.provisioner.config import ProvisionerSettings
+from shared.http.server import CannotListen, NoFastParser
+from shared.observability import logging
+from shared.runtime import lifecycle
+from shared.runtime.config import load_or_exit
+
+
+async def main(settings: ProvisionerSettings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = lifecycle.stop_on_signals()
+    provisioner = await build(settings)
+    await provisioner.run(stop)
+
+
+if __name__ == "__main__":
+    settings = load_or_exit(ProvisionerSettings, sys.argv[1:])
+    logging.configure("provisioner", level=settings.log_level, log_format=settings.log_format)
+    try:
+        lifecycle.run(main(settings))
+    except (WrongTopic, CannotListen, NoFastParser) as error:
+        sys.exit(f"rollcall provisioner: {error}")

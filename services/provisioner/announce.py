@@ -1,0 +1,189 @@
+"""What is told after the commit: replies to whoever waits, then outcomes; the audit is the outbox.
+
+Everything below `published` is announced. It is written in the next batch's transaction, and on
+its own when nothing comes. A successor, and this worker after a failed delivery, announces the
+audit's rows from there before anything else: the same events with the same ids and sequence,
+because both are made by `announcements` from the same row. Replies are never repeated: they are
+not kept, and a waiter that hears nothing is answered `pending`.
+
+One batch's outcomes are acknowledged before the next one's are sent, so that a delivery that fails
+cannot let later outcomes overtake it; readers drop what is older than what they saw.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from services.provisioner import dead_letters
+from services.provisioner.dead_letters import Place
+from services.provisioner.decided import Waiting
+from shared.events import dead_letter, outcome, reply
+from shared.events.envelope import Event
+from shared.events.outcome import Announcement
+from shared.events.outcome import Sequence as Order
+from shared.events.topics import Topics
+from shared.kafka.producer import Acknowledged, Producer, RecordTooLarge
+from shared.observability.logging import get_logger
+from shared.postgres import audit
+from shared.postgres.audit import AuditRow
+from shared.postgres.pool import Database
+from shared.runtime import clock
+from shared.runtime.errors import Unavailable
+from shared.runtime.ids import new_id
+
+LATE_REPLY_MS = 5_000
+"""A reply is sent until so long after `answerby`: clocks differ, later nobody waits."""
+ACKNOWLEDGE_TIMEOUT_S = 60.0
+PAGE_ROWS = 500
+
+log = get_logger()
+
+
+class Announcer:
+    """Announces one partition, in order. `published` says how far."""
+
+    def __init__(self, producer: Producer, topics: Topics, place: Place, published: int) -> None:
+        self._producer = producer
+        self._topics = topics
+        self._place = place
+        self._published = published
+        self._target = published
+        self._sent: list[asyncio.Future[Acknowledged]] = []
+        self._failed = False
+        self._is_settling = False
+
+    @property
+    def published(self) -> int:
+        """Everything below this offset is announced and acknowledged."""
+        if self._sent and all(future.done() for future in self._sent):
+            self._collect()
+        return self._published
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a delivery failed: `catch_up` has to run before the next batch."""
+        return self._failed
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether outcomes are on their way and not acknowledged yet."""
+        return bool(self._sent)
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether it waits for acknowledgements: Kafka may be away."""
+        return self._is_settling
+
+    async def send_replies(self, replies: Sequence[Waiting], backlog: int) -> None:
+        """Answer those who wait; `backlog` records are known behind the batch. A loss is harmless.
+
+        Whom nobody awaits any more is not answered: after an outage these would be thousands.
+        """
+        now = clock.now()
+        latest_ms = clock.now_ms() - LATE_REPLY_MS
+        for waiting in replies:
+            if waiting.answer_by_ms is not None and waiting.answer_by_ms < latest_ms:
+                continue
+            answer = replace(waiting.reply, backlog=backlog)
+            event = reply.to_event(answer, event_id=new_id(), time=now)
+            try:
+                await self._producer.enqueue(
+                    self._topics.replies, partition=waiting.partition, key=None, event=event
+                )
+            except RecordTooLarge:
+                log.warning("reply.dropped", reason="too large")
+            except Unavailable as error:
+                log.warning("reply.dropped", reason=error.what)
+                return  # each of the others would wait as long
+
+    async def send_outcomes(self, rows: Sequence[AuditRow], upto: int) -> None:
+        """Send what the rows say; once it is acknowledged, everything below `upto` is announced.
+
+        Waits for the batch before. Does not raise: a failure shows as `is_behind`.
+        """
+        await self.settle()
+        if self._failed:
+            return
+        self._target = upto
+        try:
+            for row in rows:
+                await self._send_row(row)
+        except Unavailable:
+            self._failed = True
+        if not self._sent and not self._failed:
+            self._published = upto
+
+    async def settle(self, timeout_s: float = ACKNOWLEDGE_TIMEOUT_S) -> None:
+        """Wait until what was sent is acknowledged or has failed."""
+        if not self._sent:
+            return
+        self._is_settling = True
+        try:
+            _, late = await asyncio.wait(self._sent, timeout=timeout_s)
+        finally:
+            self._is_settling = False
+        self._failed = self._failed or bool(late)
+        self._collect()
+
+    async def catch_up(self, database: Database, upto: int) -> None:
+        """Announce the audit's rows from `published` to below `upto`. Raises Unavailable."""
+        await self.settle()
+        self._failed = False
+        while self._published < upto:
+            async with database.connection() as connection:
+                rows = await audit.unannounced(
+                    connection,
+                    self._place.topic,
+                    self._place.partition,
+                    self._published,
+                    PAGE_ROWS,
+                    epoch=self._place.epoch,
+                )
+            is_last = len(rows) < PAGE_ROWS
+            await self.send_outcomes(rows, upto if is_last else rows[-1].offset + 1)
+            await self.settle()
+            if self._failed:
+                raise Unavailable("Kafka")
+
+    async def _send_row(self, row: AuditRow) -> None:
+        key = row.organisation_id
+        for announcement in announcements(row):
+            if announcement.outcome.organisation_id:
+                await self._send(self._topics.outcomes, key, outcome.to_event(announcement))
+        dead = dead_letters.to_announcement(row)
+        if dead is not None:
+            await self._send(self._topics.dead, key, dead_letter.to_event(dead))
+
+    async def _send(self, topic: str, key: str | None, event: Event) -> None:
+        self._sent.append(
+            await self._producer.enqueue(
+                topic, partition=self._place.partition, key=key, event=event
+            )
+        )
+
+    def _collect(self) -> None:
+        """Take note of the acknowledgements of the batch that was sent last."""
+        done, self._sent = self._sent, []
+        if self._failed or any(
+            not future.done() or future.cancelled() or future.exception() for future in done
+        ):
+            self._failed = True
+        else:
+            self._published = self._target
+
+
+def announcements(row: AuditRow) -> list[Announcement]:
+    """The outcomes of an audit row as they stand on the topic: the same whenever they are made.
+
+    Their time is the append time of the request, not that of the announcement.
+    """
+    return [
+        Announcement(
+            id=outcome.outcome_id(row.id, index),
+            request_id=row.id,
+            sequence=Order(row.epoch, row.offset, index),
+            time=row.append_time,
+            outcome=outcome.from_data(stored["fact"], stored["data"]),
+        )
+        for index, stored in enumerate(row.outcomes)
+    ]

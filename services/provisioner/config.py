@@ -1,0 +1,49 @@
+"""Settings of the provisioner."""
+
+from pydantic import Field, SecretStr
+
+from shared.runtime.config import Port, Seconds, Settings
+
+
+class ProvisionerSettings(Settings):
+    """What the provisioner takes from the environment."""
+
+    provisioner_admin_host: str = Field(
+        "127.0.0.1", description="Address of /livez, /readyz and /metrics."
+    )
+    provisioner_admin_port: Port = Field(8082, description="Port of /livez, /readyz and /metrics.")
+    database_url: SecretStr = Field(
+        description="Postgres, `postgresql://rollcall_provisioner:…@host/database`."
+    )
+    provisioner_group_id: str = Field(
+        "",
+        pattern=r"^[a-zA-Z0-9._-]{0,120}$",
+        description="Consumer group of the requests; empty: `<topic prefix>.provisioner`.",
+    )
+    provisioner_batch_records: int = Field(
+        500, ge=1, le=5000, description="Most requests in one transaction."
+    )
+    provisioner_batch_bytes: int = Field(
+        4 * 1024 * 1024,
+        ge=1024,
+        le=64 * 1024 * 1024,
+        description="Most bytes of requests in one transaction; a larger one goes alone.",
+    )
+    provisioner_pool_size: int = Field(
+        8, ge=2, le=100, description="Most connections to Postgres; partitions share them."
+    )
+    provisioner_statement_timeout_s: float = Field(
+        30, ge=1, le=600, description="Longest statement; its batch is then tried again."
+    )
+    provisioner_stall_s: Seconds = Field(
+        120,
+        description="A worker with lag, no known outage and no progress for so long fails /livez.",
+    )
+    provisioner_drain_s: Seconds = Field(
+        10, description="Longest wait for a worker's batch when it loses its partition or stops."
+    )
+
+    @property
+    def group_id(self) -> str:
+        """The consumer group of the requests topic; the tenancy topic's has a suffix."""
+        return self.provisioner_group_id or f"{self.topic_prefix}.provisioner"

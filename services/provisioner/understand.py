@@ -1,0 +1,119 @@
+"""Records of the requests topic → requests, or why a record cannot be one. No I/O.
+
+What is refused here is a dead letter, except two things that no record can be blamed for and that
+halt the partition: an event of a newer version than this release knows, and a topic whose records
+do not carry the broker's append time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from shared.events.envelope import (
+    Event,
+    MalformedEvent,
+    NewerVersion,
+    decode,
+    from_milliseconds,
+)
+from shared.events.request import Request, from_event
+from shared.kafka.feed import Record
+from shared.kafka.worker import PartitionHalted
+from shared.runtime.ids import parse_id
+
+LOG_APPEND_TIME: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record of a batch: its request, or the error that makes it a dead letter.
+
+    `event` is what could be read of its envelope; None if nothing could.
+    """
+
+    record: Record
+    append_time: datetime
+    event: Event | None
+    request: Request | None
+    error: Exception | None = None
+
+    @property
+    def event_id(self) -> str | None:
+        """The event's id, by which copies are known; None where it has none in canonical form."""
+        given = "" if self.event is None else self.event.id
+        return given if given and parse_id(given) == given else None
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the broker appended it after ingress had stopped waiting for that (§3)."""
+        accept_by_ms = None if self.request is None else self.request.accept_by_ms
+        return accept_by_ms is not None and self.record.timestamp > accept_by_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """The entries of a batch up to what halts the partition, if anything does."""
+
+    entries: tuple[Entry, ...]
+    halt: PartitionHalted | None = None
+
+
+def understand(records: Sequence[Record]) -> Understood:
+    """Read every record; stop before the first that halts the partition."""
+    entries: list[Entry] = []
+    for record in records:
+        if record.timestamp_type != LOG_APPEND_TIME:
+            reason = f"offset {record.offset} carries no append time of the broker"
+            return Understood(tuple(entries), PartitionHalted(reason, "topic-settings"))
+        try:
+            entries.append(_read(record))
+        except NewerVersion as newer:
+            reason = f"offset {record.offset}: {newer}"
+            return Understood(tuple(entries), PartitionHalted(reason, "newer-version"))
+    return Understood(tuple(entries))
+
+
+def drop_expired(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries that count. An expired copy says nothing about other copies of its id."""
+    return [entry for entry in entries if not entry.is_expired]
+
+
+def drop_duplicates(entries: Sequence[Entry], applied: set[str]) -> list[Entry]:
+    """The first entry of each id that is not in `applied`; what has no id is kept."""
+    seen = set(applied)
+    fresh = []
+    for entry in entries:
+        if entry.event_id is not None:
+            if entry.event_id in seen:
+                continue
+            seen.add(entry.event_id)
+        fresh.append(entry)
+    return fresh
+
+
+def _read(record: Record) -> Entry:
+    append_time = from_milliseconds(record.timestamp)
+    event: Event | None = None
+    try:
+        event = decode(record.headers, record.value)
+        request = from_event(event)
+        _check_ids(request)
+    except MalformedEvent as error:
+        return Entry(record, append_time, event or _envelope(record), None, error)
+    return Entry(record, append_time, event, request)
+
+
+def _envelope(record: Record) -> Event | None:
+    """What the headers say where the value is not readable."""
+    try:
+        return decode(record.headers, None)
+    except MalformedEvent:
+        return None
+
+
+def _check_ids(request: Request) -> None:
+    for name in ("id", "organisation_id", "resource_id"):
+        identifier = getattr(request, name)
+        if parse_id(identifier) != identifier:
+            raise MalformedEvent(f"{name} is no UUID in canonical form")

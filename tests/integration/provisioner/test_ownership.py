@@ -1,0 +1,171 @@
+"""Several owners, one after another or at once: nothing is lost, nothing is written twice."""
+
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+from services.provisioner.announce import announcements
+from services.provisioner.partition import PartitionWorker
+from shared.events.request import Request
+from shared.kafka.feed import Feed
+from shared.kafka.worker import Fenced
+from shared.postgres import audit, progress
+from shared.runtime.clock import now_ms
+from tests.integration.provisioner.conftest import Deployment, until
+from tests.support.builders import an_id, create
+
+
+def creates(first: int, number: int) -> list[Request]:
+    return [create(n, f"user{n}@example.org") for n in range(first, first + number)]
+
+
+async def test_two_pumps_rebalance_without_loss(deployment: Deployment) -> None:
+    first = await deployment.start()
+    sent = [await deployment.send(each, n % 4) for n, each in enumerate(creates(1, 40))]
+
+    second = await deployment.start()
+    await until(lambda: len(second.requests.partitions) == 2, "the second one has its half")
+    sent += [await deployment.send(each, n % 4) for n, each in enumerate(creates(41, 40))]
+    await first.end()
+    await until(lambda: len(second.requests.partitions) == 4, "the second one has all")
+    sent += [await deployment.send(each, n % 4) for n, each in enumerate(creates(81, 40))]
+
+    for partition in range(4):
+        end = max(each.offset for each in sent if each.partition == partition) + 1
+        await deployment.applied(end, partition)
+    (count,) = await deployment.rows("SELECT count(*) AS members FROM directory.member")
+    assert count["members"] == 120
+    announced = {each.request_id for each in await deployment.outcomes(120)}
+    assert len(announced) == 120
+
+
+async def test_a_worker_whose_position_moved_is_fenced(deployment: Deployment) -> None:
+    """As a zombie finds it: its successor has applied what it holds in hand."""
+    tools = await deployment.tools()
+    worker = PartitionWorker(tools, 0)
+    feed = Feed(0, max_records=100, max_bytes=1 << 20)
+    feed.open(await worker.start(feed))
+    await deployment.rows("UPDATE directory.progress SET next_offset = 1, published_offset = 1")
+    await deployment.send(create(1, "ana@example.org"))
+    records = await deployment.records(deployment.topics.requests)
+    feed.put(records)
+
+    with pytest.raises(Fenced):
+        await worker.run(feed)
+
+    assert await deployment.rows("SELECT 1 FROM directory.member") == []
+    assert await deployment.rows("SELECT 1 FROM audit.event") == []
+
+
+async def test_a_fenced_worker_reads_its_position_again(deployment: Deployment) -> None:
+    running = await deployment.start()
+    one, two, three = creates(1, 3)
+    await deployment.send(one)
+    await deployment.applied(1)
+
+    await deployment.rows("UPDATE directory.progress SET next_offset = 2 WHERE partition = 0")
+    await deployment.send(two)
+    await deployment.send(three)
+
+    await deployment.applied(3)
+    rows = await deployment.rows('SELECT id::text FROM audit.event ORDER BY "offset"')
+    assert [row["id"] for row in rows] == [one.id, three.id]
+    assert running.requests.partitions == [0, 1, 2, 3]
+
+
+async def test_a_takeover_announces_what_was_committed_and_not_announced(
+    deployment: Deployment,
+) -> None:
+    running = await deployment.start()
+    requests = [replace(each, reply_to=0, answer_by_ms=now_ms() + 5000) for each in creates(1, 5)]
+    for each in requests:
+        await deployment.send(each)
+    originals = await deployment.outcomes(5)
+    await running.end()
+    # As if the process had died after its commit, before the last three outcomes.
+    await deployment.rows("UPDATE directory.progress SET published_offset = 2 WHERE partition = 0")
+
+    await deployment.start()
+
+    repeated = (await deployment.outcomes(8))[5:]
+    assert repeated == originals[2:]
+    assert len(await deployment.replies(5)) == 5
+    last = await deployment.send(create(9, "new@example.org"))
+    await deployment.applied(last.offset + 1)
+
+
+async def test_announcements_are_rebuilt_from_the_audit_as_they_were(
+    deployment: Deployment,
+) -> None:
+    await deployment.start()
+    for each in creates(1, 3):
+        await deployment.send(each)
+    announced = await deployment.outcomes(3)
+
+    async with deployment.database.connect("provisioner") as connection:
+        rows = await audit.unannounced(connection, deployment.topics.requests, 0, 0, 10)
+
+    assert [each for row in rows for each in announcements(row)] == announced
+
+
+async def test_the_announced_position_is_written_when_nothing_comes(
+    deployment: Deployment,
+) -> None:
+    await deployment.start()
+    last = await deployment.send(create(1, "ana@example.org"))
+
+    async def is_written() -> bool:
+        found = await deployment.progress()
+        return bool(found["published_offset"] == found["next_offset"] == last.offset + 1)
+
+    await until(is_written, "published_offset has caught up")
+
+
+async def test_a_halted_partition_is_nobodys(deployment: Deployment) -> None:
+    async with deployment.database.connect("provisioner") as connection:
+        await progress.ensure(connection, deployment.topics.requests, 0)
+        await progress.set_state(connection, deployment.topics.requests, 0, "halted")
+
+        is_ours = await progress.advance(
+            connection,
+            deployment.topics.requests,
+            0,
+            expected=0,
+            new=1,
+            published=0,
+            last_event_id=None,
+            last_append_time=None,
+        )
+
+    assert not is_ours
+
+
+async def test_postgres_away_is_waited_for(deployment: Deployment) -> None:
+    """Connections are refused for a while; the membership is kept, and nothing is a dead letter."""
+    running = await deployment.start()
+    await deployment.send(create(1, "ana@example.org"))
+    await deployment.applied(1)
+    name = deployment.database.name
+    server = await asyncpg.connect(deployment.database.server.admin_url)
+    await server.execute(f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC')
+    await server.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = $1 AND usename = 'rollcall_provisioner'",
+        name,
+    )
+    last = await deployment.send(create(2, "ben@example.org"))
+    await until(lambda: running.requests.waiting() == [0], "the worker waits")
+
+    await server.execute(f'GRANT CONNECT ON DATABASE "{name}" TO PUBLIC')
+    await server.close()
+
+    await deployment.applied(last.offset + 1)
+    assert running.requests.partitions == [0, 1, 2, 3]
+    assert await deployment.rows("SELECT 1 FROM directory.dead_letter") == []
+    assert [
+        row["id"] for row in await deployment.rows("SELECT id::text FROM directory.member")
+    ] == [
+        an_id(1),
+        an_id(2),
+    ]

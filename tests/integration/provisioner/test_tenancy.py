@@ -1,0 +1,56 @@
+"""The tenancy topic becomes rows, by one replica of several."""
+
+from dataclasses import replace
+
+from shared.kafka.producer import Acknowledged
+from shared.postgres import tenancy
+from shared.runtime.ids import new_id
+from shared.tenancy.organisation import ApiKey, Organisation, Record, record_key, to_event
+from tests.integration.provisioner.conftest import Deployment, until
+from tests.support.builders import MOMENT, ORGANISATION
+
+ZEEBURG = Organisation(ORGANISATION, "Zeeburg", 0, MOMENT)
+KEY = ApiKey("0123456789ab", ORGANISATION, "Entra", "0" * 64, MOMENT)
+
+
+async def announce(deployment: Deployment, record: Record) -> Acknowledged:
+    event = to_event(record, event_id=new_id(), time=MOMENT)
+    return await deployment.producer.send(
+        deployment.topics.tenancy, partition=0, key=record_key(record), event=event
+    )
+
+
+async def test_organisations_and_keys_are_copied_in_order(deployment: Deployment) -> None:
+    revoked = replace(KEY, revoked=MOMENT)
+    for record in (ZEEBURG, KEY, replace(ZEEBURG, name="Zeeburg-Oost"), revoked):
+        last = await announce(deployment, record)
+
+    await deployment.start()
+
+    async def is_copied() -> bool:
+        query = "SELECT next_offset FROM directory.progress WHERE topic = $1"
+        rows = await deployment.rows(query, deployment.topics.tenancy)
+        return bool(rows) and bool(rows[0]["next_offset"] == last.offset + 1)
+
+    await until(is_copied, "the topic is copied")
+    async with deployment.database.connect() as connection:
+        (organisation,) = await tenancy.list_organisations(connection)
+        (key,) = await tenancy.list_keys(connection, ORGANISATION)
+    assert organisation.name == "Zeeburg-Oost"
+    assert key.key == revoked
+
+
+async def test_one_replica_of_two_copies(deployment: Deployment) -> None:
+    first = await deployment.start()
+    second = await deployment.start()
+
+    await until(
+        lambda: len(first.tenancy.partitions) + len(second.tenancy.partitions) == 1,
+        "one of them has the partition",
+    )
+    await announce(deployment, ZEEBURG)
+
+    async def is_there() -> bool:
+        return len(await deployment.rows("SELECT 1 FROM tenancy.organisation")) == 1
+
+    await until(is_there, "the organisation is copied")

@@ -1,0 +1,146 @@
+"""What a folded batch leaves: rows, replies, dead letters; and announcements made from rows."""
+
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+
+import orjson
+
+from services.provisioner import dead_letters
+from services.provisioner.announce import announcements
+from services.provisioner.dead_letters import Place
+from services.provisioner.decided import Decided, decide_batch
+from services.provisioner.understand import understand
+from shared.directory.fold import fold_batch
+from shared.directory.state import State
+from shared.events.request import Request, to_event
+from shared.runtime.clock import now_ms
+from tests.support.builders import ORGANISATION, create
+from tests.unit.kafka.records import FakeRecord, a_record
+
+PLACE = Place("t.requests", 3, epoch=2)
+
+
+def decide(*records: FakeRecord) -> Decided:
+    entries = understand(records).entries
+    batch = [(each.request, each.append_time) for each in entries if each.request is not None]
+    return decide_batch(PLACE, entries, fold_batch({ORGANISATION: State(ORGANISATION)}, batch))
+
+
+def record_of(offset: int, request: Request) -> FakeRecord:
+    return a_record(offset, to_event(request), key=ORGANISATION)
+
+
+def test_rows_stand_in_the_order_of_the_log_with_their_place() -> None:
+    decided = decide(
+        record_of(5, create(1, "ana@example.org")), record_of(6, create(2, "ana@example.org"))
+    )
+
+    assert [(row.offset, row.epoch, row.status) for row in decided.rows] == [
+        (5, 2, 201),
+        (6, 2, 409),
+    ]
+    assert [row.scim_type for row in decided.rows] == [None, "uniqueness"]
+    assert len(decided.changes.put_members) == 1
+
+
+def test_only_who_waits_gets_a_reply() -> None:
+    waits = replace(create(1, "ana@example.org"), reply_to=4, answer_by_ms=now_ms() + 1000)
+
+    decided = decide(record_of(1, waits), record_of(2, create(2, "ben@example.org")))
+
+    (waiting,) = decided.replies
+    assert (waiting.partition, waiting.reply.request_id) == (4, waits.id)
+
+
+def test_a_row_tells_whether_the_answer_came_before_the_decision() -> None:
+    waits = replace(create(1, "a@example.org"), reply_to=4, answer_by_ms=now_ms() + 60_000)
+    late = replace(create(2, "b@example.org"), reply_to=4, answer_by_ms=now_ms() - 60_000)
+    alone = create(3, "c@example.org")
+
+    decided = decide(record_of(1, waits), record_of(2, late), record_of(3, alone))
+
+    assert [row.optimistic for row in decided.rows] == [False, True, True]
+
+
+def test_announcements_made_from_a_stored_row_are_the_original_ones() -> None:
+    """The audit stores JSON: whoever reads it back announces the very same."""
+    decided = decide(
+        record_of(1, create(1, "ana@example.org")), record_of(2, create(2, "ana@example.org"))
+    )
+    stored = [
+        replace(row, outcomes=orjson.loads(orjson.dumps(list(row.outcomes))))
+        for row in decided.rows
+    ]
+
+    originals = [each for row in decided.rows for each in announcements(row)]
+    rebuilt = [each for row in stored for each in announcements(row)]
+
+    assert rebuilt == originals
+    assert [str(each.sequence) for each in originals][:2] == ["2.1.0", "2.2.0"]
+    assert len({each.id for each in originals}) == len(originals)
+
+
+def test_a_malformed_event_is_kept_with_its_bytes() -> None:
+    good = to_event(create(1, "ana@example.org"))
+    record = replace(a_record(9, good, key=ORGANISATION), value=b"{broken ana@example.org")
+
+    decided = decide(record)
+
+    (letter,) = decided.letters
+    assert (letter.offset, letter.value, letter.event_id) == (9, record.value, good.id)
+    assert letter.organisation_id == ORGANISATION
+    assert "ana" not in letter.error
+    (row,) = decided.rows
+    assert (row.id, row.status) == (good.id, 500)
+    (announced,) = announcements(row)
+    assert announced.outcome.fact == "request.failed"
+    assert announced.outcome.detail["dead_letter"] == "t.requests/3/9"
+
+
+def test_an_event_without_an_id_gets_one_from_its_place() -> None:
+    first, again = decide(FakeRecord(9)), decide(FakeRecord(9))
+
+    assert uuid.UUID(first.rows[0].id)
+    assert first.rows[0].id == again.rows[0].id
+    assert first.rows[0].organisation_id is None
+
+
+def test_whoever_waits_for_a_dead_letter_hears_its_name() -> None:
+    waits = replace(create(1, "ana@example.org"), reply_to=1, answer_by_ms=now_ms() + 1000)
+    record = replace(record_of(9, waits), value=b"7")
+
+    (waiting,) = decide(record).replies
+
+    assert (waiting.partition, waiting.reply.status) == (1, 500)
+    assert "t.requests/3/9" in (waiting.reply.detail or "")
+
+
+def test_a_decision_that_raises_leaves_the_others_alone() -> None:
+    poison = replace(create(1, "ana@example.org"), resource=None)
+
+    decided = decide(record_of(1, poison), record_of(2, create(2, "ben@example.org")))
+
+    assert [row.status for row in decided.rows] == [500, 201]
+    (letter,) = decided.letters
+    assert letter.error == letter.error_class
+
+
+def test_the_dead_topic_hears_of_dead_letters_only_and_always_the_same() -> None:
+    decided = decide(record_of(1, create(1, "a@example.org")), FakeRecord(2))
+
+    events = [dead_letters.to_announcement(row) for row in decided.rows]
+
+    assert events[0] is None
+    assert events[1] is not None
+    assert events[1] == dead_letters.to_announcement(decided.rows[1])
+    assert events[1].offset == 2
+
+
+def test_the_time_of_an_announcement_is_that_of_the_append() -> None:
+    (row,) = decide(record_of(1, create(1, "ana@example.org"))).rows
+
+    (announced, *_) = announcements(row)
+
+    assert announced.time == row.append_time
+    assert announced.time - row.event_time != timedelta(0)

@@ -1,0 +1,115 @@
+"""Which records count: append times, copies, versions, malformed ones."""
+
+from dataclasses import replace
+
+import pytest
+
+from services.provisioner.understand import drop_duplicates, drop_expired, understand
+from shared.events.envelope import MalformedEvent
+from shared.events.request import Request, to_event
+from tests.support.builders import create
+from tests.unit.kafka.records import FakeRecord, a_record
+
+APPENDED_MS = 1_790_000_000_000
+
+
+def record_of(offset: int, request: Request, appended_ms: int = APPENDED_MS) -> FakeRecord:
+    return a_record(offset, to_event(request), timestamp=appended_ms)
+
+
+def test_a_request_is_read_with_its_append_time() -> None:
+    request = create(1, "ana@example.org")
+
+    (entry,) = understand([record_of(7, request)]).entries
+
+    assert entry.request == request
+    assert entry.append_time.timestamp() * 1000 == APPENDED_MS
+
+
+@pytest.mark.parametrize(("late_ms", "counts"), [(-1, True), (0, True), (1, False)])
+def test_a_copy_counts_up_to_and_including_its_acceptby(late_ms: int, counts: bool) -> None:
+    """The same comparison as ingress makes with the acknowledgement's append time."""
+    request = replace(create(1, "ana@example.org"), accept_by_ms=APPENDED_MS)
+    entries = understand([record_of(1, request, APPENDED_MS + late_ms)]).entries
+
+    kept = drop_expired(entries)
+
+    assert bool(kept) is counts
+
+
+def test_a_request_without_acceptby_never_expires() -> None:
+    entries = understand([record_of(1, create(1, "ana@example.org"))]).entries
+
+    assert drop_expired(entries) == list(entries)
+
+
+def test_an_expired_copy_does_not_shadow_a_later_one() -> None:
+    request = create(1, "ana@example.org")
+    expired = replace(request, accept_by_ms=APPENDED_MS - 1)
+    in_time = replace(request, accept_by_ms=APPENDED_MS)
+    entries = understand([record_of(1, expired), record_of(2, in_time)]).entries
+
+    kept = drop_duplicates(drop_expired(entries), set())
+
+    assert [entry.record.offset for entry in kept] == [2]
+
+
+def test_the_first_copy_within_a_batch_wins() -> None:
+    one, two = create(1, "ana@example.org"), create(2, "ben@example.org")
+    entries = understand([record_of(1, one), record_of(2, two), record_of(3, one)]).entries
+
+    kept = drop_duplicates(entries, set())
+
+    assert [entry.record.offset for entry in kept] == [1, 2]
+
+
+def test_a_copy_of_what_the_audit_holds_is_dropped() -> None:
+    request = create(1, "ana@example.org")
+    entries = understand([record_of(1, request)]).entries
+
+    assert drop_duplicates(entries, {request.id}) == []
+
+
+def test_a_newer_version_halts_before_its_record() -> None:
+    newer = replace(
+        to_event(create(2, "b@example.org")), type="io.rollcall.request.member.create.v2"
+    )
+    records = [
+        record_of(1, create(1, "a@example.org")),
+        a_record(2, newer),
+        record_of(3, create(3, "c@example.org")),
+    ]
+
+    understood = understand(records)
+
+    assert [entry.record.offset for entry in understood.entries] == [1]
+    assert understood.halt is not None
+    assert understood.halt.runbook == "newer-version"
+
+
+def test_a_record_without_append_time_halts() -> None:
+    understood = understand([replace(record_of(1, create(1, "a@example.org")), timestamp_type=0)])
+
+    assert understood.entries == ()
+    assert understood.halt is not None
+    assert understood.halt.runbook == "topic-settings"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        FakeRecord(1, value=None, headers=()),
+        FakeRecord(1, value=b"\xff", headers=(("ce_id", b"\xff"),)),
+        replace(record_of(1, create(1, "a@example.org")), value=b"[]"),
+        replace(record_of(1, create(1, "a@example.org")), value=b"{"),
+        record_of(1, replace(create(1, "a@example.org"), id="1")),
+        record_of(1, replace(create(1, "a@example.org"), resource_id="1")),
+        record_of(1, replace(create(1, "a@example.org"), organisation_id="1")),
+    ],
+    ids=["empty", "no text", "no object", "no JSON", "id", "resource id", "organisation id"],
+)
+def test_what_is_no_request_of_ours_is_an_entry_with_an_error(record: FakeRecord) -> None:
+    (entry,) = understand([record]).entries
+
+    assert entry.request is None
+    assert isinstance(entry.error, MalformedEvent)
