@@ -1,0 +1,1 @@
+"""The notifier: outcomes become notification rows, and rows become mails."""

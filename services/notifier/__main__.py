@@ -1,0 +1,29 @@
+"""Start the notifier: `python -m services.notifier [--print-config]`."""
+
+import sys
+
+from services.notifier.app import serve
+from services.notifier.config import NotifierSettings
+from shared.http.server import CannotListen
+from shared.observability.logging import configure
+from shared.runtime.config import load_or_exit
+from shared.runtime.lifecycle import run, stop_on_signals
+
+
+async def _main(settings: NotifierSettings) -> None:
+    await serve(settings, stop_on_signals())
+
+
+def main() -> None:
+    """Settings, logging, then serve until SIGTERM. Exit 2: settings; 1: the port is taken."""
+    settings = load_or_exit(NotifierSettings, sys.argv[1:])
+    configure("notifier", level=settings.log_level, log_format=settings.log_format)
+    try:
+        run(_main(settings))
+    except (CannotListen, ValueError) as error:
+        print(f"rollcall notifier: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

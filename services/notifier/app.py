@@ -1,0 +1,136 @@
+"""The notifier, wired by hand: outcomes → pump → rows; rows → sender → mail server."""
+
+import asyncio
+from collections.abc import Sequence
+
+from services.notifier.compose import Sender
+from services.notifier.config import NotifierSettings, parse_sender
+from services.notifier.consume import OutcomesWorker, PlannerTools
+from services.notifier.leases import Leases
+from services.notifier.mail_server import ServerOptions, Session
+from services.notifier.prepare import LetterOptions
+from services.notifier.send import MailSender, SenderOptions
+from services.notifier.settle import Ledger
+from shared.events.topics import Topics
+from shared.http.health import health_app
+from shared.http.server import Listener
+from shared.kafka.pump import Pump, PumpOptions
+from shared.observability.logging import get_logger
+from shared.postgres.pool import Database, open_pool
+from shared.runtime.ids import new_id
+from shared.runtime.lifecycle import FaultPoint
+
+log = get_logger()
+
+
+async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
+    """Run the notifier until `stop` is set, then drain. Raises CannotListen.
+
+    Kafka, Postgres and the mail server may be away, at the start or later: each is waited for.
+    """
+    database = await open_pool(
+        settings.database_url.get_secret_value(),
+        role_hint="notifier",
+        max_size=settings.notifier_pool_size,
+        statement_timeout_s=settings.notifier_statement_timeout_s,
+        application_name="rollcall-notifier",
+    )
+    sender = make_sender(settings, database)
+    pump = make_pump(settings, database, sender)
+    health = Listener(
+        health_app(
+            not_ready=lambda: not_ready(pump, sender, stop),
+            not_alive=lambda: not_alive(pump, settings.notifier_stall_s),
+        ),
+        settings.notifier_admin_host,
+        settings.notifier_admin_port,
+        drain_s=1.0,
+    )
+    try:
+        await health.start()
+        log.info("service.started", admin_port=health.port)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(pump.run(stop))
+            tasks.create_task(sender.run(stop))
+            tasks.create_task(_tell_draining(stop))
+    finally:
+        await health.drain()
+        await database.close()
+        log.info("service.stopped")
+
+
+def make_sender(settings: NotifierSettings, database: Database) -> MailSender:
+    """The sender as the settings say."""
+    name, address = parse_sender(settings.smtp_from)
+    server = ServerOptions(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        tls=settings.smtp_tls,
+        username=settings.smtp_username,
+        password=settings.smtp_password.get_secret_value(),
+        ca_file=settings.smtp_ca_file,
+        timeout_s=settings.smtp_timeout_s,
+    )
+    letters = LetterOptions(
+        sender=Sender(address, name),
+        public_url=settings.public_url,
+        secret=settings.invitation_secret.get_secret_value().encode(),
+        lifetime_s=settings.invitation_lifetime_s,
+    )
+    options = SenderOptions(
+        letters=letters,
+        connections=settings.notifier_connections,
+        rate_per_organisation=settings.notifier_rate_per_organisation,
+        retry_initial_s=settings.notifier_retry_initial_s,
+        retry_maximum_s=settings.notifier_retry_maximum_s,
+        give_up_after_s=settings.notifier_give_up_after_s,
+        probe_s=settings.notifier_probe_s,
+        drain_s=settings.notifier_drain_s,
+    )
+    owner = new_id()
+    return MailSender(
+        database,
+        Leases(database, owner, settings.notifier_lease_s),
+        Ledger(database, owner, settings.notifier_invitation_grace_s),
+        options,
+        new_session=lambda: Session(server),
+        faults=FaultPoint(settings.fault),
+    )
+
+
+def make_pump(settings: NotifierSettings, database: Database, sender: MailSender) -> Pump:
+    """The pump of the outcomes topic; new rows wake the sender."""
+    topic = Topics(settings.topic_prefix).outcomes
+    tools = PlannerTools(
+        database=database,
+        topic=topic,
+        grace_s=settings.notifier_invitation_grace_s,
+        batch_records=settings.notifier_batch_records,
+        on_planned=sender.wake,
+    )
+    options = PumpOptions(
+        topic=topic, group_id=settings.group_id, drain_timeout_s=settings.notifier_drain_s
+    )
+    return Pump(settings, options, lambda partition: OutcomesWorker(tools, partition))
+
+
+def not_ready(pump: Pump, sender: MailSender, stop: asyncio.Event) -> Sequence[str]:
+    """Why this replica does not take part yet, or no more. The mail server is no reason."""
+    reasons = []
+    if stop.is_set():
+        reasons.append("draining")
+    if not pump.has_joined:
+        reasons.append("Kafka has given no assignment yet")
+    if not sender.is_ready:
+        reasons.append("Postgres has not answered yet")
+    return reasons
+
+
+def not_alive(pump: Pump, stall_s: float) -> Sequence[str]:
+    """Why this process should be ended: outcomes wait, and nothing explains it."""
+    return [f"partition {number} makes no progress" for number in pump.stalled(stall_s)]
+
+
+async def _tell_draining(stop: asyncio.Event) -> None:
+    await stop.wait()
+    log.info("service.draining")

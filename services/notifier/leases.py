@@ -1,0 +1,82 @@
+"""What this sender holds, and for how long it may believe so."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from shared.observability.logging import get_logger
+from shared.postgres import notification
+from shared.postgres.notification import ClaimedNotice
+from shared.postgres.pool import Database
+from shared.runtime import clock
+from shared.runtime.errors import Unavailable
+
+MARGIN: Final = 0.1
+"""Part of a lease that is not counted on: clocks of two replicas differ."""
+log = get_logger()
+
+
+class Leases:
+    """Claims notices for one owner and keeps the leases alive while the process lives.
+
+    A lease counts from the moment before it was asked for. After a gap longer than a lease (the
+    process slept, Postgres was away) what was held before the gap is not held any more.
+    """
+
+    def __init__(self, database: Database, owner: str, lease_s: float) -> None:
+        self.owner = owner
+        self._database = database
+        self._lease_s = lease_s
+        self._renewed = datetime.min.replace(tzinfo=UTC)
+        self._unbroken_since = self._renewed
+        self._claimed: dict[tuple[str, str], datetime] = {}
+
+    async def claim(self, limit: int) -> list[ClaimedNotice]:
+        """Up to `limit` notices that are due. Raises Unavailable."""
+        now = clock.now()
+        async with self._database.connection() as connection:
+            claimed = await notification.claim(
+                connection, self.owner, now=now, lease_s=self._lease_s, limit=limit
+            )
+        return [self._note(one, now) for one in claimed]
+
+    def holds(self, claimed: ClaimedNotice, at: datetime) -> bool:
+        """Whether nobody else can have claimed it by now."""
+        since = self._claimed.get(_key(claimed))
+        if since is None or since < self._unbroken_since:
+            return False
+        until = max(since, self._renewed) + timedelta(seconds=self._lease_s * (1 - MARGIN))
+        return at < until
+
+    def forget(self, claimed: ClaimedNotice) -> None:
+        """It is settled."""
+        self._claimed.pop(_key(claimed), None)
+
+    async def keep(self) -> None:
+        """Renew three times a lease, for ever."""
+        while True:
+            await asyncio.sleep(self._lease_s / 3)
+            if self._claimed:
+                await self._renew()
+
+    async def _renew(self) -> None:
+        now = clock.now()
+        lease = timedelta(seconds=self._lease_s)
+        try:
+            async with self._database.connection() as connection:
+                await notification.renew(connection, self.owner, now=now, lease_s=self._lease_s)
+        except Unavailable as error:
+            log.warning("postgres.unavailable", doing="renew leases", reason=error.what)
+            return
+        if now - self._renewed >= lease:
+            # What was claimed before that had run out when this renewal was made.
+            self._unbroken_since = now - lease
+        self._renewed = now
+
+    def _note(self, claimed: ClaimedNotice, at: datetime) -> ClaimedNotice:
+        self._claimed[_key(claimed)] = at
+        return claimed
+
+
+def _key(claimed: ClaimedNotice) -> tuple[str, str]:
+    return claimed.notice.event_id, claimed.notice.kind

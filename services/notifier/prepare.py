@@ -1,0 +1,105 @@
+"""From a claimed notice to the letter that leaves: what is read, judged and filled in."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.notifier.compose import Letter, Sender, greeting_name
+from services.notifier.due import DueNotice, Judgement, Kind, Send, judge
+from shared.directory.invitation import make_token, message_id
+from shared.directory.lifecycle import Status
+from shared.directory.state import Member
+from shared.postgres import directory_search, notification, tenancy
+from shared.postgres.notification import Notice
+from shared.postgres.pool import Database
+from shared.tenancy.organisation import Organisation
+
+
+@dataclass(frozen=True, slots=True)
+class LetterOptions:
+    """Whom mails come from, where links lead, and what makes them."""
+
+    sender: Sender
+    public_url: str
+    secret: bytes
+    lifetime_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is read just before a mail: the member, the kind of the last mail, the organisation."""
+
+    member: Member | None
+    last_sent: Kind | None
+    organisation: Organisation | None
+
+
+async def read(database: Database, notice: Notice) -> Found:
+    """The present state. Raises Unavailable."""
+    organisation_id, member_id = notice.organisation_id, notice.member_id
+    async with database.connection() as connection:
+        found = await directory_search.find_member(connection, organisation_id, member_id)
+        organisation = await tenancy.find_organisation(connection, organisation_id)
+        if found is None:
+            return Found(None, None, organisation)
+        member = found.member
+        last = None
+        if not is_unanswered(member) or member.invitation_id is not None:
+            last = await notification.last_sent_kind(
+                connection, organisation_id, member_id, since=member.invitation_id
+            )
+    return Found(member, None if last is None else kind_of(last), organisation)
+
+
+def is_unanswered(member: Member) -> bool:
+    """Whether nobody has answered yet: then only mails about the open invitation count.
+
+    One that was sent before it went to another address: whoever reads the present one was never
+    written to.
+    """
+    return Status.INVITED in (member.status, member.restore_status)
+
+
+def judge_found(notice: Notice, found: Found, options: LetterOptions, at: datetime) -> Judgement:
+    """What the rules say of this notice (due.py)."""
+    due = DueNotice(
+        event_id=notice.event_id,
+        kind=kind_of(notice.kind),
+        organisation_id=notice.organisation_id,
+        member_id=notice.member_id,
+        revoked_from=notice.detail.get("from"),
+    )
+    return judge(due, found.member, found.last_sent, at=at, lifetime_s=options.lifetime_s)
+
+
+def write_letter(
+    notice: Notice, found: Found, send: Send, options: LetterOptions, at: datetime
+) -> Letter:
+    """The letter of a notice that leaves; member and organisation are there."""
+    member, organisation = found.member, found.organisation
+    if member is None or organisation is None:
+        raise ValueError("a letter needs a member and an organisation")
+    link = None
+    if send.invitation is not None and send.expires is not None:
+        token = make_token(options.secret, send.invitation, send.expires)
+        link = f"{options.public_url}/invitation/{organisation.id}#{token}"
+    return Letter(
+        kind=kind_of(notice.kind),
+        address=send.address,
+        name=greeting_name(member.resource),
+        organisation=organisation.name,
+        language=organisation.language,
+        message_id=message_id(notice.event_id, notice.kind, options.sender.domain),
+        written=at,
+        link=link,
+        expires=send.expires,
+        is_invited=member.status is Status.INVITED,
+    )
+
+
+def kind_of(text: str) -> Kind:
+    """The kind in a row. Raises ValueError for one that this release does not know."""
+    match text:
+        case "invitation" | "revocation" | "restoration":
+            return text
+        case _:
+            raise ValueError(f"{text!r} is no kind of a notice")

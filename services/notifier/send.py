@@ -1,0 +1,284 @@
+"""The sender: claims due notices by lease, judges each, hands it to the mail server, records it.
+
+One loop claims; several workers, each with a connection of its own, take what is claimed. For each
+notice the order is that of `_handle`: pace → read the member's state → judge (due.py) → compose →
+connect → send → record. A notice is recorded as sent only after the server's yes; a crash between
+the two sends a second copy, with the same Message-ID and the same link.
+
+Who holds what: a lease runs out a few seconds after its owner died, and is renewed while it lives,
+so that a slow mail server is not taken for a dead sender. Nothing is sent under a lease that ran
+out. While no connection can be made (breaker), nothing is claimed, and one connection is tried now
+and then: an outage costs no notice an attempt.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from random import random
+
+from services.notifier import prepare
+from services.notifier.compose import CannotBuild, compose
+from services.notifier.due import Drop
+from services.notifier.leases import Leases
+from services.notifier.mail_server import Postponed, Refused, Session
+from services.notifier.pace import Pacer
+from services.notifier.prepare import LetterOptions
+from services.notifier.settle import Ledger, insist
+from shared.observability import metrics
+from shared.observability.logging import get_logger
+from shared.postgres import notification
+from shared.postgres.notification import ClaimedNotice, Notice
+from shared.postgres.pool import Database
+from shared.runtime import clock
+from shared.runtime.breaker import Breaker
+from shared.runtime.errors import Unavailable
+from shared.runtime.lifecycle import FaultPoint
+from shared.runtime.retry import backoff_s
+
+POLL_S = 1.0
+PACED_POLL_S = 0.1
+IDLE_CONNECTION_S = 10.0
+QUEUED_PER_CONNECTION = 8
+MEASURE_EVERY_S = 5.0
+STOP_TIMEOUT_S = 5.0
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class SenderOptions:
+    """The bounds of the sender, and what its letters are made with."""
+
+    letters: LetterOptions
+    connections: int
+    rate_per_organisation: float
+    retry_initial_s: float
+    retry_maximum_s: float
+    give_up_after_s: float
+    probe_s: float
+    drain_s: float
+
+
+class MailSender:
+    """Sends what is due until it is told to stop."""
+
+    def __init__(
+        self,
+        database: Database,
+        leases: Leases,
+        ledger: Ledger,
+        options: SenderOptions,
+        *,
+        new_session: Callable[[], Session],
+        faults: FaultPoint,
+    ) -> None:
+        self._database = database
+        self._leases = leases
+        self._ledger = ledger
+        self._options = options
+        self._new_session = new_session
+        self._faults = faults
+        self._pacer = Pacer(options.rate_per_organisation)
+        self._breaker = Breaker(failures_to_open=1, probe_every_s=options.probe_s)
+        # Bounded by what is claimed: never more than `_queue_size` at once.
+        self._queue: asyncio.Queue[ClaimedNotice | None] = asyncio.Queue()
+        self._queue_size = options.connections * QUEUED_PER_CONNECTION
+        self._wake = asyncio.Event()
+        self._has_claimed = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether Postgres has answered a claim once."""
+        return self._has_claimed
+
+    def wake(self) -> None:
+        """Look for due notices now, not at the next poll."""
+        self._wake.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until `stop` is set; then finish the mails in hand, for a bounded time."""
+        workers = [asyncio.create_task(self._work()) for _ in range(self._options.connections)]
+        others = [asyncio.create_task(self._leases.keep()), asyncio.create_task(self._measure())]
+        claiming = asyncio.create_task(self._claim_until(stop))
+        try:
+            # Whichever ends first: the claims because of `stop`, anything else by an error.
+            await asyncio.wait([claiming, *workers, *others], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._drain(claiming, workers, others)
+
+    async def _drain(
+        self,
+        claiming: "asyncio.Task[None]",
+        workers: "list[asyncio.Task[None]]",
+        others: "list[asyncio.Task[None]]",
+    ) -> None:
+        claiming.cancel()
+        await asyncio.wait([claiming])
+        waiting = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        for _ in workers:
+            self._queue.put_nowait(None)
+        _, late = await asyncio.wait(workers, timeout=self._options.drain_s)
+        for task in (*late, *others):
+            task.cancel()
+        await asyncio.wait([*workers, *others], timeout=STOP_TIMEOUT_S)
+        not_begun = [claimed.notice for claimed in waiting if claimed is not None]
+        await self._ledger.all_given_back(not_begun, "sender_stopped")
+        for task in (claiming, *workers, *others):
+            if task.done() and not task.cancelled():
+                task.result()
+
+    async def _claim_until(self, stop: asyncio.Event) -> None:
+        """Keep the queue filled. Nothing is claimed while the mail server is away."""
+        while not stop.is_set():
+            self._wake.clear()
+            if self._breaker.is_open and not await self._probe():
+                await _first_of(self._options.probe_s, stop)
+                continue
+            free = self._queue_size - self._queue.qsize()
+            if free * 2 >= self._queue_size:
+                await self._claim(free)
+            poll_s = PACED_POLL_S if self._pacer.is_holding else POLL_S
+            await _first_of(poll_s, self._wake, stop)
+
+    async def _claim(self, limit: int) -> None:
+        try:
+            for claimed in await self._leases.claim(limit):
+                self._queue.put_nowait(claimed)
+            self._has_claimed = True
+        except Unavailable as error:
+            log.warning("postgres.unavailable", doing="claim", reason=error.what)
+
+    async def _probe(self) -> bool:
+        """Whether a connection can be made again."""
+        if not self._breaker.may_wait(time.monotonic()):
+            return False
+        session = self._new_session()
+        try:
+            await session.ensure()
+        except Unavailable:
+            return False
+        finally:
+            await session.close()
+        self._breaker.succeeded()
+        log.info("mail_server.reached")
+        return True
+
+    async def _work(self) -> None:
+        """Take one claimed notice after another; one connection, closed when it is idle."""
+        session = self._new_session()
+        try:
+            while (claimed := await self._next(session)) is not None:
+                try:
+                    await self._handle(session, claimed)
+                except Exception as error:  # outermost edge of one mail: our bug, others go on
+                    log.error(
+                        "task.failed",
+                        event_id=claimed.notice.event_id,
+                        kind=claimed.notice.kind,
+                        error=type(error).__name__,
+                        exc_info=True,
+                        runbook="mail-failed",
+                    )
+                    await self._postpone(claimed, f"error_{type(error).__name__}")
+                finally:
+                    self._leases.forget(claimed)
+                if self._queue.qsize() * 2 <= self._queue_size:
+                    self._wake.set()
+        finally:
+            await session.close()
+
+    async def _next(self, session: Session) -> ClaimedNotice | None:
+        while True:
+            try:
+                async with asyncio.timeout(IDLE_CONNECTION_S):
+                    return await self._queue.get()
+            except TimeoutError:
+                await session.close()
+
+    async def _handle(self, session: Session, claimed: ClaimedNotice) -> None:
+        """One notice from its claim to its record."""
+        notice, letters, ledger = claimed.notice, self._options.letters, self._ledger
+        if self._breaker.is_open:
+            return await self._server_away(notice)
+        wait_s = self._pace(notice)
+        if wait_s > 0:
+            return await ledger.given_back(notice, wait_s, "paced")
+        found = await insist(lambda: prepare.read(self._database, notice))
+        if found.member is not None and found.organisation is None:
+            return await self._postpone(claimed, "organisation_unknown")
+        at = clock.now()
+        judgement = prepare.judge_found(notice, found, letters, at)
+        if isinstance(judgement, Drop):
+            return await ledger.dropped(notice, judgement)
+        try:
+            letter = prepare.write_letter(notice, found, judgement, letters, at)
+            message = compose(letter, letters.sender)
+            await session.ensure()
+            if not self._leases.holds(claimed, clock.now()):
+                return None  # another replica may have it by now
+            self._faults.passes("notifier.before_send")
+            await session.send(message, sender=letters.sender.address, recipient=letter.address)
+        except CannotBuild as error:
+            return await ledger.failed(notice, f"cannot_build_{error}")
+        except Unavailable as error:
+            self._lost(error)
+            return await self._server_away(notice)
+        except Postponed as error:
+            return await self._postpone(claimed, str(error))
+        except Refused as error:
+            return await ledger.failed(notice, str(error))
+        self._faults.passes("notifier.after_yes")
+        return await ledger.sent(notice, letter.message_id)
+
+    def _pace(self, notice: Notice) -> float:
+        """Only joiners come by the thousand and can wait."""
+        if notice.kind != "invitation":
+            return 0.0
+        mail = (notice.event_id, notice.kind)
+        return self._pacer.wait_s(notice.organisation_id, mail, time.monotonic())
+
+    async def _postpone(self, claimed: ClaimedNotice, reason: str) -> None:
+        """Try again later, ever later; give up after days."""
+        notice, options = claimed.notice, self._options
+        if clock.now() - notice.due_at > timedelta(seconds=options.give_up_after_s):
+            return await self._ledger.failed(notice, f"gave_up_{reason}")
+        wait_s = backoff_s(
+            claimed.attempts,
+            initial_s=options.retry_initial_s,
+            maximum_s=options.retry_maximum_s,
+            jitter=random(),  # noqa: S311 - spreads load, hides nothing
+        )
+        return await self._ledger.postponed(notice, wait_s, reason)
+
+    async def _server_away(self, notice: Notice) -> None:
+        await self._ledger.given_back(notice, self._options.probe_s, "mail_server_away")
+
+    def _lost(self, error: Unavailable) -> None:
+        if not self._breaker.is_open:
+            log.warning("mail_server.lost", reason=error.what)
+        self._breaker.failed(time.monotonic())
+
+    async def _measure(self) -> None:
+        """Gauges of what is overdue, every few seconds."""
+        while True:
+            try:
+                async with self._database.connection() as connection:
+                    number, oldest = await notification.overdue(connection, now=clock.now())
+            except Unavailable as error:
+                log.debug("postgres.unavailable", doing="measure", reason=error.what)
+            else:
+                age_s = 0.0 if oldest is None else (clock.now() - oldest).total_seconds()
+                metrics.NOTIFIER_DUE.set(number)
+                metrics.NOTIFIER_OLDEST_DUE.set(max(0.0, age_s))
+            await asyncio.sleep(MEASURE_EVERY_S)
+
+
+async def _first_of(timeout_s: float, *events: asyncio.Event) -> None:
+    """Until one of the events is set, or the time is over."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

@@ -1,0 +1,365 @@
+"""Each person gets each mail once, whatever the mail server does."""
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import replace
+from email.message import EmailMessage
+
+from services.operator.stack.mailbox import Rule
+from shared.directory.invitation import read_token
+from shared.directory.lifecycle import Status
+from shared.runtime.ids import new_id
+from tests.integration.notifier.conftest import Scene
+from tests.support.builders import ORGANISATION, a_user
+from tests.support.stack import SECRET, until
+
+
+def token_in(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    links = [line for line in body.get_content().splitlines() if "/invitation/" in line]
+    assert len(links) == 1
+    return str(links[0]).rpartition("#")[2]
+
+
+async def test_an_invitation_arrives_with_a_link_that_opens(scene: Scene) -> None:
+    member = await scene.invite("ana")
+
+    async with scene.sending():
+        await scene.until_rows(("invitation", "sent", None))
+
+    (mail,) = scene.stack.mails()
+    assert mail["X-RcptTo"] == "ana@example.org"
+    assert mail["X-MailFrom"] == "rollcall@rollcall.example"
+    assert mail["Message-ID"] == f"<{member.invitation_id}.invitation@rollcall.example>"
+    member_id, invitation_id, _ = read_token(SECRET.encode(), token_in(mail), ORGANISATION)
+    assert (member_id, invitation_id) == (member.id, member.invitation_id)
+
+
+async def test_two_senders_at_once_send_each_mail_once(scene: Scene) -> None:
+    for number in range(60):
+        await scene.invite(f"p{number}")
+
+    async with scene.sending(), scene.sending():
+        await scene.until_settled()
+
+    assert Counter(scene.recipients()) == {f"p{number}@example.org": 1 for number in range(60)}
+
+
+async def test_a_mail_refused_for_now_is_tried_again(scene: Scene) -> None:
+    scene.stack.misbehave(Rule("refuse_for_now", "rcpt", times=2))
+    await scene.invite("ana")
+
+    async with scene.sending():
+        await scene.until_rows(("invitation", "sent", None))
+
+    assert scene.recipients() == ["ana@example.org"]
+    (row,) = await scene.stack.rows("SELECT attempts FROM notice.notification")
+    assert row["attempts"] == 3
+
+
+async def test_a_recipient_refused_for_good_fails_alone(scene: Scene) -> None:
+    scene.stack.misbehave(Rule("refuse", "rcpt", recipient="eve"))
+    await scene.invite("eve")
+    await scene.invite("ana")
+
+    async with scene.sending():
+        await scene.until_rows(
+            ("invitation", "failed", "smtp_recipient_550"), ("invitation", "sent", None)
+        )
+
+    assert scene.recipients() == ["ana@example.org"]
+
+
+async def test_content_refused_for_good_fails(scene: Scene) -> None:
+    scene.stack.misbehave(Rule("refuse", "data", times=1))
+    await scene.invite("ana")
+
+    async with scene.sending():
+        await scene.until_rows(("invitation", "failed", "smtp_data_550"))
+
+
+async def test_a_dropped_connection_costs_nobody_the_mail(scene: Scene) -> None:
+    scene.stack.misbehave(Rule("drop", "rcpt", times=3), Rule("drop", "data", times=3))
+    for number in range(20):
+        await scene.invite(f"p{number}")
+
+    async with scene.sending():
+        await scene.until_settled()
+
+    assert Counter(scene.recipients()) == {f"p{number}@example.org": 1 for number in range(20)}
+
+
+async def test_a_slow_server_is_waited_for_beyond_the_lease(scene: Scene) -> None:
+    scene.stack.misbehave(Rule("delay", "data", seconds=2.5))
+    await scene.invite("ana")
+
+    async with scene.sending(notifier_lease_s=1), scene.sending(notifier_lease_s=1):
+        await scene.until_rows(("invitation", "sent", None))
+
+    assert scene.recipients() == ["ana@example.org"]
+
+
+async def test_a_server_that_does_not_answer_postpones(scene: Scene) -> None:
+    scene.stack.misbehave(Rule("delay", "rcpt", times=1, seconds=3))
+    await scene.invite("ana")
+
+    async with scene.sending(smtp_timeout_s=0.5):
+        await scene.until_rows(("invitation", "sent", None))
+
+    assert scene.recipients() == ["ana@example.org"]
+
+
+async def test_a_reset_after_the_yes_does_not_send_again(scene: Scene) -> None:
+    scene.stack.misbehave(Rule("reset_after_yes", times=5))
+    for number in range(10):
+        await scene.invite(f"p{number}")
+
+    async with scene.sending():
+        await scene.until_settled()
+
+    assert Counter(scene.recipients()) == {f"p{number}@example.org": 1 for number in range(10)}
+
+
+async def test_a_member_revoked_before_the_invitation_left_gets_nothing(scene: Scene) -> None:
+    member = await scene.invite("ana")
+    await scene.revoke(member)
+
+    async with scene.sending():
+        await scene.until_settled()
+
+    assert await scene.rows() == [
+        ("invitation", "dropped", "revoked"),
+        ("revocation", "dropped", "never_told"),
+    ]
+    assert scene.recipients() == []
+
+
+async def test_a_revocation_does_not_wait_for_the_grace_time_of_an_invitation(scene: Scene) -> None:
+    scene.settings = scene.settings.model_copy(update={"notifier_invitation_grace_s": 3600})
+    member = await scene.invite("ana")
+    await scene.revoke(member)
+
+    async with scene.sending():
+        await scene.until_settled()
+
+    assert scene.recipients() == []
+
+
+async def test_a_removed_member_gets_nothing(scene: Scene) -> None:
+    member = await scene.invite("ana")
+    await scene.remove(member)
+
+    async with scene.sending():
+        await scene.until_settled()
+
+    assert await scene.rows() == [("invitation", "dropped", "removed")]
+
+
+async def test_leaving_and_returning_is_told_once_each(scene: Scene) -> None:
+    member = await scene.invite("ana")
+    async with scene.sending():
+        await scene.until_settled()
+        invited = scene.stack.mails()[0]
+        revoked = await scene.revoke(member)
+        await scene.until_settled()
+        restored = await scene.restore(revoked)
+        await scene.until_settled()
+        await scene.revoke(restored)
+        await scene.until_settled()
+
+    assert scene.subjects() == [
+        "Invitation to Zeeburg",
+        "Your access to Zeeburg has ended",
+        "Your access to Zeeburg is back",
+        "Your access to Zeeburg has ended",
+    ]
+    assert token_in(scene.stack.mails()[2]) == token_in(invited)
+
+
+async def test_who_accepted_is_told_of_the_end_and_gets_no_link_at_the_return(scene: Scene) -> None:
+    member = await scene.invite("ana")
+    async with scene.sending():
+        await scene.until_settled()
+        accepted = replace(member, status=Status.CONFIRMED, invitation_id=None)
+        revoked = await scene.revoke(await scene.put(accepted))
+        await scene.until_settled()
+        await scene.restore(revoked)
+        await scene.until_settled()
+
+    assert len(scene.subjects()) == 3
+    body = scene.stack.mails()[2].get_body(("plain",))
+    assert body is not None
+    assert "/invitation/" not in body.get_content()
+
+
+async def test_a_mistake_taken_back_within_the_grace_time_ends_in_one_invitation(
+    scene: Scene,
+) -> None:
+    """Revoked and restored before anybody was told: only the invitation leaves, later."""
+    scene.settings = scene.settings.model_copy(update={"notifier_invitation_grace_s": 60})
+    member = await scene.invite("ana")
+    revoked = await scene.revoke(member)
+    await scene.restore(revoked)
+
+    async with scene.sending():
+        await scene.until_rows(
+            ("invitation", "due", None),
+            ("revocation", "dropped", "not_revoked"),
+            ("restoration", "dropped", "nothing_to_take_back"),
+        )
+        assert scene.recipients() == []
+        await scene.age(minutes=2)
+        await scene.until_settled()
+
+    assert scene.subjects() == ["Invitation to Zeeburg"]
+
+
+async def test_a_repeat_of_a_revocation_does_not_drop_what_was_opened_again(scene: Scene) -> None:
+    scene.settings = scene.settings.model_copy(update={"notifier_invitation_grace_s": 60})
+    member = await scene.invite("ana")
+    revoked = replace(member, status=Status.REVOKED, restore_status=Status.INVITED)
+    await scene.put(revoked)
+    repeated = await scene.announce("member.revoked", revoked, {"from": "invited"})
+    await scene.restore(revoked)
+    async with scene.sending():
+        await scene.until_rows(
+            ("invitation", "due", None),
+            ("revocation", "dropped", "not_revoked"),
+            ("restoration", "dropped", "nothing_to_take_back"),
+        )
+
+    await scene.plan(repeated)
+
+    assert (await scene.rows())[0] == ("invitation", "due", None)
+
+
+async def test_the_address_is_read_when_the_mail_leaves(scene: Scene) -> None:
+    member = await scene.invite("ana")
+    await scene.put(replace(member, resource=a_user("moved@example.org")))
+
+    async with scene.sending():
+        await scene.until_settled()
+
+    assert scene.recipients() == ["moved@example.org"]
+
+
+async def test_a_new_address_that_was_never_written_to_gets_no_revocation(scene: Scene) -> None:
+    """The invitation went to the old address; the new one's has not left when access ends."""
+    member = await scene.invite("ana")
+    async with scene.sending():
+        await scene.until_settled()
+        scene.settings = scene.settings.model_copy(update={"notifier_invitation_grace_s": 60})
+        moved = replace(member, resource=a_user("moved@example.org"), invitation_id=new_id())
+        await scene.put(moved)
+        await scene.announce("member.invited", moved, request_id=moved.invitation_id)
+        await scene.revoke(moved)
+        await scene.until_settled()
+
+    assert scene.recipients() == ["ana@example.org"]
+    assert (await scene.rows())[1:] == [
+        ("invitation", "dropped", "revoked"),
+        ("revocation", "dropped", "never_told"),
+    ]
+
+
+async def test_without_address_no_mail_leaves_and_it_shows(scene: Scene) -> None:
+    await scene.invite("ana", resource={"userName": "ana", "active": True})
+
+    async with scene.sending():
+        await scene.until_rows(("invitation", "dropped", "no_address"))
+
+
+async def test_hostile_names_reach_one_recipient_only(scene: Scene) -> None:
+    hostile = {
+        **a_user("ana@example.org"),
+        "displayName": "Ana\r\nBcc: eve@example.net\r\n\r\n<script>alert(1)</script>",
+    }
+    await scene.invite("ana", resource=hostile)
+
+    async with scene.sending():
+        await scene.until_settled()
+
+    (mail,) = scene.stack.mails()
+    assert mail.get_all("X-RcptTo") == ["ana@example.org"]
+    assert mail["Bcc"] is None
+    html = mail.get_body(("html",))
+    assert html is not None
+    assert "<script" not in html.get_content()
+
+
+async def test_after_an_outage_of_a_day_everything_due_leaves(scene: Scene) -> None:
+    for number in range(5):
+        await scene.invite(f"p{number}")
+    late = await scene.invite("late")
+    async with scene.sending(smtp_port=1):
+
+        async def was_tried() -> bool:
+            rows = await scene.stack.rows(
+                "SELECT 1 FROM notice.notification WHERE reason = 'mail_server_away'"
+            )
+            return bool(rows)
+
+        await until(was_tried, "the outage was noticed")
+    await scene.age(days=1)
+    await scene.put(replace(late, status=Status.REVOKED, restore_status=Status.INVITED))
+
+    async with scene.sending():
+        await scene.until_settled()
+
+    assert sorted(scene.recipients()) == [f"p{number}@example.org" for number in range(5)]
+
+
+async def test_an_invitation_that_expired_during_the_outage_is_dropped(scene: Scene) -> None:
+    await scene.invite("ana")
+
+    async with scene.sending(invitation_lifetime_s=0):
+        await scene.until_rows(("invitation", "dropped", "expired"))
+
+
+async def test_nothing_is_tried_while_no_connection_can_be_made(scene: Scene) -> None:
+    """The outage is the server's: it costs no mail its attempts beyond the first claim."""
+    for number in range(40):
+        await scene.invite(f"p{number}")
+
+    async with scene.sending(smtp_port=1, notifier_probe_s=0.05):
+        await asyncio.sleep(1.0)  # time passes; nothing to wait for may happen
+
+    rows = await scene.stack.rows("SELECT sum(attempts) AS attempts FROM notice.notification")
+    assert rows[0]["attempts"] <= 32
+
+
+async def test_a_notice_whose_sender_died_is_sent_by_another(scene: Scene) -> None:
+    await scene.invite("ana")
+    await scene.stack.rows(
+        "UPDATE notice.notification SET lease_owner = $1, "
+        "leased_until = now() + interval '1 second'",
+        new_id(),
+    )
+
+    async with scene.sending():
+        await scene.until_rows(("invitation", "sent", None))
+
+    assert scene.recipients() == ["ana@example.org"]
+
+
+async def test_a_mail_due_for_too_long_fails_at_its_next_refusal(scene: Scene) -> None:
+    scene.stack.misbehave(Rule("refuse_for_now", "rcpt"))
+    await scene.invite("ana")
+    await scene.age(hours=2)
+
+    async with scene.sending(notifier_give_up_after_s=3600):
+        await scene.until_rows(("invitation", "failed", "gave_up_smtp_recipient_451"))
+
+
+async def test_an_organisation_is_paced_and_others_are_not(scene: Scene) -> None:
+    for number in range(12):
+        await scene.invite(f"p{number}")
+
+    started_s = time.monotonic()
+    async with scene.sending(notifier_rate_per_organisation=4):
+        await scene.until_settled()
+
+    assert time.monotonic() - started_s > 1.2
+    assert len(scene.recipients()) == 12

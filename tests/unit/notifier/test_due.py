@@ -1,0 +1,158 @@
+"""Which notice leaves, and which falls away: each rule of `services/notifier/due.py`."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.notifier.due import Drop, DueNotice, Judgement, Kind, Send, judge
+from shared.directory.invitation import Invitation, expires_at
+from shared.directory.lifecycle import Status
+from shared.directory.state import Member
+from tests.support.builders import ORGANISATION, a_member, an_id
+
+LIFETIME_S = 5 * 86400.0
+INVITATION_ID = an_id(101)
+AT = datetime.fromtimestamp(0x0190_0000_0000 / 1000, UTC) + timedelta(minutes=3)
+EXPIRES = expires_at(INVITATION_ID, LIFETIME_S)
+LINK = Invitation(ORGANISATION, an_id(1), INVITATION_ID)
+
+
+def judged(
+    kind: Kind,
+    member: Member | None,
+    last_sent: Kind | None = None,
+    *,
+    event_id: str = an_id(500),
+    at: datetime = AT,
+    revoked_from: str | None = None,
+) -> Judgement:
+    notice = DueNotice(event_id, kind, ORGANISATION, an_id(1), revoked_from)
+    return judge(notice, member, last_sent, at=at, lifetime_s=LIFETIME_S)
+
+
+def invitation(member: Member | None, **rest: Any) -> Judgement:
+    return judged("invitation", member, event_id=INVITATION_ID, **rest)
+
+
+def revoked(before: Status = Status.INVITED, **fields: Any) -> Member:
+    return a_member(status=Status.REVOKED, restore_status=before, **fields)
+
+
+def test_an_open_invitation_leaves_with_its_link() -> None:
+    assert invitation(a_member()) == Send("ana@example.org", LINK, EXPIRES)
+
+
+def test_an_invitation_of_nobody_is_dropped() -> None:
+    assert invitation(None) == Drop("removed")
+
+
+@pytest.mark.parametrize("status", [Status.ACCEPTED, Status.CONFIRMED])
+def test_an_invitation_that_was_accepted_is_dropped(status: Status) -> None:
+    assert invitation(a_member(status=status, invitation_id=None)) == Drop("accepted")
+
+
+def test_an_invitation_of_a_revoked_member_is_dropped() -> None:
+    assert invitation(revoked()) == Drop("revoked")
+
+
+def test_an_invitation_that_was_replaced_is_dropped() -> None:
+    assert invitation(a_member(invitation_id=an_id(102))) == Drop("superseded")
+
+
+def test_a_replaced_invitation_of_a_revoked_member_is_not_kept_for_later() -> None:
+    assert invitation(revoked(invitation_id=None)) == Drop("superseded")
+
+
+def test_an_invitation_is_sent_until_it_expires() -> None:
+    just_before = EXPIRES - timedelta(milliseconds=1)
+
+    assert isinstance(invitation(a_member(), at=just_before), Send)
+    assert invitation(a_member(), at=EXPIRES) == Drop("expired")
+
+
+def test_the_address_is_the_present_one() -> None:
+    moved = a_member(user_name="new@example.org")
+
+    assert invitation(moved) == Send("new@example.org", LINK, EXPIRES)
+
+
+@pytest.mark.parametrize("kind", ["invitation", "revocation", "restoration"])
+def test_without_address_nothing_leaves(kind: Kind) -> None:
+    resource = {"userName": "ana", "active": True}
+    member = revoked(resource=resource) if kind == "revocation" else a_member(resource=resource)
+    last: Kind = "revocation" if kind == "restoration" else "invitation"
+
+    assert judged(kind, member, last, event_id=INVITATION_ID) == Drop("no_address")
+
+
+@pytest.mark.parametrize("last", ["invitation", "restoration"])
+def test_a_revocation_is_told_to_whoever_was_told_before(last: Kind) -> None:
+    assert judged("revocation", revoked(), last) == Send("ana@example.org")
+
+
+@pytest.mark.parametrize("before", ["accepted", "confirmed"])
+def test_a_revocation_is_told_to_whoever_had_accepted(before: str) -> None:
+    member = revoked(Status(before))
+
+    assert judged("revocation", member, None, revoked_from=before) == Send("ana@example.org")
+
+
+def test_a_person_who_was_never_written_to_gets_no_revocation() -> None:
+    assert judged("revocation", revoked(), None, revoked_from="invited") == Drop("never_told")
+
+
+def test_there_are_never_two_revocations_in_a_row() -> None:
+    member = revoked(Status.CONFIRMED)
+
+    judgement = judged("revocation", member, "revocation", revoked_from="confirmed")
+
+    assert judgement == Drop("already_told")
+
+
+@pytest.mark.parametrize("status", [Status.INVITED, Status.ACCEPTED, Status.CONFIRMED])
+def test_a_revocation_that_was_taken_back_is_dropped(status: Status) -> None:
+    member = a_member(status=status)
+
+    assert judged("revocation", member, "invitation") == Drop("not_revoked")
+
+
+def test_a_revocation_of_nobody_is_dropped() -> None:
+    assert judged("revocation", None, "invitation") == Drop("removed")
+
+
+def test_a_restoration_takes_a_revocation_back() -> None:
+    member = a_member(status=Status.CONFIRMED, invitation_id=None)
+
+    assert judged("restoration", member, "revocation") == Send("ana@example.org")
+
+
+def test_a_restoration_of_an_invited_member_carries_the_same_link() -> None:
+    assert judged("restoration", a_member(), "revocation") == Send("ana@example.org", LINK, EXPIRES)
+
+
+def test_a_restoration_after_the_invitation_expired_carries_no_link() -> None:
+    judgement = judged("restoration", a_member(), "revocation", at=EXPIRES)
+
+    assert judgement == Send("ana@example.org")
+
+
+@pytest.mark.parametrize("last", [None, "invitation", "restoration"])
+def test_a_restoration_without_a_revocation_mail_is_dropped(last: Kind | None) -> None:
+    member = a_member(status=Status.CONFIRMED, invitation_id=None)
+
+    assert judged("restoration", member, last) == Drop("nothing_to_take_back")
+
+
+def test_such_a_restoration_opens_the_invitation_again() -> None:
+    judgement = judged("restoration", a_member(), None)
+
+    assert judgement == Drop("nothing_to_take_back", reopens=INVITATION_ID)
+
+
+def test_a_restoration_of_a_member_revoked_again_is_dropped() -> None:
+    assert judged("restoration", revoked(), "revocation") == Drop("revoked_again")
+
+
+def test_a_restoration_of_nobody_is_dropped() -> None:
+    assert judged("restoration", None, "revocation") == Drop("removed")
