@@ -7,7 +7,7 @@ DATA ?= .
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-long check format bench clean lock
+.PHONY: help install run demo test test-long check format docs bench clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ check: install ## Lint, types, import contracts
 format: install ## Let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: install ## Write the event contract and the settings reference from the code
+	$(BIN)/python -m docs.generate
 
 bench: install ## The path measured: create, waited for, at 1, 10 and 50 clients
 	$(BIN)/python -m benchmarks.path

@@ -45,7 +45,8 @@ def touches(requests: Iterable[Request]) -> dict[str, Touch]:
 
 def _touch_member(touch: Touch, request: Request) -> None:
     touch.members.add(request.resource_id)
-    touch.members_with_groups.add(request.resource_id)
+    if request.kind != "member.create":  # a new id is in no group
+        touch.members_with_groups.add(request.resource_id)
     if request.user_name_key is not None:
         touch.user_names.add(request.user_name_key)
     touch.member_external_ids.update(_external_ids(request))

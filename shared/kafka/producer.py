@@ -90,6 +90,7 @@ class Producer:
         self._waiting: dict[asyncio.Future[Acknowledged], _Waiting] = {}
         self._waiting_bytes = 0
         self._last_success_s = 0.0
+        self._unusable_since_s = float("inf")
         self._keeper: asyncio.Task[None] | None = None
 
     @property
@@ -99,6 +100,7 @@ class Producer:
 
     async def start(self) -> None:
         """Connect; retries until Kafka is there. Cancel it to give up."""
+        self._unusable_since_s = asyncio.get_running_loop().time()
         self._producer = await self._connect()
         self._usable.set()
         log.info("producer.started", client_id=self._client_id)
@@ -141,6 +143,8 @@ class Producer:
         if len(self._waiting) >= self._max_records or self._waiting_bytes + size > self._max_bytes:
             raise Unavailable(KAFKA, RETRY_AFTER_S)
         loop = asyncio.get_running_loop()
+        if not self._usable.is_set() and loop.time() - self._unusable_since_s > ENQUEUE_TIMEOUT_S:
+            raise Unavailable(KAFKA, RETRY_AFTER_S)  # known to be away: no need to wait as well
         acknowledged: asyncio.Future[Acknowledged] = loop.create_future()
         self._waiting[acknowledged] = _Waiting(loop.time(), size)
         self._waiting_bytes += size
@@ -222,6 +226,7 @@ class Producer:
             return
         log.warning("kafka.unavailable", error=type(reason).__name__, client_id=self._client_id)
         self._usable.clear()
+        self._unusable_since_s = asyncio.get_running_loop().time()
         self._broken.set()
 
     async def _keep(self) -> None:
@@ -322,7 +327,20 @@ async def _close(producer: AIOKafkaProducer, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError, KafkaError, OSError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await producer._sender.close()  # noqa: SLF001
-        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
+        _fail_batches(producer)
         with contextlib.suppress(TimeoutError, KafkaError, OSError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await producer.client.close()
+
+
+def _fail_batches(producer: AIOKafkaProducer) -> None:
+    """Complete all futures of a closed producer with an error.
+
+    Those for which aiokafka itself may have waited are looked at, or asyncio would complain.
+    """
+    accumulator = producer._message_accumulator  # noqa: SLF001
+    accumulator.fail_all(ProducerClosed())
+    for batches in accumulator._batches.values():  # noqa: SLF001
+        for batch in batches:
+            if batch._drain_waiter.done():  # noqa: SLF001
+                batch._drain_waiter.exception()  # noqa: SLF001

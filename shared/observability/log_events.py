@@ -22,8 +22,6 @@ LogEvent = Literal[
     "migration.applied",
     "migration.role_existed",
     # ingress
-    "request.accepted",
-    "request.answered",
     "request.failed",
     "request.refused",
     "request.repaired",

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, TextIO, cast
 
 import orjson
 import structlog
@@ -43,8 +43,7 @@ def configure(
     ]
     final: list[structlog.typing.Processor] = (
         [
-            # Without local variables: they hold names, addresses, tokens and secrets.
-            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.ExceptionRenderer(_frames),
             structlog.processors.JSONRenderer(serializer=_dumps),
         ]
         if as_json
@@ -65,10 +64,39 @@ def configure(
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
 
 
+def _frames(exc_info: structlog.typing.ExcInfo) -> list[dict[str, Any]]:
+    """Classes and frames of an exception and its causes, without a value.
+
+    Local variables hold names, addresses, tokens and secrets; so do messages: Postgres quotes the
+    row in its DETAIL. What helps and is no value stays: SQLSTATE and the constraint's name.
+    """
+    stacks = ExceptionDictTransformer(show_locals=False)(exc_info)
+    for stack in stacks:
+        _forget_values(stack)
+    error = exc_info[1]
+    for name in ("sqlstate", "constraint_name"):
+        known = getattr(error, name, None)
+        if isinstance(known, str) and stacks:
+            stacks[0][name] = known
+    return stacks
+
+
+def _forget_values(stack: dict[str, Any]) -> None:
+    stack["exc_value"] = ""
+    stack["exc_notes"] = []
+    for group in stack.get("exceptions", ()):
+        for nested in group:
+            _forget_values(nested)
+
+
 def _console() -> structlog.typing.Processor:
-    return structlog.dev.ConsoleRenderer(
-        colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
-    )
+    def plain(target: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+        for stack in reversed(_frames(exc_info)):
+            for frame in stack["frames"]:
+                target.write(f"  {frame['filename']}:{frame['lineno']} in {frame['name']}\n")
+            target.write(f"{stack['exc_type']}\n")
+
+    return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)
 
 
 def _add_service(service: str) -> structlog.typing.Processor:

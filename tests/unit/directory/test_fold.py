@@ -163,10 +163,13 @@ def test_what_a_request_may_touch_is_known_before_it_is_decided() -> None:
     replaced = builders.regroup(group, clear=True, add=(an_id(1),))
     created = builders.create(1, "Ana@example.org", externalId="X")
 
-    touch = touches([replaced, created])[ORGANISATION]
+    deleted = a_request("member.delete", an_id(2))
+
+    touch = touches([replaced, created, deleted])[ORGANISATION]
 
     assert touch.whole_groups == {group.id}
     assert touch.known == {an_id(1)}
     assert touch.user_names == {"ana@example.org"}
     assert touch.member_external_ids == {"X"}
-    assert touch.members_with_groups == {an_id(1)}
+    assert touch.members == {an_id(1), an_id(2)}
+    assert touch.members_with_groups == {an_id(2)}

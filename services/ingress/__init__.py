@@ -1,0 +1,1 @@
+"""The only public door: SCIM for identity providers, the invitation page for people."""

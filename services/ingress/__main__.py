@@ -1,0 +1,29 @@
+"""`python -m services.ingress`: settings → app → serve → drain. Status 2: settings."""
+
+import sys
+
+from services.ingress.app import PartFailed, run
+from services.ingress.config import IngressSettings
+from shared.http.server import CannotListen, NoFastParser
+from shared.observability import logging
+from shared.runtime import lifecycle
+from shared.runtime.config import load_or_exit
+
+
+def main() -> None:
+    """Run the service to its end."""
+    settings = load_or_exit(IngressSettings, sys.argv[1:])
+    logging.configure("ingress", level=settings.log_level, log_format=settings.log_format)
+
+    async def serve() -> None:
+        await run(settings, lifecycle.stop_on_signals())
+
+    try:
+        lifecycle.run(serve())
+    except (CannotListen, NoFastParser, PartFailed) as error:
+        print(f"ingress: {error or type(error).__doc__}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

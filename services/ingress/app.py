@@ -1,0 +1,277 @@
+"""Wiring by hand, readable from top to bottom; the route table; start and drain."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from services.ingress import invitation
+from services.ingress.admission import Admission, Bounds
+from services.ingress.authenticate import Authenticator, StaleAfter
+from services.ingress.await_reply import Breakers, Waiting
+from services.ingress.config import IngressSettings
+from services.ingress.directory_reads import DirectoryReads
+from services.ingress.discovery import Discovery
+from services.ingress.door import Door, expect_later, malformed
+from services.ingress.invitation import InvitationPage
+from services.ingress.key_directory import KeyDirectory
+from services.ingress.key_use import KeyUse
+from services.ingress.publish import Publisher
+from services.ingress.routes import Route
+from services.ingress.scim_read import Reading, ScimRead
+from services.ingress.scim_write import ScimWrite, Writing
+from services.ingress.write_path import Budgets, WritePath
+from shared.events.topics import Topics
+from shared.http.health import health_app
+from shared.http.server import Listener
+from shared.kafka.producer import Producer
+from shared.kafka.reply_reader import reply_reader
+from shared.kafka.topic_reader import TopicReader
+from shared.observability.logging import get_logger
+from shared.observability.metrics import INGRESS_KEYS_AGE
+from shared.postgres.pool import Database, open_pool
+from shared.scim.schema import GROUP, USER
+
+CLIENT_ID = "rollcall-ingress"
+PRODUCER_STOP_S = 5.0
+TENANCY_FETCH_WAIT_MS = 100
+
+log = get_logger()
+
+
+def route_table(reading: Reading, writing: Writing, discovery: Discovery) -> tuple[Route, ...]:
+    """Every route below `/v2/ORGANISATION`; anything else is 404, other methods are 405."""
+    routes: list[Route] = []
+    for schema in (USER, GROUP):
+        read, write = ScimRead(reading, schema), ScimWrite(writing, schema)
+        routes.append(Route(schema.endpoint, False, {"GET": read.many, "POST": write}))
+        routes.append(
+            Route(
+                schema.endpoint,
+                True,
+                {"GET": read.one, "PUT": write, "PATCH": write, "DELETE": write},
+            )
+        )
+    routes.append(Route("ServiceProviderConfig", False, {"GET": discovery}))
+    for endpoint in ("ResourceTypes", "Schemas"):
+        routes.append(Route(endpoint, False, {"GET": discovery}))
+        routes.append(Route(endpoint, True, {"GET": discovery}))
+    return tuple(routes)
+
+
+class PartFailed(Exception):
+    """A part of ingress has ended by itself; the log says which."""
+
+
+class Ingress:
+    """The whole service. `start` it, `stop` it; `port` and `admin_port` are what it listens on."""
+
+    def __init__(self, settings: IngressSettings, database: Database) -> None:
+        topics = Topics(settings.topic_prefix)
+        self._settings = settings
+        self._database = database
+        self._tenancy = TopicReader(
+            settings, topics.tenancy, client_id=CLIENT_ID, fetch_wait_ms=TENANCY_FETCH_WAIT_MS
+        )
+        self._replies: TopicReader = reply_reader(settings, topics.replies, client_id=CLIENT_ID)
+        self._producer = Producer(settings, client_id=CLIENT_ID)
+        self.directory = KeyDirectory(self._tenancy)
+        self._waiting = Waiting()
+        self._key_use = KeyUse(database)
+        authenticator = Authenticator(
+            self.directory,
+            StaleAfter(settings.ingress_keys_read_s, settings.ingress_keys_write_s),
+        )
+        self.write_path = WritePath(
+            self.directory,
+            Publisher(
+                self._producer, topics.requests, acknowledge_s=settings.ingress_acknowledge_s
+            ),
+            self._waiting,
+            Breakers(long_queue=settings.ingress_long_queue, clock=time.monotonic),
+            self._replies,
+            Budgets(settings.ingress_accept_s, settings.ingress_reply_budget_s),
+        )
+        self._door = Door(self._routes(authenticator), authenticator)
+        self._listener = Listener(
+            self._door_app(),
+            settings.ingress_host,
+            settings.ingress_port,
+            drain_s=settings.ingress_drain_s,
+            on_malformed=malformed,
+        )
+        self._admin = Listener(
+            health_app(not_ready=self.not_ready),
+            settings.ingress_admin_host,
+            settings.ingress_admin_port,
+            drain_s=1.0,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self.has_failed = asyncio.Event()
+
+    def _routes(self, authenticator: Authenticator) -> tuple[Route, ...]:
+        settings = self._settings
+        admission = Admission(
+            Bounds(
+                requests=settings.ingress_max_requests,
+                bytes=settings.ingress_max_bytes,
+                body_bytes=settings.ingress_body_limit_bytes,
+                body_timeout_s=settings.ingress_body_timeout_s,
+            )
+        )
+        reads = DirectoryReads(
+            self._database,
+            pool_size=settings.ingress_pool_size,
+            wait_s=settings.ingress_statement_timeout_s,
+        )
+        root_url = settings.root_url
+        return route_table(
+            Reading(
+                root_url=root_url,
+                authenticator=authenticator,
+                key_use=self._key_use,
+                admission=admission,
+                write_path=self.write_path,
+                reads=reads,
+                settle_s=settings.ingress_reply_budget_s,
+            ),
+            Writing(
+                root_url=root_url,
+                authenticator=authenticator,
+                key_use=self._key_use,
+                admission=admission,
+                write_path=self.write_path,
+                reads=reads,
+            ),
+            Discovery(root_url, authenticator, self._key_use),
+        )
+
+    def _door_app(self) -> web.Application:
+        app = web.Application()
+        invitation.setup(
+            app,
+            InvitationPage(
+                find_organisation=self.directory.organisation,
+                submit=self.write_path.submit,
+                secret=self._settings.invitation_secret.get_secret_value().encode(),
+                public_url=self._settings.root_url,
+            ),
+        )
+        app.router.add_route("*", "/{anything:.*}", self._door.handle, expect_handler=expect_later)
+        return app
+
+    @property
+    def port(self) -> int:
+        """The port of the door."""
+        return self._listener.port
+
+    @property
+    def admin_port(self) -> int:
+        """The port of probes and metrics."""
+        return self._admin.port
+
+    def not_ready(self) -> Sequence[str]:
+        """Why no request should come here. Kafka or Postgres going away later is no reason."""
+        reasons = []
+        if self._door.is_draining:
+            reasons.append("draining")
+        if not self._tenancy.caught_up.is_set():
+            reasons.append("organisations and keys are not loaded (Kafka)")
+        if not self._replies.positioned.is_set():
+            reasons.append("the replies topic is not positioned (Kafka)")
+        return reasons
+
+    async def start(self) -> None:
+        """Listen, and connect in the background. Raises CannotListen, NoFastParser."""
+        await self._admin.start()
+        await self._listener.start()
+        self._tenancy.start(self.directory.apply)
+        self._replies.start(self._waiting.apply)
+        for name, work in (
+            ("producer", self._producer.start()),
+            ("key use", self._key_use.run()),
+            ("keys age", self._tell_age()),
+            ("ready", self._tell_ready()),
+        ):
+            self._tasks.append(asyncio.create_task(work, name=name))
+        for task in self._tasks:
+            task.add_done_callback(self._tell_failure)
+        log.info("service.started", port=self.port, admin_port=self.admin_port)
+
+    async def stop(self) -> None:
+        """Drain: not ready, go on for a moment, finish what is in flight, flush, close."""
+        self._door.is_draining = True
+        log.info("service.draining")
+        await asyncio.sleep(self._settings.ingress_pre_stop_s)
+        await self._listener.drain()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._producer.stop(PRODUCER_STOP_S)
+        await self._replies.stop()
+        await self._tenancy.stop()
+        await self._key_use.flush()
+        await self._database.close()
+        await self._admin.drain()
+        log.info("service.stopped")
+
+    def _tell_failure(self, task: "asyncio.Task[None]") -> None:
+        """A part that ends by itself is our bug: drain and let a new process take over."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error(
+                "task.failed",
+                task=task.get_name(),
+                error=type(error).__name__,
+                exc_info=error,
+                runbook="worker-failed",
+            )
+            self.has_failed.set()
+
+    async def _tell_age(self) -> None:
+        """Keep the metric, and say once when the keys have become too old for writes."""
+        was_stale = True  # until they have been loaded, that is no news
+        while True:
+            age_s = self.directory.age_s
+            INGRESS_KEYS_AGE.set(age_s)
+            is_stale = age_s > self._settings.ingress_keys_write_s
+            if is_stale and not was_stale:
+                log.warning("keys.stale", age_s=round(age_s))
+            was_stale = is_stale
+            await asyncio.sleep(1.0)
+
+    async def _tell_ready(self) -> None:
+        await self._tenancy.caught_up.wait()
+        log.info("keys.loaded")
+        await self._replies.positioned.wait()
+        log.info("service.ready")
+
+
+async def build(settings: IngressSettings) -> Ingress:
+    """The service, wired and not started; Postgres may be away."""
+    database = await open_pool(
+        settings.database_url.get_secret_value(),
+        role_hint="ingress",
+        max_size=settings.ingress_pool_size,
+        statement_timeout_s=settings.ingress_statement_timeout_s,
+        application_name=CLIENT_ID,
+        acquire_timeout_s=settings.ingress_statement_timeout_s,
+    )
+    return Ingress(settings, database)
+
+
+async def run(settings: IngressSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set, then drain. Raises PartFailed where a part has ended by itself."""
+    ingress = await build(settings)
+    await ingress.start()
+    ends = [asyncio.create_task(event.wait()) for event in (stop, ingress.has_failed)]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for end in ends:
+            end.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ingress.stop()
+    if ingress.has_failed.is_set():
+        raise PartFailed

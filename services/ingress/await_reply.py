@@ -1,0 +1,113 @@
+"""Who waits for a reply, and whether waiting makes sense: a circuit breaker per partition.
+
+The breaker opens after missed budgets, or when a reply tells of a long queue. Then nobody waits
+but one probe a second, so a burst never piles up connections.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from shared.events.envelope import MalformedEvent, decode
+from shared.events.reply import Reply, from_event
+from shared.observability.logging import get_logger
+from shared.observability.metrics import INGRESS_BREAKERS_OPEN, INGRESS_WAITING
+from shared.runtime.breaker import Breaker
+
+log = get_logger()
+
+
+class ReplyRecord(Protocol):
+    """What is read of a Kafka record."""
+
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Iterable[tuple[str, bytes]]: ...
+    @property
+    def offset(self) -> int: ...
+
+
+class Waiting:
+    """The requests of this replica that wait for their reply, by id."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[str, asyncio.Future[Reply]] = {}
+
+    def register(self, request_id: str) -> "asyncio.Future[Reply]":
+        """The future of the reply; register it before the request is sent."""
+        waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiters[request_id] = waiter
+        INGRESS_WAITING.inc()
+        return waiter
+
+    def forget(self, request_id: str) -> None:
+        """Nobody waits for it any more."""
+        if self._waiters.pop(request_id, None) is not None:
+            INGRESS_WAITING.dec()
+
+    def apply(self, record: ReplyRecord) -> None:
+        """Complete the waiter of a record of the replies topic. Raises nothing.
+
+        Other replicas may read the same partition, so a reply that nobody waits for is normal.
+        """
+        try:
+            reply = from_event(decode(record.headers, record.value))
+        except MalformedEvent:
+            log.warning("reply.malformed", offset=record.offset)
+            return
+        waiter = self._waiters.get(reply.request_id)
+        if waiter is None:
+            log.debug("reply.unexpected", request_id=reply.request_id)
+        elif not waiter.done():
+            waiter.set_result(reply)
+
+
+class Breakers:
+    """One breaker per partition of the requests topic; `clock` gives monotonic seconds."""
+
+    def __init__(self, *, long_queue: int, clock: Callable[[], float]) -> None:
+        self._long_queue = long_queue
+        self._clock = clock
+        self._breakers: dict[int, Breaker] = {}
+
+    def may_wait(self, partition: int) -> bool:
+        """Whether the next request of this partition may wait for its reply."""
+        return self._breaker(partition).may_wait(self._clock())
+
+    def is_open(self, partition: int) -> bool:
+        """Whether the partition is behind, as far as this replica knows."""
+        return self._breaker(partition).is_open
+
+    def answered(self, partition: int, backlog: int) -> None:
+        """A reply came in time; `backlog` requests were waiting behind it."""
+        breaker = self._breaker(partition)
+        was_open = breaker.is_open
+        if backlog < self._long_queue:
+            breaker.succeeded()
+            if was_open:
+                INGRESS_BREAKERS_OPEN.dec()
+                log.info("breaker.closed", partition=partition)
+            return
+        while not breaker.is_open:
+            breaker.failed(self._clock())
+        if not was_open:
+            self._tell_open(partition, backlog)
+
+    def missed(self, partition: int) -> None:
+        """A budget passed without a reply."""
+        breaker = self._breaker(partition)
+        was_open = breaker.is_open
+        breaker.failed(self._clock())
+        if breaker.is_open and not was_open:
+            self._tell_open(partition, None)
+
+    def _tell_open(self, partition: int, backlog: int | None) -> None:
+        INGRESS_BREAKERS_OPEN.inc()
+        log.warning("breaker.opened", partition=partition, backlog=backlog)
+
+    def _breaker(self, partition: int) -> Breaker:
+        found = self._breakers.get(partition)
+        if found is None:
+            found = self._breakers[partition] = Breaker()
+        return found

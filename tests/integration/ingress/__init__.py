@@ -1,0 +1,1 @@
+"""Ingress over real sockets, with real Kafka and Postgres, without the provisioner."""

@@ -1,0 +1,194 @@
+"""The table of answers: applied, pending, refused."""
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from services.ingress import answer
+from services.ingress.answer import Answer, View
+from shared.events.envelope import format_time
+from shared.events.reply import Reply
+from shared.events.request import Kind, MemberDelta, Request
+from shared.postgres.directory_search import FoundGroup, FoundMember
+from shared.runtime.errors import Unavailable
+from shared.scim.errors import Uniqueness
+from shared.scim.page import Page
+from shared.scim.projection import parse_projection
+from shared.scim.schema import GROUP, USER
+from tests.support.builders import MOMENT, ORGANISATION, a_group, a_member, an_id
+
+BASE = f"https://scim.example/v2/{ORGANISATION}"
+VIEW = View(BASE)
+RESOURCE = {"userName": "ana@example.org", "title": "Captain"}
+
+
+def a_request(kind: Kind, **fields: Any) -> Request:
+    made = Request(
+        id=an_id(1),
+        kind=kind,
+        organisation_id=ORGANISATION,
+        resource_id=an_id(2),
+        time=MOMENT,
+    )
+    if kind.endswith((".create", ".replace")):
+        is_member = kind.startswith("member.")
+        made = replace(made, resource=RESOURCE if is_member else {"displayName": "Crew"})
+    return replace(made, **fields)
+
+
+def a_reply(status: int = 200, **fields: Any) -> Reply:
+    made = Reply(
+        request_id=an_id(1),
+        status=status,
+        resource_id=an_id(2),
+        version=an_id(1),
+        created=format_time(MOMENT),
+        last_modified=format_time(MOMENT),
+        resource={**RESOURCE, "active": True},
+    )
+    return replace(made, **fields)
+
+
+def document(given: Answer) -> Any:
+    return orjson.loads(given.body) if given.body else None
+
+
+@pytest.mark.parametrize(
+    ("kind", "projected", "status"),
+    [
+        ("member.create", False, 201),
+        ("member.replace", False, 200),
+        ("member.patch", False, 200),
+        ("member.patch", True, 200),
+        ("member.delete", False, 204),
+        ("group.create", False, 201),
+        ("group.replace", False, 200),
+        ("group.patch", False, 204),
+        ("group.patch", True, 200),
+        ("group.delete", False, 204),
+    ],
+)
+def test_applied(kind: Kind, projected: bool, status: int) -> None:
+    schema = USER if kind.startswith("member.") else GROUP
+    view = View(BASE, parse_projection("displayName", None, schema) if projected else None)
+    group = FoundGroup(a_group(2, version=an_id(1))) if kind.startswith("group.") else None
+
+    given = answer.applied(a_request(kind), a_reply(), view, group)
+
+    assert given.status == status
+    assert bool(given.body) == (status != 204)
+    assert not given.is_pending
+    assert ("Location" in given.headers) == (status == 201)
+    assert ("ETag" in given.headers) == (not kind.endswith(".delete"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("member.create", 201),
+        ("member.replace", 200),
+        ("member.patch", 204),
+        ("member.delete", 204),
+        ("group.create", 201),
+        ("group.replace", 200),
+        ("group.patch", 204),
+        ("group.delete", 204),
+    ],
+)
+def test_pending(kind: Kind, status: int) -> None:
+    given = answer.pending(a_request(kind), VIEW)
+
+    assert given.status == status
+    assert given.is_pending
+    assert given.headers["Rollcall-Outcome"] == "pending"
+
+
+def test_a_pending_create_and_its_applied_one_agree() -> None:
+    request = a_request("member.create")
+
+    pending = answer.pending(request, VIEW)
+    applied = answer.applied(request, a_reply(201), VIEW, None)
+
+    assert document(pending) == document(applied)
+    assert pending.headers["ETag"] == applied.headers["ETag"]
+    assert applied.headers["Location"] == f"{BASE}/Users/{an_id(2)}"
+
+
+def test_a_pending_group_shows_the_members_that_were_named() -> None:
+    named = a_request("group.create", members=MemberDelta(add=(an_id(7),)))
+    silent = a_request("group.replace")
+
+    shown = document(answer.pending(named, VIEW))
+
+    assert [member["value"] for member in shown["members"]] == [an_id(7)]
+    assert "members" not in document(answer.pending(silent, VIEW))
+
+
+def test_an_applied_group_that_cannot_be_read_is_shown_from_the_request() -> None:
+    request = a_request("group.create", members=MemberDelta(add=(an_id(7),)))
+
+    shown = document(
+        answer.applied(request, a_reply(201, resource={"displayName": "Crew"}), VIEW, None)
+    )
+
+    assert shown["displayName"] == "Crew"
+    assert [member["value"] for member in shown["members"]] == [an_id(7)]
+
+
+def test_projections_hold_for_every_answer() -> None:
+    view = View(BASE, parse_projection("userName", None, USER))
+
+    for given in (
+        answer.pending(a_request("member.create"), view),
+        answer.applied(a_request("member.create"), a_reply(201), view, None),
+        answer.found_member(FoundMember(a_member()), view),
+    ):
+        assert document(given).keys() == {"schemas", "id", "meta", "userName"}
+        assert "ETag" in given.headers
+
+
+def test_a_user_shows_its_groups_and_a_group_its_members() -> None:
+    member = document(answer.found_member(FoundMember(a_member(), ((an_id(50), "Crew"),)), VIEW))
+    group = document(answer.found_group(FoundGroup(a_group(), ((an_id(1), "Ana"),)), VIEW))
+
+    assert member["groups"][0]["value"] == an_id(50)
+    assert group["members"][0]["display"] == "Ana"
+    assert group["members"][0]["$ref"] == f"{BASE}/Users/{an_id(1)}"
+
+
+def test_a_listing_counts_what_it_shows() -> None:
+    shown = [answer.show_member(FoundMember(a_member()), VIEW)]
+
+    page = document(answer.listing(shown, 7, Page(3, 1)))
+
+    assert (page["totalResults"], page["itemsPerPage"], page["startIndex"]) == (7, 1, 3)
+
+
+def test_a_refusal_keeps_status_type_and_detail() -> None:
+    reply = Reply(an_id(1), 409, "uniqueness", "Taken.", "userName")
+
+    error = answer.refusal(reply)
+    body = document(answer.error_answer(error))
+
+    assert isinstance(error, Uniqueness)
+    assert (body["status"], body["scimType"], body["detail"]) == ("409", "uniqueness", "Taken.")
+
+
+def test_unavailable_is_503_with_a_jittered_time() -> None:
+    seen = {
+        int(answer.unavailable(Unavailable("Kafka", 30.0)).headers["Retry-After"])
+        for _ in range(100)
+    }
+
+    assert min(seen) >= 30
+    assert max(seen) <= 60
+    assert len(seen) > 5
+
+
+def test_errors_and_bodies_have_the_media_type_of_scim() -> None:
+    response = answer.error_answer(Uniqueness()).to_response()
+
+    assert response.headers["Content-Type"] == "application/scim+json; charset=utf-8"
+    assert answer.Answer(204).to_response().headers.get("Content-Type") is None

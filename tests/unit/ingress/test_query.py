@@ -1,0 +1,64 @@
+"""Queries: strict in meaning, tolerant in writing."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingress.query import parse_query
+from shared.scim.errors import InvalidFilter, InvalidValue, ScimError
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", {}),
+        ("&", {}),
+        ("&&startIndex=1&", {"startIndex": "1"}),
+        ("filter=userName+eq+%22a%2Bb%22", {"filter": 'userName eq "a+b"'}),
+        ("filter=a%20eq%20%22%C3%A5%22", {"filter": 'a eq "å"'}),
+        ("filter=a eq å", {"filter": "a eq å"}),
+        ("a=b=c", {"a": "b=c"}),
+        ("cursor", {"cursor": ""}),
+        ("x=50%", {"x": "50%"}),
+    ],
+)
+def test_what_is_tolerated(text: str, found: dict[str, str]) -> None:
+    assert parse_query(text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filter=%00",
+        "filter=a%0d%0a",
+        "filter=%ff",
+        "filter=\udcff",
+        "filter=%E2%80%A8",
+        "filter=\x7f",
+    ],
+)
+def test_characters_that_do_not_belong_into_a_filter(text: str) -> None:
+    with pytest.raises(InvalidFilter):
+        parse_query(text)
+
+
+def test_a_name_that_comes_twice_is_refused() -> None:
+    with pytest.raises(InvalidValue) as caught:
+        parse_query("count=1&count=1")
+
+    assert caught.value.attribute == "count"
+
+
+def test_an_unknown_name_is_not_repeated_in_the_detail() -> None:
+    with pytest.raises(InvalidValue) as caught:
+        parse_query("somebody=1&somebody=2")
+
+    assert "somebody" not in caught.value.detail
+
+
+@given(st.text(max_size=100))
+def test_no_text_raises_anything_but_scim_errors(text: str) -> None:
+    with suppress(ScimError):
+        parse_query(text)

@@ -1,0 +1,171 @@
+"""From bytes to the request event; whatever the bytes, nothing but ScimError is raised."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingress.understand import Command, Verb, understand_body, valid_traceparent
+from shared.events.envelope import encode
+from shared.events.request import MemberDelta, Request, to_event
+from shared.events.request import Settings as RequestSettings
+from shared.scim.errors import InvalidValue, ScimError
+from shared.scim.schema import GROUP, USER, ResourceSchema
+from tests.support.builders import ORGANISATION, an_id
+from tests.unit.ingress.tenants import MOMENT, an_organisation
+
+PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+
+
+def a_command(verb: Verb = "create", schema: ResourceSchema = USER, **organisation: Any) -> Command:
+    return Command(
+        id=an_id(1),
+        verb=verb,
+        schema=schema,
+        resource_id=None if verb == "create" else an_id(2),
+        organisation=an_organisation(**organisation),
+        actor="key:abc",
+        time=MOMENT,
+    )
+
+
+def read(command: Command, body: dict[str, Any]) -> Request:
+    return understand_body(command, orjson.dumps(body)).request
+
+
+def a_patch(*operations: dict[str, Any]) -> dict[str, Any]:
+    return {"schemas": [PATCH_URN], "Operations": list(operations)}
+
+
+def test_a_create_mints_an_id_and_carries_what_the_decision_needs() -> None:
+    command = a_command(unique_group_names=False, confirm_on_accept=False)
+
+    request = read(command, {"schemas": [USER.urn], "userName": "Ana@Example.org"})
+
+    assert request.kind == "member.create"
+    assert request.organisation_id == ORGANISATION
+    assert request.id == an_id(1)
+    assert request.resource_id not in ("", an_id(1))
+    assert request.user_name_key == "ana@example.org"
+    assert request.settings == RequestSettings("compatible", False, False)
+    assert request.actor == "key:abc"
+    assert request.members is None
+
+
+def test_a_group_put_without_members_does_not_speak_of_them() -> None:
+    named = read(a_command("replace", GROUP), {"schemas": [GROUP.urn], "displayName": "A  b"})
+    emptied = read(
+        a_command("replace", GROUP), {"schemas": [GROUP.urn], "displayName": "A", "members": []}
+    )
+
+    assert named.members is None
+    assert named.display_name_key == "a b"
+    assert emptied.members == MemberDelta(clear=True)
+
+
+def test_a_group_create_adds_its_members() -> None:
+    body = {"schemas": [GROUP.urn], "displayName": "A", "members": [{"value": an_id(7)}]}
+
+    request = read(a_command("create", GROUP), body)
+
+    assert request.members == MemberDelta(add=(an_id(7),))
+
+
+def test_a_patch_carries_the_key_of_the_last_name_that_it_writes() -> None:
+    body = a_patch(
+        {"op": "replace", "path": "userName", "value": "first@example.org"},
+        {"op": "Replace", "value": {"userName": "LAST@example.org", "title": "x"}},
+    )
+
+    request = read(a_command("patch"), body)
+
+    assert request.user_name_key == "last@example.org"
+    assert request.resource_id == an_id(2)
+
+
+def test_a_patch_of_members_is_a_delta() -> None:
+    body = a_patch(
+        {"op": "Add", "path": "members", "value": [{"value": an_id(7)}]},
+        {"op": "remove", "path": f'members[value eq "{an_id(8)}"]'},
+    )
+
+    request = read(a_command("patch", GROUP), body)
+
+    assert request.operations == ()
+    assert request.members == MemberDelta(add=(an_id(7),), remove=(an_id(8),))
+
+
+def test_a_delete_has_no_body() -> None:
+    request = understand_body(a_command("delete", GROUP), b"").request
+
+    assert request.kind == "group.delete"
+    assert request.resource is None
+
+
+def test_the_profile_of_the_organisation_decides_what_is_repaired() -> None:
+    body = {"schemas": [USER.urn], "userName": "ana", "active": "False"}
+
+    repaired = understand_body(a_command(), orjson.dumps(body))
+
+    assert repaired.request.resource == {"userName": "ana", "active": False}
+    assert repaired.repairs == ("boolean-as-text",)
+    with pytest.raises(InvalidValue):
+        read(a_command(profile="interop"), body)
+
+
+VERBS: st.SearchStrategy[Verb] = st.sampled_from(("create", "replace", "patch"))
+SCHEMAS = st.sampled_from((USER, GROUP))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [*USER.attributes, *GROUP.attributes, "Operations", "op", "path", "value", "$ref"]
+            )
+            | st.text(max_size=8),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.binary(max_size=200), VERBS, SCHEMAS)
+def test_no_bytes_raise_anything_but_scim_errors(
+    body: bytes, verb: Verb, schema: ResourceSchema
+) -> None:
+    with suppress(ScimError):
+        understand_body(a_command(verb, schema), body)
+
+
+@given(JSON, VERBS, SCHEMAS)
+def test_no_json_raises_anything_but_scim_errors(
+    document: Any, verb: Verb, schema: ResourceSchema
+) -> None:
+    body = json.dumps(document).encode()
+
+    with suppress(ScimError):
+        request = understand_body(a_command(verb, schema), body).request
+
+        assert encode(to_event(request))
+
+
+@given(st.lists(st.text(max_size=60), max_size=3))
+def test_a_trace_context_is_one_or_none(values: list[str]) -> None:
+    assert valid_traceparent(values) in (None, *values)
+
+
+def test_only_one_valid_trace_context_is_taken() -> None:
+    good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+    assert valid_traceparent([good]) == good
+    assert valid_traceparent([good, good]) is None
+    assert valid_traceparent([good.upper()]) is None
+    assert valid_traceparent([good + "\n"]) is None
+    assert valid_traceparent(["00-" + "0" * 32 + good[35:]]) is None
