@@ -102,8 +102,14 @@ class Deployment:
     async def progress(self, partition: int = 0) -> asyncpg.Record:
         """The progress of a requests partition."""
         query = "SELECT * FROM directory.progress WHERE topic = $1 AND partition = $2"
-        rows = await self.rows(query, self.topics.requests, partition)
-        return rows[0]
+        found: list[asyncpg.Record] = []
+
+        async def is_known() -> bool:
+            found[:] = await self.rows(query, self.topics.requests, partition)
+            return bool(found)
+
+        await until(is_known, "a worker has begun with the partition")
+        return found[0]
 
     async def applied(self, offset: int, partition: int = 0) -> None:
         """Wait until everything below `offset` is applied."""
