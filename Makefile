@@ -30,7 +30,7 @@ demo: install ## The demo that ends by itself; exit status 0 if every expectatio
 	@exec $(BIN)/rollcall demo
 
 test: install ## All tests but the long ones
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not long' $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m 'not long' $(ARGS)
 
 test-long: install ## The long tests
 	$(BIN)/pytest -m long $(ARGS)

@@ -1,0 +1,1 @@
+"""One module per command of `rollcall`; each has `register(app)`."""

@@ -1,0 +1,1 @@
+"""The demo: identity providers, joiners and leavers against a running stack, with expectations."""

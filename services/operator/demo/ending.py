@@ -1,0 +1,75 @@
+"""What the demo prints at its end: tables, expectations, and where to go on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from services.operator import terminal
+from services.operator.demo import narrator, verdict
+from services.operator.demo.places import Place
+from services.operator.demo.scenario import Result
+
+STATUSES = ("invited", "accepted", "confirmed", "revoked")
+STATES = ("sent", "due", "dropped", "failed")
+
+
+def show(result: Result) -> None:
+    """Print the tables and each expectation."""
+    narrator.say()
+    columns = ("requests", "sent", "answered", "pending", "failed", "p50", "p99")
+    terminal.print_table(columns, verdict.phase_rows(result.phases))
+    narrator.say()
+    terminal.print_table(
+        ("members", *STATUSES),
+        [
+            [name, *(f"{counts[status]:,}" for status in STATUSES)]
+            for name, counts in result.members.items()
+        ],
+    )
+    narrator.say()
+    terminal.print_table(
+        ("mails", *STATES),
+        [
+            [kind, *(f"{counts[state]:,}" for state in STATES)]
+            for kind, counts in sorted(verdict.mail_table(result.notices).items())
+        ],
+    )
+    narrator.say(f"\nLag: {result.lag:,} records\n")
+    for check in result.checks:
+        narrator.say(str(check))
+    failed = sum(not check.has_held for check in result.checks)
+    narrator.say(
+        f"\n{failed} of {len(result.checks)} expectations did not hold."
+        if failed
+        else f"\nAll {len(result.checks)} expectations held."
+    )
+
+
+def show_the_way(place: Place, mailbox: Path) -> None:
+    """Print what a newcomer needs to go on: URL, key, mails, and a line to paste."""
+    lines: Sequence[tuple[str, str]] = (
+        ("SCIM URL", place.base),
+        ("API key", place.key),
+        ("Mails", f"{mailbox / 'new'} (a file each)"),
+    )
+    narrator.say("\nAn empty organisation for you:")
+    for name, value in lines:
+        narrator.say(f"  {name:<9} {value}")
+    narrator.say("\nInvite somebody:")
+    narrator.say(curl(place))
+
+
+def curl(place: Place) -> str:
+    """A command that creates a member, as it stands, once."""
+    body = orjson.dumps(
+        {
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+            "userName": "ada@newcomer.example",
+            "displayName": "Ada",
+        }
+    ).decode()
+    return (
+        f"  curl -sS -H 'Authorization: Bearer {place.key}' "
+        f"-H 'Content-Type: application/scim+json' -d '{body}' {place.base}/Users"
+    )

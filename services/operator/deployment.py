@@ -1,0 +1,59 @@
+"""Which deployment a command talks to: the stack below `--data`, else `ROLLCALL_…` variables."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from pydantic import Field, SecretStr
+
+from services.operator.stack.stack_file import StackFile
+from services.operator.terminal import CommandError
+from shared.runtime.config import PublicUrl, Settings, load
+
+DataOption = Annotated[
+    Path,
+    typer.Option("--data", help="Folder of the stack: `.rollcall/stack.json` below it is read."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+HERE: Final = Path()
+
+
+class OperatorSettings(Settings):
+    """What the `rollcall` command needs to reach a deployment."""
+
+    database_url: SecretStr = Field(
+        SecretStr(""), description="Postgres as the owner role, `postgresql://…`."
+    )
+    public_url: PublicUrl = Field(
+        "http://127.0.0.1:8080", description="The server's root as the outside world sees it."
+    )
+
+    def scim_base_url(self, organisation_id: str) -> str:
+        """What an administrator pastes into an identity provider as the SCIM URL."""
+        return f"{self.public_url}/v2/{organisation_id}"
+
+
+def find(data: Path) -> OperatorSettings:
+    """The settings for the stack in `data`, or those of the environment.
+
+    Raises CommandError where there is neither, InvalidSettings.
+    """
+    if (data / ".rollcall" / "stack.json").exists():
+        return of_stack(StackFile.load(data))
+    if not os.environ.get("ROLLCALL_KAFKA_BOOTSTRAP"):
+        raise CommandError(
+            f"no stack in {data.resolve()} and ROLLCALL_KAFKA_BOOTSTRAP is not set; "
+            "start one with `rollcall up`, or name its folder with --data"
+        )
+    return load(OperatorSettings)
+
+
+def of_stack(stack: StackFile) -> OperatorSettings:
+    """The settings that reach a stack on this machine. Raises InvalidSettings."""
+    given: dict[str, Any] = {
+        "kafka_bootstrap": stack.kafka_bootstrap,
+        "database_url": stack.database_url,
+        "public_url": stack.scim_url,
+    }
+    return load(OperatorSettings, **given)

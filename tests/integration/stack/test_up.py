@@ -1,0 +1,332 @@
+"""`rollcall up`, `status`, `down` as processes, with real Kafka, Postgres and mailbox.
+
+The services have stand-ins (`up_with_stand_ins.py`): what they do is tried elsewhere.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from services.operator.stack import kafka_native, ports, postgres_native
+from services.operator.stack.errors import StackError
+from services.operator.stack.folder import Folder
+from services.operator.stack.process import wait_until
+
+_COMMAND = [sys.executable, "-m", "tests.integration.stack.up_with_stand_ins"]
+_TIMEOUT_S = 90
+_KEYS = {
+    "scim_url", "kafka_bootstrap", "kafka_kind", "database_url", "smtp", "mailbox",
+    "pids", "logs", "metrics",
+}  # fmt: skip
+_WORKERS = {"ingress", "provisioner", "notifier", "kafka", "postgres", "supervisor"}
+
+
+def rollcall(*words: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith("ROLLCALL_KAFKA")}
+    return subprocess.run(
+        [*_COMMAND, *words],
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
+        env={**own, **env},
+    )
+
+
+def read(data: Path) -> dict[str, Any]:
+    """The content of `stack.json`."""
+    return dict(json.loads((data / ".rollcall" / "stack.json").read_text()))
+
+
+def is_gone(pid: int) -> bool:
+    """Whether the process has ended; a zombie that nobody has collected counts as ended."""
+    listed = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return listed.stdout.strip() in ("", "Z", "Zs", "Z+")
+
+
+@contextmanager
+def a_stack(data: Path, *words: str, **env: str) -> Iterator[dict[str, Any]]:
+    """Start a detached stack; stop it and remove its data at the end."""
+    started = rollcall("up", "--detach", "--data", str(data), *words, **env)
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield read(data)
+    finally:
+        rollcall("down", "--data", str(data), "--remove")
+
+
+@pytest.fixture(scope="module")
+def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder (0700, a space in its name) of a stack that several tests look at."""
+    data = tmp_path_factory.mktemp("of one owner")
+    data.chmod(0o700)
+    with a_stack(data, "--replicas", "ingress=2", ROLLCALL_NOTIFIER_GRACE_S="7"):
+        yield data
+
+
+def test_stack_json_is_the_contract(shared_data: Path) -> None:
+    found = read(shared_data)
+
+    assert set(found) == _KEYS
+    assert found["scim_url"].startswith("http://127.0.0.1:")
+    assert found["kafka_kind"] == "native"
+    assert found["mailbox"] == str(shared_data.resolve() / ".rollcall" / "mailbox")
+    assert set(found["pids"]) == _WORKERS
+    assert {name: len(pids) for name, pids in found["pids"].items()} == {
+        **dict.fromkeys(_WORKERS, 1),
+        "ingress": 2,
+    }
+    assert len(found["metrics"]["ingress"]) == 2
+    assert found["metrics"]["ingress"][0].endswith("/metrics")
+    assert all(Path(log).is_file() for log in found["logs"].values())
+    assert set(found["logs"]) >= _WORKERS
+
+
+async def test_stack_json_leads_to_real_servers(shared_data: Path) -> None:
+    found = read(shared_data)
+    smtp_host, smtp_port = found["smtp"].split(":")
+    with socket.create_connection((smtp_host, int(smtp_port)), timeout=5) as connection:
+        greeting = connection.recv(100)
+    database = await asyncpg.connect(found["database_url"], timeout=10)
+    try:
+        role = await database.fetchval("SELECT current_user")
+    finally:
+        await database.close()
+
+    assert greeting.startswith(b"220")
+    assert role == "rollcall_owner"
+    assert kafka_native.answers(int(found["kafka_bootstrap"].split(":")[1]))
+
+
+def test_the_callers_variables_reach_the_services_and_ours_stay_ours(shared_data: Path) -> None:
+    found = read(shared_data)
+
+    said = json.loads(Path(found["logs"]["notifier"]).read_text().splitlines()[0])
+
+    assert said["ROLLCALL_NOTIFIER_GRACE_S"] == "7"
+    assert said["ROLLCALL_KAFKA_BOOTSTRAP"] == found["kafka_bootstrap"]
+    assert "rollcall_notifier:" in said["ROLLCALL_DATABASE_URL"]
+    assert said["ROLLCALL_LOG_FORMAT"] == "json"
+
+
+def test_only_two_services_know_the_invitation_secret(shared_data: Path) -> None:
+    logs = read(shared_data)["logs"]
+
+    knows = {
+        name: "ROLLCALL_INVITATION_SECRET" in json.loads(Path(log).read_text().splitlines()[0])
+        for name, log in logs.items()
+        if name in ("ingress", "provisioner", "notifier")
+    }
+
+    assert knows == {"ingress": True, "notifier": True, "provisioner": False}
+
+
+def test_what_is_secret_is_readable_by_its_owner_only(shared_data: Path) -> None:
+    root = shared_data / ".rollcall"
+
+    modes = {
+        name: (root / name).stat().st_mode & 0o077
+        for name in ("secrets.json", "stack.json", "mailbox", "kafka", "logs")
+    }
+
+    assert modes == dict.fromkeys(modes, 0)
+    assert shared_data.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_up_on_the_same_folder_names_the_first(shared_data: Path) -> None:
+    supervisor = read(shared_data)["pids"]["supervisor"][0]
+
+    refused = rollcall("up", "--data", str(shared_data))
+
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert str(supervisor) in refused.stderr
+
+
+def test_status_shows_every_part(shared_data: Path) -> None:
+    shown = rollcall("status", "--data", str(shared_data), "--json")
+
+    found = json.loads(shown.stdout)
+    assert shown.returncode == 0
+    assert found["ready"] is True
+    assert [part["name"] for part in found["parts"]] == [
+        "kafka", "postgres", "mailbox", "ingress 1", "ingress 2", "provisioner", "notifier",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["postgres", "kafka", "provisioner"])
+def test_a_killed_part_comes_back_at_the_same_place(shared_data: Path, name: str) -> None:
+    before = read(shared_data)
+
+    os.kill(before["pids"][name][0], signal.SIGKILL)
+
+    def is_back() -> bool:
+        now = read(shared_data)["pids"][name]
+        shown = rollcall("status", "--data", str(shared_data))
+        return now not in ([], before["pids"][name]) and shown.returncode == 0
+
+    assert wait_until(is_back, 30, every_s=0.2)
+    after = read(shared_data)
+    assert {**after, "pids": 0} == {**before, "pids": 0}
+    assert kafka_native.answers(int(after["kafka_bootstrap"].split(":")[1]))
+    assert postgres_native.answers(int(after["database_url"].rsplit(":", 1)[1].split("/")[0]))
+
+
+def test_children_die_with_a_killed_supervisor_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    with a_stack(tmp_path) as first:
+        pids = [pid for each in first["pids"].values() for pid in each]
+
+        os.kill(first["pids"]["supervisor"][0], signal.SIGKILL)
+
+        if sys.platform == "linux":
+            assert wait_until(lambda: all(map(is_gone, pids)), 10)
+            again = rollcall("up", "--detach", "--data", str(tmp_path))
+            assert again.returncode == 0, again.stdout + again.stderr
+            second = read(tmp_path)
+            assert {**second, "pids": 0} == {**first, "pids": 0}
+
+
+def test_down_stops_everything_and_says_when_there_is_nothing(tmp_path: Path) -> None:
+    with a_stack(tmp_path) as found:
+        pids = [pid for each in found["pids"].values() for pid in each]
+
+        first = rollcall("down", "--data", str(tmp_path))
+        second = rollcall("down", "--data", str(tmp_path))
+
+        assert first.returncode == 0
+        assert all(map(is_gone, pids))
+        assert not (tmp_path / ".rollcall" / "stack.json").exists()
+        assert second.returncode == 0
+        assert "No stack runs" in second.stdout
+
+
+def test_ctrl_c_in_the_foreground_stops_everything_cleanly(tmp_path: Path) -> None:
+    stack_file = tmp_path / ".rollcall" / "stack.json"
+    up = subprocess.Popen(
+        [*_COMMAND, "up", "--data", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        assert wait_until(stack_file.exists, _TIMEOUT_S)
+        pids = [pid for each in read(tmp_path)["pids"].values() for pid in each]
+
+        os.killpg(up.pid, signal.SIGINT)  # as a terminal does
+        code = up.wait(60)
+    finally:
+        up.kill()
+        up.wait()
+        rollcall("down", "--data", str(tmp_path), "--remove")
+
+    assert code == 0
+    assert all(map(is_gone, pids))
+
+
+@pytest.mark.parametrize("how", [(), ("--detach",)])
+def test_a_taken_port_is_one_line(tmp_path: Path, how: tuple[str, ...]) -> None:
+    with socket.socket() as taken:
+        port = ports.choose()
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+
+        refused = rollcall("up", *how, "--data", str(tmp_path), "--port", str(port))
+
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert str(port) in refused.stderr
+    assert "--port" in refused.stderr
+
+
+def test_a_folder_without_rights_is_one_line(tmp_path: Path) -> None:
+    """Root may write everywhere, so it becomes nobody for this."""
+    tmp_path.chmod(0o500)
+    mine = os.geteuid()
+
+    os.seteuid(mine or 65534)
+    try:
+        with pytest.raises(StackError) as refused:
+            Folder(tmp_path / "data").make()
+    finally:
+        os.seteuid(mine)
+
+    assert refused.value.exit_code == 2
+    assert "--data" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_data_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    refused = rollcall("up", "--data", str(tmp_path / "file"))
+
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+
+
+def test_external_kafka_without_an_address_is_one_line(tmp_path: Path) -> None:
+    refused = rollcall("up", "--data", str(tmp_path), "--kafka", "external")
+
+    assert refused.returncode == 2
+    assert "ROLLCALL_KAFKA_BOOTSTRAP" in refused.stderr
+
+
+def test_docker_without_a_daemon_is_one_line(tmp_path: Path) -> None:
+    env = {"DOCKER_HOST": "tcp://127.0.0.1:9"}  # nobody listens there
+
+    refused = rollcall("up", "--data", str(tmp_path), "--kafka", "docker", **env)
+    rollcall("down", "--data", str(tmp_path), "--remove")
+
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "Docker" in refused.stderr
+
+
+def test_jars_that_cannot_be_had_are_one_line(tmp_path: Path) -> None:
+    env = {"ROLLCALL_KAFKA_LIBS": str(tmp_path)}
+
+    refused = rollcall("up", "--data", str(tmp_path), "--kafka", "native", **env)
+    rollcall("down", "--data", str(tmp_path), "--remove")
+
+    assert refused.returncode == 2
+    assert "ROLLCALL_KAFKA_LIBS" in refused.stderr
+
+
+def test_an_external_kafka_is_used_and_not_started(
+    tmp_path: Path, native_kafka: kafka_native.KafkaBroker
+) -> None:
+    env = {"ROLLCALL_KAFKA_BOOTSTRAP": native_kafka.bootstrap}
+
+    with a_stack(tmp_path, **env) as found:
+        assert found["kafka_kind"] == "external"
+        assert found["kafka_bootstrap"] == native_kafka.bootstrap
+        assert found["pids"]["kafka"] == []
+
+
+def test_help_needs_none_of_the_services_libraries() -> None:
+    code = (
+        "import sys, services.operator.cli as cli\n"
+        "sys.argv = ['rollcall', '--help']\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'aiokafka', 'asyncpg', 'pydantic', 'structlog'} & set(sys.modules)))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+
+    assert done.stdout.strip().endswith("[]")
+    assert "demo" in done.stdout
