@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from shared.events.envelope import Event, MalformedEvent, NewerVersion
 
@@ -28,23 +28,7 @@ Fact = Literal[
     "request.rejected",
     "request.failed",
 ]
-FACTS: Final[frozenset[str]] = frozenset(
-    {
-        "member.created",
-        "member.invited",
-        "member.changed",
-        "member.revoked",
-        "member.restored",
-        "member.accepted",
-        "member.confirmed",
-        "member.removed",
-        "group.created",
-        "group.changed",
-        "group.removed",
-        "request.rejected",
-        "request.failed",
-    }
-)
+FACTS: Final[frozenset[str]] = frozenset(get_args(Fact))
 VERSION: Final = 1
 TYPE_PREFIX: Final = "io.rollcall.outcome."
 SOURCE: Final = "/rollcall/provisioner"

@@ -8,7 +8,7 @@ version is never changed, only followed by the next one (`upcast.py`).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from shared.events.envelope import Event, MalformedEvent, NewerVersion, from_milliseconds
 
@@ -25,19 +25,7 @@ Kind = Literal[
     "group.delete",
 ]
 
-KINDS: Final[frozenset[str]] = frozenset(
-    {
-        "member.create",
-        "member.replace",
-        "member.patch",
-        "member.delete",
-        "member.accept",
-        "group.create",
-        "group.replace",
-        "group.patch",
-        "group.delete",
-    }
-)
+KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 VERSION: Final = 1
 TYPE_PREFIX: Final = "io.rollcall.request."
 SOURCE: Final = "/rollcall/ingress"
