@@ -5,6 +5,7 @@ learns from a 404 or a 405 what there is.
 """
 
 import asyncio
+import re
 import time
 import traceback
 from collections.abc import Sequence
@@ -22,11 +23,20 @@ from shared.observability.metrics import INGRESS_ANSWER_SECONDS, INGRESS_ANSWERS
 from shared.runtime.clock import now
 from shared.runtime.errors import Unavailable
 from shared.runtime.ids import new_id
-from shared.scim.errors import Internal, MethodNotAllowed, NotFound, ScimError, from_parts
+from shared.scim.errors import (
+    Internal,
+    InvalidVers,
+    MethodNotAllowed,
+    NotFound,
+    ScimError,
+    from_parts,
+)
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 AT_THE_DOOR: Final = frozenset({401, 403, 408, 413, 415, 429})
 """Refusals that have nothing to do with the directory: an operator wants to see them."""
+
+_OTHER_VERSION: Final = re.compile(r"/v[0-9]{1,3}(?:\.[0-9]{1,3})?(?:[/?]|$)", re.ASCII)
 
 log = get_logger()
 
@@ -65,6 +75,8 @@ class Door:
     async def _serve(self, http: web.Request) -> Answer:
         target = read_target(http.raw_path)
         if target is None:
+            if _OTHER_VERSION.match(http.raw_path):
+                raise InvalidVers
             raise NotFound("There is nothing at this address; SCIM is below /v2/.")
         route = self._routes.get((target.endpoint, target.rest is not None))
         handler = None if route is None else route.methods.get(http.method)

@@ -4,15 +4,16 @@ What aiohttp is told to leave out, and why: its access log (it would write paths
 time of a request goes there), decompression (a bomb would unpack before any limit), and its
 parser in Python, which has let requests be smuggled: without the parser in C nothing starts.
 Its own error lines and answers to malformed requests quote what the client sent, a key included,
-so the lines are cut to the kind of error, and the answer is the service's own.
+so the lines are cut to the kind of error, and the answer is the service's own. That goes for what
+no route can match as well (`OPTIONS *`, `CONNECT`), and for versions that its parser lets pass.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from aiohttp import http_parser, web
+from aiohttp import HttpVersion10, HttpVersion11, http_parser, web, web_protocol
 
 MAX_LINE_BYTES: Final = 32 * 1024
 """Request line: a filter of 8 KiB, percent-encoded, must fit."""
@@ -20,6 +21,9 @@ MAX_FIELD_BYTES: Final = 16 * 1024
 KEEP_ALIVE_S: Final = 75.0
 LINGER_S: Final = 5.0
 """How long the rest of a refused body is read, so that the client gets to see the answer."""
+
+STALL_S: Final = 30.0
+"""How long a client may take nothing of an answer: what it does not take, we hold in memory."""
 
 
 class NoFastParser(RuntimeError):
@@ -49,11 +53,17 @@ class Listener:
         *,
         drain_s: float,
         on_malformed: OnMalformed = _plain,
+        stall_s: float = STALL_S,
     ) -> None:
-        """`port` 0 takes a free one. `drain_s` bounds the wait for requests in flight."""
+        """`port` 0 takes a free one. `drain_s` bounds the wait for requests in flight.
+
+        `stall_s` is how long a client may take nothing of its answer before it is cut off.
+        """
         self._host = host
         self._port = port
         self._on_malformed = on_malformed
+        self._stall_s = stall_s
+        app.middlewares.append(self._only_http_1)
         self._server: asyncio.Server | None = None
         self._runner = web.AppRunner(
             app,
@@ -94,6 +104,21 @@ class Listener:
             self._server.close()
         await self._runner.cleanup()
 
+    @web.middleware
+    async def _only_http_1(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        if request.version not in (HttpVersion10, HttpVersion11):
+            response = self._on_malformed(400)
+            response.force_close()
+            return response
+        try:
+            return await handler(request)
+        except web.HTTPException as error:  # the router's: no handler raises one
+            return self._on_malformed(error.status)
+
     def _protocol(self) -> "_Protocol":
         """One connection, as aiohttp makes it, with our answer to what is malformed."""
         server = self._runner.server
@@ -102,15 +127,66 @@ class Listener:
         options: dict[str, Any] = server._kwargs  # noqa: SLF001 - no public way in
         protocol = _Protocol(server, loop=asyncio.get_running_loop(), **options)
         protocol.on_malformed = self._on_malformed
+        protocol.stall_s = self._stall_s
         return protocol
 
 
 class _Protocol(web.RequestHandler):
     """A connection whose answers to malformed requests quote nothing."""
 
-    __slots__ = ("on_malformed",)
+    __slots__ = ("_stall_timer", "on_malformed", "stall_s")
 
     on_malformed: OnMalformed
+    stall_s: float
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._stall_timer: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """More waits to be sent than the transport likes: watch whether it becomes less."""
+        super().pause_writing()
+        self._watch(None)
+
+    def resume_writing(self) -> None:
+        """The client has taken it."""
+        super().resume_writing()
+        self._unwatch()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """No watching beyond the connection."""
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def _watch(self, left_before: int | None) -> None:
+        if not isinstance(self.transport, asyncio.WriteTransport):
+            return
+        left = self.transport.get_write_buffer_size()
+        if left_before is not None and left >= left_before:
+            self.transport.abort()
+            return
+        self._stall_timer = self._loop.call_later(self.stall_s, self._watch, left)
+
+    def _unwatch(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def data_received(self, data: bytes) -> None:
+        """As aiohttp does; and what reads a body is told that its rest is no valid HTTP.
+
+        Otherwise it would wait for a chunk that can never come.
+        """
+        super().data_received(data)
+        request = self._current_request
+        if request is None or not self._messages or request.content.is_eof():
+            return
+        message, _ = self._messages[-1]
+        if isinstance(message, web_protocol._ErrInfo):  # noqa: SLF001 - no public way to ask
+            self._messages.pop()
+            request.content.set_exception(web.RequestPayloadError("no valid chunk"))
+            request.content.feed_eof()
+            self.close()
 
     def handle_error(
         self,

@@ -124,9 +124,9 @@ def _comparison(
         case _, "displayName", str(text):
             return _display_name(text, bind)
         case "User", "emails.value", str(text):
-            return _email(search_keys.email_key(text), bind)
+            return _email(search_keys.email_key(text), text, bind)
         case "User", "emails[type]", (str(kind), str(text)):
-            return _email(search_keys.typed_email_key(kind, text), bind)
+            return _email(search_keys.typed_email_key(kind, text), kind + text, bind)
         case "Group", "members.value", str(text):
             return _has_member(text, bind)
         case _:
@@ -152,8 +152,11 @@ def _display_name(text: str, bind: Callable[[Any], str]) -> str:
     )
 
 
-def _email(key: str, bind: Callable[[Any], str]) -> str:
-    return f"email_keys @> ARRAY[{bind(key)}::text]" if is_storable(key) else NOTHING
+def _email(key: str, texts: str, bind: Callable[[Any], str]) -> str:
+    """`texts` is what the key was made from: a separator in there would be another's key."""
+    if not is_storable(key) or search_keys.TYPE_SEPARATOR in texts:
+        return NOTHING
+    return f"email_keys @> ARRAY[{bind(key)}::text]"
 
 
 def _has_member(text: str, bind: Callable[[Any], str]) -> str:

@@ -29,6 +29,7 @@ from shared.scim.values import is_date_time
 MAX_LENGTH = 8 * 1024
 MAX_NODES = 200
 MAX_DEPTH = 32
+MAX_CACHED = 256
 
 Operator = Literal["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"]
 Value = str | bool | int | float | None
@@ -108,6 +109,8 @@ def read_filter(
     """As `parse_filter`, with the repairs; `inside` the brackets of that attribute's PATCH path."""
     if len(text) > MAX_LENGTH or len(text.encode("utf-8", "surrogatepass")) > MAX_LENGTH:
         raise InvalidFilter(f"The filter is longer than {MAX_LENGTH} bytes; shorten it.")
+    if len(text) > MAX_CACHED:
+        return _read_filter.__wrapped__(text, schema, profile, inside)
     return _read_filter(text, schema, profile, inside)
 
 
@@ -337,6 +340,19 @@ class _Parser:
 
     def _refuse(self, why: str) -> NoReturn:
         raise InvalidFilter(f"The filter cannot be read at character {self.at + 1}: {why}.")
+
+
+def size(node: Filter | None) -> int:
+    """How many comparisons, connections and brackets a filter has; 0 for none."""
+    match node:
+        case None:
+            return 0
+        case And(terms) | Or(terms):
+            return 1 + sum(map(size, terms))
+        case Not(term) | ValuePath(_, term):
+            return 1 + size(term)
+        case _:
+            return 1
 
 
 def format_value_filter(node: Filter) -> str:

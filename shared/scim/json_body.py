@@ -13,6 +13,9 @@ are read though only 254 can be written. Each is caught here without a second pa
 - **U+0000** can only come as the escape `\\u0000`; without those six bytes it cannot be there.
 
 A byte order mark is tolerated: some exports put one in front.
+
+A byte of text becomes up to thirty of memory: `[],[],[],…`. So brackets and commas are counted
+before anything is parsed, and there may be no more than the largest group needs.
 """
 
 import json
@@ -20,11 +23,13 @@ from typing import Any
 
 import orjson
 
-from shared.scim.errors import InvalidSyntax, InvalidValue
+from shared.scim.errors import InvalidSyntax, InvalidValue, PayloadTooLarge
 
 Json = dict[str, Any]
 
 MAX_DEPTH = 32
+MAX_CONTAINERS = 150_000
+MAX_VALUES = 500_000
 _BEYOND_64_BITS = float(2**63)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -32,9 +37,11 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 def parse_object(raw: bytes) -> Json:
     """The JSON object in `raw`, at most `MAX_DEPTH` levels deep.
 
-    Raises InvalidSyntax (no JSON, no object, not UTF-8, too deep, a name twice) and
-    InvalidValue (U+0000, a number beyond 64 bits); nothing else, whatever the bytes.
+    Raises InvalidSyntax (no JSON, no object, not UTF-8, too deep, a name twice), InvalidValue
+    (U+0000, a number beyond 64 bits) and PayloadTooLarge (too many values); nothing else,
+    whatever the bytes.
     """
+    _check_number_of_values(raw)
     raw = raw.removeprefix(_BYTE_ORDER_MARK)
     try:
         body = orjson.loads(raw)
@@ -100,6 +107,18 @@ class _Walk:
             self.colons += text.count(":")
         if self.look_for_nul and "\0" in text:
             raise InvalidValue("The body holds the character U+0000; remove it.")
+
+
+def _check_number_of_values(raw: bytes) -> None:
+    """Those in texts count as well, which no real text comes near."""
+    if len(raw) <= MAX_CONTAINERS:
+        return
+    if raw.count(b"{") + raw.count(b"[") > MAX_CONTAINERS:
+        raise PayloadTooLarge(
+            f"The body has more than {MAX_CONTAINERS} objects and lists; send it in parts."
+        )
+    if raw.count(b",") >= MAX_VALUES:
+        raise PayloadTooLarge(f"The body has more than {MAX_VALUES} values; send it in parts.")
 
 
 def _check_number(number: float) -> None:

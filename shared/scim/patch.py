@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.scim.errors import InvalidPath, InvalidSyntax, InvalidValue, Mutability, NoTarget
-from shared.scim.filter import And, Comparison, Filter
+from shared.scim.filter import And, Comparison, Filter, size
 from shared.scim.json_body import Json
 from shared.scim.patch_members import MemberChanges, MemberDelta
 from shared.scim.patch_path import PatchPath, Target, read_path
@@ -18,7 +18,7 @@ from shared.scim.patch_target import changed_value
 from shared.scim.path import AttributePath, is_well_formed
 from shared.scim.profile import Profile
 from shared.scim.quirks import Repairs
-from shared.scim.resource import require
+from shared.scim.resource import check_size, require
 from shared.scim.schema import Extension, ResourceSchema
 from shared.scim.values import (
     canonical_element,
@@ -29,6 +29,8 @@ from shared.scim.values import (
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 MAX_OPERATIONS = 1000
+MAX_STEPS = 5000
+"""Paths, and parts of their filters, in all operations: each part visits each element."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ def parse_patch(body: Json, schema: ResourceSchema, profile: Profile) -> Patch:
     """The canonical operations of a PatchOp message (RFC 7644 §3.5.2).
 
     Raises InvalidSyntax (no operations, unknown op), NoTarget (remove without path),
-    InvalidPath, InvalidFilter, InvalidValue, Mutability; the first failing operation decides.
+    InvalidPath, InvalidFilter, InvalidValue (more than MAX_STEPS too), Mutability; the first
+    failing operation decides.
     """
     reader = _Reader(schema, profile)
     for operation in _operations(body, reader.repairs):
@@ -78,6 +81,7 @@ def apply_patch(
         _refuse_unwritable(target, operation["op"])
         _store(result, target, operation, repairs)
     require(result, schema)
+    check_size(result)
     return result
 
 
@@ -138,6 +142,7 @@ class _Reader:
         self.repairs = Repairs(profile)
         self.operations: list[Json] = []
         self.members = MemberChanges()
+        self.steps = 0
 
     def read(self, operation: Any) -> None:
         if not isinstance(operation, dict):
@@ -164,7 +169,17 @@ class _Reader:
         found = read_path(path, self.schema, self.repairs.profile)
         for name in found.repairs:
             self.repairs.fire(name)
+        self._count(1 + size(found.target.filter if isinstance(found.target, PatchPath) else None))
         return found.target
+
+    def _count(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > MAX_STEPS:
+            raise InvalidValue(
+                f"The PATCH comes to more than {MAX_STEPS} steps (paths and parts of their "
+                "filters); send it in parts.",
+                attribute="Operations",
+            )
 
     def _read_path_less(self, op: str, value: Any) -> None:
         if op == "remove":
@@ -232,6 +247,7 @@ class _Reader:
             )
         for element in canonical_elements(attribute, value, self.repairs) or []:
             selection = PatchPath(attribute, _same_element(path, element))
+            self._count(1 + size(selection.filter))
             self.operations.append({"op": "remove", "path": selection.text})
 
     def _take_value(self, op: str, path: PatchPath, value: Any) -> None:

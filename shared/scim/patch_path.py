@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from shared.scim import quirks
 from shared.scim.errors import InvalidPath, InvalidSyntax
-from shared.scim.filter import MAX_LENGTH, Filter, format_value_filter, read_filter
+from shared.scim.filter import MAX_CACHED, MAX_LENGTH, Filter, format_value_filter, read_filter
 from shared.scim.path import AttributePath, is_well_formed, resolve_path
 from shared.scim.profile import Profile
 from shared.scim.quirks import Repairs
@@ -61,6 +61,8 @@ def read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
     """
     if len(text) > MAX_LENGTH:
         raise InvalidPath(f"The path is longer than {MAX_LENGTH} characters; shorten it.")
+    if len(text) > MAX_CACHED:
+        return _read_path.__wrapped__(text, schema, profile)
     return _read_path(text, schema, profile)
 
 

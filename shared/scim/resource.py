@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+import orjson
+
 from shared.scim import quirks
-from shared.scim.errors import InvalidSyntax
+from shared.scim.errors import InvalidSyntax, InvalidValue
 from shared.scim.etag import weak_etag
 from shared.scim.json_body import Json
 from shared.scim.profile import Profile
@@ -24,6 +26,9 @@ from shared.scim.values import (
     refuse_absent,
     refuse_unknown,
 )
+
+MAX_RESOURCE_BYTES = 256 * 1024
+"""Of a canonical resource as JSON, members apart: a page of a list holds hundreds of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ def canonicalise(body: Json, schema: ResourceSchema, profile: Profile) -> Canoni
     _check_schemas(schemas, schema, repairs)
     resource.update(extensions)
     require(resource, schema)
+    check_size(resource)
     return Canonical(resource, members, repairs.fired)
 
 
@@ -92,6 +98,14 @@ def require(resource: Json, schema: ResourceSchema) -> None:
     for attribute in schema.required:
         if attribute.name not in resource:
             refuse_absent(attribute)
+
+
+def check_size(resource: Json) -> None:
+    """Raise InvalidValue for a canonical resource that is too large to be kept."""
+    if len(orjson.dumps(resource)) > MAX_RESOURCE_BYTES:
+        raise InvalidValue(
+            f"The resource would be larger than {MAX_RESOURCE_BYTES} bytes; shorten its values."
+        )
 
 
 def _repaired_name(

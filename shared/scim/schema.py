@@ -22,6 +22,7 @@ ENTERPRISE_URN = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 MAX_TEXT = 4096
 MAX_NAME = 1000
 MAX_ADDRESS = 320
+MAX_TYPE = 100
 MAX_BINARY = 16_384
 MAX_ELEMENTS = 100
 MAX_MEMBERS = 100_000
@@ -35,6 +36,7 @@ Check = Literal["mailbox", "user_name"]
 _LENGTHS = {
     "userName": MAX_ADDRESS,
     "emails.value": MAX_ADDRESS,
+    "emails.type": MAX_TYPE,  # with the value it stands in an index of 2.7 kB per entry
     "externalId": MAX_NAME,
     "displayName": MAX_NAME,
     "nickName": MAX_NAME,

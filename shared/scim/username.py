@@ -16,6 +16,7 @@ from precis_i18n import get_profile
 
 from shared.scim.errors import InvalidValue
 
+MAX_CACHED: Final = 320
 MAX_KEY_BYTES: Final = 2_500
 """What is unique stands in an index whose entries have room for little more (Postgres: 2,704)."""
 
@@ -34,6 +35,8 @@ def user_name_key(value: str) -> str:
         key = " ".join(value.lower().split())
         if key:
             return key
+    if len(value) > MAX_CACHED:
+        return _slow_user_name_key.__wrapped__(value)
     return _slow_user_name_key(value)
 
 

@@ -60,8 +60,12 @@ class Step:
 def load(name: str) -> tuple[Step, ...]:
     """The steps of the conversation `name`, one of NAMES. Raises FileNotFoundError."""
     folder = resources.files("services.operator.demo") / "conversations"
-    steps = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    return tuple(_step(step) for step in steps)
+    return parse((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def parse(text: str) -> tuple[Step, ...]:
+    """The steps in the text of a conversation's file."""
+    return tuple(_step(step) for step in json.loads(text))
 
 
 def dig(document: Any, path: str) -> Any:

@@ -17,7 +17,7 @@ async def perform(data: Path, stack: StackFile, sizes: Sizes, *, goes_on: bool) 
 
     Raises Unavailable, CommandError.
     """
-    settings = of_stack(stack)
+    settings = of_stack(data, stack)
     mailbox = Path(stack.mailbox)
     at = datetime.now().astimezone()
     async with (

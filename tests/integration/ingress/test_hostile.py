@@ -1,10 +1,13 @@
 """Bytes that no client should send: a SCIM error for each, no 500, nothing on the log."""
 
 import asyncio
+import contextlib
 
 import pytest
+from aiohttp import web
 from prometheus_client import REGISTRY
 
+from shared.http.server import Listener
 from shared.runtime.ids import new_id
 from tests.integration.ingress.conftest import Door, close_door, open_door
 from tests.support.databases import TestDatabase
@@ -67,7 +70,12 @@ def request(line: bytes, headers: bytes = b"", body: bytes = b"") -> bytes:
         (b"TRACE {users}", b"{key}", (b"",), 405),
         (b"FOO {users}", b"{key}", (b"",), 400),
         (b"GET /", b"", (b"",), 404),
-        (b"GET /v1/x/Users", b"", (b"",), 404),
+        (b"GET /v1/x/Users", b"", (b"",), 400),
+        (b"GET /v3", b"", (b"",), 400),
+        (b"OPTIONS *", b"{key}", (b"",), 404),
+        (b"CONNECT x:443", b"", (b"",), 404),
+        (b"POST {users}", b"{key}" + JSON + CHUNKED, (b"", b"zz\r\n"), 400),
+        (b"POST {users}", b"{key}" + JSON + CHUNKED, (b"", b"1\r\n{\r\n", b"-1\r\n"), 400),
         (b"\x16\x03\x01 x", b"", (b"",), 400),
     ],
 )
@@ -89,12 +97,11 @@ async def test_hostile_requests_are_refused_in_words(
 
 @pytest.mark.parametrize(
     ("headers", "parts"),
-    [(LENGTH, [b"{"]), (CHUNKED, [b"1\r\n{\r\n"]), (CHUNKED, [b"2\r\n{}\r\n", b"zz\r\n"])],
+    [(LENGTH, [b"{"]), (CHUNKED, [b"1\r\n{\r\n"])],
 )
 async def test_a_body_that_never_ends_gives_its_seat_back(
     kafka_server: KafkaServer, database: TestDatabase, headers: bytes, parts: list[bytes]
 ) -> None:
-    """aiohttp does not tell the handler of a chunk that is none, so time has to."""
     door, _ = await open_door(
         kafka_server.bootstrap,
         database.url("ingress"),
@@ -110,6 +117,115 @@ async def test_a_body_that_never_ends_gives_its_seat_back(
         await close_door(door)
 
     assert b'"status":"408"' in received
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH"])
+async def test_a_key_that_dies_while_a_body_arrives_writes_nothing(door: Door, verb: str) -> None:
+    """The body may take half a minute; the key is dead within a second."""
+    key = await door.new_key()
+    resource = "" if verb == "POST" else f"/{new_id()}"
+    line = f"{verb} /v2/{door.organisation.id}/Users{resource}".encode()
+    authorization = f"Authorization: Bearer {key}\r\nContent-Length: 1000\r\n".encode()
+    assert (await door.call("GET", "/Users", key=key))[0] == 200
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.ingress.port)
+    writer.write(request(line, authorization + JSON, b"{"))
+    await writer.drain()
+
+    await door.revoke(key)
+    async with asyncio.timeout(5):
+        while (await door.call("GET", "/Users", key=key))[0] != 401:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    urn = "api:messages:2.0:PatchOp" if verb == "PATCH" else "schemas:core:2.0:User"
+    rest = (
+        f'"schemas": ["urn:ietf:params:scim:{urn}"], "userName": "late@example.org", '
+        '"Operations": [{"op": "replace", "path": "title", "value": "Late"}]}'
+    )
+    if verb != "PATCH":
+        rest = rest.partition(', "Operations"')[0] + "}"
+    writer.write(rest.encode().ljust(999))
+    async with asyncio.timeout(5):
+        status = await reader.readline()
+    writer.close()
+
+    assert status.startswith(b"HTTP/1.1 401")
+    assert await door.log() == []
+
+
+async def test_other_versions_of_http_are_refused(door: Door) -> None:
+    line = f"GET /v2/{door.organisation.id}/Users ".encode()
+    rest = f"\r\nHost: x\r\nAuthorization: Bearer {door.key}\r\n\r\n".encode()
+
+    answers = [
+        await exchange(door.ingress.port, line + version + rest)
+        for version in (b"HTTP/0.9", b"HTTP/2.0", b"HTTP/3.0", b"HTTP/1.10", b"x")
+    ]
+
+    for answer in answers:
+        assert b" 400 " in answer.partition(b"\r\n")[0]
+        assert b'"status":"400"' in answer
+
+
+async def test_a_form_with_a_chunk_that_is_none_is_no_bug_of_ours(door: Door) -> None:
+    line = f"POST /invitation/{door.organisation.id}".encode()
+    form = b"Content-Type: application/x-www-form-urlencoded\r\n"
+
+    received = await exchange(door.ingress.port, request(line, form + CHUNKED), b"zz\r\n")
+
+    assert received.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_client_that_takes_nothing_of_its_answer_is_cut_off() -> None:
+    """Or it would hold our memory for as long as it likes."""
+    size = 32 * 1024 * 1024
+
+    async def much(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * size)
+
+    app = web.Application()
+    app.router.add_get("/", much)
+    listener = Listener(app, "127.0.0.1", 0, drain_s=1.0, stall_s=0.2)
+    await listener.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1024)
+    try:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(1.0)  # the time in which it takes nothing
+        received = 0
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                while chunk := await reader.read(1024 * 1024):
+                    received += len(chunk)
+    finally:
+        writer.close()
+        await listener.drain()
+
+    assert received < size
+
+
+async def test_a_client_that_is_slow_gets_its_whole_answer() -> None:
+    size = 8 * 1024 * 1024
+
+    async def much(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * size)
+
+    app = web.Application()
+    app.router.add_get("/", much)
+    listener = Listener(app, "127.0.0.1", 0, drain_s=1.0, stall_s=0.2)
+    await listener.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=65536)
+    try:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        received = 0
+        async with asyncio.timeout(20):
+            while received < size:
+                received += len(await reader.readexactly(512 * 1024))
+                await asyncio.sleep(0.04)
+    finally:
+        writer.close()
+        await listener.drain()
+
+    assert b" 200 " in head
+    assert received == size
 
 
 async def test_requests_make_no_metric_series_of_their_own_text(door: Door) -> None:
