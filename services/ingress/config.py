@@ -2,7 +2,7 @@
 
 from pydantic import Field, SecretStr
 
-from shared.runtime.config import Port, PublicUrl, Seconds, Settings
+from shared.runtime.config import DatabaseUrl, Port, PublicUrl, Seconds, Settings
 
 
 class IngressSettings(Settings):
@@ -18,7 +18,7 @@ class IngressSettings(Settings):
         None,
         description="Root of all links that are given out; unset: http://127.0.0.1 with the port.",
     )
-    database_url: SecretStr = Field(
+    database_url: DatabaseUrl = Field(
         description="Postgres with the role rollcall_ingress, `postgresql://user:pw@host/db`."
     )
     invitation_secret: SecretStr = Field(

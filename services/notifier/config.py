@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from shared.directory.address import is_one_mailbox
-from shared.runtime.config import Port, PublicUrl, Seconds, Settings
+from shared.runtime.config import DatabaseUrl, Port, PublicUrl, Seconds, Settings
 
 
 def parse_sender(text: str) -> tuple[str, str]:
@@ -34,7 +34,7 @@ class NotifierSettings(Settings):
         "127.0.0.1", description="Address of /livez, /readyz and /metrics."
     )
     notifier_admin_port: Port = Field(8083, description="Port of /livez, /readyz and /metrics.")
-    database_url: SecretStr = Field(
+    database_url: DatabaseUrl = Field(
         description="Postgres, `postgresql://rollcall_notifier:…@host/database`."
     )
     public_url: PublicUrl = Field(
@@ -100,7 +100,8 @@ class NotifierSettings(Settings):
     )
     notifier_stall_s: Seconds = Field(
         120,
-        description="A worker with lag, no known outage and no progress for so long fails /livez.",
+        description="A worker with lag, no known outage and no progress for so long ends the "
+        "process; never less than two statement timeouts.",
     )
     notifier_drain_s: Seconds = Field(
         10, description="Longest wait, at a stop, for mails that are being sent."
@@ -110,6 +111,11 @@ class NotifierSettings(Settings):
         pattern=r"^[a-zA-Z0-9._-]{0,120}$",
         description="Consumer group of the outcomes; empty: `<topic prefix>-notifier`.",
     )
+
+    @property
+    def stall_s(self) -> float:
+        """Seconds after which standing still is no slow statement any more."""
+        return max(self.notifier_stall_s, 2 * self.notifier_statement_timeout_s)
 
     @property
     def group_id(self) -> str:

@@ -1,8 +1,8 @@
 """Settings of the provisioner."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from shared.runtime.config import Port, Seconds, Settings
+from shared.runtime.config import DatabaseUrl, Port, Seconds, Settings
 
 
 class ProvisionerSettings(Settings):
@@ -12,7 +12,7 @@ class ProvisionerSettings(Settings):
         "127.0.0.1", description="Address of /livez, /readyz and /metrics."
     )
     provisioner_admin_port: Port = Field(8082, description="Port of /livez, /readyz and /metrics.")
-    database_url: SecretStr = Field(
+    database_url: DatabaseUrl = Field(
         description="Postgres, `postgresql://rollcall_provisioner:…@host/database`."
     )
     provisioner_group_id: str = Field(
@@ -29,6 +29,12 @@ class ProvisionerSettings(Settings):
         le=64 * 1024 * 1024,
         description="Most bytes of requests in one transaction; a larger one goes alone.",
     )
+    provisioner_dead_letter_limit: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        description="So many dead letters in a row, or among 1,000 records, halt a partition.",
+    )
     provisioner_pool_size: int = Field(
         8, ge=2, le=100, description="Most connections to Postgres; partitions share them."
     )
@@ -37,11 +43,17 @@ class ProvisionerSettings(Settings):
     )
     provisioner_stall_s: Seconds = Field(
         120,
-        description="A worker with lag, no known outage and no progress for so long fails /livez.",
+        description="A worker with lag, no known outage and no progress for so long ends the "
+        "process; never less than two statement timeouts.",
     )
     provisioner_drain_s: Seconds = Field(
         10, description="Longest wait for a worker's batch when it loses its partition or stops."
     )
+
+    @property
+    def stall_s(self) -> float:
+        """Seconds after which standing still is no slow statement any more."""
+        return max(self.provisioner_stall_s, 2 * self.provisioner_statement_timeout_s)
 
     @property
     def group_id(self) -> str:

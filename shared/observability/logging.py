@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from typing import Any, Literal, Protocol, TextIO, cast
 
 import orjson
@@ -61,7 +62,31 @@ def configure(
             processors=[_drop_internals, *final], foreign_pre_chain=shared
         )
     )
+    handler.addFilter(Throttle())
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[handler], force=True)
+
+
+class Throttle(logging.Filter):
+    """Lets a library say the same thing once a minute.
+
+    While Kafka is away aiokafka says so hundreds of times a second; our own lines say it already.
+    """
+
+    def __init__(self, every_s: float = 60.0) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line is new, or old enough to be said again."""
+        said = (record.name, str(record.msg))
+        now_s = time.monotonic()
+        if now_s - self._said.get(said, -self._every_s) < self._every_s:
+            return False
+        if len(self._said) > 1000:
+            self._said.clear()
+        self._said[said] = now_s
+        return True
 
 
 def _frames(exc_info: structlog.typing.ExcInfo) -> list[dict[str, Any]]:

@@ -26,7 +26,23 @@ def _without_trailing_slash(value: str) -> str:
     return value.rstrip("/")
 
 
+def _bootstrap(value: str) -> str:
+    for server in value.split(","):
+        host, separator, port = server.strip().rpartition(":")
+        if not (host and separator and port.isascii() and port.isdigit()):
+            raise ValueError("must be host:port, or several of them with commas between")
+    return value
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("must start with postgresql://")
+    return value
+
+
 PublicUrl = Annotated[str, AfterValidator(_without_trailing_slash)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+Bootstrap = Annotated[str, AfterValidator(_bootstrap)]
 
 
 class InvalidSettings(Exception):
@@ -44,10 +60,8 @@ class SecretFiles(PydanticBaseSettingsSource):
             return None, field_name, False
         try:
             return Path(path).read_text(encoding="utf-8").strip(), field_name, False
-        except OSError as error:
-            raise InvalidSettings(
-                f"{PREFIX}{field_name.upper()}_FILE: cannot read {path}: {error.strerror}"
-            ) from error
+        except (OSError, UnicodeDecodeError):
+            return None, field_name, False  # `load` tells it, beside all other mistakes
 
     def __call__(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -66,7 +80,7 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["production", "development", "test"] = Field(
-        "development", description="Where this runs; fault points exist only in `test`."
+        "development", description="Where this runs; faults and clock offsets exist only in `test`."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged; per-record lines are `debug`."
@@ -74,7 +88,9 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: JSON unless standard output is a terminal."
     )
-    kafka_bootstrap: str = Field(description="Kafka's bootstrap servers, `host:port[,host:port]`.")
+    kafka_bootstrap: Bootstrap = Field(
+        description="Kafka's bootstrap servers, `host:port[,host:port]`."
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How to speak to Kafka."
     )
@@ -94,6 +110,9 @@ class Settings(BaseSettings):
     fault: str = Field(
         "", description="Name of a fault point, for tests: the process kills itself there."
     )
+    clock_offset_s: float = Field(
+        0, description="Seconds that this process's clock is ahead, for tests; negative: behind."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -112,16 +131,51 @@ S = TypeVar("S", bound=Settings)
 
 def load(settings_class: type[S], **given: Any) -> S:
     """The settings from the environment. Raises InvalidSettings with a line for each mistake."""
+    unreadable = _unreadable_files(settings_class)
+    lines = [f"  {PREFIX}{name.upper()}_FILE: {why}" for name, why in unreadable.items()]
+    lines += _only_for_tests(given)
+    settings: S | None = None
     try:
         settings = settings_class(**given)
     except ValidationError as error:
-        lines = [_explain(settings_class, item) for item in error.errors(include_url=False)]
-        raise InvalidSettings("\n".join(lines)) from None
-    if settings.fault and settings.environment != "test":
-        raise InvalidSettings(
-            f"{PREFIX}FAULT: is for tests; leave it empty, or set {PREFIX}ENVIRONMENT=test"
-        )
+        lines += [
+            _explain(settings_class, item)
+            for item in error.errors(include_url=False)
+            if _field_of(item) not in unreadable
+        ]
+    if settings is None or lines:
+        raise InvalidSettings("\n".join(lines))
     return settings
+
+
+def _unreadable_files(settings_class: type[Settings]) -> dict[str, str]:
+    """Field → why the file that is to hold it cannot be read."""
+    found = {}
+    for name, field in settings_class.model_fields.items():
+        path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")
+        if path and is_secret(field.annotation):
+            try:
+                Path(path).read_text(encoding="utf-8")
+            except OSError as error:
+                found[name] = f"cannot read {path}: {error.strerror}"
+            except UnicodeDecodeError:
+                found[name] = f"cannot read {path}: it is no text"
+    return found
+
+
+def _only_for_tests(given: Mapping[str, Any]) -> list[str]:
+    """A line for each setting that only tests may have, where this is none."""
+
+    def value(name: str) -> str:
+        return str(given.get(name) or os.environ.get(f"{PREFIX}{name.upper()}") or "")
+
+    if value("environment") == "test":
+        return []
+    return [
+        f"  {PREFIX}{name.upper()}: is for tests; leave it empty, or set {PREFIX}ENVIRONMENT=test"
+        for name in ("fault", "clock_offset_s")
+        if value(name) not in ("", "0")
+    ]
 
 
 def load_or_exit(settings_class: type[S], arguments: Sequence[str] = ()) -> S:
@@ -175,15 +229,20 @@ def _default(value: Any) -> str:
 
 
 def _explain(settings_class: type[Settings], item: Mapping[str, Any]) -> str:
-    location = item["loc"]
-    name = str(location[0]).removeprefix(PREFIX.lower()) if location else ""
+    name = _field_of(item)
     variable = f"{PREFIX}{name.upper()}" if name else "settings"
     field = settings_class.model_fields.get(name)
-    what = "is missing" if item["type"] == "missing" else str(item["msg"]).lower()
+    said = str(item["msg"]).removeprefix("Value error, ")
+    what = "is missing" if item["type"] == "missing" else said[:1].lower() + said[1:]
     if field is None:
         return f"  {variable}: {what}"
     may_be = _may_be(field.annotation, field.metadata)
     return f"  {variable}: {what}; it may be {may_be}. {field.description or ''}".rstrip()
+
+
+def _field_of(item: Mapping[str, Any]) -> str:
+    location = item["loc"]
+    return str(location[0]).removeprefix(PREFIX.lower()) if location else ""
 
 
 def _may_be(annotation: Any, metadata: Sequence[Any]) -> str:

@@ -74,3 +74,17 @@ def test_what_is_below_the_level_is_not_logged(capsys: pytest.CaptureFixture[str
     logging.get_logger().warning("mail.postponed")
 
     assert [line["event"] for line in lines(capsys)] == ["mail.postponed"]
+
+
+def test_a_library_says_the_same_thing_once_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.configure("ingress", level="info", log_format="json")
+    library = standard.getLogger("a.chatty.library")
+
+    for node in range(100):
+        library.warning("Unable to connect to node %s", node)
+    library.warning("Something else")
+
+    assert [line["event"] for line in lines(capsys)] == [
+        "Unable to connect to node 0",
+        "Something else",
+    ]

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from shared.runtime import config
 
 
 class Sample(config.Settings):
     door_port: config.Port = Field(8080, description="Where the door listens.")
-    database_url: SecretStr = Field(description="Where Postgres is.")
+    database_url: config.DatabaseUrl = Field(description="Where Postgres is.")
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +87,17 @@ def test_a_fault_point_is_refused_outside_tests(
         config.load(Sample)
 
 
+@pytest.mark.parametrize("environment", ["production", "development"])
+def test_a_clock_offset_is_refused_outside_tests(
+    environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROLLCALL_CLOCK_OFFSET_S", "-60")
+    monkeypatch.setenv("ROLLCALL_ENVIRONMENT", environment)
+
+    with pytest.raises(config.InvalidSettings, match="ROLLCALL_CLOCK_OFFSET_S"):
+        config.load(Sample)
+
+
 def test_the_reference_names_every_setting() -> None:
     rows = config.describe(Sample)
 
@@ -95,3 +106,54 @@ def test_the_reference_names_every_setting() -> None:
         "ROLLCALL_DATABASE_URL (or ROLLCALL_DATABASE_URL_FILE)",
     }
     assert all(row[3] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("ROLLCALL_KAFKA_BOOTSTRAP", "kafka", "host:port"),
+        ("ROLLCALL_KAFKA_BOOTSTRAP", "kafka:9092,", "host:port"),
+        ("ROLLCALL_TOPIC_PREFIX", "No Spaces", "^[a-zA-Z0-9._-]{1,80}$"),
+    ],
+)
+def test_an_address_that_is_none_is_a_mistake(
+    variable: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(config.InvalidSettings) as caught:
+        config.load(Sample)
+
+    assert f"  {variable}: " in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_a_database_that_is_not_postgres_is_a_mistake_and_its_password_is_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ROLLCALL_DATABASE_URL", "mysql://u:hunter2@h/d")
+
+    with pytest.raises(config.InvalidSettings) as caught:
+        config.load(Sample)
+
+    assert "postgresql://" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_and_a_fault_hide_no_other_mistake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ROLLCALL_DATABASE_URL")
+    monkeypatch.setenv("ROLLCALL_DATABASE_URL_FILE", "/nowhere/url")
+    monkeypatch.setenv("ROLLCALL_DOOR_PORT", "none")
+    monkeypatch.setenv("ROLLCALL_FAULT", "x")
+
+    with pytest.raises(config.InvalidSettings) as caught:
+        config.load(Sample)
+
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0].strip() for line in lines] == [
+        "ROLLCALL_DATABASE_URL_FILE",
+        "ROLLCALL_FAULT",
+        "ROLLCALL_DOOR_PORT",
+    ]
