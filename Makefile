@@ -17,9 +17,12 @@ install: $(VENV)/.installed ## Virtual environment with hash-pinned dependencies
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'Rollcall needs Python 3.11 or later: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)'; exit 2; }
-	@echo 'Setting up $(VENV): about half a minute the first time'
+	@echo 'Setting up $(VENV): up to a minute the first time'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@( s=0; while sleep 2 >/dev/null 2>&1 && kill -0 $$$$ 2>/dev/null; do \
+			s=$$((s + 2)); echo "  $$s s: packages"; done ) & ticker=$$!; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+			-r requirements/dev.txt; status=$$?; kill $$ticker 2>/dev/null; exit $$status
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -16,6 +16,8 @@ COMMANDS = {
     "demo": "Show what Rollcall does, against the running stack.",
     "org": "Organisations: create, list, set.",
     "key": "API keys: create, list, revoke.",
+    "partition": "Partitions: list, show, resume.",
+    "dead": "Dead letters: list, show, redrive, discard.",
     "topics": "Kafka topics: apply, check.",
     "migrate": "Bring the database schema up to date.",
 }

@@ -16,6 +16,7 @@ A shared server belongs to a keeper, a process of its own that ends with pytest'
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import json
@@ -150,11 +151,11 @@ def own_kafka() -> Iterator[KafkaBroker]:
 
 
 @contextlib.contextmanager
-def own_postgres() -> Iterator[NativePostgres]:
+def own_postgres(kind: type[NativePostgres] = NativePostgres) -> Iterator[NativePostgres]:
     """Start a native Postgres in a folder of its own; stop and remove it afterwards."""
     with _folder() as folder:
         settings = ServerSettings(folder, ports.choose(), secrets.token_urlsafe(12), durable=False)
-        server = NativePostgres(settings)
+        server = kind(settings)
         server.start()
         try:
             yield server
@@ -248,6 +249,8 @@ def _start_keeper(what: str, folder: Path, answer: Path) -> None:
             start_new_session=True,
         )
     _keepers.append(keeper)
+    # It outlives the worker that started it; Popen must not complain of that at our end.
+    atexit.register(setattr, keeper, "returncode", 0)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not answer.exists():
         if keeper.poll() is not None or time.monotonic() > deadline:

@@ -178,8 +178,9 @@ class Folder:
 
     def ports(self, names: list[str], fixed: Mapping[str, int]) -> dict[str, int]:
         """Return a port for each name, the same at every start; `fixed` ones are the caller's."""
-        kept = {name: int(port) for name, port in read_json(self.ports_file).items()}
-        before = dict(kept)
+        before = {name: int(port) for name, port in read_json(self.ports_file).items()}
+        # A part that had what the caller now wants for another one moves.
+        kept = {name: port for name, port in before.items() if port not in fixed.values()}
         kept |= fixed
         for name in names:
             if name not in kept:

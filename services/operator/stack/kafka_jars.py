@@ -134,7 +134,8 @@ def _download(repository: Path, jars: list[LockedJar]) -> None:
 
 
 def _not_fetched(reason: str) -> StackError:
-    short = " ".join(reason.split())[:160]
+    # requests puts what matters last, behind a long address.
+    short = " ".join(reason.rpartition("Caused by ")[2].split())[:160]
     return StackError(
         f"cannot fetch the jars of Apache Kafka ({short}): {_WHAT_TO_DO}", exit_code=2
     )

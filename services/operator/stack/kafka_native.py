@@ -1,8 +1,7 @@
 """One Apache Kafka broker in KRaft mode, as a child process: the JVM itself, no script between.
 
 The storage is formatted once; settings are written at every start, so that a new release of ours
-can change them. A cluster of three brokers is a later matter: it takes `controller.quorum.voters`
-with three entries and a format without `--standalone`; `BrokerSettings` has the place (`extra`).
+can change them. Three of them: `kafka_cluster`.
 """
 
 from __future__ import annotations
@@ -30,13 +29,17 @@ _START_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class BrokerSettings:
-    """Where a broker keeps its data, where it listens, and what differs from our defaults."""
+    """Where a broker keeps its data, where it listens, and what differs from our defaults.
+
+    `cluster_id` belongs to a broker of a cluster, whose voters stand in `extra`.
+    """
 
     folder: Path
     port: int
     controller_port: int
     heap_mib: int = 256
     extra: Mapping[str, str] = field(default_factory=dict)
+    cluster_id: str | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -124,10 +127,19 @@ def prepare(settings: BrokerSettings, say: Callable[[str], None] = lambda _: Non
     return [machine[0], *heap, *machine[1:], "kafka.Kafka", str(settings.properties_file)]
 
 
+def new_cluster_id() -> str:
+    """Return an id in the form that Kafka's own `random-uuid` prints."""
+    # A first "-" would read as an option.
+    return "R" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
+
+
+def _alone() -> list[str]:
+    return ["--standalone", "-t", new_cluster_id()]
+
+
 def _format(settings: BrokerSettings, machine: list[str]) -> None:
-    # The form that Kafka's own `random-uuid` prints; a first "-" would read as an option.
-    cluster_id = "R" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
-    tool = [*machine, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id]
+    tool = [*machine, "kafka.tools.StorageTool", "format"]
+    tool += ["-t", settings.cluster_id] if settings.cluster_id else _alone()
     done = subprocess.run(
         [*tool, "-c", str(settings.properties_file)],
         capture_output=True,
@@ -181,8 +193,16 @@ class KafkaBroker:
 
     def start(self, timeout_s: float = _START_TIMEOUT_S) -> None:
         """Start the broker and wait until it answers. Raises StackError."""
+        self.spawn()
+        self.until_ready(timeout_s)
+
+    def spawn(self) -> None:
+        """Start the process and return at once. Raises StackError."""
         command = prepare(self.settings)
         self._child.spawn(command, log=self.log, env=os.environ, cwd=self.settings.folder)
+
+    def until_ready(self, timeout_s: float = _START_TIMEOUT_S) -> None:
+        """Wait until it answers; one that does not is killed. Raises StackError."""
         ready = wait_until(lambda: self._is_over() or answers(self.settings.port), timeout_s)
         if not ready or self._is_over():
             self.kill()

@@ -63,6 +63,8 @@ class Stack:
         self.kafka_kind = options.kafka_kind
         self._replicas = {name: options.replicas.get(name, 1) for name in SERVICES}
         fixed = {} if options.port is None else {"ingress-1": options.port}
+        for name, port in fixed.items():
+            self._until_free(name, port)  # or a later start would be given the taken port again
         self._ports = self.folder.ports(self._port_names(), fixed)
         names = [postgres_native.SUPERUSER, *postgres_roles.ROLES, "invitation"]
         self._secrets = self.folder.secrets(names)
@@ -74,15 +76,16 @@ class Stack:
     def check_ports(self) -> None:
         """Raise StackError when another program has one of our ports."""
         for name, port in self._ports.items():
-            if wait_until(lambda port=port: ports.is_free(port), _PORT_PATIENCE_S):  # type: ignore[misc]
-                continue
-            if name == "ingress-1":
-                remedy = "stop that program, or choose another port with --port"
-            else:
-                remedy = f"stop that program, or remove {self.folder.ports_file} for new ports"
-            raise StackError(
-                f"port {port} ({name}) is taken by another program: {remedy}", exit_code=2
-            )
+            self._until_free(name, port)
+
+    def _until_free(self, name: str, port: int) -> None:
+        if wait_until(lambda: ports.is_free(port), _PORT_PATIENCE_S):
+            return
+        if name == "ingress-1":
+            remedy = "stop that program, or choose another port with --port"
+        else:
+            remedy = f"stop that program, or remove {self.folder.ports_file} for new ports"
+        raise StackError(f"port {port} ({name}) is taken by another program: {remedy}", exit_code=2)
 
     def plan(self) -> Plan:
         """Return all steps of the start."""
@@ -110,8 +113,9 @@ class Stack:
             }
             for each in runners
         ]
+        prefix = self._environment.get("ROLLCALL_TOPIC_PREFIX")
         status = {"supervisor": os.getpid(), "ready": is_ready, "parts": parts}
-        write_json(self.folder.status_file, status)
+        write_json(self.folder.status_file, {**status, "topic_prefix": prefix})
         if is_ready:
             self.stack_file(runners).save(self.folder.data)
 
@@ -201,10 +205,17 @@ class Stack:
         # Slow to import, so while the broker comes up or not at all.
         from shared.events.topics import Topics
         from shared.kafka.admin import apply_topics
-        from shared.runtime.config import Settings, load
+        from shared.runtime.config import InvalidSettings, Settings, load
+        from shared.runtime.errors import Unavailable
 
-        settings = load(Settings, kafka_bootstrap=self.kafka_bootstrap)
-        await apply_topics(settings, Topics(settings.topic_prefix), replication=1)
+        try:
+            settings = load(Settings, kafka_bootstrap=self.kafka_bootstrap)
+            await apply_topics(settings, Topics(settings.topic_prefix), replication=1)
+        except InvalidSettings as error:
+            line = " ".join(str(error).split())
+            raise StackError(f"settings are missing or wrong: {line}", exit_code=2) from error
+        except Unavailable as error:
+            raise StackError(f"{error.what} is unavailable") from error
 
     # Postgres
 

@@ -45,6 +45,15 @@ def is_open(port: int, host: str = "127.0.0.1", timeout_s: float = 0.5) -> bool:
         return False
 
 
+def greets(port: int, host: str = "127.0.0.1", timeout_s: float = 1.0) -> bool:
+    """Tell whether the server on that port speaks first, as one for SMTP does."""
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s) as connection:
+            return connection.recv(100).startswith(b"220")
+    except OSError:
+        return False
+
+
 def choose(taken: Iterable[int] = ()) -> int:
     """Return a port that is free now and not among `taken`.
 

@@ -67,7 +67,7 @@ class TerminalReporter:
         self._status: Any = None
 
     def say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False)
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def working(self, on: Sequence[str], for_s: float) -> None:
         if not on:

@@ -23,6 +23,7 @@ _ASK_EVERY_S = 0.03
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 10.0
 _GOOD_LIFE_S = 30.0
+_WRONG_SETTINGS = 2  # exit status of a service whose settings are missing or wrong
 
 
 class Runner:
@@ -58,6 +59,7 @@ class Runner:
                 raise StackError(
                     f"{self.part.label} is not ready: {how} (log: {self.part.log})",
                     detail=tail(self.part.log),
+                    exit_code=2 if self._code == _WRONG_SETTINGS else 1,
                 )
 
     async def watch(self) -> None:
@@ -149,8 +151,12 @@ class Runner:
             await self._process.wait()
         self._set("ended", pid=None)
 
+    @property
+    def _code(self) -> int | None:
+        return self._process.returncode if self._process is not None else None
+
     def _how(self) -> str:
-        code = self._process.returncode if self._process is not None else None
+        code = self._code
         if code is None:
             return "never started"
         if code < 0:

@@ -167,6 +167,21 @@ def test_status_shows_every_part(shared_data: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["postgres", "kafka", "mailbox"])
+def test_status_sees_that_a_part_is_frozen(shared_data: Path, name: str) -> None:
+    parts = json.loads(rollcall("status", "--data", str(shared_data), "--json").stdout)["parts"]
+    pid = next(part["pid"] for part in parts if part["name"] == name)
+
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        shown = rollcall("status", "--data", str(shared_data))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    assert shown.returncode == 1
+    assert [line.split()[0] for line in shown.stdout.splitlines() if "not ready" in line] == [name]
+
+
 @pytest.mark.parametrize("name", ["postgres", "kafka", "provisioner"])
 def test_a_killed_part_comes_back_at_the_same_place(shared_data: Path, name: str) -> None:
     before = read(shared_data)
@@ -193,6 +208,9 @@ def test_children_die_with_a_killed_supervisor_and_the_next_start_goes_on(tmp_pa
 
         if sys.platform == "linux":
             assert wait_until(lambda: all(map(is_gone, pids)), 10)
+            left = rollcall("org", "list", "--data", str(tmp_path))
+            assert left.returncode == 2
+            assert "no stack runs" in left.stderr
             again = rollcall("up", "--detach", "--data", str(tmp_path))
             assert again.returncode == 0, again.stdout + again.stderr
             second = read(tmp_path)
@@ -248,6 +266,38 @@ def test_a_taken_port_is_one_line(tmp_path: Path, how: tuple[str, ...]) -> None:
     assert refused.stderr.count("\n") == 1
     assert str(port) in refused.stderr
     assert "--port" in refused.stderr
+
+
+def test_a_port_that_was_refused_is_not_kept(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        port = ports.choose()
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+
+        rollcall("up", "--data", str(tmp_path), "--port", str(port))
+
+    assert port not in Folder(tmp_path).ports(["ingress-1"], {}).values()
+
+
+def test_a_part_moves_away_from_the_port_that_the_caller_wants(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.make()
+    before = folder.ports(["kafka", "postgres"], {})
+
+    after = folder.ports(["kafka", "postgres", "ingress-1"], {"ingress-1": before["kafka"]})
+
+    assert after["ingress-1"] == before["kafka"] != after["kafka"]
+    assert after["postgres"] == before["postgres"]
+
+
+@pytest.mark.parametrize("env", [{"ROLLCALL_TOPIC_PREFIX": "a b"}, {"ROLLCALL_LOG_LEVEL": "loud"}])
+def test_a_wrong_setting_ends_with_status_2(tmp_path: Path, env: dict[str, str]) -> None:
+    refused = rollcall("up", "--data", str(tmp_path), **env)
+    rollcall("down", "--data", str(tmp_path), "--remove")
+
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert next(iter(env)) in refused.stderr
 
 
 def test_a_folder_without_rights_is_one_line(tmp_path: Path) -> None:
@@ -313,6 +363,18 @@ def test_an_external_kafka_is_used_and_not_started(
         assert found["kafka_kind"] == "external"
         assert found["kafka_bootstrap"] == native_kafka.bootstrap
         assert found["pids"]["kafka"] == []
+
+
+def test_commands_use_the_topics_of_the_stack_they_are_pointed_at(
+    tmp_path: Path, native_kafka: kafka_native.KafkaBroker
+) -> None:
+    env = {"ROLLCALL_KAFKA_BOOTSTRAP": native_kafka.bootstrap}
+
+    with a_stack(tmp_path, **env, ROLLCALL_TOPIC_PREFIX="of-its-own"):
+        rollcall("org", "create", "Ours", "--data", str(tmp_path))
+        ours = rollcall("org", "list", "--data", str(tmp_path), ROLLCALL_TOPIC_PREFIX="another")
+
+    assert "Ours" in ours.stdout
 
 
 def test_help_needs_none_of_the_services_libraries() -> None:
