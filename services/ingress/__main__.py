@@ -6,13 +6,14 @@ from services.ingress.app import PartFailed, run
 from services.ingress.config import IngressSettings
 from shared.http.server import CannotListen, NoFastParser
 from shared.observability import logging
-from shared.runtime import lifecycle
+from shared.runtime import clock, lifecycle
 from shared.runtime.config import load_or_exit
 
 
 def main() -> None:
     """Run the service to its end."""
     settings = load_or_exit(IngressSettings, sys.argv[1:])
+    clock.set_offset(settings.clock_offset_s)
     logging.configure("ingress", level=settings.log_level, log_format=settings.log_format)
 
     async def serve() -> None:

@@ -8,9 +8,11 @@
 | PATCH Group | 204; 200 with `attributes` or `excludedAttributes` | 204 |
 | DELETE | 204 | 204 |
 
-Pending answers are marked `Rollcall-Outcome: pending`. A PATCH with `attributes` must be answered
-with a body, so it is refused before publishing while the partition is known to be behind; if it
-becomes pending after that, it is accepted all the same, and 204 says so more truly than an error.
+Pending answers are marked `Rollcall-Outcome: pending`. What waits behind a dead letter of the same
+resource is answered in the same way, marked `Rollcall-Outcome: parked`. A PATCH with `attributes`
+must be answered with a body, so it is refused before publishing while the partition is known to be
+behind; if it becomes pending after that, it is accepted all the same, and 204 says so more truly
+than an error.
 """
 
 import asyncio
@@ -41,6 +43,7 @@ from shared.scim.schema import GROUP, USER, ResourceSchema
 MEDIA_TYPE: Final = "application/scim+json; charset=utf-8"
 OUTCOME: Final = "Rollcall-Outcome"
 PENDING: Final = "pending"
+PARKED: Final = "parked"
 REQUEST_ID: Final = "Rollcall-Request-Id"
 THREAD_FROM_MEMBERS: Final = 2000
 _BASE_HEADERS: Final = {"Cache-Control": "no-store", "Server": "rollcall"}
@@ -58,7 +61,7 @@ class Answer:
     @property
     def is_pending(self) -> bool:
         """Whether it was given before the change was applied."""
-        return self.headers.get(OUTCOME) == PENDING
+        return self.headers.get(OUTCOME) in (PENDING, PARKED)
 
     def to_response(self) -> web.Response:
         """The same for aiohttp."""
@@ -127,10 +130,10 @@ def applied(request: Request, reply: Reply, view: View, group: FoundGroup | None
     return _representation(document, reply.version, view, 201 if verb == "create" else 200)
 
 
-def pending(request: Request, view: View) -> Answer:
-    """The answer from the accepted request, while it is not decided."""
+def pending(request: Request, view: View, mark_as: str = PENDING) -> Answer:
+    """The answer from the accepted request, while it is not decided: `PENDING` or `PARKED`."""
     verb = request.kind.partition(".")[2]
-    mark = {OUTCOME: PENDING}
+    mark = {OUTCOME: mark_as}
     if verb in ("patch", "delete") or request.resource is None:
         return Answer(204, headers=mark)
     moment = format_time(request.time)

@@ -93,6 +93,19 @@ class Authenticator:
             raise Forbidden
         return Principal(organisation, key)
 
+    def check_again(self, principal: Principal, *, at: datetime) -> None:
+        """Whether the key still opens what it did: a body may take half a minute to arrive.
+
+        Raises Unauthorized, Forbidden.
+        """
+        key = self._directory.key(principal.key.public_id)
+        organisation = self._directory.organisation(principal.organisation.id)
+        if key is None or organisation is None or not key.is_alive(at):
+            _refuse("dead_key")
+        if not organisation.scim_enabled:
+            INGRESS_REFUSALS.labels("switched_off").inc()
+            raise Forbidden
+
 
 def _bearer(authorization: Sequence[str]) -> str | None:
     """The token of exactly one well-formed header, else None (RFC 6750 §2.1).

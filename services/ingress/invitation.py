@@ -173,7 +173,7 @@ async def _accept(
             retry_after_s = getattr(error, "retry_after_s", RETRY_AFTER_S)
             return _unavailable(request, organisation, retry_after_s)
         return _verdict(request, organisation, error.status)
-    if submitted.reply is None:
+    if submitted.reply is None or submitted.reply.is_parked:
         return _message(request, organisation, "pending", 200)
     return _verdict(request, organisation, submitted.reply.status)
 
@@ -219,7 +219,7 @@ async def _read_form(request: web.Request) -> str:
                 if len(body) > MAX_FORM_BYTES:
                     raise BadForm
         fields = parse_qsl(body.decode("ascii"), strict_parsing=True, max_num_fields=8)
-    except (TimeoutError, ValueError) as error:
+    except (TimeoutError, ValueError, ConnectionError, web.RequestPayloadError) as error:
         raise BadForm from error
     tokens = [value for name, value in fields if name == "token"]
     if len(tokens) != 1:

@@ -6,13 +6,18 @@ appended the record by `acceptby`, and the provisioner applies it only under the
 
 import asyncio
 from collections import defaultdict
+from dataclasses import replace
 
+from services.ingress.broker_clock import BrokerClock
 from shared.events.request import Request, to_event
 from shared.kafka.producer import KAFKA, RETRY_AFTER_S, Acknowledged, Producer, RecordTooLarge
 from shared.observability.metrics import INGRESS_PUBLISH_SECONDS
 from shared.runtime.clock import now_ms
 from shared.runtime.errors import Unavailable
 from shared.scim.errors import PayloadTooLarge
+
+LAST_LOOK_S = 1.0
+"""A process that slept finds its time-out and the acknowledgement in the same moment."""
 
 
 class Publisher:
@@ -23,6 +28,7 @@ class Publisher:
         self._topic = topic
         self._acknowledge_s = acknowledge_s
         self._under_way: dict[int, dict[str, int]] = defaultdict(dict)
+        self._broker_clock = BrokerClock()
 
     async def publish(self, request: Request, partition: int) -> Acknowledged:
         """Send `request`, whose `accept_by_ms` is set, and return its acknowledgement in time.
@@ -36,18 +42,23 @@ class Publisher:
         self._refuse_behind_a_late_one(partition)
         loop = asyncio.get_running_loop()
         began_s = loop.time()
+        # `acceptby` is the broker's time; what waits here is measured by our own clock.
+        accept_by_ms -= self._broker_clock.ahead_ms(partition)
+        sent = replace(request, accept_by_ms=accept_by_ms)
+        sent_ms = now_ms()
+        acknowledgement: asyncio.Future[Acknowledged] | None = None
         try:
             async with asyncio.timeout(self._acknowledge_s):
                 acknowledgement = await self._producer.enqueue(
                     self._topic,
                     partition=partition,
                     key=request.organisation_id,
-                    event=to_event(request),
+                    event=to_event(sent),
                 )
-                self._watch(acknowledgement, partition, request.id, accept_by_ms)
+                self._watch(acknowledgement, partition, request, sent_ms)
                 acknowledged = await asyncio.shield(acknowledgement)
         except TimeoutError as error:
-            raise Unavailable(KAFKA, RETRY_AFTER_S) from error
+            acknowledged = await _last_look(acknowledgement, error)
         except RecordTooLarge as error:
             raise PayloadTooLarge from error
         INGRESS_PUBLISH_SECONDS.observe(loop.time() - began_s)
@@ -59,16 +70,41 @@ class Publisher:
         self,
         acknowledgement: "asyncio.Future[Acknowledged]",
         partition: int,
-        request_id: str,
-        accept_by_ms: int,
+        request: Request,
+        sent_ms: int,
     ) -> None:
         """Remember what is under way, in order, also after its sender has stopped waiting."""
         under_way = self._under_way[partition]
-        under_way[request_id] = accept_by_ms
-        acknowledgement.add_done_callback(lambda _: under_way.pop(request_id, None))
+        under_way[request.id] = request.accept_by_ms or 0
+
+        def arrived(done: "asyncio.Future[Acknowledged]") -> None:
+            under_way.pop(request.id, None)
+            if not done.cancelled() and done.exception() is None:
+                self._broker_clock.note(
+                    partition,
+                    sent_ms=sent_ms,
+                    append_ms=done.result().append_time_ms,
+                    acknowledged_ms=now_ms(),
+                )
+
+        acknowledgement.add_done_callback(arrived)
 
     def _refuse_behind_a_late_one(self, partition: int) -> None:
         """Refuse at once while the oldest send of the partition is past its time."""
         under_way = self._under_way.get(partition)
         if under_way and next(iter(under_way.values())) < now_ms():
             raise Unavailable(KAFKA, RETRY_AFTER_S)
+
+
+async def _last_look(
+    acknowledgement: "asyncio.Future[Acknowledged] | None", late: TimeoutError
+) -> Acknowledged:
+    """The acknowledgement, if it only had to be read, or asked for again, after all.
+
+    Raises Unavailable.
+    """
+    if acknowledgement is not None:
+        await asyncio.wait([acknowledgement], timeout=LAST_LOOK_S)
+        if acknowledgement.done():
+            return acknowledgement.result()
+    raise Unavailable(KAFKA, RETRY_AFTER_S) from late

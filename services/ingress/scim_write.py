@@ -79,6 +79,7 @@ class ScimWrite:
 
             view = self._view(principal.organisation.id, target.query)
             request = await understand(command, body)
+            self.parts.authenticator.check_again(principal, at=now())
 
             submitted = await self.parts.write_path.submit(
                 request,
@@ -101,6 +102,8 @@ class ScimWrite:
         named = len(request.members.add) if request.members is not None else 0
         if reply is None:
             return await answer.render(named, answer.pending, request, view)
+        if reply.is_parked:
+            return await answer.render(named, answer.pending, request, view, answer.PARKED)
         if reply.status >= 400:
             raise answer.refusal(reply)
         group = None

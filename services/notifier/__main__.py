@@ -5,7 +5,9 @@ import sys
 from services.notifier.app import serve
 from services.notifier.config import NotifierSettings
 from shared.http.server import CannotListen
+from shared.kafka.watchdog import NoProgress
 from shared.observability.logging import configure
+from shared.runtime import clock
 from shared.runtime.config import load_or_exit
 from shared.runtime.lifecycle import run, stop_on_signals
 
@@ -17,10 +19,11 @@ async def _main(settings: NotifierSettings) -> None:
 def main() -> None:
     """Settings, logging, then serve until SIGTERM. Exit 2: settings; 1: the port is taken."""
     settings = load_or_exit(NotifierSettings, sys.argv[1:])
+    clock.set_offset(settings.clock_offset_s)
     configure("notifier", level=settings.log_level, log_format=settings.log_format)
     try:
         run(_main(settings))
-    except (CannotListen, ValueError) as error:
+    except (CannotListen, NoProgress, ValueError) as error:
         print(f"rollcall notifier: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(1) from None
 

@@ -15,6 +15,7 @@ from shared.events.topics import Topics
 from shared.http.health import health_app
 from shared.http.server import Listener
 from shared.kafka.pump import Pump, PumpOptions
+from shared.kafka.watchdog import Watchdog
 from shared.observability.logging import get_logger
 from shared.postgres.pool import Database, open_pool
 from shared.runtime.ids import new_id
@@ -24,7 +25,7 @@ log = get_logger()
 
 
 async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
-    """Run the notifier until `stop` is set, then drain. Raises CannotListen.
+    """Run the notifier until `stop` is set, then drain. Raises CannotListen, NoProgress.
 
     Kafka, Postgres and the mail server may be away, at the start or later: each is waited for.
     """
@@ -40,19 +41,22 @@ async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
     health = Listener(
         health_app(
             not_ready=lambda: not_ready(pump, sender, stop),
-            not_alive=lambda: not_alive(pump, settings.notifier_stall_s),
+            not_alive=lambda: not_alive(pump, settings.stall_s),
         ),
         settings.notifier_admin_host,
         settings.notifier_admin_port,
         drain_s=1.0,
     )
+    watchdog = Watchdog(lambda: not_alive(pump, settings.stall_s), limit_s=settings.stall_s)
     try:
         await health.start()
         log.info("service.started", admin_port=health.port)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(watchdog.run(stop))
             tasks.create_task(pump.run(stop))
             tasks.create_task(sender.run(stop))
             tasks.create_task(_tell_draining(stop))
+        watchdog.raise_if_fired()
     finally:
         await health.drain()
         await database.close()
@@ -107,6 +111,7 @@ def make_pump(settings: NotifierSettings, database: Database, sender: MailSender
         grace_s=settings.notifier_invitation_grace_s,
         batch_records=settings.notifier_batch_records,
         on_planned=sender.wake,
+        faults=FaultPoint(settings.fault),
     )
     options = PumpOptions(
         topic=topic, group_id=settings.group_id, drain_timeout_s=settings.notifier_drain_s

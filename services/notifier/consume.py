@@ -16,11 +16,23 @@ from shared.events.envelope import MalformedEvent, NewerVersion, decode, from_mi
 from shared.events.outcome import Announcement, from_event
 from shared.events.topics import MEBIBYTE
 from shared.kafka.feed import Feed, FeedClosed, Record
-from shared.kafka.worker import Fenced, OutOfRange, PartitionHalted, insist
+from shared.kafka.log_identity import difference, event_id_of
+from shared.kafka.worker import (
+    OUT_OF_RANGE,
+    TRIED_AGAIN,
+    Fenced,
+    OutOfRange,
+    PartitionHalted,
+    halted_before,
+    insist,
+    log_differs,
+    until,
+)
 from shared.observability.logging import get_logger
 from shared.postgres import notification, progress
 from shared.runtime import clock
 from shared.runtime.ids import parse_id
+from shared.runtime.lifecycle import FaultPoint
 
 if TYPE_CHECKING:
     from shared.postgres.pool import Connection, Database
@@ -39,6 +51,7 @@ class PlannerTools:
     grace_s: float
     batch_records: int
     on_planned: Callable[[], None]
+    faults: FaultPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,7 @@ class OutcomesWorker:
         self._tools = tools
         self._partition = partition
         self._next_offset = 0
+        self._epoch = 0
         self._waits = False
         self._log = log.bind(topic=tools.topic, partition=partition)
 
@@ -71,10 +85,21 @@ class OutcomesWorker:
         return self._waits
 
     async def start(self, feed: Feed) -> int:
-        """The position that Postgres holds; a partition that was halted is tried again."""
-        self._next_offset = await insist(feed, self._read_position, self._outage)
+        """The position that Postgres holds, once the log is known to be the one it belongs to."""
+        found = await insist(feed, self._read_position, self._outage)
+        self._next_offset, self._epoch = found.next_offset, found.epoch
+        if found.state == "halted":
+            raise halted_before(found.reason, found.detail)
+        look = await insist(feed, lambda: feed.look(found.next_offset), self._outage)
+        differs = None if look is None else difference(found, look)
+        if differs is not None:
+            await self._halt(feed, differs)
         self._log.info("partition.started", next_offset=self._next_offset)
         return self._next_offset
+
+    async def until_resumed(self, feed: Feed) -> None:
+        """Wait for `rollcall partition resume --topic outcomes`."""
+        await until(feed, self._is_running, self._outage)
 
     async def run(self, feed: Feed) -> None:
         """Plan batch after batch. Raises Fenced, PartitionHalted."""
@@ -86,11 +111,12 @@ class OutcomesWorker:
         except FeedClosed:
             return
         except OutOfRange as error:
-            await self._halt(feed, PartitionHalted(str(error), "log-and-progress-differ"))
+            await self._halt(feed, log_differs(OUT_OF_RANGE, str(error)))
         finally:
             self._log.info("partition.stopped", next_offset=self._next_offset)
 
     async def _apply(self, feed: Feed, records: Sequence[Record]) -> None:
+        await self._tools.faults.reaches("notifier.before_batch")
         understood = understand(records)
         layers = plan(
             understood.announcements, partition=self._partition, grace_s=self._tools.grace_s
@@ -111,43 +137,60 @@ class OutcomesWorker:
                 self._tools.topic,
                 self._partition,
                 expected=self._next_offset,
+                epoch=self._epoch,
                 new=last.offset + 1,
                 published=last.offset + 1,
-                last_event_id=None,
+                last_event_id=event_id_of(last.headers),
                 last_append_time=from_milliseconds(last.timestamp),
                 schema="notice",
             )
             if not is_ours:
-                self._log.warning("batch.fenced", expected=self._next_offset)
-                raise Fenced
+                self._fenced()
             planned = sum([await write_layer(connection, layer) for layer in layers])
         self._next_offset = last.offset + 1
         if planned:
             self._log.debug("notification.planned", notices=planned)
 
-    async def _read_position(self) -> int:
+    def _fenced(self) -> None:
+        self._log.warning("batch.fenced", expected=self._next_offset)
+        raise Fenced
+
+    async def _read_position(self) -> progress.Progress:
         async with self._tools.database.transaction() as connection:
-            found = await progress.ensure(
-                connection, self._tools.topic, self._partition, schema="notice"
+            return await progress.begin(
+                connection,
+                self._tools.topic,
+                self._partition,
+                tried_again=TRIED_AGAIN,
+                schema="notice",
             )
-            if found.state == "halted":
-                await self._set_state(connection, "running")
-        return found.next_offset
 
     async def _halt(self, feed: Feed, halted: PartitionHalted) -> None:
-        """Note in Postgres that the partition stands, and raise `halted`."""
+        """Note in Postgres that the partition stands, and raise `halted`; Fenced if not ours."""
 
-        async def note() -> None:
+        async def note() -> bool:
             async with self._tools.database.connection() as connection:
-                await self._set_state(connection, "halted")
+                return await progress.halt(
+                    connection,
+                    self._tools.topic,
+                    self._partition,
+                    expected=self._next_offset,
+                    epoch=self._epoch,
+                    reason=halted.cause,
+                    detail=str(halted),
+                    schema="notice",
+                )
 
-        await insist(feed, note, self._outage)
+        if not await insist(feed, note, self._outage):
+            self._fenced()
         raise halted
 
-    async def _set_state(self, connection: Connection, state: progress.ProgressState) -> None:
-        await progress.set_state(
-            connection, self._tools.topic, self._partition, state, schema="notice"
-        )
+    async def _is_running(self) -> bool:
+        async with self._tools.database.connection() as connection:
+            found = await progress.read(
+                connection, self._tools.topic, self._partition, schema="notice"
+            )
+        return found is not None and found.state == "running"
 
     def _outage(self, is_away: bool) -> None:
         self._waits = is_away

@@ -21,6 +21,9 @@ class Leases:
 
     A lease counts from the moment before it was asked for. After a gap longer than a lease (the
     process slept, Postgres was away) what was held before the gap is not held any more.
+
+    Rows carry Postgres's time, which all replicas share: by a clock that is a minute ahead, another
+    replica's lease would look over while it sends. How long a lease has lasted is measured here.
     """
 
     def __init__(self, database: Database, owner: str, lease_s: float) -> None:
@@ -32,13 +35,23 @@ class Leases:
         self._claimed: dict[tuple[str, str], datetime] = {}
 
     async def claim(self, limit: int) -> list[ClaimedNotice]:
-        """Up to `limit` notices that are due. Raises Unavailable."""
-        now = clock.now()
+        """Up to `limit` notices that are due. Raises Unavailable.
+
+        One whose lease ran out while it is in hand here (Postgres was away) is held again, but not
+        returned again: the mail server may have said yes to it already.
+        """
+        now, in_hand = clock.now(), set(self._claimed)
         async with self._database.connection() as connection:
+            at = await notification.present(connection)
             claimed = await notification.claim(
-                connection, self.owner, now=now, lease_s=self._lease_s, limit=limit
+                connection, self.owner, now=at, lease_s=self._lease_s, limit=limit
             )
-        return [self._note(one, now) for one in claimed]
+        # What was settled while this was asked is neither: its lease runs out, if it has one.
+        fresh = [one for one in claimed if _key(one) not in in_hand]
+        held = in_hand & self._claimed.keys()
+        self._claimed.update((_key(one), now) for one in claimed if _key(one) in held)
+        self._claimed.update((_key(one), now) for one in fresh)
+        return fresh
 
     def holds(self, claimed: ClaimedNotice, at: datetime) -> bool:
         """Whether nobody else can have claimed it by now."""
@@ -64,7 +77,10 @@ class Leases:
         lease = timedelta(seconds=self._lease_s)
         try:
             async with self._database.connection() as connection:
-                await notification.renew(connection, self.owner, now=now, lease_s=self._lease_s)
+                at = await notification.present(connection)
+                await notification.renew(
+                    connection, self.owner, list(self._claimed), now=at, lease_s=self._lease_s
+                )
         except Unavailable as error:
             log.warning("postgres.unavailable", doing="renew leases", reason=error.what)
             return
@@ -72,10 +88,6 @@ class Leases:
             # What was claimed before that had run out when this renewal was made.
             self._unbroken_since = now - lease
         self._renewed = now
-
-    def _note(self, claimed: ClaimedNotice, at: datetime) -> ClaimedNotice:
-        self._claimed[_key(claimed)] = at
-        return claimed
 
 
 def _key(claimed: ClaimedNotice) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 - `Unavailable`: no connection can be made. That is the server's trouble, no mail's.
 - `Postponed`: this mail was not taken this time: a 4xx, a lost connection, a time-out. Also a 5xx
-  to MAIL FROM or to a login: that is our settings' fault, and no recipient's.
+  to EHLO, to MAIL FROM or to a login: that is our settings' fault, and no recipient's.
 - `Refused`: this mail will never be taken: a 5xx to its recipient or to its content.
 
 Reasons name the kind and the code, never the server's text, which quotes addresses.
@@ -92,6 +92,9 @@ class Session:
             if error.code in _OF_THE_MAIL:
                 raise Refused(f"smtp_sender_{error.code}") from error
             raise Postponed(f"smtp_sender_{error.code}") from error
+        except aiosmtplib.SMTPHeloError as error:
+            # It does not like this client, whatever the mail.
+            raise Postponed(f"smtp_helo_{error.code}") from error
         except aiosmtplib.SMTPResponseException as error:
             is_open = True
             raise _by_code(error.code, "data") from error

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import Field, SecretStr
 
+from services.operator.stack.folder import Folder, read_json
 from services.operator.stack.stack_file import StackFile
 from services.operator.terminal import CommandError
 from shared.runtime.config import PublicUrl, Settings, load
@@ -37,10 +38,13 @@ class OperatorSettings(Settings):
 def find(data: Path) -> OperatorSettings:
     """The settings for the stack in `data`, or those of the environment.
 
-    Raises CommandError where there is neither, InvalidSettings.
+    Raises CommandError where there is neither, StackError, InvalidSettings.
     """
-    if (data / ".rollcall" / "stack.json").exists():
-        return of_stack(StackFile.load(data))
+    folder = Folder(data)
+    if folder.stack_file.exists():
+        if folder.supervisor() is None:  # it was killed and could not remove the file
+            raise CommandError(f"no stack runs in {data.resolve()}; start one with `rollcall up`")
+        return of_stack(data, StackFile.load(data))
     if not os.environ.get("ROLLCALL_KAFKA_BOOTSTRAP"):
         raise CommandError(
             f"no stack in {data.resolve()} and ROLLCALL_KAFKA_BOOTSTRAP is not set; "
@@ -49,11 +53,14 @@ def find(data: Path) -> OperatorSettings:
     return load(OperatorSettings)
 
 
-def of_stack(stack: StackFile) -> OperatorSettings:
-    """The settings that reach a stack on this machine. Raises InvalidSettings."""
+def of_stack(data: Path, stack: StackFile) -> OperatorSettings:
+    """The settings that reach the stack that runs in `data`. Raises InvalidSettings."""
+    prefix = read_json(Folder(data).status_file).get("topic_prefix")
     given: dict[str, Any] = {
         "kafka_bootstrap": stack.kafka_bootstrap,
         "database_url": stack.database_url,
         "public_url": stack.scim_url,
+        # Its own, whatever the variable says here and now.
+        "topic_prefix": prefix or OperatorSettings.model_fields["topic_prefix"].default,
     }
     return load(OperatorSettings, **given)

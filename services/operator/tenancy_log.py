@@ -223,7 +223,9 @@ async def _kafka_errors() -> AsyncIterator[None]:
         async with asyncio.timeout(TIMEOUT_S):
             yield
     except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"Kafka ({type(error).__name__}: {error})") from error
+        # aiokafka's own errors begin with their name.
+        said = str(error) if isinstance(error, KafkaError) else f"{type(error).__name__}: {error}"
+        raise Unavailable(f"Kafka ({said})") from error
 
 
 def _last_of_others(seen: list[tuple[int, Record]], own: int, record: R) -> R | None:

@@ -148,10 +148,10 @@ class Announcer:
     async def _send_row(self, row: AuditRow) -> None:
         key = row.organisation_id
         for announcement in announcements(row):
-            if announcement.outcome.organisation_id:
+            # Readers take ids for granted; what is about nothing is on the dead topic alone.
+            if announcement.outcome.organisation_id and announcement.outcome.resource_id:
                 await self._send(self._topics.outcomes, key, outcome.to_event(announcement))
-        dead = dead_letters.to_announcement(row)
-        if dead is not None:
+        for dead in dead_letters.to_announcements(row):
             await self._send(self._topics.dead, key, dead_letter.to_event(dead))
 
     async def _send(self, topic: str, key: str | None, event: Event) -> None:
@@ -175,15 +175,18 @@ class Announcer:
 def announcements(row: AuditRow) -> list[Announcement]:
     """The outcomes of an audit row as they stand on the topic: the same whenever they are made.
 
-    Their time is the append time of the request, not that of the announcement.
+    Their time is the append time of the request, not that of the announcement. A redrive's row
+    holds outcomes of other requests too: their ids and causes are those of these requests, their
+    place in the sequence and their time are the redrive's.
     """
     return [
         Announcement(
-            id=outcome.outcome_id(row.id, index),
-            request_id=row.id,
+            id=outcome.outcome_id(of["id"], of["index"]),
+            request_id=of["id"],
             sequence=Order(row.epoch, row.offset, index),
             time=row.append_time,
             outcome=outcome.from_data(stored["fact"], stored["data"]),
         )
         for index, stored in enumerate(row.outcomes)
+        for of in [stored.get("of") or {"id": row.id, "index": index}]
     ]

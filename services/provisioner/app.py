@@ -12,6 +12,7 @@ from shared.http.health import health_app
 from shared.http.server import Listener
 from shared.kafka.admin import topic_config
 from shared.kafka.producer import Producer
+from shared.kafka.watchdog import Watchdog
 from shared.observability import metrics
 from shared.observability.logging import get_logger
 from shared.postgres.pool import open_pool
@@ -55,7 +56,7 @@ class Provisioner:
 
     def not_alive(self) -> Sequence[str]:
         """Partitions whose worker stands still for no known reason: the process is to end."""
-        limit_s = self._settings.provisioner_stall_s
+        limit_s = self._settings.stall_s
         return [
             f"partition {partition} of {name} makes no progress"
             for name, pump in (("requests", self._requests), ("tenancy", self._tenancy))
@@ -63,7 +64,7 @@ class Provisioner:
         ]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then drain. Raises WrongTopic."""
+        """Serve until `stop` is set, then drain. Raises WrongTopic, NoProgress."""
         admin = Listener(
             health_app(not_ready=self.not_ready, not_alive=self.not_alive),
             self._settings.provisioner_admin_host,
@@ -93,7 +94,9 @@ class Provisioner:
 
     async def _serve(self, stop: asyncio.Event) -> None:
         """Pump until told to stop; both pumps drain their workers and leave their groups."""
+        watchdog = Watchdog(self.not_alive, limit_s=self._settings.stall_s)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(watchdog.run(stop))
             measuring = tasks.create_task(self._measure(stop))
             pumps = [
                 tasks.create_task(self._requests.run(stop)),
@@ -104,6 +107,7 @@ class Provisioner:
             log.info("service.draining", partitions=self._requests.partitions)
             await asyncio.wait(pumps)
             measuring.cancel()
+        watchdog.raise_if_fired()
 
     async def _measure(self, stop: asyncio.Event) -> None:
         shown: set[str] = set()
@@ -137,6 +141,7 @@ async def build(settings: ProvisionerSettings) -> Provisioner:
         faults=FaultPoint(settings.fault),
         batch_records=settings.provisioner_batch_records,
         batch_bytes=settings.provisioner_batch_bytes,
+        dead_letter_limit=settings.provisioner_dead_letter_limit,
     )
     return Provisioner(settings, tools)
 

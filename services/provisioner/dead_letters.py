@@ -1,25 +1,34 @@
-"""Events that cannot be applied: kept, bytes and all, and announced; the others flow on.
+"""Events that cannot be applied, and those parked behind them: rows, outcomes, announcements.
 
-The row is written in the batch's own transaction, beside an audit row whose outcome is
-`request.failed`, so that the announcement survives a crash as any other does. Quarantine of the
-resource, redrive and the limit that halts a partition belong to a later issue.
+The rows are written in the batch's own transaction, beside an audit row whose outcome is
+`request.failed` or `request.parked`, so that the announcement survives a crash as any other does.
+What a redrive makes of them is told by the redrive's own audit row, because the audit is only
+added to: each outcome there says whose it is (`of`), and goes on counting that event's outcomes.
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from services.provisioner.understand import Entry
+from shared.directory.quarantine import Event, Refused, Unreadable
+from shared.directory.redrive import Redriven, Step
 from shared.events.dead_letter import Announcement as DeadLetterAnnouncement
+from shared.events.envelope import MalformedEvent
 from shared.events.outcome import Outcome, to_data
 from shared.events.reply import Reply
+from shared.events.request import TYPE_PREFIX, Endpoint
 from shared.postgres.audit import AuditRow
-from shared.postgres.dead_letter import DeadLetter
+from shared.postgres.dead_letter import DeadLetter, State
+from shared.postgres.parked import Parked
 from shared.runtime.ids import parse_id
 
+Json = dict[str, Any]
 FAILED: Final = "request.failed"
 STATUS: Final = 500
 ATTEMPTS: Final = 1
+ABOUT_DEAD: Final = f"{TYPE_PREFIX}dead."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +44,34 @@ class Place:
         return f"{self.topic}/{self.partition}/{offset}"
 
 
-def to_letter(place: Place, entry: Entry, error: Exception) -> DeadLetter:
+def to_event(place: Place, entry: Entry) -> Event:
+    """What the fold takes: the request, or what is known of an event that is none."""
+    if entry.request is not None:
+        return entry.request
+    organisation_id, endpoint, resource_id = _subject(entry)
+    error = entry.error or LookupError("neither a request nor an error")
+    # What does not agree with itself may be about anybody's resource; a malformed redrive is about
+    # a dead letter.
+    agrees = (entry.record.key or b"").decode("utf-8", "replace") == organisation_id
+    is_about_dead = entry.event is not None and entry.event.type.startswith(ABOUT_DEAD)
+    if not agrees or is_about_dead:
+        resource_id = ""
+    return Unreadable(audit_id(place, entry), organisation_id or "", endpoint, resource_id, error)
+
+
+def to_letter(
+    place: Place,
+    entry: Entry,
+    error: Exception,
+    *,
+    state: State = "dead",
+    attempts: int = ATTEMPTS,
+    told: int = 1,
+) -> DeadLetter:
     """The row that keeps the record. The error's text is kept only where it is our own message."""
     record = entry.record
+    event = to_event(place, entry)
+    has_resource = not isinstance(event, Unreadable) or event.has_resource
     return DeadLetter(
         topic=place.topic,
         partition=place.partition,
@@ -48,8 +82,36 @@ def to_letter(place: Place, entry: Entry, error: Exception) -> DeadLetter:
         headers=record.headers,
         key=record.key,
         value=record.value,
-        error_class=type(error).__name__,
+        error_class=error_class(error),
         error=describe(entry, error),
+        append_time=entry.append_time,
+        id=event.id,
+        type=_type_of(entry),
+        endpoint=event.endpoint if has_resource else None,
+        resource_id=event.resource_id if has_resource else None,
+        attempts=attempts,
+        told=told,
+        state=state,
+    )
+
+
+def to_parked(place: Place, entry: Entry) -> Parked:
+    """The row that keeps an event which waits."""
+    event = to_event(place, entry)
+    return Parked(
+        id=event.id,
+        organisation_id=event.organisation_id,
+        endpoint=event.endpoint,
+        resource_id=event.resource_id,
+        topic=place.topic,
+        partition=place.partition,
+        offset=entry.record.offset,
+        epoch=place.epoch,
+        event_id=None if entry.event is None else entry.event.id,
+        type=_type_of(entry),
+        headers=entry.record.headers,
+        key=entry.record.key,
+        value=entry.record.value,
         append_time=entry.append_time,
     )
 
@@ -61,16 +123,8 @@ def to_audit_row(place: Place, entry: Entry, error: Exception) -> AuditRow:
     """
     event = entry.event
     organisation_id, endpoint, resource_id = _subject(entry)
-    outcome = Outcome(
-        FAILED,
-        organisation_id or "",
-        resource_id,
-        detail={
-            "status": STATUS,
-            "endpoint": endpoint,
-            "error_class": type(error).__name__,
-            "dead_letter": place.name(entry.record.offset),
-        },
+    outcome = _failed(
+        organisation_id or "", endpoint, resource_id, error, place.name(entry.record.offset)
     )
     return AuditRow(
         id=audit_id(place, entry),
@@ -79,7 +133,7 @@ def to_audit_row(place: Place, entry: Entry, error: Exception) -> AuditRow:
         partition=place.partition,
         offset=entry.record.offset,
         epoch=place.epoch,
-        type="unknown" if event is None else _printable(event.type),
+        type=_type_of(entry),
         resource_id=resource_id or None,
         actor="unknown" if entry.request is None else entry.request.actor,
         append_time=entry.append_time,
@@ -89,6 +143,27 @@ def to_audit_row(place: Place, entry: Entry, error: Exception) -> AuditRow:
         outcomes=[{"fact": FAILED, "data": to_data(outcome)}],
         optimistic=entry.request is None or entry.request.reply_to is None,
     )
+
+
+def outcomes_of(redriven: Redriven, places: Mapping[str, str]) -> list[Json]:
+    """The outcomes of what a redrive applied, as its audit row stores them.
+
+    `places`: event id → name of its record, for those that are not held by name.
+    """
+    stored: list[Json] = []
+    for step in redriven.applied:
+        if step.result.decision is not None:
+            stored.extend(
+                {
+                    "fact": outcome.fact,
+                    "data": to_data(outcome),
+                    "of": {"id": step.held.event.id, "index": step.held.told + index},
+                }
+                for index, outcome in enumerate(step.result.decision.outcomes)
+            )
+    if redriven.stopped is not None:
+        stored.append(_failed_again(redriven.stopped, places))
+    return stored
 
 
 def to_reply(place: Place, entry: Entry) -> tuple[int, Reply] | None:
@@ -105,24 +180,31 @@ def to_reply(place: Place, entry: Entry) -> tuple[int, Reply] | None:
     return int(reply_to), Reply(request_id=entry.event.id, status=STATUS, detail=detail)
 
 
-def to_announcement(row: AuditRow) -> DeadLetterAnnouncement | None:
-    """The announcement on the dead topic that an audit row stands for; None for any other row."""
-    if row.status != STATUS or not row.outcomes or row.outcomes[0]["fact"] != FAILED:
-        return None
-    detail = row.outcomes[0]["data"]["detail"]
-    return DeadLetterAnnouncement(
-        event_id=row.id,
-        name=detail["dead_letter"],
-        organisation_id=row.organisation_id,
-        resource_id=row.resource_id,
-        type=row.type,
-        error_class=detail["error_class"],
-        attempts=ATTEMPTS,
-        topic=row.topic,
-        partition=row.partition,
-        offset=row.offset,
-        time=row.append_time,
-    )
+def to_announcements(row: AuditRow) -> list[DeadLetterAnnouncement]:
+    """What the dead topic hears of an audit row: one announcement for each event that failed."""
+    found = []
+    for stored in row.outcomes:
+        if stored["fact"] != FAILED:
+            continue
+        data, of = stored["data"], stored.get("of", {})
+        name = data["detail"]["dead_letter"]
+        topic, partition, offset = name.rsplit("/", 2)
+        found.append(
+            DeadLetterAnnouncement(
+                event_id=of.get("id", row.id),
+                name=name,
+                organisation_id=row.organisation_id,
+                resource_id=row.resource_id,
+                type=of.get("type", row.type),
+                error_class=data["detail"]["error_class"],
+                attempts=of.get("attempts", ATTEMPTS),
+                topic=topic,
+                partition=int(partition),
+                offset=int(offset),
+                time=row.append_time,
+            )
+        )
+    return found
 
 
 def audit_id(place: Place, entry: Entry) -> str:
@@ -136,23 +218,73 @@ def organisation_of(entry: Entry) -> str | None:
     return _subject(entry)[0]
 
 
+def error_class(error: Exception) -> str:
+    """The class of an error, or the SQLSTATE of what only Postgres refused."""
+    return error.error_class if isinstance(error, Refused) else type(error).__name__
+
+
 def describe(entry: Entry, error: Exception) -> str:
     """What went wrong, without a value of the event: our own message, else only the class."""
-    if entry.request is not None:
+    if entry.request is not None and not isinstance(error, Refused):
         return type(error).__name__
-    return str(error).partition(":")[0][:200]
+    return summary(error)
 
 
-def _subject(entry: Entry) -> tuple[str | None, str, str]:
+def summary(error: Exception) -> str:
+    """Our own message without what follows a colon, where it is one; else only the class."""
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, MalformedEvent):
+        return str(error).partition(":")[0][:200]
+    return type(error).__name__
+
+
+def _failed(
+    organisation_id: str, endpoint: str, resource_id: str, error: Exception, name: str
+) -> Outcome:
+    detail = {
+        "status": STATUS,
+        "endpoint": endpoint,
+        "error_class": error_class(error),
+        "dead_letter": name,
+    }
+    return Outcome(FAILED, organisation_id, resource_id, detail=detail)
+
+
+def _failed_again(step: Step, places: Mapping[str, str]) -> Json:
+    event = step.held.event
+    outcome = _failed(
+        event.organisation_id,
+        event.endpoint,
+        event.resource_id,
+        step.result.error or LookupError("no error"),
+        step.held.place or places[event.id],
+    )
+    return {
+        "fact": FAILED,
+        "data": to_data(outcome),
+        "of": {
+            "id": event.id,
+            "index": step.held.told,
+            "attempts": step.held.attempts + 1,
+            "type": "unknown" if isinstance(event, Unreadable) else event.type,
+        },
+    }
+
+
+def _subject(entry: Entry) -> tuple[str | None, Endpoint, str]:
     """Organisation, endpoint and resource as far as subject and key tell."""
     subject = "" if entry.event is None else entry.event.subject
     organisation, _, rest = subject.partition("/")
     endpoint, _, resource_id = rest.partition("/")
     key = (entry.record.key or b"").decode("utf-8", "replace")
     known = next((text for text in (organisation, key) if parse_id(text) == text and text), None)
-    if endpoint not in ("Users", "Groups"):
-        endpoint = "Users"
-    return known, endpoint, resource_id if parse_id(resource_id) == resource_id else ""
+    is_readable = parse_id(resource_id) == resource_id and endpoint in ("Users", "Groups")
+    return known, "Groups" if endpoint == "Groups" else "Users", resource_id if is_readable else ""
+
+
+def _type_of(entry: Entry) -> str:
+    return "unknown" if entry.event is None else _printable(entry.event.type)
 
 
 def _printable(text: str) -> str:

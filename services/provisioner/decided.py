@@ -1,20 +1,23 @@
 """What a folded batch leaves: changes to write, audit rows, dead letters, replies. No I/O."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.provisioner import dead_letters
 from services.provisioner.dead_letters import Place
+from services.provisioner.fates import Fates
 from services.provisioner.understand import Entry
 from shared.directory.changes import Change, Decision
 from shared.directory.fold import Folded, NetChanges, collapse
+from shared.directory.quarantine import Event, Unreadable
 from shared.events.outcome import to_data
 from shared.events.reply import Reply
 from shared.events.request import Request
 from shared.observability import metrics
 from shared.postgres.audit import AuditRow
-from shared.postgres.dead_letter import DeadLetter
 from shared.runtime import clock
+
+Places = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,23 @@ class Waiting:
     reply: Reply
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """An event that failed in this batch: the name of its record, and why."""
+
+    name: str
+    error_class: str
+    is_new: bool
+
+
 @dataclass(slots=True)
 class Decided:
-    """The result of a batch; rows, letters and replies are in the order of the log."""
+    """The result of a batch; rows, deaths and replies are in the order of the log."""
 
+    fates: Fates
     changes: NetChanges = field(default_factory=NetChanges)
     rows: list[AuditRow] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
+    deaths: list[Death] = field(default_factory=list)
     replies: list[Waiting] = field(default_factory=list)
 
 
@@ -46,35 +59,68 @@ def requests_of(entries: Sequence[Entry]) -> list[Request]:
     return [entry.request for entry in entries if entry.request is not None]
 
 
-def decide_batch(place: Place, entries: Sequence[Entry], folded: Sequence[Folded]) -> Decided:
-    """Put the entries together with their decisions.
+def places_of(place: Place, entries: Sequence[Entry], folded: Sequence[Folded]) -> Places:
+    """Event id → name of its record, of a whole batch."""
+    return {
+        result.request.id: place.name(entry.record.offset)
+        for entry, result in zip(entries, folded, strict=True)
+    }
 
-    `folded` holds a result for each entry that has a request, in the same order.
+
+def decide_batch(
+    place: Place,
+    entries: Sequence[Entry],
+    folded: Sequence[Folded],
+    places: Places | None = None,
+) -> Decided:
+    """Put the entries together with what the fold made of each, one for one.
+
+    `places` are those of the whole batch, where these are only some of its entries.
     """
-    decided = Decided(changes=collapse(_changes(folded)))
+    decided = Decided(Fates(place), changes=collapse(_changes(folded)))
     now_ms = clock.now_ms()
-    results = iter(folded)
-    for entry in entries:
-        result = None if entry.request is None else next(results)
-        if result is not None and result.decision is not None:
-            decided.rows.append(_audit_row(place, entry, result.request, result.decision, now_ms))
-            _add_reply(decided, result.request, result.reply)
+    if places is None:
+        places = places_of(place, entries, folded)
+    for entry, result in zip(entries, folded, strict=True):
+        if result.decision is None:
+            _bury(decided, place, entry, result)
             continue
-        error = entry.error if result is None else result.error
-        if error is None:
-            raise LookupError(f"offset {entry.record.offset} has neither decision nor error")
-        decided.letters.append(dead_letters.to_letter(place, entry, error))
-        decided.rows.append(dead_letters.to_audit_row(place, entry, error))
-        waiting = dead_letters.to_reply(place, entry)
-        if waiting is not None:
-            decided.replies.append(Waiting(waiting[0], None, waiting[1]))
+        decided.rows.append(_audit_row(place, entry, result, result.decision, now_ms, places))
+        _add_reply(decided, result)
+        if result.is_parked:
+            decided.fates.parked(result.request.id, entry)
+        if result.redriven is not None:
+            decided.fates.redriven(result.redriven)
+            _note_failure(decided, result, places)
     return decided
+
+
+def _bury(decided: Decided, place: Place, entry: Entry, result: Folded) -> None:
+    """An event that cannot be applied is kept, and whoever waits is told."""
+    error = result.error
+    if error is None:
+        raise LookupError(f"offset {entry.record.offset} has neither decision nor error")
+    decided.fates.died(result.request.id, entry, error)
+    decided.rows.append(dead_letters.to_audit_row(place, entry, error))
+    name = place.name(entry.record.offset)
+    decided.deaths.append(Death(name, dead_letters.error_class(error), is_new=True))
+    waiting = dead_letters.to_reply(place, entry)
+    if waiting is not None:
+        decided.replies.append(Waiting(waiting[0], None, waiting[1]))
+
+
+def _note_failure(decided: Decided, result: Folded, places: Places) -> None:
+    stopped = None if result.redriven is None else result.redriven.stopped
+    if stopped is not None and stopped.result.error is not None:
+        name = stopped.held.place or places[stopped.held.event.id]
+        error_class = dead_letters.error_class(stopped.result.error)
+        decided.deaths.append(Death(name, error_class, is_new=not stopped.held.attempts))
 
 
 def count(decided: Decided) -> None:
     """Count a committed batch in the metrics."""
     for row in decided.rows:
-        kind = "dead" if row.status == dead_letters.STATUS else _kind(row.type)
+        kind = "dead" if _is_dead(row) else _kind(row.type)
         metrics.PROVISIONER_EVENTS.labels(kind, f"{row.status // 100}xx").inc()
         unknown = sum(
             len(outcome["data"].get("detail", {}).get("unknown_members", ()))
@@ -82,7 +128,12 @@ def count(decided: Decided) -> None:
         )
         if unknown:
             metrics.PROVISIONER_UNKNOWN_MEMBERS.inc(unknown)
-    metrics.PROVISIONER_DEAD_LETTERS.inc(len(decided.letters))
+    metrics.PROVISIONER_DEAD_LETTERS.inc(sum(death.is_new for death in decided.deaths))
+    metrics.PROVISIONER_PARKED.inc(len(decided.fates.waiting()))
+
+
+def _is_dead(row: AuditRow) -> bool:
+    return row.status == dead_letters.STATUS and not row.type.startswith(dead_letters.ABOUT_DEAD)
 
 
 def _kind(event_type: str) -> str:
@@ -90,34 +141,48 @@ def _kind(event_type: str) -> str:
     return event_type.removeprefix("io.rollcall.request.").rpartition(".v")[0]
 
 
-def _add_reply(decided: Decided, request: Request, reply: Reply | None) -> None:
-    if reply is not None and request.reply_to is not None:
+def _add_reply(decided: Decided, result: Folded) -> None:
+    request, reply = result.request, result.reply
+    if reply is not None and isinstance(request, Request) and request.reply_to is not None:
         decided.replies.append(Waiting(request.reply_to, request.answer_by_ms, reply))
 
 
 def _audit_row(
-    place: Place, entry: Entry, request: Request, decision: Decision, now_ms: int
+    place: Place,
+    entry: Entry,
+    result: Folded,
+    decision: Decision,
+    now_ms: int,
+    places: Places,
 ) -> AuditRow:
-    nobody_waits = request.reply_to is None or now_ms > (request.answer_by_ms or 0)
+    event = result.request
+    outcomes = [{"fact": outcome.fact, "data": to_data(outcome)} for outcome in decision.outcomes]
+    if result.redriven is not None:
+        outcomes.extend(dead_letters.outcomes_of(result.redriven, places))
     return AuditRow(
-        id=request.id,
-        organisation_id=request.organisation_id,
+        id=event.id,
+        organisation_id=event.organisation_id,
         topic=place.topic,
         partition=place.partition,
         offset=entry.record.offset,
         epoch=place.epoch,
-        type=request.type,
-        resource_id=request.resource_id,
-        actor=request.actor,
+        type="unknown" if isinstance(event, Unreadable) else event.type,
+        resource_id=event.resource_id,
+        actor="unknown" if isinstance(event, Unreadable) else event.actor,
         append_time=entry.append_time,
-        event_time=request.time,
+        event_time=entry.append_time if isinstance(event, Unreadable) else event.time,
         status=decision.verdict.status,
         scim_type=decision.verdict.scim_type,
-        outcomes=[
-            {"fact": outcome.fact, "data": to_data(outcome)} for outcome in decision.outcomes
-        ],
-        optimistic=nobody_waits,
+        outcomes=outcomes,
+        optimistic=_nobody_waits(event, now_ms),
     )
+
+
+def _nobody_waits(event: Event, now_ms: int) -> bool:
+    """Whether it was answered before it was decided; what a redrive applies always was."""
+    if isinstance(event, Unreadable) or event.reply_to is None:
+        return True
+    return now_ms > (event.answer_by_ms or 0)
 
 
 def _changes(folded: Sequence[Folded]) -> Iterator[tuple[str, Change]]:

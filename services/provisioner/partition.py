@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.provisioner import foreign
 from services.provisioner.announce import Announcer
 from services.provisioner.dead_letters import Place
-from services.provisioner.decided import Decided, count, decide_batch, ids_of, requests_of
+from services.provisioner.decided import Decided, count, ids_of
+from services.provisioner.identity import Identity
+from services.provisioner.isolate import THREAD_BYTES, Apply, apply_at_once, apply_one_by_one
 from services.provisioner.understand import (
     Entry,
     Understood,
@@ -24,19 +27,26 @@ from services.provisioner.understand import (
     drop_expired,
     understand,
 )
-from shared.directory.fold import Folded, fold_batch
-from shared.directory.state import State
-from shared.directory.touch import touches
 from shared.events.topics import MEBIBYTE, Topics
 from shared.kafka.feed import Feed, FeedClosed, Record
+from shared.kafka.log_identity import event_id_of
 from shared.kafka.producer import Producer
-from shared.kafka.worker import Fenced, OutOfRange, PartitionHalted, insist
+from shared.kafka.worker import (
+    OUT_OF_RANGE,
+    TRIED_AGAIN,
+    Fenced,
+    OutOfRange,
+    PartitionHalted,
+    halted_before,
+    insist,
+    log_differs,
+    until,
+)
 from shared.observability import metrics
 from shared.observability.logging import get_logger
-from shared.postgres import audit, dead_letter, progress
-from shared.postgres.directory_load import load_states
-from shared.postgres.directory_write import write_changes
+from shared.postgres import audit, progress
 from shared.postgres.pool import Database
+from shared.postgres.refusal import refusal_of
 from shared.runtime.errors import Unavailable
 from shared.runtime.lifecycle import FaultPoint
 
@@ -45,8 +55,6 @@ if TYPE_CHECKING:
 
 IDLE_S = 1.0
 """After so long without a record the position of the announcements is written on its own."""
-THREAD_BYTES = 256 * 1024
-"""Batches with more bytes of values are read and folded in a thread: the loop stays free."""
 
 log = get_logger()
 
@@ -61,6 +69,7 @@ class Tools:
     faults: FaultPoint
     batch_records: int = 500
     batch_bytes: int = 4 * MEBIBYTE
+    dead_letter_limit: int = 10
 
 
 class PartitionWorker:
@@ -72,6 +81,8 @@ class PartitionWorker:
         self._next_offset = 0
         self._stored_published = 0
         self._announcer = Announcer(tools.producer, tools.topics, self._place, 0)
+        self._identity = Identity(tools.database)
+        self._homes = foreign.Homes(partition)
         self._waits = False
         self._log = log.bind(topic=self._place.topic, partition=partition)
 
@@ -86,7 +97,7 @@ class PartitionWorker:
         return self._waits or self._announcer.is_settling
 
     async def start(self, feed: Feed) -> int:
-        """The position that Postgres holds; a partition that was halted is tried again."""
+        """The position that Postgres holds, once the log is known to be the one it belongs to."""
         found = await insist(feed, self._read_position, self._outage)
         self._place = Place(self._place.topic, self._place.partition, found.epoch)
         self._next_offset = found.next_offset
@@ -94,6 +105,12 @@ class PartitionWorker:
         self._announcer = Announcer(
             self._tools.producer, self._tools.topics, self._place, found.published_offset
         )
+        if found.state == "halted":
+            raise halted_before(found.reason, found.detail)
+        try:
+            await self._identity.check(feed, found, self._outage)
+        except PartitionHalted as differs:
+            await self._halt(feed, differs)
         self._log.info(
             "partition.started",
             next_offset=found.next_offset,
@@ -101,6 +118,14 @@ class PartitionWorker:
             epoch=found.epoch,
         )
         return found.next_offset
+
+    async def until_resumed(self, feed: Feed) -> None:
+        """Announce what is applied and not told yet, then wait for `rollcall partition resume`."""
+        await self._store_published(feed)
+        await self._announcer.settle()
+        await self._store_published(feed)
+        await until(feed, self._is_running, self._outage)
+        self._log.info("partition.resumed")
 
     async def run(self, feed: Feed) -> None:
         """Announce what a predecessor did not, then apply batch after batch."""
@@ -111,6 +136,7 @@ class PartitionWorker:
                     self._tools.batch_records, self._tools.batch_bytes, IDLE_S
                 )
                 if records:
+                    await self._check_again(feed)
                     await self._apply(feed, records)
                 else:
                     await self._store_published(feed)
@@ -118,7 +144,7 @@ class PartitionWorker:
             await self._announcer.settle()
             await self._store_published_once()
         except OutOfRange as error:
-            await self._halt(feed, PartitionHalted(str(error), "log-and-progress-differ"))
+            await self._halt(feed, log_differs(OUT_OF_RANGE, str(error)))
         finally:
             self._log.info("partition.stopped", next_offset=self._next_offset)
 
@@ -126,13 +152,28 @@ class PartitionWorker:
         """Apply what was taken, up to what halts the partition; retry while Postgres is away."""
         understood = await _understand(records)
         if understood.entries:
-            await insist(feed, lambda: self._apply_batch(feed, understood.entries), self._outage)
+            try:
+                await insist(feed, lambda: self._isolating(feed, understood.entries), self._outage)
+            except PartitionHalted as too_many:
+                await self._halt(feed, too_many)
             await self._catch_up(feed)
         if understood.halt is not None:
             await self._halt(feed, understood.halt)
 
-    async def _apply_batch(self, feed: Feed, entries: Sequence[Entry]) -> None:
-        """The order of a batch, from the position to the announcement.
+    async def _isolating(self, feed: Feed, entries: Sequence[Entry]) -> None:
+        """Apply a batch; if Postgres refuses its data, once more, event by event."""
+        position = self._next_offset
+        try:
+            await self._apply_batch(feed, entries, apply_at_once)
+        except Exception as error:
+            refusal = refusal_of(error)
+            if refusal is None or self._next_offset != position:
+                raise
+            self._log.warning("batch.refused", error_class=refusal.error_class)
+            await self._apply_batch(feed, entries, apply_one_by_one)
+
+    async def _apply_batch(self, feed: Feed, entries: Sequence[Entry], apply: Apply) -> None:
+        """The order of a batch, from the position to the announcement; `apply`: isolate.py.
 
         Raises Fenced before anything else is read or written. Raises Unavailable where Postgres
         fails: then nothing was written, or all of it if the commit's answer was lost. In that case
@@ -140,20 +181,17 @@ class PartitionWorker:
         """
         started_s = time.perf_counter()
         published = self._announcer.published
-        self._tools.faults.passes("provisioner.before_batch")
+        await self._tools.faults.reaches("provisioner.before_batch")
         async with self._tools.database.transaction() as connection:
             # Whoever comes second stops here.
             await self._advance(connection, entries[-1], published)
+            ours = await self._homes.refuse_misplaced(connection, entries)
             # Expired copies first: they leave no trace, so a later copy of the same id may count.
-            in_time = drop_expired(entries)
+            in_time = drop_expired(ours)
             applied = await audit.already_applied(connection, ids_of(in_time))
             fresh = drop_duplicates(in_time, applied)
-            states = await load_states(connection, touches(requests_of(fresh)))
-            folded = await _fold(states, fresh)
-            decided = decide_batch(self._place, fresh, folded)
-            await write_changes(connection, decided.changes)
-            await audit.record(connection, decided.rows)
-            await dead_letter.record(connection, decided.letters)
+            limit = self._tools.dead_letter_limit
+            decided = await apply(connection, self._place, fresh, limit)
             self._tools.faults.passes("provisioner.before_commit")
         self._next_offset = entries[-1].record.offset + 1
         self._stored_published = published
@@ -161,6 +199,7 @@ class PartitionWorker:
         await self._announcer.send_replies(decided.replies, feed.backlog)
         self._tools.faults.passes("provisioner.after_replies")
         await self._announcer.send_outcomes(decided.rows, self._next_offset)
+        foreign.tell(self._place, ours)
         self._note(decided, len(entries), len(in_time), len(fresh), started_s)
 
     def _note(
@@ -171,11 +210,11 @@ class PartitionWorker:
         metrics.PROVISIONER_EXPIRED.inc(taken - in_time)
         metrics.PROVISIONER_DUPLICATES.inc(in_time - fresh)
         count(decided)
-        for letter in decided.letters:
+        for death in decided.deaths:
             self._log.error(
                 "event.dead_lettered",
-                offset=letter.offset,
-                error_class=letter.error_class,
+                dead_letter=death.name,
+                error_class=death.error_class,
                 runbook="dead-letters",
             )
         if taken > in_time:
@@ -188,9 +227,10 @@ class PartitionWorker:
             self._place.topic,
             self._place.partition,
             expected=self._next_offset,
+            epoch=self._place.epoch,
             new=last.record.offset + 1,
             published=published,
-            last_event_id=last.event_id,
+            last_event_id=event_id_of(last.record.headers),
             last_append_time=last.append_time,
         )
         if not is_ours:
@@ -230,15 +270,13 @@ class PartitionWorker:
     async def _write_published(self) -> None:
         published = self._announcer.published
         async with self._tools.database.connection() as connection:
-            is_ours = await progress.advance(
+            is_ours = await progress.publish(
                 connection,
                 self._place.topic,
                 self._place.partition,
                 expected=self._next_offset,
-                new=self._next_offset,
+                epoch=self._place.epoch,
                 published=published,
-                last_event_id=None,
-                last_append_time=None,
             )
         if not is_ours:
             self._fenced()
@@ -246,24 +284,40 @@ class PartitionWorker:
 
     async def _read_position(self) -> progress.Progress:
         async with self._tools.database.transaction() as connection:
-            found = await progress.ensure(connection, self._place.topic, self._place.partition)
-            if found.state == "halted":
-                await self._set_state(connection, "running")
-        return found
+            return await progress.begin(
+                connection, self._place.topic, self._place.partition, tried_again=TRIED_AGAIN
+            )
+
+    async def _check_again(self, feed: Feed) -> None:
+        try:
+            await self._identity.check_again(feed, self._place, self._next_offset)
+        except PartitionHalted as differs:
+            await self._halt(feed, differs)
 
     async def _halt(self, feed: Feed, halted: PartitionHalted) -> None:
-        """Note in Postgres that the partition stands, and raise `halted`."""
+        """Note in Postgres that the partition stands, and raise `halted`; Fenced if not ours."""
 
-        async def note() -> None:
+        async def note() -> bool:
             async with self._tools.database.connection() as connection:
-                await self._set_state(connection, "halted")
+                return await progress.halt(
+                    connection,
+                    self._place.topic,
+                    self._place.partition,
+                    expected=self._next_offset,
+                    epoch=self._place.epoch,
+                    reason=halted.cause,
+                    detail=str(halted),
+                )
 
         await self._announcer.settle()
-        await insist(feed, note, self._outage)
+        if not await insist(feed, note, self._outage):
+            self._fenced()
         raise halted
 
-    async def _set_state(self, connection: "Connection", state: progress.ProgressState) -> None:
-        await progress.set_state(connection, self._place.topic, self._place.partition, state)
+    async def _is_running(self) -> bool:
+        async with self._tools.database.connection() as connection:
+            found = await progress.read(connection, self._place.topic, self._place.partition)
+        return found is not None and found.state == "running"
 
     def _outage(self, is_away: bool) -> None:
         self._waits = is_away
@@ -273,13 +327,6 @@ async def _understand(records: Sequence[Record]) -> Understood:
     if _is_large(records):
         return await asyncio.to_thread(understand, records)
     return understand(records)
-
-
-async def _fold(states: dict[str, State], entries: Sequence[Entry]) -> list[Folded]:
-    batch = [(entry.request, entry.append_time) for entry in entries if entry.request is not None]
-    if _is_large([entry.record for entry in entries]):
-        return await asyncio.to_thread(fold_batch, states, batch)
-    return fold_batch(states, batch)
 
 
 def _is_large(records: Sequence[Record]) -> bool:

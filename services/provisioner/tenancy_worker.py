@@ -8,9 +8,21 @@ written again. A newer version than this release knows halts the copy, not the r
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.provisioner.identity import Identity
 from shared.events.envelope import MalformedEvent, NewerVersion, decode, from_milliseconds
 from shared.kafka.feed import Feed, Record
-from shared.kafka.worker import Fenced, OutOfRange, PartitionHalted, insist
+from shared.kafka.log_identity import event_id_of
+from shared.kafka.worker import (
+    OUT_OF_RANGE,
+    TRIED_AGAIN,
+    Fenced,
+    OutOfRange,
+    PartitionHalted,
+    halted_before,
+    insist,
+    log_differs,
+    until,
+)
 from shared.observability import metrics
 from shared.observability.logging import get_logger
 from shared.postgres import progress, tenancy
@@ -43,6 +55,8 @@ class TenancyWorker:
         self._topic = topic
         self._partition = partition
         self._next_offset = 0
+        self._epoch = 0
+        self._identity = Identity(database, compares_record=False)  # the topic is compacted
         self._waits = False
 
     @property
@@ -56,9 +70,15 @@ class TenancyWorker:
         return self._waits
 
     async def start(self, feed: Feed) -> int:
-        """The position that Postgres holds; a copy that was halted is tried again."""
+        """The position that Postgres holds, if the log can be the one that it belongs to."""
         found = await insist(feed, self._read_position, self._outage)
-        self._next_offset = found.next_offset
+        self._next_offset, self._epoch = found.next_offset, found.epoch
+        if found.state == "halted":
+            raise halted_before(found.reason, found.detail)
+        try:
+            await self._identity.check(feed, found, self._outage)
+        except PartitionHalted as differs:
+            await self._halt(feed, differs)
         log.info(
             "partition.started",
             topic=self._topic,
@@ -67,13 +87,17 @@ class TenancyWorker:
         )
         return self._next_offset
 
+    async def until_resumed(self, feed: Feed) -> None:
+        """Wait for `rollcall partition resume --topic tenancy`."""
+        await until(feed, self._is_running, self._outage)
+
     async def run(self, feed: Feed) -> None:
         """Copy batch after batch, until the feed is closed."""
         while True:
             try:
                 taken = await feed.take(BATCH_RECORDS, BATCH_BYTES, IDLE_S)
             except OutOfRange as error:
-                await self._halt(feed, PartitionHalted(str(error), "log-and-progress-differ"))
+                await self._halt(feed, log_differs(OUT_OF_RANGE, str(error)))
             if not taken:
                 continue
             copied = read(taken, self._next_offset)
@@ -83,38 +107,56 @@ class TenancyWorker:
                 await self._halt(feed, copied.halt)
 
     async def _write(self, copied: Copied, taken: Sequence[Record]) -> None:
+        last = next(each for each in reversed(taken) if each.offset < copied.next_offset)
         async with self._database.transaction() as connection:
             is_ours = await progress.advance(
                 connection,
                 self._topic,
                 self._partition,
                 expected=self._next_offset,
+                epoch=self._epoch,
                 new=copied.next_offset,
                 published=copied.next_offset,
-                last_event_id=None,
-                last_append_time=from_milliseconds(taken[-1].timestamp),
+                last_event_id=event_id_of(last.headers),
+                last_append_time=from_milliseconds(last.timestamp),
             )
             if not is_ours:
-                metrics.PROVISIONER_FENCED.inc()
-                log.warning("batch.fenced", topic=self._topic, expected=self._next_offset)
-                raise Fenced
+                self._fenced()
             await tenancy.fold_records(connection, copied.records, copied.removed)
         self._next_offset = copied.next_offset
 
+    def _fenced(self) -> None:
+        metrics.PROVISIONER_FENCED.inc()
+        log.warning("batch.fenced", topic=self._topic, expected=self._next_offset)
+        raise Fenced
+
     async def _read_position(self) -> progress.Progress:
         async with self._database.transaction() as connection:
-            found = await progress.ensure(connection, self._topic, self._partition)
-            if found.state == "halted":
-                await progress.set_state(connection, self._topic, self._partition, "running")
-        return found
+            return await progress.begin(
+                connection, self._topic, self._partition, tried_again=TRIED_AGAIN
+            )
 
     async def _halt(self, feed: Feed, halted: PartitionHalted) -> None:
-        async def note() -> None:
+        async def note() -> bool:
             async with self._database.connection() as connection:
-                await progress.set_state(connection, self._topic, self._partition, "halted")
+                return await progress.halt(
+                    connection,
+                    self._topic,
+                    self._partition,
+                    expected=self._next_offset,
+                    epoch=self._epoch,
+                    reason=halted.cause,
+                    detail=str(halted),
+                )
 
-        await insist(feed, note, self._outage)
+        if not await insist(feed, note, self._outage):
+            self._fenced()
         raise halted
+
+    async def _is_running(self) -> bool:
+        async with self._database.connection() as connection:
+            found = await progress.read(connection, self._topic, self._partition)
+        return found is not None and found.state == "running"
 
     def _outage(self, is_away: bool) -> None:
         self._waits = is_away

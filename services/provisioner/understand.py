@@ -17,7 +17,7 @@ from shared.events.envelope import (
     decode,
     from_milliseconds,
 )
-from shared.events.request import Request, from_event
+from shared.events.request import Request, from_event, kind_of
 from shared.kafka.feed import Record
 from shared.kafka.worker import PartitionHalted
 from shared.runtime.ids import parse_id
@@ -25,11 +25,16 @@ from shared.runtime.ids import parse_id
 LOG_APPEND_TIME: Final = 1
 
 
+class ForeignEvent(MalformedEvent):
+    """What names the event's organisation does not agree (foreign.py)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One record of a batch: its request, or the error that makes it a dead letter.
 
-    `event` is what could be read of its envelope; None if nothing could.
+    `event` is what could be read of its envelope; None if nothing could, or if it is foreign:
+    then nothing that it says of itself is believed.
     """
 
     record: Record
@@ -97,9 +102,16 @@ def _read(record: Record) -> Entry:
     event: Event | None = None
     try:
         event = decode(record.headers, record.value)
+        kind_of(event.type)  # what is newer may name its organisation in another way
+        _check_agreement(record.key, event)
         request = from_event(event)
         _check_ids(request)
-    except MalformedEvent as error:
+        _check_shape(request)
+    except NewerVersion:
+        raise
+    except ForeignEvent as error:
+        return Entry(record, append_time, None, None, error)
+    except Exception as error:  # whatever a record makes us raise is its own trouble alone
         return Entry(record, append_time, event or _envelope(record), None, error)
     return Entry(record, append_time, event, request)
 
@@ -108,12 +120,36 @@ def _envelope(record: Record) -> Event | None:
     """What the headers say where the value is not readable."""
     try:
         return decode(record.headers, None)
-    except MalformedEvent:
+    except Exception:  # that the record is unreadable is told by the error that led here
         return None
 
 
+def _check_agreement(key: bytes | None, event: Event) -> None:
+    """Key, subject and body name the same organisation, or it is nobody's."""
+    organisation_id = event.data.get("organisation_id") if isinstance(event.data, dict) else None
+    if not isinstance(organisation_id, str):
+        return  # no request at all
+    if event.subject.partition("/")[0] != organisation_id:
+        raise ForeignEvent("the subject names another organisation than the body")
+    if (key or b"").decode("utf-8", "replace") != organisation_id:
+        raise ForeignEvent("the key names another organisation than the event")
+
+
 def _check_ids(request: Request) -> None:
+    if request.dead_id is not None and parse_id(request.dead_id) != request.dead_id:
+        raise MalformedEvent("causationid is no UUID in canonical form")
     for name in ("id", "organisation_id", "resource_id"):
         identifier = getattr(request, name)
         if parse_id(identifier) != identifier:
             raise MalformedEvent(f"{name} is no UUID in canonical form")
+
+
+def _check_shape(request: Request) -> None:
+    """What is looked at before the decision: a wrong type there would stop the whole batch."""
+    if not isinstance(request.resource, dict | None):
+        raise MalformedEvent("the resource is no object")
+    if not all(isinstance(operation, dict) for operation in request.operations):
+        raise MalformedEvent("an operation is no object")
+    for name in ("user_name_key", "display_name_key"):
+        if not isinstance(getattr(request, name), str | None):
+            raise MalformedEvent(f"{name} is no text")

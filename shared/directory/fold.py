@@ -1,13 +1,15 @@
 """The fold: decide over many requests, in order; and the net effect of what was decided.
 
 Used by the provisioner and, later, by rebuild and verify. Folding a log in one batch or in many
-gives the same directory; an event whose decision raises changes nothing and stops nobody.
+gives the same directory; an event whose decision raises changes nothing but the quarantine of its
+resource (quarantine.py) and stops nobody else.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import assert_never
+from types import MappingProxyType
+from typing import Final, assert_never
 
 from shared.directory.changes import (
     AddMembers,
@@ -21,8 +23,11 @@ from shared.directory.changes import (
     Verdict,
 )
 from shared.directory.decide import decide
+from shared.directory.quarantine import Event, Held, Quarantine, Unreadable, key_of
+from shared.directory.redrive import Redriven, redrive
 from shared.directory.state import Group, Member, State
 from shared.events.envelope import format_time
+from shared.events.outcome import Outcome
 from shared.events.reply import Reply
 from shared.events.request import Request
 
@@ -32,40 +37,108 @@ Pair = tuple[str, str, str]
 """(organisation id, group id, member id)"""
 
 
+Refusals = Mapping[str, Exception]
+"""Event id → why it cannot be applied, known from elsewhere: the database refused it."""
+NONE: Final[Refusals] = MappingProxyType({})
+PARKED: Final = 202
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """One request of a fold: its decision and reply, or the error that its decision raised."""
+    """One event of a fold: its decision and reply, or the error that makes it a dead letter.
 
-    request: Request
+    A parked event has a decision too, which changes nothing. `redriven` says what a redrive or a
+    discard did; its `decision` holds the changes of all its steps.
+    """
+
+    request: Event
     append_time: datetime
     decision: Decision | None = None
     reply: Reply | None = None
     error: Exception | None = None
+    is_parked: bool = False
+    redriven: Redriven | None = None
 
 
 def fold_batch(
-    states: Mapping[str, State], batch: Sequence[tuple[Request, datetime]]
+    states: Mapping[str, State],
+    batch: Sequence[tuple[Event, datetime]],
+    refusals: Refusals = NONE,
 ) -> list[Folded]:
-    """Decide each request on the state that the ones before it left. `states` are modified.
+    """Decide each event on the state that the ones before it left. `states` are modified.
 
-    `states` holds, by organisation id, what `touch.touches(batch)` names.
+    `states` holds, by organisation id, what `touch.touches(batch)` names, and the quarantines of
+    the organisation. An event in `refusals` is dead as if its decision had raised that.
     """
-    folded = []
-    for request, append_time in batch:
-        state = states[request.organisation_id]
-        try:
-            decision = decide(state, request, append_time)
-        except Exception as error:
-            folded.append(Folded(request, append_time, error=error))
-            continue
-        state.apply(decision.changes)
-        reply = to_reply(request, decision.verdict, state)
-        folded.append(Folded(request, append_time, decision, reply))
+    return [_fold_one(states, event, append_time, refusals) for event, append_time in batch]
+
+
+def _fold_one(
+    states: Mapping[str, State], event: Event, at: datetime, refusals: Refusals
+) -> Folded:
+    if isinstance(event, Unreadable) and not event.has_resource:
+        return Folded(event, at, error=event.error)
+    state = states[event.organisation_id]
+    if isinstance(event, Request) and event.is_about_dead:
+        return _redrive(state, event, at, refusals)
+    quarantine = state.quarantines.get(key_of(event))
+    if quarantine is not None:
+        quarantine.parked.append(Held(event, at))
+        return _parked(event, at)
+    folded = _attempt(state, event, at, refusals)
+    if folded.error is not None:
+        dead = Held(event, at, attempts=1)
+        state.quarantines[key_of(event)] = Quarantine(event.id, dead)
+        if event.endpoint == "Users":  # who is nobody yet may be put into groups from now on
+            state.groups_of.setdefault(event.resource_id, set())
     return folded
 
 
+def _attempt(state: State, event: Event, at: datetime, refusals: Refusals) -> Folded:
+    """Decide one event and apply what it changes, or say why that is not possible."""
+    try:
+        if isinstance(event, Unreadable):
+            raise event.error
+        if event.id in refusals:
+            raise refusals[event.id]
+        decision = decide(state, event, at)
+        reply = to_reply(event, decision.verdict, state)
+    except Exception as error:
+        return Folded(event, at, error=error)
+    state.apply(decision.changes)
+    return Folded(event, at, decision, reply)
+
+
+def _parked(event: Event, at: datetime) -> Folded:
+    """The event waits; whoever sent it is answered as if it were pending."""
+    outcome = Outcome(
+        "request.parked",
+        event.organisation_id,
+        event.resource_id,
+        detail={"status": PARKED, "endpoint": event.endpoint},
+    )
+    return Folded(
+        event,
+        at,
+        Decision(outcomes=(outcome,), verdict=Verdict(PARKED)),
+        Reply(event.id, PARKED, resource_id=event.resource_id, is_parked=True),
+        is_parked=True,
+    )
+
+
+def _redrive(state: State, request: Request, at: datetime, refusals: Refusals) -> Folded:
+    """Apply what is held, or nothing where that has happened already. An error is raised."""
+    found = redrive(state, request, lambda event, then: _attempt(state, event, then, refusals))
+    decision, redriven = found or (Decision(), None)
+    reply = Reply(request.id, decision.verdict.status, resource_id=request.resource_id)
+    return Folded(request, at, decision, reply, redriven=redriven)
+
+
 def to_reply(request: Request, verdict: Verdict, state: State) -> Reply:
-    """The transport answer; a member's carries all that its representation needs."""
+    """The transport answer; a member's carries all that its representation needs.
+
+    `state` is that of before or after the decision: no request moves its own member's groups.
+    """
     resource: Member | Group | None = verdict.member or verdict.group
     if resource is None:
         return Reply(

@@ -65,7 +65,7 @@ def create(state: State, request: Request, at: datetime) -> Decision:
     group = Group(
         id=request.resource_id,
         display_name_key=given(request.display_name_key),
-        external_id=resource.get("externalId"),
+        external_id=resource.get("externalId") or None,
         version=request.id,
         created=request.time,
         last_modified=request.time,
@@ -126,7 +126,7 @@ def _update(state: State, request: Request, group: Group, resource: Json, status
         group,
         display_name_key=key,
         name_is_unique=is_unique,
-        external_id=resource.get("externalId"),
+        external_id=resource.get("externalId") or None,
         version=request.id,
         last_modified=request.time,
         resource=resource,
@@ -152,6 +152,8 @@ def _membership(state: State, request: Request, current: set[str]) -> Membership
         return Membership()
     wanted = set(delta.add)
     known = wanted & state.known_members
+    if state.quarantines:
+        known |= {member_id for member_id in wanted if ("Users", member_id) in state.quarantines}
     unknown = wanted - known
     if unknown and request.settings.profile == Profile.INTEROP:
         raise InvalidValue(

@@ -39,7 +39,7 @@ def create(state: State, request: Request, at: datetime) -> Decision:
     member = Member(
         id=request.resource_id,
         user_name_key=user_name_key,
-        external_id=resource.get("externalId"),
+        external_id=resource.get("externalId") or None,  # a blank one is nobody's name
         status=standing.status,
         restore_status=standing.restore_status,
         invitation_id=request.id if is_active else None,
@@ -120,7 +120,7 @@ def _update(state: State, request: Request, member: Member, resource: Json) -> D
     changed = replace(
         member,
         user_name_key=user_name_key,
-        external_id=resource.get("externalId"),
+        external_id=resource.get("externalId") or None,
         status=standing.status,
         restore_status=standing.restore_status,
         invitation_id=invitation_id,

@@ -22,6 +22,7 @@ from shared.directory.changes import (
     RemoveMembers,
 )
 from shared.directory.lifecycle import Standing, Status
+from shared.directory.quarantine import Key, Quarantine
 
 Json = dict[str, Any]
 
@@ -75,7 +76,7 @@ class State:
 
     `memberships` maps a group to those of its members that are loaded: all of them for a group in
     `complete_groups`, otherwise those that the requests name. `groups_of` holds, for each member
-    in it, all groups of that member.
+    in it, all groups of that member. `quarantines` holds all of the organisation.
     """
 
     organisation_id: str
@@ -89,6 +90,7 @@ class State:
     memberships: dict[str, set[str]] = field(default_factory=dict)
     complete_groups: set[str] = field(default_factory=set)
     groups_of: dict[str, set[str]] = field(default_factory=dict)
+    quarantines: dict[Key, Quarantine] = field(default_factory=dict)
 
     def add_member(self, member: Member) -> None:
         """Put a loaded or changed member, with its unique names, into the state."""

@@ -36,7 +36,9 @@ def touches(requests: Iterable[Request]) -> dict[str, Touch]:
     found: dict[str, Touch] = {}
     for request in requests:
         touch = found.setdefault(request.organisation_id, Touch())
-        if request.is_member:
+        if request.is_about_dead:
+            _touch_dead(touch, request)
+        elif request.is_member:
             _touch_member(touch, request)
         else:
             _touch_group(touch, request)
@@ -50,6 +52,14 @@ def _touch_member(touch: Touch, request: Request) -> None:
     if request.user_name_key is not None:
         touch.user_names.add(request.user_name_key)
     touch.member_external_ids.update(_external_ids(request))
+
+
+def _touch_dead(touch: Touch, request: Request) -> None:
+    """The resource itself; what is dead and parked touches what its own requests touch."""
+    if request.is_member:
+        touch.members_with_groups.add(request.resource_id)
+    else:
+        touch.groups.add(request.resource_id)
 
 
 def _touch_group(touch: Touch, request: Request) -> None:

@@ -75,7 +75,7 @@ def _schemas() -> Json:
             {
                 "organisation_id": UUID,
                 "resource_id": UUID,
-                "actor": {**TEXT, "description": "`key:PUBLIC_ID`, or `invitation`"},
+                "actor": {**TEXT, "description": "`key:PUBLIC_ID`, `invitation`, `operator`"},
                 "settings": _object(
                     {
                         "profile": {"enum": ["compatible", "interop"]},
@@ -104,6 +104,8 @@ def _schemas() -> Json:
                 "display_name_key": TEXT,
                 "invitation_id": UUID,
                 "invitation_expires": {**COUNT, "description": "epoch milliseconds"},
+                "dead_letter": {**TEXT, "description": "`topic/partition/offset`"},
+                "dead_endpoint": {"enum": ["Users", "Groups"]},
             },
             required=["organisation_id", "resource_id", "actor", "settings"],
         ),
@@ -115,6 +117,7 @@ def _schemas() -> Json:
                 "ce_acceptby": {**NUMBER_TEXT, "description": "epoch ms; later copies expire"},
                 "ce_answerby": {**NUMBER_TEXT, "description": "epoch ms; until then one waits"},
                 "ce_replyto": {**NUMBER_TEXT, "description": "partition of the replies topic"},
+                "ce_causationid": {**UUID, "description": "id of the event that is dead"},
             },
         ),
         "Outcome": _object(
@@ -148,6 +151,7 @@ def _schemas() -> Json:
                 "created": TIME,
                 "last_modified": TIME,
                 "resource": RESOURCE,
+                "is_parked": {"const": True, "description": "waits behind a dead letter"},
                 "groups": {
                     "type": "array",
                     "items": {"type": "array", "items": TEXT, "minItems": 2, "maxItems": 2},

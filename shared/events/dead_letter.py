@@ -20,7 +20,8 @@ SOURCE: Final = "/rollcall/provisioner"
 class Announcement:
     """One dead letter. `name` is `topic/partition/offset`; `event_id` that of its audit row.
 
-    `type` is the type of the event that failed; `time` the append time of its record.
+    `type` is the type of the event that failed; `time` the append time of its record, or of the
+    redrive in which it failed again. `attempts` counts how often it was tried.
     """
 
     event_id: str
@@ -50,7 +51,7 @@ def to_event(announcement: Announcement) -> Event:
         "offset": announcement.offset,
     }
     return Event(
-        id=str(uuid.uuid5(uuid.UUID(announcement.event_id), "dead")),
+        id=str(uuid.uuid5(uuid.UUID(announcement.event_id), _name(announcement.attempts))),
         type=TYPE,
         source=SOURCE,
         subject=announcement.name,
@@ -58,6 +59,10 @@ def to_event(announcement: Announcement) -> Event:
         data=data,
         extensions={"causationid": announcement.event_id},
     )
+
+
+def _name(attempts: int) -> str:
+    return "dead" if attempts == 1 else f"dead/{attempts}"
 
 
 def from_event(event: Event) -> Announcement:

@@ -1,7 +1,9 @@
 """Domain facts: what became of a request. Ids and names of attributes, never personal data.
 
 Readers drop what they have seen by `id`, or what is old by `sequence`. The id of an outcome is made
-from its request's id and its index, so that a repeat after a crash carries the same one.
+from its request's id and its index, so that a repeat after a crash carries the same one. Of a
+request that was set aside and applied later the index goes on counting: the outcome `failed` or
+`parked` came first.
 """
 
 import uuid
@@ -27,6 +29,9 @@ Fact = Literal[
     "group.removed",
     "request.rejected",
     "request.failed",
+    "request.parked",
+    "dead.redriven",
+    "dead.discarded",
 ]
 FACTS: Final[frozenset[str]] = frozenset(get_args(Fact))
 VERSION: Final = 1
@@ -100,7 +105,7 @@ def to_event(announcement: Announcement) -> Event:
     """The CloudEvent of an announced outcome."""
     outcome = announcement.outcome
     endpoint = "Groups" if outcome.fact.startswith("group.") else "Users"
-    if outcome.fact.startswith("request."):
+    if outcome.fact.startswith(("request.", "dead.")):
         endpoint = str(outcome.detail.get("endpoint", endpoint))
     return Event(
         id=announcement.id,

@@ -18,7 +18,8 @@ class Reply:
     `status` 200, 201 or 204 with the state of the resource, or 4xx/5xx with the SCIM error's parts.
     A member's reply carries all that its representation needs: canonical `resource`, `groups` as
     pairs (id, display). A group's carries no members (there may be 100,000). `backlog` is how many
-    requests of the partition the provisioner knew to be waiting when it answered.
+    requests of the partition the provisioner knew to be waiting when it answered. `is_parked`: the
+    request waits behind a dead letter of the same resource and is not decided (status 202).
     """
 
     request_id: str
@@ -33,6 +34,7 @@ class Reply:
     resource: Json | None = None
     groups: tuple[tuple[str, str], ...] = ()
     backlog: int = 0
+    is_parked: bool = False
 
 
 def to_event(reply: Reply, *, event_id: str, time: datetime) -> Event:
@@ -51,6 +53,8 @@ def to_event(reply: Reply, *, event_id: str, time: datetime) -> Event:
         value = getattr(reply, name)
         if value is not None:
             data[name] = value
+    if reply.is_parked:
+        data["is_parked"] = True
     if reply.groups:
         data["groups"] = [list(group) for group in reply.groups]
     return Event(

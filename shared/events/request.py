@@ -23,12 +23,18 @@ Kind = Literal[
     "group.replace",
     "group.patch",
     "group.delete",
+    "dead.redrive",
+    "dead.discard",
 ]
+Endpoint = Literal["Users", "Groups"]
 
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
+ENDPOINTS: Final[frozenset[str]] = frozenset(get_args(Endpoint))
 VERSION: Final = 1
 TYPE_PREFIX: Final = "io.rollcall.request."
 SOURCE: Final = "/rollcall/ingress"
+OPERATOR: Final = "/rollcall/operator"
+"""Source of the requests that are about dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,10 @@ class Request:
     `clear` and `add`, or None where the request did not speak of members). `user_name_key` and
     `display_name_key` are the normalised names that the operation writes, if it writes one: they
     travel with the request, so that a new release of the normalisation moves nobody.
-    `invitation_id` and `invitation_expires` belong to `member.accept` only.
+    `invitation_id` and `invitation_expires` belong to `member.accept` only. A request about a dead
+    letter names it twice: by the id of the event that is dead (`dead_id`, on the wire
+    `causationid`) and by its place (`dead_letter`, `topic/partition/offset`); `dead_endpoint` says
+    whether its resource is a member or a group.
     `accept_by_ms`, `answer_by_ms` are epoch milliseconds.
     """
 
@@ -75,6 +84,9 @@ class Request:
     display_name_key: str | None = None
     invitation_id: str | None = None
     invitation_expires: datetime | None = None
+    dead_id: str | None = None
+    dead_letter: str | None = None
+    dead_endpoint: Endpoint | None = None
     actor: str = "key:unknown"
     accept_by_ms: int | None = None
     answer_by_ms: int | None = None
@@ -84,7 +96,19 @@ class Request:
     @property
     def is_member(self) -> bool:
         """Whether the resource is a member (a User on the wire), not a group."""
-        return self.kind.startswith("member.")
+        return self.endpoint == "Users"
+
+    @property
+    def is_about_dead(self) -> bool:
+        """Whether it is about a dead letter: `dead.redrive` or `dead.discard`."""
+        return self.kind.startswith("dead.")
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the resource is found: `Users` or `Groups`."""
+        if self.dead_endpoint is not None:
+            return self.dead_endpoint
+        return "Users" if self.kind.startswith("member.") else "Groups"
 
     @property
     def type(self) -> str:
@@ -94,8 +118,7 @@ class Request:
     @property
     def subject(self) -> str:
         """CloudEvents subject: `ORGANISATION/Users/ID` or `ORGANISATION/Groups/ID`."""
-        endpoint = "Users" if self.is_member else "Groups"
-        return f"{self.organisation_id}/{endpoint}/{self.resource_id}"
+        return f"{self.organisation_id}/{self.endpoint}/{self.resource_id}"
 
 
 def to_event(request: Request) -> Event:
@@ -120,7 +143,13 @@ def to_event(request: Request) -> Event:
             "add": list(request.members.add),
             "remove": list(request.members.remove),
         }
-    for name in ("user_name_key", "display_name_key", "invitation_id"):
+    for name in (
+        "user_name_key",
+        "display_name_key",
+        "invitation_id",
+        "dead_letter",
+        "dead_endpoint",
+    ):
         value = getattr(request, name)
         if value is not None:
             data[name] = value
@@ -132,10 +161,12 @@ def to_event(request: Request) -> Event:
     if request.reply_to is not None and request.answer_by_ms is not None:
         extensions["replyto"] = str(request.reply_to)
         extensions["answerby"] = str(request.answer_by_ms)
+    if request.dead_id is not None:
+        extensions["causationid"] = request.dead_id
     return Event(
         id=request.id,
         type=request.type,
-        source=SOURCE,
+        source=OPERATOR if request.is_about_dead else SOURCE,
         subject=request.subject,
         time=request.time,
         data=data,
@@ -168,6 +199,9 @@ def from_event(event: Event) -> Request:
             display_name_key=data.get("display_name_key"),
             invitation_id=data.get("invitation_id"),
             invitation_expires=None if expires is None else from_milliseconds(expires),
+            dead_id=event.extensions["causationid"] if kind.startswith("dead.") else None,
+            dead_letter=_text(data, "dead_letter") if kind.startswith("dead.") else None,
+            dead_endpoint=_endpoint(data) if kind.startswith("dead.") else None,
             actor=_text(data, "actor"),
             accept_by_ms=_integer(event.extensions, "acceptby"),
             answer_by_ms=_integer(event.extensions, "answerby"),
@@ -213,6 +247,13 @@ def _text(data: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} is no text")
     return value
+
+
+def _endpoint(data: Mapping[str, Any]) -> Endpoint:
+    endpoint = data["dead_endpoint"]
+    if endpoint not in ENDPOINTS:
+        raise ValueError("dead_endpoint is neither Users nor Groups")
+    return endpoint  # type: ignore[no-any-return]
 
 
 def _integer(extensions: Mapping[str, str], name: str) -> int | None:

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     KafkaError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 
@@ -180,6 +181,8 @@ async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[st
     found = {}
     for response in await _bounded(admin.describe_configs(resources)):
         for code, message, _, name, entries in response.resources:
+            if for_code(code) is UnknownTopicOrPartitionError:
+                continue  # made a moment ago, and this broker has not heard of it yet
             # Who may not read the settings gets none, and may find out from the records.
             if code and for_code(code) is not TopicAuthorizationFailedError:
                 raise Unavailable(f"Kafka (topic {name}: {message})")

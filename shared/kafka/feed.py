@@ -8,7 +8,8 @@ worker finishes the batch that it has in hand. Join: the pump awaits the worker'
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 RECORD_OVERHEAD_BYTES: Final = 256
@@ -32,6 +33,18 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a log holds: its first offset, its end, and the first record from a position - 1 on.
+
+    `before` is None where no record stands between there and the end.
+    """
+
+    first_offset: int
+    end_offset: int
+    before: Record | None
+
+
 class FeedClosed(Exception):
     """The partition belongs to somebody else, or the process stops: no more records come."""
 
@@ -46,12 +59,14 @@ class Feed:
         max_records: int,
         max_bytes: int,
         on_room: Callable[[], None] = lambda: None,
+        on_look: Callable[[int, int], Awaitable[Look]] | None = None,
     ) -> None:
         self.partition = partition
         self.highwater = 0
         self._max_records = max_records
         self._max_bytes = max_bytes
         self.on_room = on_room
+        self._on_look = on_look
         self._records: deque[Record] = deque()
         self._bytes = 0
         self._next_put = 0
@@ -80,10 +95,20 @@ class Feed:
         """Records known to be in the partition behind those that were taken."""
         return 0 if self._next_take is None else max(0, self.highwater - self._next_take)
 
+    async def look(self, offset: int) -> Look | None:
+        """What the partition holds around `offset`; None for a feed that no pump fills.
+
+        Raises Unavailable.
+        """
+        return None if self._on_look is None else await self._on_look(self.partition, offset)
+
     def open(self, offset: int) -> None:
-        """Start anew from `offset`: what is queued from before is forgotten."""
+        """Start anew from `offset`: what is queued from before is forgotten.
+
+        So is how far the log went: it may be another one now, and shorter.
+        """
         self._forget()
-        self._next_put = self._next_take = offset
+        self._next_put = self._next_take = self.highwater = offset
         self._error = None
 
     def put(self, records: Sequence[Record]) -> None:

@@ -40,6 +40,7 @@ REQUEST_TIMEOUT_MS: Final = 3000
 ENQUEUE_TIMEOUT_S: Final = 12.0
 STALLED_AFTER_S: Final = 30.0
 _WATCH_EVERY_S: Final = 5.0
+_KEEPER_PAUSE_S: Final = 1.0
 _CONNECT_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 5.0
 _RECORD_OVERHEAD: Final = 512
@@ -236,7 +237,19 @@ class Producer:
                 async with asyncio.timeout(_WATCH_EVERY_S):
                     await self._broken.wait()
             if self._broken.is_set() or self._is_stalled():
-                await self._replace()
+                try:
+                    await self._replace()
+                except Exception as error:  # outermost edge: without a keeper nothing is sent again
+                    log.error(
+                        "task.failed",
+                        task="producer keeper",
+                        error=type(error).__name__,
+                        exc_info=True,
+                        runbook="worker-failed",
+                    )
+                    self._usable.clear()
+                    self._broken.set()
+                    await asyncio.sleep(_KEEPER_PAUSE_S)
 
     def _is_stalled(self) -> bool:
         if not self._waiting:

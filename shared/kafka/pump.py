@@ -30,6 +30,7 @@ from aiokafka.errors import (
 from shared.events.topics import MEBIBYTE
 from shared.kafka.client import REQUEST_TIMEOUT_MS, client_options
 from shared.kafka.feed import Feed
+from shared.kafka.log_probe import LogProbe
 from shared.kafka.offsets import commit_for_monitors, end_offsets
 from shared.kafka.slot import Slot
 from shared.kafka.worker import OutOfRange, Worker
@@ -71,6 +72,7 @@ class Pump:
         self._settings = settings
         self._options = options
         self._make_worker = make_worker
+        self._probe = LogProbe(settings, options.topic)
         self._slots: dict[TopicPartition, Slot] = {}
         self._ending: dict[TopicPartition, asyncio.Task[None]] = {}
         self._has_joined = False
@@ -199,6 +201,7 @@ class Pump:
                 partition.partition,
                 max_records=self._options.max_queued_records,
                 max_bytes=self._options.max_queued_bytes,
+                on_look=self._probe.look,
             )
             slot = Slot(partition, consumer, self._make_worker, feed)
             self._slots[partition] = slot
@@ -224,6 +227,7 @@ class Pump:
         ending = [slot.end(self._options.drain_timeout_s) for slot in self._slots.values()]
         await asyncio.gather(*ending, *self._ending.values())
         await commit_for_monitors(consumer, self._applied(partitions))
+        await self._probe.close()
         self._slots.clear()
         self._ending.clear()
         with contextlib.suppress(TimeoutError, KafkaError):

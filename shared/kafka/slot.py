@@ -13,12 +13,15 @@ from aiokafka.errors import IllegalStateError
 
 from shared.kafka.feed import Feed, FeedClosed
 from shared.kafka.worker import Fenced, PartitionHalted, Worker
+from shared.observability import metrics
 from shared.observability.logging import get_logger
 from shared.runtime.retry import backoff_s
 
 CANCEL_TIMEOUT_S: Final = 5.0
 SETTLED_AFTER_S: Final = 30.0
 """A worker that ran so long before it failed starts again without a long pause."""
+LONGEST_GAP_S: Final = 15.0
+"""More than this between two looks at a worker was not its time: the process slept."""
 
 log = get_logger()
 
@@ -47,6 +50,7 @@ class Slot:
         self._task: asyncio.Task[None] | None = None
         self._seen_offset = -1
         self._seen_at_s = time.monotonic()
+        self._stands_still_s = 0.0
         feed.on_room = self._resume
 
     @property
@@ -85,14 +89,18 @@ class Slot:
 
     def observe(self) -> None:
         """Note whether the worker has moved; called every few seconds."""
+        now_s = time.monotonic()
+        gap_s, self._seen_at_s = min(now_s - self._seen_at_s, LONGEST_GAP_S), now_s
         offset = self.applied
         seen = -1 if offset is None else offset
         if seen != self._seen_offset or not self._has_reason_to_move():
-            self._seen_offset, self._seen_at_s = seen, time.monotonic()
+            self._seen_offset, self._stands_still_s = seen, 0.0
+        else:
+            self._stands_still_s += gap_s
 
     def is_stalled(self, limit_s: float) -> bool:
         """Whether it made no progress for `limit_s` although there is lag, for no known reason."""
-        return self._has_reason_to_move() and time.monotonic() - self._seen_at_s > limit_s
+        return self._has_reason_to_move() and self._stands_still_s > limit_s
 
     def _has_reason_to_move(self) -> bool:
         if self._worker is None or self._is_halted or self._worker.waits_for_outage:
@@ -109,15 +117,11 @@ class Slot:
                 await self._work()
             except FeedClosed:
                 return
-            except PartitionHalted as halted:
-                self._is_halted = True
-                self._log_halted(halted)
-                return
             except Fenced:
-                failures += 3  # time enough for a heartbeat to say who the owner is
+                # Time enough for a heartbeat to say who the owner is.
+                failures = 3 + (0 if _has_settled(started_s) else failures)
             except Exception as error:  # outermost edge of a worker: our bug, so start it anew
-                has_settled = time.monotonic() - started_s > SETTLED_AFTER_S
-                failures = 1 if has_settled else failures + 1
+                failures = 1 + (0 if _has_settled(started_s) else failures)
                 self._log_failed(error)
             finally:
                 self.is_reading = False
@@ -126,9 +130,29 @@ class Slot:
                 return
 
     async def _work(self) -> None:
-        """The life of one worker."""
+        """The life of one worker; one that halted stays until somebody resumes the partition."""
         worker = self._make_worker(self.partition.partition)
         self._worker, self._has_position = worker, False
+        try:
+            await self._run(worker)
+        except PartitionHalted as halted:
+            await self._stand(worker, halted)
+
+    async def _stand(self, worker: Worker, halted: PartitionHalted) -> None:
+        self._is_halted = self._has_position = True
+        self.is_reading = False
+        with contextlib.suppress(IllegalStateError):  # revoked since
+            self.consumer.pause(self.partition)
+        self._log_halted(halted)
+        gauge = metrics.HALTED_PARTITIONS.labels(self.partition.topic, halted.cause)
+        gauge.inc()
+        try:
+            await worker.until_resumed(self.feed)
+        finally:
+            gauge.dec()
+            self._is_halted = False
+
+    async def _run(self, worker: Worker) -> None:
         offset = await worker.start(self.feed)
         self._has_position = True
         if self.feed.is_closed:
@@ -153,6 +177,7 @@ class Slot:
             "partition.halted",
             topic=self.partition.topic,
             partition=self.partition.partition,
+            cause=halted.cause,
             reason=str(halted),
             runbook=halted.runbook,
         )
@@ -166,6 +191,11 @@ class Slot:
             where=_frames(error),
             runbook="worker-failed",
         )
+
+
+def _has_settled(started_s: float) -> bool:
+    """Whether a worker ran for long enough to be no part of a row of failures."""
+    return time.monotonic() - started_s > SETTLED_AFTER_S
 
 
 def _frames(error: Exception) -> list[str]:

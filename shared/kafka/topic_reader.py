@@ -17,7 +17,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from shared.events.topics import MAX_RECORD_BYTES
 from shared.kafka.client import client_options
 from shared.observability.logging import get_logger
-from shared.runtime.clock import now_ms
+from shared.runtime.clock import machine_ms
 from shared.runtime.config import Settings
 from shared.runtime.retry import backoff_s
 
@@ -25,6 +25,8 @@ _POLL_MS: Final = 500
 _ASK_TIMEOUT_S: Final = 10.0
 _STOP_TIMEOUT_S: Final = 5.0
 _REQUEST_TIMEOUT_MS: Final = 5000
+_SILENT_AFTER_S: Final = 30.0
+"""A living consumer hears from the broker several times a second, also that nothing is new."""
 
 log = get_logger()
 
@@ -87,7 +89,7 @@ class TopicReader:
         """Seconds since it last knew that nothing was left to read; infinite before that."""
         if self._at_end_ms is None:
             return float("inf")
-        return max(0.0, (now_ms() - self._at_end_ms) / 1000)
+        return max(0.0, (machine_ms() - self._at_end_ms) / 1000)
 
     def start(self, on_record: OnRecord) -> None:
         """Begin to read, in a task of its own. `on_record` must not raise."""
@@ -162,6 +164,15 @@ class TopicReader:
                     error=type(error).__name__,
                     attempt=attempt,
                 )
+            except Exception as error:  # outermost edge: keys must not grow old in silence
+                attempt = 1 if self._position != read_before else attempt + 1
+                log.error(
+                    "task.failed",
+                    task=f"reader of {self._topic}",
+                    error=type(error).__name__,
+                    exc_info=True,
+                    runbook="worker-failed",
+                )
             finally:
                 self._consumer = None
                 with contextlib.suppress(KafkaError, OSError, TimeoutError):
@@ -203,6 +214,7 @@ class TopicReader:
 
     async def _follow(self, consumer: AIOKafkaConsumer, on_record: OnRecord) -> None:
         partition = TopicPartition(self._topic, self._partition)
+        heard_ms = machine_ms()
         while True:
             batches = await consumer.getmany(partition, timeout_ms=_POLL_MS)
             for record in batches.get(partition, ()):
@@ -210,6 +222,9 @@ class TopicReader:
             position = await consumer.position(partition)
             self._position = position
             asked_ms = consumer.last_poll_timestamp(partition)
+            heard_ms = max(heard_ms, asked_ms or 0)
+            if machine_ms() - heard_ms > _SILENT_AFTER_S * 1000:
+                raise TimeoutError("the consumer hears nothing: Kafka is away, or it is stuck")
             highwater = consumer.highwater(partition)
             if asked_ms is not None and highwater is not None and position >= highwater:
                 self._at_end_ms = asked_ms

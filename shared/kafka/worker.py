@@ -1,6 +1,6 @@
 """The contract of a partition's worker: start, run, end; and how it says that it cannot go on."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final, Protocol, TypeVar
 
 from shared.kafka.feed import Feed, FeedClosed
@@ -9,6 +9,23 @@ from shared.runtime.errors import Unavailable
 from shared.runtime.retry import backoff_s
 
 RETRY_MAX_S: Final = 5.0
+ASK_EVERY_S: Final = 2.0
+"""How often a halted partition asks whether somebody has let it run again."""
+
+OUT_OF_RANGE: Final = "out-of-range"
+SHORTER: Final = "log-shorter"
+RETENTION_PASSED: Final = "retention-passed"
+RECORD_DIFFERS: Final = "record-differs"
+RESTAMPED: Final = "restamped"
+LOG_CAUSES: Final = frozenset({OUT_OF_RANGE, SHORTER, RETENTION_PASSED, RECORD_DIFFERS, RESTAMPED})
+"""Ways in which the log can be another one; `log_identity.py` says what each means."""
+NEWER_VERSION: Final = "newer-version"
+TOPIC_SETTINGS: Final = "topic-settings"
+TOO_MANY_DEAD: Final = "too-many-dead-letters"
+TRIED_AGAIN: Final[Collection[str]] = frozenset({NEWER_VERSION, TOO_MANY_DEAD})
+"""Causes that another release takes away: a worker's start tries again by itself, and where it
+does not help the partition halts before anything is written. Any other stays until somebody says
+`rollcall partition resume`."""
 T = TypeVar("T")
 log = get_logger()
 
@@ -18,11 +35,16 @@ class Fenced(Exception):
 
 
 class PartitionHalted(Exception):
-    """The partition must not go on by itself; the message says why. The others do."""
+    """The partition must not go on by itself; the message says why. The others do.
 
-    def __init__(self, reason: str, runbook: str) -> None:
+    `cause` is one word of a small set, for the metric and for `progress.reason`; where it is not
+    given it is the runbook's name.
+    """
+
+    def __init__(self, reason: str, runbook: str, *, cause: str | None = None) -> None:
         super().__init__(reason)
         self.runbook = runbook
+        self.cause = runbook if cause is None else cause
 
 
 class OutOfRange(Exception):
@@ -45,7 +67,14 @@ class Worker(Protocol):
     async def start(self, feed: Feed) -> int:
         """The offset to read from. Retries until it is known; raises FeedClosed when told to end.
 
-        Raises PartitionHalted.
+        Raises PartitionHalted, also where it was halted before and nobody has resumed it.
+        """
+        ...
+
+    async def until_resumed(self, feed: Feed) -> None:
+        """After PartitionHalted: wait until somebody lets the partition run again.
+
+        Raises FeedClosed, Fenced.
         """
         ...
 
@@ -83,3 +112,25 @@ async def insist(
                 log.info("partition.resumed", partition=feed.partition, attempts=attempt)
             on_outage(False)
             return result
+
+
+async def until(
+    feed: Feed, is_so: Callable[[], Awaitable[bool]], on_outage: Callable[[bool], None]
+) -> None:
+    """Ask every few seconds, also through outages, until it is so. Raises FeedClosed."""
+    while not await insist(feed, is_so, on_outage):
+        if await feed.closes_within(ASK_EVERY_S):
+            raise FeedClosed
+
+
+def halted_before(cause: str | None, detail: str | None) -> PartitionHalted:
+    """What a worker raises at its start where the partition was halted before, and still is."""
+    detail = detail or "it was halted before, and nobody noted why"
+    if cause is None or cause in LOG_CAUSES:
+        return log_differs(cause or OUT_OF_RANGE, detail)
+    return PartitionHalted(detail, cause)
+
+
+def log_differs(cause: str, detail: str) -> PartitionHalted:
+    """What to raise where the log is not the one that the position was taken in."""
+    return PartitionHalted(detail, "log-and-progress-differ", cause=cause)

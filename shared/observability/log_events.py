@@ -7,6 +7,7 @@ LogEvent = Literal[
     "service.started",
     "service.ready",
     "service.draining",
+    "service.stalled",
     "service.stopped",
     "task.failed",
     # Kafka
@@ -22,6 +23,7 @@ LogEvent = Literal[
     "migration.applied",
     "migration.role_existed",
     # ingress
+    "clock.differed",
     "request.failed",
     "request.refused",
     "request.repaired",
@@ -35,8 +37,10 @@ LogEvent = Literal[
     # provisioner
     "batch.applied",
     "batch.fenced",
+    "batch.refused",
     "event.dead_lettered",
     "event.expired",
+    "event.foreign",
     "partition.halted",
     "partition.resumed",
     "partition.started",

@@ -23,6 +23,17 @@ INGRESS_PUBLISH_SECONDS = Histogram(
     "Time to acknowledgement",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 6, 12),
 )
+# Ingress: the broker's append time minus our send time, seen at the acknowledgement. Large and
+# positive: Kafka is slow, or our clock is behind its; negative: our clock is ahead of its.
+INGRESS_APPEND_SKEW = Histogram(
+    "rollcall_ingress_append_skew_seconds",
+    "Append time minus send time",
+    buckets=(-60, -10, -5, -2, -1, -0.5, -0.1, 0, 0.1, 0.5, 1, 2, 5, 10, 60),
+)
+# Ingress: the same of the last acknowledgement, for an alert on clocks that differ.
+INGRESS_APPEND_SKEW_LAST = Gauge(
+    "rollcall_ingress_append_skew_last_seconds", "Append time minus send time, last seen"
+)
 # Ingress: requests that wait for their reply now.
 INGRESS_WAITING = Gauge("rollcall_ingress_waiting", "Requests waiting for a reply")
 # Ingress: request partitions whose breaker is open (nobody waits for replies).
@@ -54,6 +65,10 @@ PROVISIONER_DUPLICATES = Counter("rollcall_provisioner_duplicates_total", "Dupli
 PROVISIONER_FENCED = Counter("rollcall_provisioner_fenced_total", "Batches fenced off")
 # Provisioner: events set aside because their decision raised.
 PROVISIONER_DEAD_LETTERS = Counter("rollcall_provisioner_dead_letters_total", "Dead letters")
+# Provisioner: events that wait behind a dead letter of the same resource.
+PROVISIONER_PARKED = Counter("rollcall_provisioner_parked_total", "Events parked")
+# Provisioner: events that do not agree with themselves or with the organisation's partition.
+PROVISIONER_FOREIGN = Counter("rollcall_provisioner_foreign_total", "Foreign events set aside")
 # Provisioner: members that a group's request named and nobody knows.
 PROVISIONER_UNKNOWN_MEMBERS = Counter(
     "rollcall_provisioner_unknown_members_total", "Unknown members skipped"
@@ -64,3 +79,5 @@ NOTIFIER_MAILS = Counter("rollcall_notifier_mails_total", "Mails", ["kind", "res
 NOTIFIER_DUE = Gauge("rollcall_notifier_due", "Notifications due")
 # Notifier: seconds that the oldest due mail has been due.
 NOTIFIER_OLDEST_DUE = Gauge("rollcall_notifier_oldest_due_seconds", "Age of the oldest due mail")
+# Provisioner, notifier: partitions of this process that stand until somebody acts, by reason.
+HALTED_PARTITIONS = Gauge("rollcall_halted_partitions", "Halted partitions", ["topic", "reason"])

@@ -21,6 +21,7 @@ _SQL = queries.load("audit")
 _ALREADY_APPLIED = _SQL["already_applied"]
 _RECORD = _SQL["record_events"]
 _UNANNOUNCED = _SQL["unannounced_events"]
+_FIND = _SQL["find_events"]
 _REJECTED_OPTIMISTIC = _SQL["rejected_optimistic"]
 
 
@@ -30,7 +31,8 @@ class AuditRow:
 
     `id` is the request's id (UUIDv7). `outcomes` are objects `{"fact": …, "data": …}` in order,
     `data` as `shared.events.outcome.to_data` makes it; their index is their place in the sequence
-    (`epoch`, `offset`, index). `optimistic`: it was answered before it was decided.
+    (`epoch`, `offset`, index). One of another request, which a redrive applied, says whose it is:
+    `"of": {"id": …, "index": …}`. `optimistic`: it was answered before it was decided.
     """
 
     id: str
@@ -98,6 +100,12 @@ async def unannounced(
     """Rows of the partition at and above `from_offset`, in order of their offset."""
     rows = await connection.fetch(_UNANNOUNCED, topic, partition, from_offset, epoch, limit)
     return [_to_row(row) for row in rows]
+
+
+async def find(connection: "Connection", ids: Iterable[str]) -> dict[str, AuditRow]:
+    """Id → what became of the request; those that are not decided yet are left out."""
+    rows = await connection.fetch(_FIND, list(ids))
+    return {row["id"]: _to_row(row) for row in rows}
 
 
 async def rejected_optimistic(

@@ -1,11 +1,12 @@
-"""What a batch touches, of all its organisations, in at most six set-based queries."""
+"""What a batch touches, of all its organisations, in at most seven set-based queries."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from shared.directory.quarantine import Quarantine
 from shared.directory.state import State
 from shared.directory.touch import Touch
-from shared.postgres import queries
+from shared.postgres import dead_letter, queries
 from shared.postgres.rows import is_id, is_storable, to_group, to_member
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ Touches = Mapping[str, Touch]
 async def load_states(connection: "Connection", touches: Touches) -> dict[str, State]:
     """Organisation id → the part of its directory that its touch names, exact for that part.
 
+    Of its quarantines only what they are about is loaded: not what is dead and parked.
     Runs inside the caller's transaction (whole groups are read through a cursor). An id that is no
     UUID in canonical form, and a name that Postgres could not hold, exist nowhere: they are absent
     from the state, as anything unknown is.
     """
     states = {organisation: State(organisation) for organisation in touches}
+    await _load_quarantines(connection, states)
     await _load_members(connection, touches, states)
     await _load_known_members(connection, touches, states)
     groups_of_members = await _load_groups_of_members(connection, touches, states)
@@ -40,6 +43,16 @@ async def load_states(connection: "Connection", touches: Touches) -> dict[str, S
     await _load_memberships(connection, touches, states)
     await _load_whole_groups(connection, touches, states)
     return states
+
+
+async def _load_quarantines(connection: "Connection", states: dict[str, State]) -> None:
+    if not states:
+        return
+    for organisation_id, endpoint, resource_id, dead_id in await dead_letter.load_quarantines(
+        connection, states
+    ):
+        key = (endpoint, resource_id)
+        states[organisation_id].quarantines[key] = Quarantine(dead_id)
 
 
 async def _load_members(

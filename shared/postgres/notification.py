@@ -34,6 +34,7 @@ _RETRY_LATER = _SQL["retry_later"]
 _LAST_SENT_KIND = _SQL["last_sent_kind"]
 _LAST_SENT_KIND_SINCE = _SQL["last_sent_kind_since"]
 _NEXT_DUE = _SQL["next_due"]
+_PRESENT = _SQL["present"]
 _RENEW = _SQL["renew_leases"]
 _OVERDUE = _SQL["overdue"]
 _COUNT = _SQL["count_notifications"]
@@ -119,6 +120,12 @@ async def reopen(
     return found is True
 
 
+async def present(connection: "Connection") -> datetime:
+    """Postgres's clock: the one by which replicas agree when a lease is over."""
+    moment: datetime = await connection.fetchval(_PRESENT)
+    return to_utc(moment)
+
+
 async def claim(
     connection: "Connection", owner: str, *, now: datetime, lease_s: float, limit: int
 ) -> list[ClaimedNotice]:
@@ -198,9 +205,21 @@ async def next_due(connection: "Connection") -> datetime | None:
     return None if moment is None else to_utc(moment)
 
 
-async def renew(connection: "Connection", owner: str, *, now: datetime, lease_s: float) -> None:
-    """Prolong the leases that the owner still holds, so that a slow mail server is no dead one."""
-    await connection.execute(_RENEW, owner, now, now + timedelta(seconds=lease_s))
+async def renew(
+    connection: "Connection",
+    owner: str,
+    held: Sequence[tuple[str, str]],
+    *,
+    now: datetime,
+    lease_s: float,
+) -> None:
+    """Prolong the owner's leases, so that a slow mail server is no dead one.
+
+    `held` are (event id, kind) of those in hand: what nobody works on any more must run out.
+    """
+    event_ids, kinds = [key[0] for key in held], [key[1] for key in held]
+    until = now + timedelta(seconds=lease_s)
+    await connection.execute(_RENEW, owner, now, until, event_ids, kinds)
 
 
 async def overdue(connection: "Connection", *, now: datetime) -> tuple[int, datetime | None]:

@@ -58,6 +58,8 @@ _AWAY: Final = (
     asyncpg.SerializationError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TargetServerAttributeNotMatched,
+    # asyncpg lost its state with the server, also where it resets a connection on release.
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
@@ -115,14 +117,14 @@ class Database:
         Raises Unavailable: no connection in time, or Postgres fails inside the block. A time-out
         of anything else inside the block would read as Postgres's, so nothing else belongs there.
         """
-        with unavailable_if_away():
+        with unavailable_if_away(), _unavailable_if_state_is_lost():
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                 try:
-                    yield connection
-                except asyncpg.InternalClientError as error:
-                    # Its state got lost with the server, in the middle of an exchange.
+                    with _cut_when_late(connection):
+                        yield connection
+                except asyncpg.InternalClientError:
                     connection.terminate()
-                    raise Unavailable(POSTGRES, 2.0) from error
+                    raise
                 except asyncpg.InterfaceError as error:
                     # What asyncpg says of a lost connection from its second use on. Any other
                     # InterfaceError is a bug.
@@ -138,7 +140,8 @@ class Database:
         may or may not have been applied.
         """
         async with self.connection() as connection, connection.transaction():
-            yield connection
+            with _cut_when_late(connection):
+                yield connection
 
     async def close(self, timeout_s: float = 10.0) -> None:
         """Close all connections; those still in use after `timeout_s` seconds are cut."""
@@ -189,6 +192,32 @@ async def open_pool(
     )
     await pool  # connects to nothing: min_size is 0
     return Database(pool, acquire_timeout_s)
+
+
+@contextmanager
+def _unavailable_if_state_is_lost() -> Iterator[None]:
+    """A connection's state got lost with its server, in the middle of an exchange.
+
+    asyncpg says so also when such a connection is given back to the pool: after the block.
+    """
+    try:
+        yield
+    except asyncpg.InternalClientError as error:
+        raise Unavailable(POSTGRES, 2.0) from error
+
+
+@contextmanager
+def _cut_when_late(connection: "Connection") -> Iterator[None]:
+    """Cut the connection when the client's time-out has passed, which is later than the server's.
+
+    A server that did not even say that is frozen or cut off. To roll back, or to give the
+    connection back in good order, would each wait as long again.
+    """
+    try:
+        yield
+    except TimeoutError:
+        connection.terminate()
+        raise
 
 
 def _is_lost(connection: "Connection") -> bool:

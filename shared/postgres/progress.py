@@ -5,6 +5,7 @@ worker believes it to be, so that a worker which lost its partition without know
 writes nothing, and it takes the row's lock, so that two owners follow one another.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
@@ -25,15 +26,23 @@ _ENSURE: Final = {"directory": _SQL["ensure_directory"], "notice": _SQL["ensure_
 _READ: Final = {"directory": _SQL["read_directory"], "notice": _SQL["read_notice"]}
 _LIST: Final = {"directory": _SQL["list_directory"], "notice": _SQL["list_notice"]}
 _ADVANCE: Final = {"directory": _SQL["advance_directory"], "notice": _SQL["advance_notice"]}
-_SET_STATE: Final = {"directory": _SQL["set_state_directory"], "notice": _SQL["set_state_notice"]}
+_PUBLISH: Final = _SQL["publish_directory"]
+_HALT: Final = {"directory": _SQL["halt_directory"], "notice": _SQL["halt_notice"]}
+_RESUME: Final = {"directory": _SQL["resume_directory"], "notice": _SQL["resume_notice"]}
+_ACCEPT_LOG: Final = {
+    "directory": _SQL["accept_log_directory"],
+    "notice": _SQL["accept_log_notice"],
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """One partition: records below `next_offset` are applied, below `published_offset` announced.
 
-    `last_event_id` and `last_append_time` are those of the last applied record, None before any.
-    `epoch` rises when an operator accepts a new log for the topic.
+    `last_event_id` and `last_append_time` are those of the record before `next_offset`, whatever
+    became of it; None before any, an id also where that record has none in canonical form.
+    `epoch` rises when an operator accepts a new log for the topic. `reason` (one word of a small
+    set) and `detail` (a sentence) say why a halted partition stands.
     """
 
     topic: str
@@ -44,6 +53,8 @@ class Progress:
     last_append_time: datetime | None
     epoch: int
     state: ProgressState
+    reason: str | None = None
+    detail: str | None = None
 
 
 async def ensure(
@@ -72,12 +83,32 @@ async def read_all(
     return [_to_progress(row) for row in await connection.fetch(_LIST[schema], topic)]
 
 
+async def begin(
+    connection: "Connection",
+    topic: str,
+    partition: int,
+    *,
+    tried_again: Collection[str] = (),
+    schema: Schema = "directory",
+) -> Progress:
+    """What a worker starts from: the partition's progress, made at offset 0 if it is new.
+
+    A partition that was halted for a reason in `tried_again` runs again; any other stays halted.
+    """
+    found = await ensure(connection, topic, partition, schema=schema)
+    if found.state != "halted" or found.reason not in tried_again:
+        return found
+    await resume(connection, found, schema=schema)
+    return await ensure(connection, topic, partition, schema=schema)
+
+
 async def advance(
     connection: "Connection",
     topic: str,
     partition: int,
     *,
     expected: int,
+    epoch: int,
     new: int,
     published: int,
     last_event_id: str | None,
@@ -87,14 +118,15 @@ async def advance(
     """Move the partition from offset `expected` to `new`; False: it is not ours any more.
 
     After False the transaction must not write anything: stop, and read progress anew. A halted
-    partition is nobody's. `last_event_id` is a UUID, or None where the last record has none: then
-    the one before stays.
+    partition is nobody's, and so is one of another epoch. `last_event_id` and `last_append_time`
+    are those of the record before `new`: by them a later owner knows the log again.
     """
     moved = await connection.fetchval(
         _ADVANCE[schema],
         topic,
         partition,
         expected,
+        epoch,
         new,
         published,
         last_event_id,
@@ -103,16 +135,64 @@ async def advance(
     return moved is True
 
 
-async def set_state(
+async def publish(
     connection: "Connection",
     topic: str,
     partition: int,
-    state: ProgressState,
     *,
+    expected: int,
+    epoch: int,
+    published: int,
+) -> bool:
+    """Write that everything below `published` is announced; False: it is not ours any more."""
+    moved = await connection.fetchval(_PUBLISH, topic, partition, expected, epoch, published)
+    return moved is True
+
+
+async def halt(
+    connection: "Connection",
+    topic: str,
+    partition: int,
+    *,
+    expected: int,
+    epoch: int,
+    reason: str,
+    detail: str,
     schema: Schema = "directory",
-) -> None:
-    """Halt the partition, or let it run again."""
-    await connection.execute(_SET_STATE[schema], topic, partition, state)
+) -> bool:
+    """Let the partition stand and keep why; False: it is not ours any more, and goes on."""
+    halted = await connection.fetchval(
+        _HALT[schema], topic, partition, expected, epoch, reason, detail
+    )
+    return halted is True
+
+
+async def resume(
+    connection: "Connection", halted: Progress, *, schema: Schema = "directory"
+) -> bool:
+    """Let a halted partition go on from where it stands; False: it is not as `halted` says."""
+    resumed = await connection.fetchval(
+        _RESUME[schema], halted.topic, halted.partition, halted.next_offset, halted.epoch
+    )
+    return resumed is True
+
+
+async def accept_log(
+    connection: "Connection", halted: Progress, begin_at: int, *, schema: Schema = "directory"
+) -> bool:
+    """Let a halted partition go on in a new log from `begin_at`, in the next epoch.
+
+    False: it is not as `halted` says; nothing was written.
+    """
+    accepted = await connection.fetchval(
+        _ACCEPT_LOG[schema],
+        halted.topic,
+        halted.partition,
+        halted.next_offset,
+        halted.epoch,
+        begin_at,
+    )
+    return accepted is True
 
 
 def _to_progress(row: "asyncpg.Record") -> Progress:
@@ -126,4 +206,6 @@ def _to_progress(row: "asyncpg.Record") -> Progress:
         last_append_time=None if last_append_time is None else to_utc(last_append_time),
         epoch=row["epoch"],
         state=row["state"],
+        reason=row["reason"],
+        detail=row["detail"],
     )

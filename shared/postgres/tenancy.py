@@ -24,6 +24,7 @@ _REMOVE_ORGANISATIONS = _SQL["remove_organisations"]
 _REMOVE_KEYS = _SQL["remove_keys"]
 _TOUCH_KEYS = _SQL["touch_keys"]
 _FIND_ORGANISATION = _SQL["find_organisation"]
+_PARTITIONS_OF = _SQL["partitions_of"]
 _LIST_ORGANISATIONS = _SQL["list_organisations"]
 _LIST_KEYS = _SQL["list_keys"]
 
@@ -83,6 +84,16 @@ async def find_organisation(connection: "Connection", organisation_id: str) -> O
         return None
     document = await connection.fetchval(_FIND_ORGANISATION, organisation_id)
     return None if document is None else _to_organisation(document)
+
+
+async def partitions_of(
+    connection: "Connection", organisation_ids: Iterable[str]
+) -> dict[str, int]:
+    """Organisation → its partition, for those whose record has arrived. No id, no answer."""
+    possible = [identifier for identifier in organisation_ids if is_id(identifier)]
+    if not possible:
+        return {}
+    return {row["id"]: row["partition"] for row in await connection.fetch(_PARTITIONS_OF, possible)}
 
 
 async def list_organisations(connection: "Connection") -> list[Organisation]:

@@ -5,9 +5,13 @@ from datetime import UTC, datetime
 
 import uuid_utils
 
+from shared.runtime import clock
+
 
 def new_id() -> str:
     """A new UUIDv7 as lower-case text."""
+    if clock.is_set_off():
+        return str(uuid_utils.uuid7(nanoseconds=clock.now_ms() * 1_000_000))
     return str(uuid_utils.uuid7())
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Coroutine
 from typing import Any
 
@@ -28,18 +29,35 @@ class FaultPoint:
 
     `provisioner.before_commit` dies at the first pass, `provisioner.before_commit:50` at the 50th;
     `provisioner.before_commit:50:stop` freezes there by SIGSTOP, as a suspended machine does, until
-    somebody sends SIGCONT. The settings refuse a fault outside `ROLLCALL_ENVIRONMENT=test`.
+    somebody sends SIGCONT. With `:hang` a worker that `reaches` the place stays there for ever, and
+    `:block` keeps the whole event loop there. The settings refuse a fault outside
+    `ROLLCALL_ENVIRONMENT=test`.
     """
 
     def __init__(self, fault: str) -> None:
         self._name, *rest = fault.split(":")
         self._left = int(rest[0]) if rest else 1
-        self._signal = signal.SIGSTOP if rest[1:] == ["stop"] else signal.SIGKILL
+        self._kind = rest[1] if len(rest) > 1 else "kill"
 
     def passes(self, name: str) -> None:
         """Die or freeze if this is the place and the time; otherwise nothing happens."""
+        if self._strikes(name):
+            self._strike()
+
+    async def reaches(self, name: str) -> None:
+        """The same where a worker can wait: there it may also hang."""
+        if self._strikes(name):
+            if self._kind == "hang":
+                await asyncio.Event().wait()
+            self._strike()
+
+    def _strikes(self, name: str) -> bool:
         if self._name != name:
-            return
+            return False
         self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), self._signal)
+        return self._left == 0
+
+    def _strike(self) -> None:
+        if self._kind == "block":
+            threading.Event().wait()
+        os.kill(os.getpid(), signal.SIGSTOP if self._kind == "stop" else signal.SIGKILL)

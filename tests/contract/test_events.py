@@ -25,6 +25,8 @@ WAITED_FOR: dict[str, Any] = {
     "reply_to": 3,
 }
 SAMPLES: dict[str, tuple[str, envelope.Event]] = {}
+ADDED = ("dead.discarded", "dead.redriven", "request.parked")
+"""Facts that came later: their samples are numbered behind the older ones."""
 
 
 def sample(name: str, schema: str, event: envelope.Event) -> None:
@@ -52,9 +54,11 @@ for made in (
     a_request("group.replace", an_id(50), resource={"displayName": "Crew"}),
     a_request("group.patch", an_id(50), members=request.MemberDelta(remove=(an_id(1),))),
     a_request("group.delete", an_id(50)),
+    builders.redrive(builders.create(1, "ana@example.org")),
+    builders.redrive(builders.create(1, "ana@example.org"), kind="dead.discard"),
 ):
     sample(f"request.{made.kind}.v1", "Request", request.to_event(made))
-for number, fact in enumerate(sorted(outcome.FACTS)):
+for number, fact in enumerate(sorted(outcome.FACTS, key=lambda each: (each in ADDED, each))):
     sample(
         f"outcome.{fact}.v1",
         "Outcome",
@@ -90,6 +94,15 @@ sample(
             backlog=2,
         ),
         event_id=an_id(200),
+        time=MOMENT,
+    ),
+)
+sample(
+    "reply.parked.v1",
+    "Reply",
+    reply.to_event(
+        reply.Reply(an_id(100), 202, resource_id=an_id(1), is_parked=True),
+        event_id=an_id(203),
         time=MOMENT,
     ),
 )

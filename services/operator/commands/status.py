@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from services.operator.stack import kafka_native, ports, postgres_native
 from services.operator.stack.errors import StackError
 from services.operator.stack.folder import Folder, read_json
 from services.operator.stack.part import answers_200
@@ -47,15 +48,31 @@ def status(
 
 def _asked(part: dict[str, Any]) -> dict[str, Any]:
     """Return the part with its readiness as of now: who was ready may have fallen silent."""
-    url = part["ready_url"]
-    if part["state"] == "ready" and url and not answers_200(url):
+    if part["state"] == "ready" and not _answers(part):
         return {**part, "state": "not ready"}
     return part
 
 
+def _answers(part: dict[str, Any]) -> bool:
+    port = int(part["address"].rpartition(":")[2])
+    match part["service"]:
+        case "kafka":
+            return kafka_native.answers(port)
+        case "postgres":
+            return postgres_native.answers(port)
+        case "mailbox":
+            return ports.greets(port)
+        case _:
+            return answers_200(part["ready_url"])
+
+
 def _print_table(parts: list[dict[str, Any]]) -> None:
     columns = ("name", "state", "pid", "address", "restarts")
-    rows = [columns, *([str(part[name] or "-") for name in columns] for part in parts)]
+    rows = [columns, *([_cell(part[name]) for name in columns] for part in parts)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
     for row in rows:
         print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    return "-" if value in (None, "") else str(value)

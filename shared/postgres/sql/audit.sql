@@ -38,6 +38,15 @@ WHERE topic = $1 AND partition = $2 AND "offset" >= $3 AND epoch = $4
 ORDER BY "offset"
 LIMIT $5
 
+-- name: find_events
+-- What became of these requests, as far as they are decided.
+-- $1 ids
+-- roles: owner
+SELECT id::text, organisation_id::text, topic, partition, "offset", epoch, type, resource_id, actor,
+       append_time, event_time, status, scim_type, optimistic, outcomes
+FROM audit.event
+WHERE id = ANY ($1::uuid[])
+
 -- name: rejected_optimistic
 -- Requests of an organisation that were answered before they were refused, newest first.
 -- $1 organisation

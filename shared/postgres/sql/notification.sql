@@ -165,15 +165,23 @@ FROM notice.notification
 WHERE organisation_id = $1
 GROUP BY kind, state
 
+-- name: present
+-- The server's clock.
+-- roles: notifier, owner
+SELECT clock_timestamp()
+
 -- name: renew_leases
--- A living sender keeps what it holds; a lease that ran out is not its own any more.
+-- A living sender keeps what it has in hand; a lease that ran out is not its own any more.
 -- $1 owner
 -- $2 now
 -- $3 leased until
+-- $4 event ids, $5 kinds: in pairs
 -- roles: notifier
 UPDATE notice.notification
 SET leased_until = $3
-WHERE lease_owner = $1 AND state = 'due' AND leased_until > $2
+FROM unnest($4::uuid[], $5::text[]) AS held (event_id, kind)
+WHERE notification.event_id = held.event_id AND notification.kind = held.kind
+  AND lease_owner = $1 AND state = 'due' AND leased_until > $2
 
 -- name: overdue
 -- How many notices are due now and not settled, and since when the oldest is.

@@ -20,7 +20,7 @@ ON CONFLICT (topic, partition) DO NOTHING
 -- $2 partition
 -- roles: provisioner, ingress, owner
 SELECT topic, partition, next_offset, published_offset, last_event_id::text, last_append_time,
-       epoch, state
+       epoch, state, reason, detail
 FROM directory.progress
 WHERE topic = $1 AND partition = $2
 
@@ -30,7 +30,7 @@ WHERE topic = $1 AND partition = $2
 -- $2 partition
 -- roles: notifier, owner
 SELECT topic, partition, next_offset, published_offset, last_event_id::text, last_append_time,
-       epoch, state
+       epoch, state, reason, detail
 FROM notice.progress
 WHERE topic = $1 AND partition = $2
 
@@ -39,7 +39,7 @@ WHERE topic = $1 AND partition = $2
 -- $1 topic
 -- roles: provisioner, ingress, owner
 SELECT topic, partition, next_offset, published_offset, last_event_id::text, last_append_time,
-       epoch, state
+       epoch, state, reason, detail
 FROM directory.progress
 WHERE topic = $1
 ORDER BY partition
@@ -49,7 +49,7 @@ ORDER BY partition
 -- $1 topic
 -- roles: notifier, owner
 SELECT topic, partition, next_offset, published_offset, last_event_id::text, last_append_time,
-       epoch, state
+       epoch, state, reason, detail
 FROM notice.progress
 WHERE topic = $1
 ORDER BY partition
@@ -59,17 +59,18 @@ ORDER BY partition
 -- $1 topic
 -- $2 partition
 -- $3 the offset that must be the next one
--- $4 the new next offset
--- $5 everything below is announced
--- $6 id of the last event, null keeps it
--- $7 append time of the last event, null keeps it
+-- $4 the epoch that must be the present one
+-- $5 the new next offset
+-- $6 everything below is announced
+-- $7 id of the record before the new offset, null where it has none
+-- $8 append time of that record
 -- roles: provisioner
 UPDATE directory.progress
-SET next_offset = $4,
-    published_offset = $5,
-    last_event_id = coalesce($6::uuid, last_event_id),
-    last_append_time = coalesce($7, last_append_time)
-WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND state = 'running'
+SET next_offset = $5,
+    published_offset = $6,
+    last_event_id = $7::uuid,
+    last_append_time = $8
+WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND state = 'running'
 RETURNING true
 
 -- name: advance_notice
@@ -77,31 +78,109 @@ RETURNING true
 -- $1 topic
 -- $2 partition
 -- $3 the offset that must be the next one
--- $4 the new next offset
--- $5 everything below is announced
--- $6 id of the last event, null keeps it
--- $7 append time of the last event, null keeps it
+-- $4 the epoch that must be the present one
+-- $5 the new next offset
+-- $6 everything below is announced
+-- $7 id of the record before the new offset, null where it has none
+-- $8 append time of that record
 -- roles: notifier
 UPDATE notice.progress
-SET next_offset = $4,
-    published_offset = $5,
-    last_event_id = coalesce($6::uuid, last_event_id),
-    last_append_time = coalesce($7, last_append_time)
-WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND state = 'running'
+SET next_offset = $5,
+    published_offset = $6,
+    last_event_id = $7::uuid,
+    last_append_time = $8
+WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND state = 'running'
 RETURNING true
 
--- name: set_state_directory
--- Halt a partition or let it run again.
+-- name: publish_directory
+-- Write on its own how far a partition is announced, be it halted or not.
 -- $1 topic
 -- $2 partition
--- $3 state
--- roles: provisioner, owner
-UPDATE directory.progress SET state = $3 WHERE topic = $1 AND partition = $2
+-- $3 the offset that must be the next one
+-- $4 the epoch that must be the present one
+-- $5 everything below is announced
+-- roles: provisioner
+UPDATE directory.progress
+SET published_offset = $5
+WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4
+RETURNING true
 
--- name: set_state_notice
--- Halt a partition of the outcomes or let it run again.
+-- name: halt_directory
+-- Halt a partition, unless somebody has moved it meanwhile.
 -- $1 topic
 -- $2 partition
--- $3 state
+-- $3 the offset that must be the next one
+-- $4 the epoch that must be the present one
+-- $5 reason
+-- $6 detail
+-- roles: provisioner
+UPDATE directory.progress
+SET state = 'halted', reason = $5, detail = $6
+WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4
+RETURNING true
+
+-- name: resume_directory
+-- Let a halted partition run again from where it stands.
+-- $1 topic
+-- $2 partition
+-- $3 the offset that must be the next one
+-- $4 the epoch that must be the present one
+-- roles: provisioner, owner
+UPDATE directory.progress
+SET state = 'running', reason = NULL, detail = NULL
+WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND state = 'halted'
+RETURNING true
+
+-- name: accept_log_directory
+-- Let a halted partition run on another log: what is known of the old one ends with its epoch.
+-- $1 topic
+-- $2 partition
+-- $3 the offset that must be the next one
+-- $4 the epoch that must be the present one
+-- $5 where to begin in the new log
+-- roles: owner
+UPDATE directory.progress
+SET state = 'running', reason = NULL, detail = NULL, epoch = epoch + 1, next_offset = $5,
+    published_offset = $5, last_event_id = NULL, last_append_time = NULL
+WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND state = 'halted'
+RETURNING true
+
+-- name: halt_notice
+-- Halt a partition, unless somebody has moved it meanwhile.
+-- $1 topic
+-- $2 partition
+-- $3 the offset that must be the next one
+-- $4 the epoch that must be the present one
+-- $5 reason
+-- $6 detail
+-- roles: notifier
+UPDATE notice.progress
+SET state = 'halted', reason = $5, detail = $6
+WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4
+RETURNING true
+
+-- name: resume_notice
+-- Let a halted partition run again from where it stands.
+-- $1 topic
+-- $2 partition
+-- $3 the offset that must be the next one
+-- $4 the epoch that must be the present one
 -- roles: notifier, owner
-UPDATE notice.progress SET state = $3 WHERE topic = $1 AND partition = $2
+UPDATE notice.progress
+SET state = 'running', reason = NULL, detail = NULL
+WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND state = 'halted'
+RETURNING true
+
+-- name: accept_log_notice
+-- Let a halted partition run on another log: what is known of the old one ends with its epoch.
+-- $1 topic
+-- $2 partition
+-- $3 the offset that must be the next one
+-- $4 the epoch that must be the present one
+-- $5 where to begin in the new log
+-- roles: owner
+UPDATE notice.progress
+SET state = 'running', reason = NULL, detail = NULL, epoch = epoch + 1, next_offset = $5,
+    published_offset = $5, last_event_id = NULL, last_append_time = NULL
+WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND state = 'halted'
+RETURNING true

@@ -59,6 +59,12 @@ WHERE present.last_used < excluded.last_used
 -- roles: notifier, provisioner, owner
 SELECT document FROM tenancy.organisation WHERE id = $1
 
+-- name: partitions_of
+-- In which partition organisations live, as far as they are known.
+-- $1 ids
+-- roles: provisioner
+SELECT id::text, partition FROM tenancy.organisation WHERE id = ANY ($1::uuid[])
+
 -- name: list_organisations
 -- All organisations, oldest first.
 -- roles: provisioner, owner

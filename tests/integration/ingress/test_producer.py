@@ -199,3 +199,30 @@ async def test_a_producer_that_stands_still_is_replaced(
     sent = await producer.send(topic, partition=0, key=None, event=an_event())
     assert sent.offset == 1
     await producer.stop()
+
+
+async def test_the_keeper_outlives_what_nobody_thought_of(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a broken producer would stay broken until the process is begun anew."""
+    topic = await make_topic(settings, **{"max.message.bytes": "2000"})
+    monkeypatch.setattr(producer_module, "_KEEPER_PAUSE_S", 0.05)
+    close, failures = producer_module._close, [RuntimeError("once")]
+
+    async def close_with_a_bug(old: Any, timeout_s: float) -> None:
+        await close(old, timeout_s)
+        if failures:
+            raise failures.pop()
+
+    producer = Producer(settings, client_id="test")
+    await producer.start()
+    monkeypatch.setattr(producer_module, "_close", close_with_a_bug)
+
+    with pytest.raises(Unavailable):
+        await producer.send(topic, partition=0, key=None, event=an_event("x" * 5000))
+    async with asyncio.timeout(10):
+        sent = await producer.send(topic, partition=0, key=None, event=an_event())
+
+    assert failures == []
+    assert sent.offset == 0
+    await producer.stop()

@@ -8,6 +8,7 @@ from aiokafka import ConsumerRecord
 
 from shared.events.envelope import Event, decode
 from shared.events.topics import Topics
+from shared.kafka import topic_reader
 from shared.kafka.admin import apply_topics
 from shared.kafka.producer import Producer
 from shared.kafka.reply_reader import reply_reader
@@ -71,6 +72,55 @@ async def test_all_records_are_read_before_it_counts_as_caught_up(
 
     assert (was_caught_up, was_age_s) == (False, float("inf"))
     assert seen == list(range(30))
+    await reader.stop()
+
+
+async def test_a_reader_does_not_die_in_silence(
+    settings: Settings, topics: Topics, producer: Producer
+) -> None:
+    """A key that was revoked would go on opening everything."""
+    await send(producer, topics.tenancy, 0, 1, 2, 3)
+    reader, seen, failures = (
+        TopicReader(settings, topics.tenancy, client_id="test"),
+        Seen(),
+        [RuntimeError("once")],
+    )
+
+    def take_with_a_bug(record: ConsumerRecord) -> None:
+        if failures:
+            raise failures.pop()
+        seen.take(record)
+
+    reader.start(take_with_a_bug)
+    async with asyncio.timeout(15):
+        await reader.caught_up.wait()
+
+    assert failures == []
+    assert seen == [1, 2, 3]
+    await reader.stop()
+
+
+async def test_a_consumer_that_is_stuck_is_replaced(
+    settings: Settings, topics: Topics, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fetching has ended, and it would say "nothing new" for ever."""
+    monkeypatch.setattr(topic_reader, "_SILENT_AFTER_S", 1.0)
+    reader, seen = TopicReader(settings, topics.tenancy, client_id="test"), Seen()
+    reader.start(seen.take)
+    async with asyncio.timeout(15):
+        await reader.caught_up.wait()
+    stuck = reader._consumer
+    assert stuck is not None
+    stuck._fetcher._fetch_task.cancel()
+
+    for number in (7, 8):
+        await send(producer, topics.tenancy, 0, number)
+        async with asyncio.timeout(15):
+            while number not in seen:  # noqa: ASYNC110 - the list is filled by the reader
+                await asyncio.sleep(0.02)
+
+    assert seen == [7, 8]
+    assert reader._consumer is not stuck
     await reader.stop()
 
 

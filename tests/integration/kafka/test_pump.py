@@ -49,6 +49,10 @@ class MemoryWorker:
         self._memory.starts += 1
         return self._memory.position
 
+    async def until_resumed(self, feed: Feed) -> None:
+        while not await feed.closes_within(60):
+            pass
+
     async def run(self, feed: Feed) -> None:
         while True:
             for record in await feed.take(self._batch, 1 << 20, 1):

@@ -1,11 +1,14 @@
 """The notifier as a process: outcomes from Kafka become mails, also across a crash."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
+from services.operator.cli import app
 from shared.events.envelope import Event
 from shared.events.outcome import Announcement, Fact, Outcome, Sequence, outcome_id, to_event
 from shared.kafka.producer import Producer
@@ -101,6 +104,44 @@ async def test_a_record_of_nobody_is_passed_over_and_a_newer_version_halts_its_p
     await until(has_halted, "partition 0 halts before its fourth record")
     await until_mails(scene, 3)
     assert sorted(scene.recipients()) == ["ana@example.org", "ben@example.org", "eve@example.org"]
+
+
+async def test_an_outcomes_topic_made_anew_halts_and_its_repeats_send_nothing(
+    scene: Scene, outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its position is beyond the end; accepted as a new log, what it repeats is known."""
+    first = await scene.stack.start("notifier")
+    await outcomes.invite("ana")
+    await until_mails(scene, 1)
+    assert first.terminate() == 0
+    async with scene.database.connect() as connection:
+        await connection.execute(
+            "UPDATE notice.progress SET next_offset = 9, published_offset = 9 WHERE partition = 0"
+        )
+    await outcomes.invite("ben")
+
+    await scene.stack.start("notifier")
+
+    async def reason() -> list[tuple[str | None, int]]:
+        rows = await scene.stack.rows("SELECT reason, epoch FROM notice.progress WHERE partition=0")
+        return [tuple(row) for row in rows]
+
+    async def has_halted() -> bool:
+        return await reason() == [("log-shorter", 0)]
+
+    await until(has_halted, "partition 0 stands")
+    assert scene.recipients() == ["ana@example.org"]
+    monkeypatch.setenv("ROLLCALL_KAFKA_BOOTSTRAP", scene.settings.kafka_bootstrap)
+    monkeypatch.setenv("ROLLCALL_TOPIC_PREFIX", scene.settings.topic_prefix)
+    monkeypatch.setenv("ROLLCALL_DATABASE_URL", scene.database.url())
+    arguments = ["partition", "resume", "0", "--topic", "outcomes", "--new-log", "--yes"]
+    done = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+
+    assert done.exit_code == 0, done.stderr
+    await until_mails(scene, 2)
+    await scene.until_settled()
+    assert scene.recipients() == ["ana@example.org", "ben@example.org"]
+    assert await reason() == [(None, 1)]
 
 
 async def test_a_restarted_notifier_goes_on_where_it_stopped(

@@ -6,9 +6,12 @@ from collections import Counter
 from dataclasses import replace
 from email.message import EmailMessage
 
+from services.notifier.leases import Leases
+from services.notifier.settle import Ledger
 from services.operator.stack.mailbox import Rule
 from shared.directory.invitation import read_token
 from shared.directory.lifecycle import Status
+from shared.runtime import clock
 from shared.runtime.ids import new_id
 from tests.integration.notifier.conftest import Scene
 from tests.support.builders import ORGANISATION, a_user
@@ -342,6 +345,46 @@ async def test_a_notice_whose_sender_died_is_sent_by_another(scene: Scene) -> No
         await scene.until_rows(("invitation", "sent", None))
 
     assert scene.recipients() == ["ana@example.org"]
+
+
+async def test_what_a_sender_has_in_hand_it_does_not_claim_again(scene: Scene) -> None:
+    """The server said yes, and Postgres was away for longer than a lease before it was noted."""
+    await scene.invite("ana")
+    pool = await scene.open()
+    leases = Leases(pool, "sender", lease_s=10)
+    (claimed,) = await leases.claim(5)
+    await scene.age(seconds=11)
+
+    again = await leases.claim(5)
+    await Ledger(pool, "sender", 0).sent(claimed.notice, "<id@example.org>")
+    leases.forget(claimed)
+
+    assert again == []
+    assert await scene.rows() == [("invitation", "sent", None)]
+    await pool.close()
+
+
+async def test_a_lease_that_nobody_works_on_is_not_renewed(scene: Scene) -> None:
+    """Given up because it nearly ran out: the next claim must find it, however busy the sender."""
+    await scene.invite("ana")
+    await scene.invite("bo")
+    pool = await scene.open()
+    leases = Leases(pool, "sender", lease_s=1.5)
+    keeping = asyncio.create_task(leases.keep())
+    given_up, in_hand = await leases.claim(5)
+    leases.forget(given_up)
+    found = []
+
+    async def is_claimed_again() -> bool:
+        found.extend(await leases.claim(5))
+        return bool(found)
+
+    await until(is_claimed_again, "the lease has run out", 10)
+    keeping.cancel()
+
+    assert [one.notice for one in found] == [given_up.notice]
+    assert leases.holds(in_hand, clock.now())
+    await pool.close()
 
 
 async def test_a_mail_due_for_too_long_fails_at_its_next_refusal(scene: Scene) -> None:

@@ -125,7 +125,7 @@ async def test_a_dead_letter_keeps_its_bytes_whatever_they_are(database: TestDat
     async with database.connect("provisioner") as connection:
         await dead_letter.record(connection, [letter])
         await dead_letter.record(connection, [letter])
-        summaries = await dead_letter.list_by_state(connection, "dead", 10)
+        summaries = await dead_letter.find(connection)
         row = await connection.fetchrow("SELECT headers, key, value FROM directory.dead_letter")
         counts = await dead_letter.count_by_state(connection)
 

@@ -1,6 +1,7 @@
 """Connections: lazy, to the primary, and `Unavailable` for all that passes by itself."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -116,6 +117,26 @@ async def test_a_refused_login_is_unavailable(database: TestDatabase) -> None:
     assert away.value.what == pool.REFUSED
 
 
+async def test_a_connection_that_cannot_be_given_back_is_unavailable(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its server died in the middle of an exchange; what asyncpg says then is no bug of ours."""
+
+    async def reset(self: object, *, timeout: float | None = None) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 12")
+
+    async with opened(database.url("ingress")) as opened_database:
+        monkeypatch.setattr(asyncpg.Connection, "reset", reset)
+        with pytest.raises(Unavailable):
+            async with opened_database.connection() as connection:
+                await connection.fetchval("SELECT 1")
+        monkeypatch.undo()
+        async with opened_database.connection() as connection:
+            answer = await connection.fetchval("SELECT 2")
+
+    assert answer == 2
+
+
 async def test_our_own_bugs_are_not_unavailable(database: TestDatabase) -> None:
     async with opened(database.url("provisioner")) as opened_database:
         with pytest.raises(asyncpg.PostgresSyntaxError):
@@ -140,6 +161,36 @@ async def test_a_transaction_that_raises_leaves_nothing(database: TestDatabase) 
             left = await connection.fetchval("SELECT count(*) FROM directory.progress")
 
     assert left == 0
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+async def test_a_frozen_server_is_unavailable_as_soon_as_the_statement_is_late(
+    in_transaction: bool, native_postgres: NativePostgres
+) -> None:
+    """Neither the roll-back nor the way back into the pool waits for it again."""
+    async with opened(native_postgres.admin_url, statement_timeout_s=0.5) as database:
+        began_s = 0.0
+        use = database.transaction if in_transaction else database.connection
+        async with use() as connection:
+            await connection.fetchval("SELECT 1")
+
+        async def freeze_while_in_use() -> None:
+            nonlocal began_s
+            async with use() as connection:
+                await connection.fetchval("SELECT 1")
+                await asyncio.to_thread(native_postgres.pause)
+                began_s = time.monotonic()
+                await connection.fetchval("SELECT 2")
+
+        with pytest.raises(Unavailable):
+            await freeze_while_in_use()
+        took_s = time.monotonic() - began_s
+        await asyncio.to_thread(native_postgres.resume)
+        async with database.connection() as connection:
+            after = await connection.fetchval("SELECT 3")
+
+    assert 1.4 < took_s < 2.0, "the statement's time-out and a second for the client"
+    assert after == 3
 
 
 async def test_a_killed_server_is_unavailable_and_then_back(

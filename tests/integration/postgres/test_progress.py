@@ -13,11 +13,20 @@ from tests.support.databases import Connection, TestDatabase
 
 TOPIC = "rollcall.requests"
 MOMENT = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
+LATER = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 
 
 async def advance(connection: Connection, expected: int, new: int, **given: Any) -> bool:
-    given = {"published": 0, "last_event_id": None, "last_append_time": None, **given}
+    given = {"published": 0, "last_event_id": None, "last_append_time": None, "epoch": 0, **given}
     return await progress.advance(connection, TOPIC, 3, expected=expected, new=new, **given)
+
+
+async def halt(
+    connection: Connection, expected: int, *, epoch: int = 0, reason: str = "log-shorter"
+) -> bool:
+    return await progress.halt(
+        connection, TOPIC, 3, expected=expected, epoch=epoch, reason=reason, detail="for the test"
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,15 +69,61 @@ async def test_a_wrong_expectation_moves_nothing(database: TestDatabase) -> None
     assert found.next_offset == 7
 
 
-async def test_a_record_without_an_id_keeps_the_last_one(database: TestDatabase) -> None:
+async def test_the_record_before_is_kept_as_it_is_without_an_id_as_well(
+    database: TestDatabase,
+) -> None:
+    """By it a later owner knows the log again: an id of an earlier record would mislead it."""
     async with database.connect("provisioner") as connection:
         await progress.ensure(connection, TOPIC, 3)
         await advance(connection, 0, 1, last_event_id=an_id(1), last_append_time=MOMENT)
-        await advance(connection, 1, 2)
+        await advance(connection, 1, 2, last_append_time=LATER)
         found = await progress.read(connection, TOPIC, 3)
 
     assert found is not None
-    assert (found.last_event_id, found.last_append_time) == (an_id(1), MOMENT)
+    assert (found.last_event_id, found.last_append_time) == (None, LATER)
+
+
+async def test_what_is_announced_is_written_without_a_batch(database: TestDatabase) -> None:
+    async with database.connect("provisioner") as connection:
+        await progress.ensure(connection, TOPIC, 3)
+        await advance(connection, 0, 4, last_event_id=an_id(1), last_append_time=MOMENT)
+        await halt(connection, 4)
+        ours = await progress.publish(connection, TOPIC, 3, expected=4, epoch=0, published=4)
+        others = await progress.publish(connection, TOPIC, 3, expected=3, epoch=0, published=3)
+        found = await progress.read(connection, TOPIC, 3)
+
+    assert (ours, others) == (True, False)
+    assert found is not None
+    assert (found.published_offset, found.last_event_id) == (4, an_id(1))
+
+
+async def test_an_owner_of_an_earlier_epoch_moves_nothing(database: TestDatabase) -> None:
+    """Its position may be that of the new log by chance."""
+    async with database.connect("provisioner") as connection, database.connect() as owner:
+        await progress.ensure(connection, TOPIC, 3)
+        await advance(connection, 0, 7, last_event_id=an_id(1), last_append_time=MOMENT)
+        await halt(connection, 7)
+        halted = await progress.ensure(owner, TOPIC, 3)
+        accepted = await progress.accept_log(owner, halted, 7)
+        zombie = await advance(connection, 7, 8)
+        halts = await halt(connection, 7)
+        found = await progress.read(connection, TOPIC, 3)
+
+    assert (halted.reason, halted.detail) == ("log-shorter", "for the test")
+    assert (accepted, zombie, halts) == (True, False, False)
+    assert found == progress.Progress(TOPIC, 3, 7, 7, None, None, 1, "running")
+
+
+async def test_only_a_newer_version_is_tried_again_at_a_start(database: TestDatabase) -> None:
+    async with database.connect("provisioner") as connection:
+        states = []
+        for reason in ("log-shorter", "newer-version"):
+            await progress.ensure(connection, TOPIC, 3)
+            await halt(connection, 0, reason=reason)
+            found = await progress.begin(connection, TOPIC, 3, tried_again={"newer-version"})
+            states.append((found.state, found.reason))
+
+    assert states == [("halted", "log-shorter"), ("running", None)]
 
 
 async def test_the_slower_of_two_owners_is_refused_after_the_faster_commits(
@@ -91,12 +146,13 @@ async def test_the_slower_of_two_owners_is_refused_after_the_faster_commits(
 async def test_a_halted_partition_is_nobodys(database: TestDatabase) -> None:
     async with database.connect("provisioner") as connection:
         await progress.ensure(connection, TOPIC, 3)
-        await progress.set_state(connection, TOPIC, 3, "halted")
+        await halt(connection, 0)
         halted = await advance(connection, 0, 1)
-        await progress.set_state(connection, TOPIC, 3, "running")
+        resumed = await progress.resume(connection, await progress.ensure(connection, TOPIC, 3))
         running = await advance(connection, 0, 1)
 
     assert not halted
+    assert resumed
     assert running
 
 

@@ -103,6 +103,8 @@ def filled(module_database: TestDatabase) -> TestDatabase:
         ('emails[value eq "ana@home.example"]', [ANA]),
         ('emails[type eq "work"].value eq "ana@home.example"', []),
         ('emails[type eq "work"].value eq "ana@untyped.example"', []),
+        ('emails.value eq "work\\u001fana@work.example"', []),
+        ('emails[type eq "work\\u001fana@work.example" and value eq "x"]', []),
         ('userName eq "ana@example.org" and externalId eq "Ext-1"', [ANA]),
         ('userName eq "ana@example.org" and externalId eq "other"', []),
         (f'userName eq "ana@example.org" and (id eq "{ANA.id}")', [ANA]),

@@ -189,7 +189,7 @@ async def deployment(
         for running in made.started:
             await running.end()
         await made.exits.aclose()
-        await producer.stop()
+        await made.producer.stop()
 
 
 async def until(

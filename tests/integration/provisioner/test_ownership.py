@@ -1,5 +1,6 @@
 """Several owners, one after another or at once: nothing is lost, nothing is written twice."""
 
+import asyncio
 from dataclasses import replace
 
 import asyncpg
@@ -9,6 +10,7 @@ from services.provisioner.announce import announcements
 from services.provisioner.partition import PartitionWorker
 from shared.events.request import Request
 from shared.kafka.feed import Feed
+from shared.kafka.producer import Acknowledged
 from shared.kafka.worker import Fenced
 from shared.postgres import audit, progress
 from shared.runtime.clock import now_ms
@@ -40,6 +42,40 @@ async def test_two_pumps_rebalance_without_loss(deployment: Deployment) -> None:
     assert len(announced) == 120
 
 
+async def test_replicas_come_and_go_and_every_outcome_is_told_once_in_order(
+    deployment: Deployment,
+) -> None:
+    """Repeats are allowed, for a reader drops what is older than what it saw; gaps are not."""
+    running = [await deployment.start()]
+    sent: list[Acknowledged] = []
+
+    async def flow() -> None:
+        for number, request in enumerate(creates(1, 600)):
+            sent.append(await deployment.send(request, number % 4))
+            await asyncio.sleep(0.01)
+
+    flowing = asyncio.create_task(flow())
+    while not flowing.done():
+        running.append(await deployment.start())
+        await asyncio.sleep(0.7)
+        await running.pop(0).end()
+    await flowing
+
+    for partition in range(4):
+        end = max(each.offset for each in sent if each.partition == partition) + 1
+        await deployment.applied(end, partition)
+    (count,) = await deployment.rows("SELECT count(*) AS members FROM directory.member")
+    assert count["members"] == 600
+    announced = await deployment.outcomes(600)
+    newest: dict[int, int] = {}
+    for each in announced:
+        partition = (int(each.outcome.resource_id[-4:], 16) - 1) % 4
+        place = newest.get(partition, -1)
+        assert each.sequence.offset <= place + 1, "an outcome overtook another one"
+        newest[partition] = max(place, each.sequence.offset)
+    assert newest == dict.fromkeys(range(4), 149)
+
+
 async def test_a_worker_whose_position_moved_is_fenced(deployment: Deployment) -> None:
     """As a zombie finds it: its successor has applied what it holds in hand."""
     tools = await deployment.tools()
@@ -64,7 +100,10 @@ async def test_a_fenced_worker_reads_its_position_again(deployment: Deployment) 
     await deployment.send(one)
     await deployment.applied(1)
 
-    await deployment.rows("UPDATE directory.progress SET next_offset = 2 WHERE partition = 0")
+    await deployment.rows(
+        "UPDATE directory.progress SET next_offset = 2, last_event_id = NULL,"
+        " last_append_time = NULL WHERE partition = 0"
+    )
     await deployment.send(two)
     await deployment.send(three)
 
@@ -125,13 +164,22 @@ async def test_the_announced_position_is_written_when_nothing_comes(
 async def test_a_halted_partition_is_nobodys(deployment: Deployment) -> None:
     async with deployment.database.connect("provisioner") as connection:
         await progress.ensure(connection, deployment.topics.requests, 0)
-        await progress.set_state(connection, deployment.topics.requests, 0, "halted")
+        await progress.halt(
+            connection,
+            deployment.topics.requests,
+            0,
+            expected=0,
+            epoch=0,
+            reason="log-shorter",
+            detail="for the test",
+        )
 
         is_ours = await progress.advance(
             connection,
             deployment.topics.requests,
             0,
             expected=0,
+            epoch=0,
             new=1,
             published=0,
             last_event_id=None,

@@ -141,6 +141,22 @@ def test_a_members_reply_carries_its_groups() -> None:
     assert item.reply.version == an_id(900)
 
 
+def test_an_event_whose_reply_cannot_be_made_changes_nothing_and_stops_nobody() -> None:
+    member = a_member()
+    state = a_state(member)
+    state.groups_of[member.id] = {an_id(77)}  # a membership of a group that has no row
+
+    failed, applied = folded(
+        state,
+        builders.patch(member, builders.replacing("title", "Captain")),
+        builders.create(2, "bo@example.org"),
+    )
+
+    assert isinstance(failed.error, KeyError)
+    assert state.members[member.id] == member
+    assert applied.reply.status == 201
+
+
 def test_memberships_of_what_is_removed_are_not_written() -> None:
     member = a_member()
     changes: list[Change] = [

@@ -192,3 +192,12 @@ def test_errors_and_bodies_have_the_media_type_of_scim() -> None:
 
     assert response.headers["Content-Type"] == "application/scim+json; charset=utf-8"
     assert answer.Answer(204).to_response().headers.get("Content-Type") is None
+
+
+def test_a_parked_answer_is_a_pending_one_that_says_so() -> None:
+    made = a_request("member.patch")
+
+    given = answer.pending(made, VIEW, answer.PARKED)
+
+    assert (given.status, given.headers["Rollcall-Outcome"]) == (204, "parked")
+    assert given.is_pending

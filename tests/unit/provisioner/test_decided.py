@@ -23,7 +23,7 @@ PLACE = Place("t.requests", 3, epoch=2)
 
 def decide(*records: FakeRecord) -> Decided:
     entries = understand(records).entries
-    batch = [(each.request, each.append_time) for each in entries if each.request is not None]
+    batch = [(dead_letters.to_event(PLACE, each), each.append_time) for each in entries]
     return decide_batch(PLACE, entries, fold_batch({ORGANISATION: State(ORGANISATION)}, batch))
 
 
@@ -87,7 +87,7 @@ def test_a_malformed_event_is_kept_with_its_bytes() -> None:
 
     decided = decide(record)
 
-    (letter,) = decided.letters
+    (letter,) = decided.fates.letters()
     assert (letter.offset, letter.value, letter.event_id) == (9, record.value, good.id)
     assert letter.organisation_id == ORGANISATION
     assert "ana" not in letter.error
@@ -122,19 +122,18 @@ def test_a_decision_that_raises_leaves_the_others_alone() -> None:
     decided = decide(record_of(1, poison), record_of(2, create(2, "ben@example.org")))
 
     assert [row.status for row in decided.rows] == [500, 201]
-    (letter,) = decided.letters
+    (letter,) = decided.fates.letters()
     assert letter.error == letter.error_class
 
 
 def test_the_dead_topic_hears_of_dead_letters_only_and_always_the_same() -> None:
     decided = decide(record_of(1, create(1, "a@example.org")), FakeRecord(2))
 
-    events = [dead_letters.to_announcement(row) for row in decided.rows]
+    none, [event] = [dead_letters.to_announcements(row) for row in decided.rows]
 
-    assert events[0] is None
-    assert events[1] is not None
-    assert events[1] == dead_letters.to_announcement(decided.rows[1])
-    assert events[1].offset == 2
+    assert none == []
+    assert [event] == dead_letters.to_announcements(decided.rows[1])
+    assert event.offset == 2
 
 
 def test_the_time_of_an_announcement_is_that_of_the_append() -> None:

@@ -1,20 +1,30 @@
 """Which records count: append times, copies, versions, malformed ones."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from services.provisioner.understand import drop_duplicates, drop_expired, understand
+from services.provisioner.dead_letters import describe
+from services.provisioner.decided import requests_of
+from services.provisioner.foreign import refuse_misplaced
+from services.provisioner.understand import (
+    ForeignEvent,
+    drop_duplicates,
+    drop_expired,
+    understand,
+)
+from shared.directory.touch import touches
 from shared.events.envelope import MalformedEvent
 from shared.events.request import Request, to_event
-from tests.support.builders import create
+from tests.support.builders import ORGANISATION, OTHER_ORGANISATION, an_id, create
 from tests.unit.kafka.records import FakeRecord, a_record
 
 APPENDED_MS = 1_790_000_000_000
 
 
 def record_of(offset: int, request: Request, appended_ms: int = APPENDED_MS) -> FakeRecord:
-    return a_record(offset, to_event(request), timestamp=appended_ms)
+    return a_record(offset, to_event(request), key=request.organisation_id, timestamp=appended_ms)
 
 
 def test_a_request_is_read_with_its_append_time() -> None:
@@ -87,6 +97,38 @@ def test_a_newer_version_halts_before_its_record() -> None:
     assert understood.halt.runbook == "newer-version"
 
 
+@pytest.mark.parametrize("key", [None, OTHER_ORGANISATION, f"{ORGANISATION} "])
+def test_an_event_under_another_key_is_foreign_and_believed_in_nothing(key: str | None) -> None:
+    """Its id counts for nothing: the true event of that id may still come."""
+    (entry,) = understand([a_record(1, to_event(create(1, "ana@example.org")), key=key)]).entries
+
+    assert isinstance(entry.error, ForeignEvent)
+    assert (entry.request, entry.event, entry.event_id) == (None, None, None)
+
+
+def test_a_foreign_event_of_a_newer_version_halts() -> None:
+    """A newer version may name its organisation in another way."""
+    newer = replace(
+        to_event(create(2, "b@example.org")), type="io.rollcall.request.member.create.v2"
+    )
+
+    understood = understand([a_record(1, newer, key=OTHER_ORGANISATION)])
+
+    assert understood.halt is not None
+
+
+def test_an_organisation_of_another_partition_makes_its_events_foreign() -> None:
+    here, there, unknown = (
+        replace(create(n, f"u{n}@example.org"), organisation_id=an_id(n)) for n in (1, 2, 3)
+    )
+    entries = understand([record_of(n, each) for n, each in enumerate((here, there, unknown))])
+
+    kept = refuse_misplaced(entries.entries, {an_id(1): 4, an_id(2): 5}, 4)
+
+    assert [isinstance(entry.error, ForeignEvent) for entry in kept] == [False, True, False]
+    assert [entry.event_id for entry in kept] == [here.id, None, unknown.id]
+
+
 def test_a_record_without_append_time_halts() -> None:
     understood = understand([replace(record_of(1, create(1, "a@example.org")), timestamp_type=0)])
 
@@ -113,3 +155,39 @@ def test_what_is_no_request_of_ours_is_an_entry_with_an_error(record: FakeRecord
 
     assert entry.request is None
     assert isinstance(entry.error, MalformedEvent)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"resource": ["no", "object"]},
+        {"resource": "text"},
+        {"operations": ["no object"]},
+        {"operations": [{"op": "remove", "path": "title"}, 7]},
+        {"user_name_key": 7},
+        {"user_name_key": ["ana"]},
+        {"display_name_key": {}},
+    ],
+)
+def test_a_request_of_wrong_types_is_set_aside_and_not_its_batch(wrong: dict[str, Any]) -> None:
+    event = to_event(create(1, "ana@example.org"))
+    poison = a_record(1, replace(event, data={**event.data, **wrong}), key=ORGANISATION)
+
+    entries = understand([poison, record_of(2, create(2, "bo@example.org"))]).entries
+
+    assert [entry.request is None for entry in entries] == [True, False]
+    assert isinstance(entries[0].error, MalformedEvent)
+    assert entries[0].event_id == event.id
+    assert set(touches(requests_of(entries))) == {ORGANISATION}
+
+
+def test_a_record_that_makes_us_raise_what_nobody_thought_of_is_set_aside_too() -> None:
+    headers = (("ce_time", b"0001-01-01T00:00:00+14:00"),)
+    record = a_record(1, to_event(create(1, "ana@example.org")))
+    kept = tuple(pair for pair in record.headers if pair[0] != "ce_time")
+
+    (entry,) = understand([replace(record, headers=kept + headers)]).entries
+
+    assert entry.request is None
+    assert isinstance(entry.error, OverflowError)
+    assert describe(entry, entry.error) == "OverflowError"

@@ -1,0 +1,271 @@
+"""`rollcall dead list|show|redrive|discard`: events that could not be applied."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from services.operator import dead_letters, terminal
+from services.operator.dead_letters import BAD, Action, Done, Selection
+from services.operator.deployment import HERE, DataOption, JsonOption, find
+from services.operator.terminal import CommandError
+from shared.events.envelope import format_time
+from shared.events.request import TYPE_PREFIX
+from shared.postgres import dead_letter, parked
+from shared.postgres.dead_letter import ALL_STATES, DeadLetterSummary
+from shared.postgres.parked import ParkedSummary
+
+SHOWN_PARKED: Final = 100
+COLUMNS: Final = (
+    "dead_letter",
+    "id",
+    "kind",
+    "resource",
+    "error_class",
+    "attempts",
+    "parked",
+    "state",
+    "recorded",
+)
+NamesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ID]...", help="Ids of letters, or their names topic/partition/offset."
+    ),
+]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the letter, or its name topic/partition/offset.")
+]
+OrgOption = Annotated[
+    str | None, typer.Option("--org", help="Only of this organisation: its id, or unique name.")
+]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", help="Only recorded since: a date or a time.")
+]
+ErrorOption = Annotated[
+    str | None, typer.Option("--error", help="Only with this error class or SQLSTATE.")
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Without any restriction.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show which letters.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `dead` to the command line."""
+    dead = typer.Typer(help="Dead letters: list, show, redrive, discard.", no_args_is_help=True)
+    dead.command("list")(list_all)
+    dead.command("show")(show)
+    dead.command("redrive")(redrive)
+    dead.command("discard")(discard)
+    app.add_typer(dead, name="dead")
+
+
+def list_all(
+    ids: NamesArgument = None,
+    org: OrgOption = None,
+    since: SinceOption = None,
+    error: ErrorOption = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Redriven and discarded ones as well.")
+    ] = False,
+    data: DataOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """List dead letters, oldest first: one line each, no personal data."""
+    found = terminal.run(_select(data, ids, org, since, error, everything=everything))
+    described = [describe(letter) for letter in found]
+    if as_json:
+        terminal.print_json(described)
+    elif described:
+        terminal.print_table(COLUMNS, [[str(each[name]) for name in COLUMNS] for each in described])
+    else:
+        print("No dead letters.")
+
+
+def show(
+    letter: NameArgument,
+    body: Annotated[
+        bool, typer.Option("--body", help="Print headers and value too: personal data.")
+    ] = False,
+    data: DataOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one dead letter and what is parked behind it."""
+    found, waiting, record = terminal.run(_read(data, letter, body=body))
+    described = {
+        **describe(found),
+        "event_id": found.event_id,
+        "error": found.error,
+        "append_time": format_time(found.append_time),
+        "parked_events": [
+            {"id": each.id, "type": each.type, "record": each.name} for each in waiting
+        ],
+        **record,
+    }
+    if as_json:
+        terminal.print_json(described)
+        return
+    for name, value in described.items():
+        if name != "parked_events":
+            print(f"{name:<16}{value}")
+    for each in waiting:
+        print(f"  parked  {each.name}  {each.type}  {each.id}")
+
+
+def redrive(
+    ids: NamesArgument = None,
+    org: OrgOption = None,
+    since: SinceOption = None,
+    error: ErrorOption = None,
+    everything: AllOption = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    data: DataOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Apply dead letters and what is parked behind each; safe to run twice."""
+    selection = _selection(ids, org, since, error)
+    _close(data, selection, "redrive", everything, dry_run, yes, as_json)
+
+
+def discard(
+    ids: NamesArgument = None,
+    org: OrgOption = None,
+    since: SinceOption = None,
+    error: ErrorOption = None,
+    everything: AllOption = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    data: DataOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Give dead letters up and apply what is parked behind each; safe to run twice."""
+    selection = _selection(ids, org, since, error)
+    _close(data, selection, "discard", everything, dry_run, yes, as_json)
+
+
+def describe(letter: DeadLetterSummary) -> dict[str, Any]:
+    """A letter as JSON shows it; the names are a contract with scripts."""
+    endpoint = letter.endpoint or "-"
+    kind = (letter.type or "unknown").removeprefix(TYPE_PREFIX)
+    return {
+        "dead_letter": letter.name,
+        "id": letter.id,
+        "organisation_id": letter.organisation_id,
+        "resource": f"{endpoint}/{letter.resource_id}" if letter.resource_id else "-",
+        "kind": kind.rpartition(".v")[0] or kind,
+        "error_class": letter.error_class,
+        "attempts": letter.attempts,
+        "parked": letter.parked,
+        "state": letter.state,
+        "recorded": format_time(letter.recorded),
+    }
+
+
+def _close(
+    data: Path,
+    selection: Selection,
+    action: Action,
+    everything: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    if selection.is_everything and not everything:
+        terminal.fail("name letters, restrict them, or say --all", 2)
+    letters = terminal.run(_find(data, selection))
+    if not letters and not as_json:
+        print("No dead letters.")
+        return
+    if not dry_run and not yes and letters:
+        typer.confirm(f"{action.capitalize()} {len(letters)} dead letters?", abort=True, err=True)
+    done = [Done(letter, "pending", "dry run") for letter in letters]
+    if not dry_run and letters:
+        done = terminal.run(_run(data, letters, action))
+    if as_json:
+        terminal.print_json([_described(each, dry_run) for each in done])
+    else:
+        columns = ("dead_letter", "id", "result", "note")
+        shown = [_described(each, dry_run) for each in done]
+        terminal.print_table(columns, [[str(each[name]) for name in columns] for each in shown])
+    if not dry_run and any(each.result in BAD for each in done):
+        raise typer.Exit(1)
+
+
+def _described(done: Done, dry_run: bool) -> dict[str, Any]:
+    result = "would be" if dry_run else done.result
+    return {
+        "dead_letter": done.letter.name,
+        "id": done.letter.id,
+        "result": result,
+        "note": done.note,
+    }
+
+
+def _selection(
+    ids: Sequence[str] | None, org: str | None, since: str | None, error: str | None
+) -> Selection:
+    async def parse() -> Selection:
+        moment = None if since is None else dead_letters.parse_since(since)
+        return Selection(tuple(ids or ()), org, moment, error)
+
+    return terminal.run(parse())
+
+
+async def _find(data: Path, selection: Selection) -> list[DeadLetterSummary]:
+    settings = find(data)
+    async with dead_letters.open_database(settings) as database:
+        return await dead_letters.select(settings, database, selection)
+
+
+async def _select(
+    data: Path,
+    ids: Sequence[str] | None,
+    org: str | None,
+    since: str | None,
+    error: str | None,
+    *,
+    everything: bool,
+) -> list[DeadLetterSummary]:
+    moment = None if since is None else dead_letters.parse_since(since)
+    selection = Selection(tuple(ids or ()), org, moment, error)
+    settings = find(data)
+    async with dead_letters.open_database(settings) as database:
+        states = ALL_STATES if everything else ("dead",)
+        return await dead_letters.select(settings, database, selection, states)
+
+
+async def _read(
+    data: Path, name: str, *, body: bool
+) -> tuple[DeadLetterSummary, list[ParkedSummary], dict[str, Any]]:
+    settings = find(data)
+    async with dead_letters.open_database(settings) as database:
+        found = await dead_letters.select(settings, database, Selection((name,)))
+        if len(found) > 1:
+            raise CommandError(f"{name} was used in {len(found)} logs; use an id")
+        [letter] = found
+        waiting: list[ParkedSummary] = []
+        record: dict[str, Any] = {}
+        async with database.connection() as connection:
+            if letter.organisation_id and letter.endpoint and letter.resource_id:
+                waiting = await parked.list_behind(
+                    connection,
+                    letter.organisation_id,
+                    letter.endpoint,
+                    letter.resource_id,
+                    SHOWN_PARKED,
+                )
+            if body:
+                headers, _, value = await dead_letter.read_bytes(connection, letter)
+                record = {
+                    "headers": {key: raw.decode(errors="replace") for key, raw in headers},
+                    "value": (value or b"").decode(errors="replace"),
+                }
+    return letter, waiting, record
+
+
+async def _run(data: Path, letters: Sequence[DeadLetterSummary], action: Action) -> list[Done]:
+    settings = find(data)
+    async with dead_letters.open_database(settings) as database:
+        return await dead_letters.close(settings, database, letters, action)

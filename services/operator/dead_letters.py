@@ -1,0 +1,227 @@
+"""What an operator does with dead letters: find them, redrive or discard them, and wait.
+
+A redrive is an event in the organisation's own partition, like every change: the provisioner
+applies the dead event and all that is parked behind it in one step. What is published twice is
+done once, so every command may be run again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal, get_args
+
+from services.operator.deployment import OperatorSettings
+from services.operator.tenancy_log import open_log
+from services.operator.terminal import CommandError
+from shared.events.request import Endpoint, Kind, Request, to_event
+from shared.kafka.producer import Producer
+from shared.postgres import audit, dead_letter
+from shared.postgres.audit import AuditRow
+from shared.postgres.dead_letter import ALL_STATES, DeadLetterSummary, State
+from shared.postgres.pool import Database, open_pool
+from shared.runtime.clock import now
+from shared.runtime.errors import Unavailable
+from shared.runtime.ids import new_id
+
+Action = Literal["redrive", "discard"]
+Result = Literal["redriven", "discarded", "failed", "stopped", "already", "pending", "impossible"]
+BAD: Final[frozenset[Result]] = frozenset({"failed", "stopped", "pending", "impossible"})
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {each: each for each in get_args(Endpoint)}
+MOST_LETTERS: Final = 10_000
+KAFKA_TIMEOUT_S: Final = 20.0
+WAIT_S: Final = 30.0
+POLL_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which letters: by id or name, and by what they are; all of what is given must hold."""
+
+    names: tuple[str, ...] = ()
+    org: str | None = None
+    since: datetime | None = None
+    error_class: str | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it leaves nothing out."""
+        return self == Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one letter; `note` says it in words."""
+
+    letter: DeadLetterSummary
+    result: Result
+    note: str
+
+
+def parse_since(text: str) -> datetime:
+    """A date (00:00 UTC) or a time; one without an offset is UTC. Raises CommandError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise CommandError(
+            f"{text!r} is no date; write 2027-01-31 or 2027-01-31T18:00:00+01:00"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+@asynccontextmanager
+async def open_database(settings: OperatorSettings) -> AsyncIterator[Database]:
+    """The deployment's Postgres as its owner. Raises CommandError where it is not named."""
+    url = settings.database_url.get_secret_value()
+    if not url:
+        raise CommandError("ROLLCALL_DATABASE_URL is not set; dead letters are in Postgres")
+    database = await open_pool(
+        url,
+        role_hint="owner",
+        max_size=2,
+        statement_timeout_s=30.0,
+        application_name="rollcall dead",
+    )
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def select(
+    settings: OperatorSettings,
+    database: Database,
+    selection: Selection,
+    states: Sequence[State] = ("dead",),
+) -> list[DeadLetterSummary]:
+    """The letters, oldest first; named ones in whatever state.
+
+    Raises CommandError for a name that no letter has and an unknown organisation, Unavailable.
+    """
+    organisation_id = None
+    if selection.org is not None:
+        async with open_log(settings) as log:
+            organisation_id = (await log.read()).organisation(selection.org).id
+    async with database.connection() as connection:
+        found = await dead_letter.find(
+            connection,
+            states=ALL_STATES if selection.names else states,
+            organisation_id=organisation_id,
+            since=selection.since,
+            error_class=selection.error_class,
+            names=selection.names or None,
+            limit=MOST_LETTERS,
+        )
+    known = {name for letter in found for name in (letter.name, letter.id)}
+    for name in selection.names:
+        if name not in known:
+            raise CommandError(f"no dead letter {name}; `rollcall dead list --all` shows all")
+    return found
+
+
+async def close(
+    settings: OperatorSettings,
+    database: Database,
+    letters: Sequence[DeadLetterSummary],
+    action: Action,
+) -> list[Done]:
+    """Redrive or discard the letters, and wait for what becomes of each. Raises Unavailable."""
+    done: dict[tuple[str, int], Done] = {}
+    asked: dict[str, DeadLetterSummary] = {}
+    for letter in letters:
+        if letter.state != "dead":
+            done[_key(letter)] = Done(letter, "already", f"it is {letter.state} already")
+        elif letter.resource_id is None:
+            done[_key(letter)] = await _close_alone(database, letter, action)
+        else:
+            asked[new_id()] = letter
+    if asked:
+        await _publish(settings, asked, action)
+        rows = await _decided(database, asked)
+        for request_id, letter in asked.items():
+            done[_key(letter)] = _judge(letter, rows.get(request_id), action)
+    return [done[_key(letter)] for letter in letters]
+
+
+def _key(letter: DeadLetterSummary) -> tuple[str, int]:
+    return letter.name, letter.epoch
+
+
+async def _close_alone(database: Database, letter: DeadLetterSummary, action: Action) -> Done:
+    """A letter about no resource: it changes no directory, so no event is needed."""
+    if action == "redrive":
+        return Done(letter, "impossible", "nobody can tell what it is about; discard it")
+    async with database.connection() as connection:
+        was_open = await dead_letter.discard_without_resource(connection, letter)
+    return Done(letter, "discarded" if was_open else "already", "it was about no resource")
+
+
+async def _publish(
+    settings: OperatorSettings, asked: Mapping[str, DeadLetterSummary], action: Action
+) -> None:
+    kind: Kind = "dead.redrive" if action == "redrive" else "dead.discard"
+    producer = Producer(settings, client_id="rollcall-operator")
+    try:
+        async with asyncio.timeout(KAFKA_TIMEOUT_S):
+            await producer.start()
+            for request_id, letter in asked.items():
+                request = Request(
+                    id=request_id,
+                    kind=kind,
+                    organisation_id=letter.organisation_id or "",
+                    resource_id=letter.resource_id or "",
+                    time=now(),
+                    dead_id=letter.id,
+                    dead_letter=letter.name,
+                    dead_endpoint=ENDPOINTS[letter.endpoint or "Users"],
+                    actor="operator",
+                )
+                await producer.send(
+                    letter.topic,
+                    partition=letter.partition,
+                    key=request.organisation_id,
+                    event=to_event(request),
+                )
+    except TimeoutError as error:
+        raise Unavailable("Kafka") from error
+    finally:
+        await producer.stop()
+
+
+async def _decided(database: Database, ids: Iterable[str]) -> dict[str, AuditRow]:
+    """Id → audit row of those that are decided in time."""
+    wanted = list(ids)
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + WAIT_S
+    while True:
+        async with database.connection() as connection:
+            found = await audit.find(connection, wanted)
+        if len(found) == len(wanted) or loop.time() > deadline_s:
+            return found
+        await asyncio.sleep(POLL_S)
+
+
+def _judge(letter: DeadLetterSummary, row: AuditRow | None, action: Action) -> Done:
+    if row is None:
+        return Done(letter, "pending", "accepted, not applied yet; look again later")
+    for stored in row.outcomes:
+        if stored["fact"] in ("dead.redriven", "dead.discarded"):
+            return _judge_detail(letter, stored["data"]["detail"], row, action)
+    failed = [stored for stored in row.outcomes if stored["fact"] == "request.failed"]
+    if failed:
+        error_class = failed[0]["data"]["detail"]["error_class"]
+        return Done(letter, "failed", f"it failed again ({error_class}) and stays dead")
+    return Done(letter, "already", "it was not dead any more")
+
+
+def _judge_detail(
+    letter: DeadLetterSummary, detail: Mapping[str, object], row: AuditRow, action: Action
+) -> Done:
+    refused = sum(stored["fact"] == "request.rejected" for stored in row.outcomes)
+    note = f"{detail['applied']} applied"
+    if refused:
+        note += f", {refused} of them refused"
+    if "dead" in detail:
+        return Done(letter, "stopped", f"{note}; {detail['dead']} is dead now")
+    return Done(letter, "redriven" if action == "redrive" else "discarded", note)

@@ -1,0 +1,186 @@
+"""How partitions stand, and what lets a halted one go on: progress in Postgres beside the log."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from services.operator.deployment import OperatorSettings
+from services.operator.terminal import CommandError
+from shared.events import envelope, outcome, request
+from shared.events.envelope import MalformedEvent, NewerVersion
+from shared.events.topics import Topics
+from shared.kafka.admin import partition_count
+from shared.kafka.feed import Look, Record
+from shared.kafka.log_identity import difference
+from shared.kafka.log_probe import LogProbe
+from shared.postgres import pool, progress
+from shared.postgres.pool import Database
+from shared.postgres.progress import Progress, Schema
+from shared.runtime.errors import Unavailable
+from shared.tenancy import organisation as tenancy
+
+TopicName = Literal["requests", "outcomes", "tenancy"]
+LOG_APPEND_TIME: Final = 1
+STATEMENT_TIMEOUT_S: Final = 10.0
+
+
+class StillHalted(CommandError):
+    """What halted the partition is still there; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One partition: its progress (None: nobody ever owned it) and its log (None: not known)."""
+
+    partition: int
+    progress: Progress | None
+    log: Look | None
+
+    @property
+    def lag(self) -> int | None:
+        """Records of the log that are not applied; None where the log is not known."""
+        if self.log is None:
+            return None
+        position = self.log.first_offset if self.progress is None else self.progress.next_offset
+        return max(0, self.log.end_offset - position)
+
+
+class Partitions:
+    """The partitions of one topic; made by `open_partitions`."""
+
+    def __init__(self, settings: OperatorSettings, name: TopicName, database: Database) -> None:
+        topics = Topics(settings.topic_prefix)
+        self.topic: str = getattr(topics, name)
+        self._settings = settings
+        self._name = name
+        self._database = database
+        self._schema: Schema = "notice" if name == "outcomes" else "directory"
+        self._probe = LogProbe(settings, self.topic)
+
+    async def close(self) -> None:
+        """Leave Kafka."""
+        await self._probe.close()
+
+    async def list_all(self) -> tuple[list[Standing], str]:
+        """Every partition that Postgres or Kafka knows, and a line for people if Kafka is away."""
+        async with self._database.connection() as connection:
+            rows = await progress.read_all(connection, self.topic, schema=self._schema)
+        known = {row.partition: row for row in rows}
+        logs: dict[int, Look] = {}
+        note = ""
+        try:
+            count = await partition_count(self._settings, self.topic)
+            numbers = list(range(count))
+            looks = await asyncio.gather(*(self._probe.look(number, 0) for number in numbers))
+            logs = dict(zip(numbers, looks, strict=True))
+            if not count:
+                note = f"no topic {self.topic} on this Kafka"
+        except Unavailable as error:
+            note = f"ends and lag are not known: {error}"
+        return [
+            Standing(number, known.get(number), logs.get(number))
+            for number in sorted({*known, *logs})
+        ], note
+
+    async def find(self, partition: int) -> Standing:
+        """One partition, with the record before its position. Raises CommandError, Unavailable."""
+        async with self._database.connection() as connection:
+            found = await progress.read(connection, self.topic, partition, schema=self._schema)
+        count = await partition_count(self._settings, self.topic)
+        if found is None and partition >= count:
+            raise CommandError(f"{self.topic} has no partition {partition}")
+        if partition >= count:
+            return Standing(partition, found, None)
+        position = 0 if found is None else found.next_offset
+        return Standing(partition, found, await self._probe.look(partition, position))
+
+    async def halted(self, partition: int) -> tuple[Progress, Look]:
+        """A partition that stands. Raises CommandError where it does not, or has no log."""
+        standing = await self.find(partition)
+        found = standing.progress
+        if found is None or found.state != "halted":
+            raise CommandError(f"partition {partition} of {self.topic} is not halted")
+        if standing.log is None:
+            raise StillHalted(f"Kafka has no partition {partition} of {self.topic}")
+        return found, standing.log
+
+    async def check_cause(self, halted: Progress, log: Look) -> None:
+        """Raise StillHalted where the partition would halt again at once."""
+        differs = difference(halted, log, compares_record=self._name != "tenancy")
+        if differs is not None:
+            raise StillHalted(
+                f"{differs}; restore the log, or accept this one as it is with --new-log"
+            )
+        if log.end_offset > halted.next_offset:
+            following = await self._probe.look(halted.partition, halted.next_offset + 1)
+            self._check_next(following.before)
+
+    async def resume(self, halted: Progress) -> None:
+        """Let it go on from where it stands. Raises CommandError where it has moved meanwhile."""
+        async with self._database.connection() as connection:
+            if not await progress.resume(connection, halted, schema=self._schema):
+                raise CommandError("the partition has changed meanwhile; look again")
+
+    async def accept_log(self, halted: Progress, log: Look, begin_at: int) -> None:
+        """Let it go on in another log, in the next epoch. Raises CommandError."""
+        if halted.published_offset < halted.next_offset:
+            raise CommandError(
+                f"outcomes from offset {halted.published_offset} on are applied and not announced; "
+                "a running provisioner announces them while the partition stands"
+            )
+        if not log.first_offset <= begin_at <= log.end_offset:
+            raise CommandError(
+                f"the log holds offsets {log.first_offset} to {log.end_offset}, not {begin_at}"
+            )
+        async with self._database.connection() as connection:
+            if not await progress.accept_log(connection, halted, begin_at, schema=self._schema):
+                raise CommandError("the partition has changed meanwhile; look again")
+
+    def _check_next(self, record: Record | None) -> None:
+        """Whether this release can read the record at the position."""
+        if record is None:
+            return
+        if self._name == "requests" and record.timestamp_type != LOG_APPEND_TIME:
+            raise StillHalted(
+                f"the record at offset {record.offset} has no append time of the broker; mend the "
+                f"topic (`rollcall topics apply`) and leave it out: --new-log --at "
+                f"{record.offset + 1}"
+            )
+        try:
+            event = envelope.decode(record.headers, record.value)
+            match self._name:
+                case "requests":
+                    request.kind_of(event.type)
+                case "outcomes":
+                    outcome.fact_of(event.type)
+                case "tenancy":
+                    tenancy.from_event(event)
+        except MalformedEvent:
+            return
+        except NewerVersion as newer:
+            raise StillHalted(
+                f"offset {record.offset}: {newer}; finish the roll-out first"
+            ) from newer
+
+
+@asynccontextmanager
+async def open_partitions(settings: OperatorSettings, name: TopicName) -> AsyncIterator[Partitions]:
+    """The partitions of a deployment's topic. Raises CommandError, Unavailable."""
+    url = settings.database_url.get_secret_value()
+    if not url:
+        raise CommandError("ROLLCALL_DATABASE_URL is not set; it names the owner role")
+    database = await pool.open_pool(
+        url,
+        role_hint="owner",
+        max_size=2,
+        statement_timeout_s=STATEMENT_TIMEOUT_S,
+        application_name="rollcall partition",
+    )
+    partitions = Partitions(settings, name, database)
+    try:
+        yield partitions
+    finally:
+        await partitions.close()
+        await database.close()

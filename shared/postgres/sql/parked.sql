@@ -1,0 +1,62 @@
+-- name: record_parked
+-- Keep events that wait behind a dead one, in a batch's transaction.
+-- $1 organisations, $2 endpoints, $3 resources, $4 epochs, $5 offsets, $6 topics, $7 partitions,
+-- $8 ids, $9 event ids, $10 types, $11 headers as JSON text, $12 keys, $13 values, $14 append times
+-- roles: provisioner
+INSERT INTO directory.parked (
+    organisation_id, endpoint, resource_id, epoch, "offset", topic, partition, id, event_id, type,
+    headers, key, value, append_time)
+SELECT organisation_id, endpoint, resource_id, epoch, "offset", topic, partition, id, event_id,
+       type, headers::jsonb, key, value, append_time
+FROM unnest(
+    $1::uuid[], $2::text[], $3::uuid[], $4::integer[], $5::bigint[], $6::text[], $7::integer[],
+    $8::uuid[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::bytea[],
+    $14::timestamptz[]
+) AS given (
+    organisation_id, endpoint, resource_id, epoch, "offset", topic, partition, id, event_id, type,
+    headers, key, value, append_time)
+
+-- name: load_parked
+-- What is parked behind the dead events of these resources, bytes and all, in order.
+-- $1 organisations, $2 endpoints, $3 resources: in threes
+-- roles: provisioner
+SELECT organisation_id::text, endpoint, resource_id::text, id::text, topic, partition, "offset",
+       epoch, headers, key, value, append_time
+FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS wanted (organisation_id, endpoint, resource_id)
+JOIN directory.parked USING (organisation_id, endpoint, resource_id)
+ORDER BY epoch, "offset"
+
+-- name: move_parked
+-- Make dead letters of events that were parked and raised when they were applied.
+-- $1 ids, $2 states, $3 attempts, $4 outcomes told, $5 error classes, $6 errors
+-- roles: provisioner
+INSERT INTO directory.dead_letter (
+    topic, partition, "offset", epoch, event_id, organisation_id, headers, key, value,
+    error_class, error, append_time, id, type, endpoint, resource_id, attempts, told, state)
+SELECT parked.topic, parked.partition, parked."offset", parked.epoch, parked.event_id,
+       parked.organisation_id, parked.headers, parked.key, parked.value, given.error_class,
+       given.error, parked.append_time, parked.id, parked.type, parked.endpoint,
+       parked.resource_id, given.attempts, given.told, given.state
+FROM unnest(
+    $1::uuid[], $2::text[], $3::integer[], $4::integer[], $5::text[], $6::text[]
+) AS given (id, state, attempts, told, error_class, error)
+JOIN directory.parked USING (id)
+
+-- name: delete_parked
+-- Events that wait no longer.
+-- $1 ids
+-- roles: provisioner
+DELETE FROM directory.parked WHERE id = ANY ($1::uuid[])
+
+-- name: list_parked
+-- What waits behind the dead event of a resource, in order, without bytes.
+-- $1 organisation
+-- $2 endpoint
+-- $3 resource
+-- $4 at most so many
+-- roles: owner
+SELECT id::text, type, topic, partition, "offset", append_time
+FROM directory.parked
+WHERE organisation_id = $1 AND endpoint = $2 AND resource_id = $3
+ORDER BY epoch, "offset"
+LIMIT $4

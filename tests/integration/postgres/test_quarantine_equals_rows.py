@@ -1,0 +1,199 @@
+"""The rows are the fold, with dead letters as well: in whatever batches, through kept bytes.
+
+Random conversations with poison, redrives and discards. Half-way the fix is rolled out. What the
+pure fold holds in memory after all of it in two goes must be in the tables after many batches,
+each loaded anew, where every redrive reads back what was kept.
+"""
+
+import random
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import pytest
+
+from services.provisioner import dead_letters
+from services.provisioner.announce import announcements
+from services.provisioner.dead_letters import Place
+from services.provisioner.isolate import Apply, apply_at_once, apply_one_by_one
+from services.provisioner.understand import Entry, understand
+from shared.directory import decide
+from shared.directory.changes import Decision
+from shared.directory.fold import fold_batch
+from shared.directory.state import State
+from shared.events.request import MemberDelta, Request, to_event
+from shared.postgres import audit
+from shared.postgres.audit import AuditRow
+from tests.support.builders import (
+    MOMENT,
+    ORGANISATION,
+    a_request,
+    a_user,
+    an_id,
+    redrive,
+    replacing,
+)
+from tests.support.databases import Connection, TestDatabase
+from tests.unit.kafka.records import a_record
+
+AT: Final = MOMENT + timedelta(seconds=1)
+PLACE: Final = Place("t.requests", 3)
+MEMBERS: Final = tuple(an_id(number) for number in range(1, 5))
+GROUPS: Final = tuple(an_id(number) for number in (50, 51))
+NAMES: Final = ("ana", "bo", "cy")
+EVENTS: Final = 160
+Picture = dict[str, Any]
+
+
+@pytest.fixture
+def fix(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """Until `deployed`, a PATCH with a nickname cannot be decided."""
+    deployed = {"deployed": False}
+    right = decide.DECIDERS["member.patch"]
+
+    def wrong(state: State, request: Request, at: datetime) -> Decision:
+        is_poison = any(each["path"] == "nickName" for each in request.operations)
+        if is_poison and not deployed["deployed"]:
+            raise KeyError("nickName")
+        return right(state, request, at)
+
+    monkeypatch.setitem(decide.DECIDERS, "member.patch", wrong)
+    return deployed
+
+
+def conversation(seed: int, fix: dict[str, bool], half: int) -> list[Entry]:
+    """Events of one organisation as they come from the log; most redrives name what is dead."""
+    chance = random.Random(seed)
+    state = State(ORGANISATION)
+    records = []
+    for offset in range(EVENTS):
+        number = 10_000 + offset
+        member, group = chance.choice(MEMBERS), chance.choice(GROUPS)
+        name = chance.choice(NAMES)
+        match chance.randrange(15):
+            case 0 | 1 | 2:
+                request = a_request("member.create", member, number, resource=a_user(name))
+            case 3 | 4:
+                operation = replacing(chance.choice(("title", "userName")), name)
+                request = a_request("member.patch", member, number, operations=(operation,))
+            case 5:
+                request = a_request("member.delete", member, number)
+            case 6:
+                request = a_request("group.create", group, number, resource={"displayName": name})
+            case 7:
+                delta = MemberDelta(chance.random() < 0.2, tuple(chance.sample(MEMBERS, 2)))
+                request = a_request("group.patch", group, number, members=delta)
+            case 8 | 9 | 10:
+                operation = replacing("nickName", name)
+                request = a_request("member.patch", member, number, operations=(operation,))
+            case 11:
+                request = a_request("member.create", member, number)
+            case case:
+                dead = a_request("member.delete", member, 1)
+                held = [each.dead.event for each in state.quarantines.values() if each.dead]
+                if held and isinstance(one := chance.choice(held), Request):
+                    dead = one
+                request = redrive(dead, number, "dead.redrive" if case < 14 else "dead.discard")
+        fix["deployed"] = offset >= half
+        fold_batch({ORGANISATION: state}, [(request, AT)])
+        records.append(a_record(offset, to_event(request), key=ORGANISATION))
+    return list(understand(records).entries)
+
+
+async def rows(connection: Connection) -> Picture:
+    """What the tables hold."""
+    members = await connection.fetch(
+        "SELECT id::text, version::text, document FROM directory.member"
+    )
+    groups = await connection.fetch('SELECT id::text, version::text FROM directory."group"')
+    pairs = await connection.fetch(
+        "SELECT group_id::text, member_id::text FROM directory.group_member"
+    )
+    dead = await connection.fetch(
+        "SELECT endpoint, resource_id::text, id::text, attempts, told FROM directory.dead_letter "
+        "WHERE state = 'dead'"
+    )
+    waiting = await connection.fetch(
+        'SELECT endpoint, resource_id::text, id::text FROM directory.parked ORDER BY "offset"'
+    )
+    held: dict[tuple[str, str], Any] = {
+        (endpoint, resource): (event_id, attempts, told, [])
+        for endpoint, resource, event_id, attempts, told in dead
+    }
+    for endpoint, resource, event_id in waiting:
+        held[endpoint, resource][3].append(event_id)
+    return {
+        "members": {row["id"]: (row["version"], row["document"]) for row in members},
+        "groups": {row["id"]: row["version"] for row in groups},
+        "pairs": {tuple(pair) for pair in pairs},
+        "held": held,
+    }
+
+
+def picture(state: State) -> Picture:
+    """The same of a fold in memory."""
+    return {
+        "members": {key: (each.version, each.resource) for key, each in state.members.items()},
+        "groups": {key: each.version for key, each in state.groups.items()},
+        "pairs": {(group, each) for group, ids in state.memberships.items() for each in ids},
+        "held": {
+            key: (
+                each.dead_id,
+                each.dead.attempts,
+                each.dead.told,
+                [held.event.id for held in each.parked],
+            )
+            for key, each in state.quarantines.items()
+            if each.dead is not None
+        },
+    }
+
+
+def folded(entries: Sequence[Entry], fix: dict[str, bool], half: int) -> State:
+    """All of it in two goes: before and after the fix."""
+    state = State(ORGANISATION)
+    for is_fixed, part in ((False, entries[:half]), (True, entries[half:])):
+        fix["deployed"] = is_fixed
+        batch = [(dead_letters.to_event(PLACE, each), each.append_time) for each in part]
+        fold_batch({ORGANISATION: state}, batch)
+    return state
+
+
+@pytest.mark.parametrize("apply", [apply_at_once, apply_one_by_one], ids=["at once", "one by one"])
+@pytest.mark.parametrize("seed", range(6))
+async def test_random_batches_with_dead_letters_leave_the_rows_of_the_fold(
+    database: TestDatabase, fix: dict[str, bool], seed: int, apply: Apply
+) -> None:
+    entries = conversation(seed, fix, EVENTS // 2)
+    half = EVENTS // 2
+    whole = folded(entries, fix, half)
+    chance = random.Random(seed)
+    told: list[AuditRow] = []
+
+    start = 0
+    async with database.connect("provisioner") as connection:
+        while start < EVENTS:
+            fix["deployed"] = start >= half
+            end = min(start + chance.choice((1, 2, 5, 20)), half if start < half else EVENTS)
+            async with connection.transaction():
+                decided = await apply(connection, PLACE, entries[start:end], 10_000)
+            told.extend(decided.rows)
+            start = end
+        found = await rows(connection)
+        stored = await audit.unannounced(connection, PLACE.topic, PLACE.partition, 0, 1000)
+
+    assert found == picture(whole)
+    announced = [each for row in told for each in announcements(row)]
+    # A successor that announces from the table says the very same.
+    assert [each for row in stored for each in announcements(row)] == announced
+    assert list(map(dead_letters.to_announcements, stored)) == list(
+        map(dead_letters.to_announcements, told)
+    )
+    assert len({each.id for each in announced}) == len(announced)
+    assert [each.sequence for each in announced] == sorted(each.sequence for each in announced)
+    assert {each.outcome.fact for each in announced} >= {
+        "dead.redriven",
+        "dead.discarded",
+        "request.parked",
+        "request.failed",
+    }

@@ -1,0 +1,76 @@
+"""When a partition's worker counts as standing still."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from shared.kafka import slot
+from shared.kafka.feed import Feed
+from shared.kafka.slot import LONGEST_GAP_S, Slot
+from shared.kafka.worker import Worker
+
+
+class Clock:
+    """Monotonic seconds that the test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(slot, "time", made)
+    return made
+
+
+def a_slot_with_lag() -> Slot:
+    """Its worker has a position, ten records to go, and knows of no outage."""
+    feed = Feed(0, max_records=10, max_bytes=1000)
+    feed.highwater = 10
+    worker = cast(Worker, SimpleNamespace(next_offset=0, waits_for_outage=False))
+    made = Slot(TopicPartition("t", 0), cast(AIOKafkaConsumer, None), lambda _: worker, feed)
+    made._worker, made._has_position = worker, True
+    made.observe()
+    return made
+
+
+def look(made: Slot, clock: Clock, times: int, every_s: float = 3.0) -> None:
+    for _ in range(times):
+        clock.now_s += every_s
+        made.observe()
+
+
+def test_no_progress_with_lag_is_a_stall_after_the_limit(clock: Clock) -> None:
+    made = a_slot_with_lag()
+
+    look(made, clock, 40)
+    before = made.is_stalled(120)
+    look(made, clock, 1)
+
+    assert (before, made.is_stalled(120)) == (False, True)
+
+
+def test_time_in_which_the_process_slept_is_not_counted(clock: Clock) -> None:
+    made = a_slot_with_lag()
+
+    look(made, clock, 1, every_s=900)
+
+    assert not made.is_stalled(LONGEST_GAP_S)
+
+
+def test_a_worker_that_waits_for_an_outage_begins_anew(clock: Clock) -> None:
+    made = a_slot_with_lag()
+    look(made, clock, 39)
+    cast(SimpleNamespace, made._worker).waits_for_outage = True
+    look(made, clock, 100)
+    cast(SimpleNamespace, made._worker).waits_for_outage = False
+
+    look(made, clock, 1)
+
+    assert not made.is_stalled(120)
