@@ -119,6 +119,21 @@ def create(number: int, user_name: str, **attributes: Any) -> Request:
     )
 
 
+def redrive(dead: Request, number: int = 800, kind: Kind = "dead.redrive") -> Request:
+    """A redrive, or a discard, of a request that is dead."""
+    return Request(
+        id=an_id(number),
+        kind=kind,
+        organisation_id=dead.organisation_id,
+        resource_id=dead.resource_id,
+        time=MOMENT,
+        dead_id=dead.id,
+        dead_letter="rollcall.requests/3/41",
+        dead_endpoint=dead.endpoint,
+        actor="operator",
+    )
+
+
 def patch(member: Member, *operations: Json, number: int = 900, **fields: Any) -> Request:
     """A PATCH of a member."""
     return a_request("member.patch", member.id, number, operations=operations, **fields)

@@ -334,6 +334,8 @@ async def running(
     bootstrap: str,
     prefix: str,
     database_url: Callable[[Service], str],
+    *,
+    replication: int = 1,
     **extra: str,
 ) -> AsyncIterator[Stack]:
     """A deployment without services yet: topics made, the mailbox up. Stops all at the end."""
@@ -365,7 +367,7 @@ async def running(
             arguments, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
-        await apply_topics(stack.settings, stack.topics, replication=1)
+        await apply_topics(stack.settings, stack.topics, replication=replication)
         yield stack
     finally:
         stack.stop()

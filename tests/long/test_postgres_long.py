@@ -1,0 +1,68 @@
+"""Postgres away for half a minute, for five; slow, full, taken for a minute; failed over thrice.
+
+The same promises as in tests/crash/test_postgres.py, whose fixtures and `play` these use.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.crash.test_postgres import mortal, mortal_stack, play
+from tests.support.postgres_faults import MortalPostgres
+from tests.support.stack import Stack
+
+__all__ = ["mortal", "mortal_stack"]  # fixtures
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+Step = Callable[[MortalPostgres], Awaitable[None]]
+
+KILLED: tuple[Step, Step] = MortalPostgres.kill, MortalPostgres.start
+FROZEN: tuple[Step, Step] = MortalPostgres.freeze, MortalPostgres.thaw
+SLOW: tuple[Step, Step] = MortalPostgres.slow, MortalPostgres.fast
+FULL: tuple[Step, Step] = MortalPostgres.full, MortalPostgres.space
+TAKEN: tuple[Step, Step] = MortalPostgres.exhaust, MortalPostgres.give_back
+
+
+@pytest.mark.parametrize(
+    ("steps", "seconds", "statuses"),
+    [
+        pytest.param(KILLED, 30.0, {503}, id="killed"),
+        pytest.param(KILLED, 300.0, {503}, id="five-minutes-without"),
+        pytest.param(FROZEN, 30.0, {503}, id="frozen"),
+        pytest.param(FROZEN, 60.0, {503}, id="frozen-longer-than-a-statement"),
+        pytest.param(SLOW, 60.0, {200}, id="slow"),
+        pytest.param(FULL, 30.0, {200}, id="full"),
+        pytest.param(TAKEN, 60.0, {503}, id="no-connection"),
+    ],
+)
+async def test_a_long_outage_of_postgres_loses_nothing(
+    steps: tuple[Step, Step],
+    seconds: float,
+    statuses: set[int],
+    mortal_stack: Stack,
+    mortal: MortalPostgres,
+) -> None:
+    begin, end = steps
+
+    played = await play(
+        mortal_stack, mortal, lambda: begin(mortal), lambda: end(mortal), seconds, pause_s=0.3
+    )
+
+    print(f"\n{begin.__name__} for {seconds:g} s: {played}")
+    assert played.reads.statuses.keys() == statuses
+
+
+async def test_three_failovers_in_a_row_lose_nothing(
+    mortal_stack: Stack,
+    mortal: MortalPostgres,
+) -> None:
+    async def fail_over_thrice() -> None:
+        for _ in range(3):
+            await mortal.fail_over()
+            await mortal.copy()
+
+    played = await play(
+        mortal_stack, mortal, mortal.copy, fail_over_thrice, 5, copies_of_mails=True
+    )
+
+    print(f"\nfailed over three times: {played}")
