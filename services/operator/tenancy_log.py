@@ -24,7 +24,7 @@ from services.operator.terminal import CommandError
 from shared.events import envelope
 from shared.events.envelope import MalformedEvent
 from shared.events.topics import Topics
-from shared.kafka.client import client_options
+from shared.kafka.client import client_options, stop_consumer
 from shared.kafka.producer import Producer
 from shared.runtime.clock import now
 from shared.runtime.config import Settings
@@ -155,7 +155,7 @@ class TenancyLog:
         """Leave Kafka."""
         if self._producer is not None:
             await self._producer.stop(TIMEOUT_S)
-        await self._consumer.stop()
+        await stop_consumer(self._consumer, TIMEOUT_S)
 
     async def _started_producer(self) -> Producer:
         if self._producer is None:

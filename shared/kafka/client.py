@@ -1,8 +1,12 @@
 """How every Kafka client of ours connects: addresses, encryption, principal."""
 
+import asyncio
 import ssl
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer
 
 from shared.runtime.config import InvalidSettings, Settings
 
@@ -28,6 +32,28 @@ def client_options(settings: Settings) -> dict[str, Any]:
         options["sasl_plain_username"] = settings.kafka_sasl_username
         options["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
     return options
+
+
+async def ended(ending: Coroutine[Any, Any, None], timeout_s: float) -> bool:
+    """Run the end of a client in a task of its own; whether it ended well, and in time.
+
+    aiokafka cancels its own requests and awaits them, so that its `stop` raises CancelledError
+    where one was under way (a broker that is away). In the caller's task that would look like the
+    caller's cancellation, and end it in silence.
+    """
+    task = asyncio.create_task(ending)
+    await asyncio.wait([task], timeout=timeout_s)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1.0)
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer, timeout_s: float) -> None:
+    """Stop a consumer, whatever state its broker is in. Raises nothing of its own."""
+    if not await ended(consumer.stop(), timeout_s):
+        # `stop` gave up half-way: the connections are still open.
+        await ended(consumer._client.close(), timeout_s)  # noqa: SLF001
 
 
 def _ssl_context(settings: Settings) -> ssl.SSLContext:

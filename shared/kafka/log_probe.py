@@ -6,14 +6,13 @@ kept for that, and made anew after a failure.
 """
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from shared.kafka.client import client_options
+from shared.kafka.client import client_options, stop_consumer
 from shared.kafka.feed import Look, Record
 from shared.runtime.config import Settings
 from shared.runtime.errors import Unavailable
@@ -128,9 +127,7 @@ class LogProbe:
     async def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            with contextlib.suppress(TimeoutError, KafkaError, OSError):
-                async with asyncio.timeout(STOP_TIMEOUT_S):
-                    await consumer.stop()
+            await stop_consumer(consumer, STOP_TIMEOUT_S)
 
 
 async def _read(

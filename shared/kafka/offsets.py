@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from shared.kafka.admin import partition_count
-from shared.kafka.client import client_options
+from shared.kafka.client import client_options, stop_consumer
 from shared.observability.logging import get_logger
 from shared.runtime.config import Settings
 from shared.runtime.errors import Unavailable
@@ -64,7 +64,7 @@ async def topic_ends(settings: Settings, topic: str) -> dict[int, int]:
     except (KafkaError, TimeoutError, OSError) as error:
         raise Unavailable(f"Kafka ({type(error).__name__})") from error
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer, TIMEOUT_S)
     return {partition.partition: offset for partition, offset in ends.items()}
 
 

@@ -28,7 +28,7 @@ from aiokafka.structs import RecordMetadata
 
 from shared.events.envelope import Event, encode
 from shared.events.topics import MAX_RECORD_BYTES, MEBIBYTE
-from shared.kafka.client import client_options
+from shared.kafka.client import client_options, ended
 from shared.observability.logging import get_logger
 from shared.runtime.config import Settings
 from shared.runtime.errors import Unavailable
@@ -333,17 +333,11 @@ async def _close(producer: AIOKafkaProducer, timeout_s: float) -> None:
     `stop` alone would wait for as long as a batch cannot be delivered, and cutting it short
     leaves the sender running and its futures open for ever; hence the private parts.
     """
-    try:
-        async with asyncio.timeout(timeout_s):
-            await producer.stop()
-    except (TimeoutError, KafkaError, OSError):
-        with contextlib.suppress(TimeoutError, KafkaError, OSError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await producer._sender.close()  # noqa: SLF001
-        _fail_batches(producer)
-        with contextlib.suppress(TimeoutError, KafkaError, OSError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await producer.client.close()
+    if await ended(producer.stop(), timeout_s):
+        return
+    await ended(producer._sender.close(), _CLOSE_TIMEOUT_S)  # noqa: SLF001
+    _fail_batches(producer)
+    await ended(producer.client.close(), _CLOSE_TIMEOUT_S)
 
 
 def _fail_batches(producer: AIOKafkaProducer) -> None:

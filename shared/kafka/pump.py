@@ -28,7 +28,7 @@ from aiokafka.errors import (
 )
 
 from shared.events.topics import MEBIBYTE
-from shared.kafka.client import REQUEST_TIMEOUT_MS, client_options
+from shared.kafka.client import REQUEST_TIMEOUT_MS, client_options, stop_consumer
 from shared.kafka.feed import Feed
 from shared.kafka.log_probe import LogProbe
 from shared.kafka.offsets import commit_for_monitors, end_offsets
@@ -230,9 +230,7 @@ class Pump:
         await self._probe.close()
         self._slots.clear()
         self._ending.clear()
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await consumer.stop()
+        await stop_consumer(consumer, STOP_TIMEOUT_S)
 
     def _applied(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         found = {

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from shared.events.topics import MAX_RECORD_BYTES
-from shared.kafka.client import client_options
+from shared.kafka.client import client_options, stop_consumer
 from shared.observability.logging import get_logger
 from shared.runtime.clock import machine_ms
 from shared.runtime.config import Settings
@@ -175,9 +175,7 @@ class TopicReader:
                 )
             finally:
                 self._consumer = None
-                with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                    async with asyncio.timeout(_STOP_TIMEOUT_S):
-                        await consumer.stop()
+                await stop_consumer(consumer, _STOP_TIMEOUT_S)
             jitter = random.random()  # noqa: S311 - spreads retries
             await asyncio.sleep(backoff_s(attempt, initial_s=0.2, maximum_s=5.0, jitter=jitter))
 

@@ -114,6 +114,10 @@ class Stack:
     door_port: int
     """The port of the first ingress; a later one takes it when the first has ended."""
     processes: list[Process] = field(default_factory=list)
+    taken_ports: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.taken_ports += [self.smtp_port, self.door_port]
 
     @property
     def settings(self) -> Settings:
@@ -132,10 +136,15 @@ class Stack:
 
     async def start(self, service: Service, *, ready: bool = True, **variables: str) -> Process:
         """Start a process of a service; `variables` are added to its `ROLLCALL_…` settings."""
-        admin_port = ports.choose([self.door_port])
+        # Services start side by side: none may get a port that another is about to take.
+        admin_port = ports.choose(self.taken_ports)
+        self.taken_ports.append(admin_port)
         door_port = None
         if service == "ingress":
-            door_port = ports.choose([admin_port]) if self.running("ingress") else self.door_port
+            door_port = self.door_port
+            if self.running("ingress"):
+                door_port = ports.choose(self.taken_ports)
+                self.taken_ports.append(door_port)
         own = {
             f"ROLLCALL_{service.upper()}_ADMIN_PORT": str(admin_port),
             "ROLLCALL_DATABASE_URL": self.database_url(service),
@@ -367,6 +376,7 @@ async def running(
             arguments, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
+        await until(lambda: not ports.is_free(smtp_port), "the mailbox listens")
         await apply_topics(stack.settings, stack.topics, replication=replication)
         yield stack
     finally:

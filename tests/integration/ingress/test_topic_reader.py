@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import ConsumerRecord
 
+from services.operator.stack.kafka_native import KafkaBroker
 from shared.events.envelope import Event, decode
 from shared.events.topics import Topics
 from shared.kafka import topic_reader
@@ -17,6 +18,7 @@ from shared.runtime.clock import now
 from shared.runtime.config import Settings, load
 from shared.runtime.ids import new_id
 from tests.support.servers import KafkaServer
+from tests.support.stack import until
 
 TOPICS = 4
 
@@ -169,4 +171,25 @@ async def test_replies_are_read_from_the_end_of_one_partition(
 
     assert reached
     assert seen == [3]
+    await reader.stop()
+
+
+async def test_a_reader_that_gave_its_consumer_up_lives_when_the_broker_is_back(
+    native_kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka's `stop` raises CancelledError where a request was under way; that ended the task,
+    and after half a minute without Kafka every write was 503 until a restart."""
+    monkeypatch.setattr(topic_reader, "_SILENT_AFTER_S", 1.0)
+    settings = load(Settings, kafka_bootstrap=native_kafka.bootstrap, topic_prefix=f"t{new_id()}")
+    await apply_topics(settings, Topics(settings.topic_prefix, TOPICS, TOPICS), replication=1)
+    reader = TopicReader(settings, Topics(settings.topic_prefix).tenancy, client_id="test")
+    reader.start(lambda _: None)
+    await until(reader.caught_up.is_set, "the reader has caught up")
+    first = reader._consumer
+
+    native_kafka.pause()
+    await until(lambda: reader._consumer is not first, "it gives the silent consumer up")
+    native_kafka.resume()
+
+    await until(lambda: reader.age_s < 1.5, "it knows the end again")
     await reader.stop()
