@@ -17,6 +17,7 @@ from shared.kafka.topic_reader import TopicReader
 from shared.runtime.clock import now
 from shared.runtime.config import Settings, load
 from shared.runtime.ids import new_id
+from tests.support.cluster import start_again
 from tests.support.servers import KafkaServer
 from tests.support.stack import until
 
@@ -187,9 +188,9 @@ async def test_a_reader_that_gave_its_consumer_up_lives_when_the_broker_is_back(
     await until(reader.caught_up.is_set, "the reader has caught up")
     first = reader._consumer
 
-    native_kafka.pause()
+    await asyncio.to_thread(native_kafka.kill)
     await until(lambda: reader._consumer is not first, "it gives the silent consumer up")
-    native_kafka.resume()
+    await start_again(native_kafka)
 
     await until(lambda: reader.age_s < 1.5, "it knows the end again")
     await reader.stop()
