@@ -94,7 +94,7 @@ def make_sender(settings: NotifierSettings, database: Database) -> MailSender:
     owner = new_id()
     return MailSender(
         database,
-        Leases(database, owner, settings.notifier_lease_s),
+        Leases(database, owner, settings.notifier_lease_s, Topics(settings.topic_prefix).requests),
         Ledger(database, owner, settings.notifier_invitation_grace_s),
         options,
         new_session=lambda: Session(server),

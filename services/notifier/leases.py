@@ -26,10 +26,11 @@ class Leases:
     replica's lease would look over while it sends. How long a lease has lasted is measured here.
     """
 
-    def __init__(self, database: Database, owner: str, lease_s: float) -> None:
+    def __init__(self, database: Database, owner: str, lease_s: float, requests_topic: str) -> None:
         self.owner = owner
         self._database = database
         self._lease_s = lease_s
+        self._requests_topic = requests_topic
         self._renewed = datetime.min.replace(tzinfo=UTC)
         self._unbroken_since = self._renewed
         self._claimed: dict[tuple[str, str], datetime] = {}
@@ -44,7 +45,12 @@ class Leases:
         async with self._database.connection() as connection:
             at = await notification.present(connection)
             claimed = await notification.claim(
-                connection, self.owner, now=at, lease_s=self._lease_s, limit=limit
+                connection,
+                self.owner,
+                now=at,
+                lease_s=self._lease_s,
+                limit=limit,
+                requests_topic=self._requests_topic,
             )
         # What was settled while this was asked is neither: its lease runs out, if it has one.
         fresh = [one for one in claimed if _key(one) not in in_hand]

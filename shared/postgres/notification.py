@@ -127,14 +127,24 @@ async def present(connection: "Connection") -> datetime:
 
 
 async def claim(
-    connection: "Connection", owner: str, *, now: datetime, lease_s: float, limit: int
+    connection: "Connection",
+    owner: str,
+    *,
+    now: datetime,
+    lease_s: float,
+    limit: int,
+    requests_topic: str,
 ) -> list[ClaimedNotice]:
     """Lease up to `limit` notices that are due now to `owner`, oldest first.
+
+    A notice of a request that the directory has not applied (a failover lost its last commits)
+    waits: nobody could tell yet whether its member is gone, or not there again.
 
     Whoever claims settles each, or gives it back by `retry_later`, within `lease_s` seconds.
     Nobody waits for rows that another replica is claiming at the moment.
     """
-    rows = await connection.fetch(_CLAIM, owner, now, now + timedelta(seconds=lease_s), limit)
+    until = now + timedelta(seconds=lease_s)
+    rows = await connection.fetch(_CLAIM, owner, now, until, limit, requests_topic)
     claimed = [_to_claimed(row) for row in rows]
     claimed.sort(key=lambda item: (item.notice.due_at, item.notice.sequence))
     return claimed

@@ -47,17 +47,24 @@ WHERE organisation_id = $1 AND member_id = $2 AND event_id = $3 AND kind = $4
 RETURNING true
 
 -- name: claim_notifications
--- Lease what is due now, of each member only the earliest by sequence.
+-- Lease what is due now, of each member only the earliest by sequence, and nothing that the
+-- directory has not applied: after a failover that lost commits it may be behind the outcomes.
 -- $1 owner
 -- $2 now
 -- $3 leased until
 -- $4 at most so many
+-- $5 name of the requests topic
 -- roles: notifier
 WITH ready AS (
     SELECT event_id, kind
     FROM notice.notification AS candidate
     WHERE state = 'due' AND next_attempt_at <= $2
       AND (leased_until IS NULL OR leased_until <= $2)
+      AND NOT EXISTS (
+          SELECT FROM directory.progress AS behind
+          WHERE behind.topic = $5
+            AND behind.partition = candidate.partition
+            AND (behind.epoch, behind.next_offset) <= (candidate.epoch, candidate."offset"))
       AND NOT EXISTS (
           SELECT FROM notice.notification AS earlier
           WHERE earlier.organisation_id = candidate.organisation_id

@@ -351,7 +351,7 @@ async def test_what_a_sender_has_in_hand_it_does_not_claim_again(scene: Scene) -
     """The server said yes, and Postgres was away for longer than a lease before it was noted."""
     await scene.invite("ana")
     pool = await scene.open()
-    leases = Leases(pool, "sender", lease_s=10)
+    leases = Leases(pool, "sender", 10, "t.requests")
     (claimed,) = await leases.claim(5)
     await scene.age(seconds=11)
 
@@ -369,7 +369,7 @@ async def test_a_lease_that_nobody_works_on_is_not_renewed(scene: Scene) -> None
     await scene.invite("ana")
     await scene.invite("bo")
     pool = await scene.open()
-    leases = Leases(pool, "sender", lease_s=1.5)
+    leases = Leases(pool, "sender", 1.5, "t.requests")
     keeping = asyncio.create_task(leases.keep())
     given_up, in_hand = await leases.claim(5)
     leases.forget(given_up)

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from shared.events.outcome import Sequence
-from shared.postgres import notification
+from shared.postgres import notification, progress
 from shared.postgres.notification import ClaimedNotice, Notice
 from tests.support.builders import ORGANISATION, OTHER_ORGANISATION, an_id
 from tests.support.databases import Connection, TestDatabase
@@ -37,7 +37,9 @@ def a_notice(
 async def claim(
     connection: Connection, owner: str = "a", now: datetime = NOW, limit: int = 10
 ) -> list[ClaimedNotice]:
-    return await notification.claim(connection, owner, now=now, lease_s=60, limit=limit)
+    return await notification.claim(
+        connection, owner, now=now, lease_s=60, limit=limit, requests_topic="t.requests"
+    )
 
 
 async def test_a_repeated_outcome_plans_nothing_new(database: TestDatabase) -> None:
@@ -220,3 +222,29 @@ async def test_the_last_mail_of_a_member_is_that_of_the_highest_sequence(
 
     assert never is None
     assert last == "revocation"
+
+
+async def test_what_the_directory_has_not_applied_is_not_claimed(database: TestDatabase) -> None:
+    """After a failover the notifier may read outcomes again before the rows are there again."""
+    async with database.connect("provisioner") as directory:
+        await progress.begin(directory, "t.requests", 3, tried_again=frozenset())
+    async with database.connect("notifier") as connection:
+        await notification.plan(connection, [a_notice(1)])
+        behind = await claim(connection)
+
+        async with database.connect("provisioner") as directory:
+            await progress.advance(
+                directory,
+                "t.requests",
+                3,
+                expected=0,
+                epoch=0,
+                new=2,
+                published=0,
+                last_event_id=None,
+                last_append_time=None,
+            )
+        applied = await claim(connection)
+
+    assert behind == []
+    assert [item.notice.event_id for item in applied] == [an_id(1)]
