@@ -169,6 +169,7 @@ async def run(server: PostgresServer, events: int) -> None:
             )
 
         inserts = await measure(creates(organisation_id, events, "b"), BATCH, bare)
+        assert await owner.fetchval("SELECT count(*) FROM bare") == events
     pool = await open_pool(
         database.url("provisioner"),
         role_hint="provisioner",
@@ -182,6 +183,9 @@ async def run(server: PostgresServer, events: int) -> None:
     await measure(creates(organisation_id, BATCH, "w"), BATCH, partition.apply)
     batches = await measure(creates(organisation_id, events, "p"), BATCH, partition.apply)
     single = await measure(creates(organisation_id, events // 20, "s"), 1, partition.apply)
+    async with database.connect() as owner:
+        written = await owner.fetchval("SELECT count(*) FROM directory.member")
+    assert written == BATCH + events + events // 20
     await pool.close()
     print(f"bare unnest inserts of {BATCH}     {inserts}")
     print(f"batch transactions of {BATCH}      {batches}")
