@@ -13,6 +13,7 @@ SERVICES = {
     "ingress": ("services.ingress.config", "IngressSettings"),
     "provisioner": ("services.provisioner.config", "ProvisionerSettings"),
     "notifier": ("services.notifier.config", "NotifierSettings"),
+    "rollcall (the command)": ("services.operator.deployment", "OperatorSettings"),
 }
 SETTINGS_HEAD = """# Settings
 

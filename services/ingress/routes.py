@@ -6,14 +6,13 @@ what the handler gets. `/v2/ORGANISATION/Users/ID` has an organisation, an endpo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 
 from services.ingress.answer import Answer
 
 BASE: Final = "v2"
-Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 @dataclass(frozen=True, slots=True)

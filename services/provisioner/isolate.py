@@ -22,6 +22,7 @@ from shared.directory.quarantine import Event, Held, Key, Quarantine, Refused, U
 from shared.directory.state import State
 from shared.directory.touch import Touch, touches
 from shared.events.request import Request
+from shared.kafka.feed import Record
 from shared.kafka.worker import PartitionHalted
 from shared.postgres import audit, dead_letter, parked
 from shared.postgres.dead_letter import HeldRecord
@@ -110,7 +111,7 @@ async def _decide(
 ) -> list[Folded]:
     batch: Batch = [(dead_letters.to_event(place, entry), entry.append_time) for entry in entries]
     states = await _load(connection, batch)
-    if is_large(entries):
+    if is_large([entry.record for entry in entries]):
         return await asyncio.to_thread(fold_batch, states, batch, refusals)
     return fold_batch(states, batch, refusals)
 
@@ -234,6 +235,6 @@ def _classes(error_classes: Iterable[str]) -> str:
     return ", ".join(sorted(set(error_classes)))
 
 
-def is_large(entries: Sequence[Entry]) -> bool:
-    """Whether the entries are better folded in a thread."""
-    return sum(len(entry.record.value or b"") for entry in entries) > THREAD_BYTES
+def is_large(records: Sequence[Record]) -> bool:
+    """Whether a batch is better read and folded in a thread."""
+    return sum(len(record.value or b"") for record in records) > THREAD_BYTES

@@ -19,7 +19,7 @@ from services.provisioner.announce import Announcer
 from services.provisioner.dead_letters import Place
 from services.provisioner.decided import Decided, count, ids_of
 from services.provisioner.identity import Identity
-from services.provisioner.isolate import THREAD_BYTES, Apply, apply_at_once, apply_one_by_one
+from services.provisioner.isolate import Apply, apply_at_once, apply_one_by_one, is_large
 from services.provisioner.understand import (
     Entry,
     Understood,
@@ -324,10 +324,6 @@ class PartitionWorker:
 
 
 async def _understand(records: Sequence[Record]) -> Understood:
-    if _is_large(records):
+    if is_large(records):
         return await asyncio.to_thread(understand, records)
     return understand(records)
-
-
-def _is_large(records: Sequence[Record]) -> bool:
-    return sum(len(record.value or b"") for record in records) > THREAD_BYTES

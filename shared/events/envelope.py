@@ -11,7 +11,7 @@ RFC 3339 in UTC. Our extension attributes (the specification asks for lower-case
 - `sequence`: `epoch.offset.index`, the order of outcomes in their partition
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,8 +21,6 @@ import orjson
 SPEC_VERSION: Final = "1.0"
 CONTENT_TYPE: Final = "application/json"
 PREFIX: Final = "ce_"
-
-KafkaHeaders = Sequence[tuple[str, bytes]]
 
 
 class MalformedEvent(ValueError):

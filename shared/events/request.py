@@ -2,7 +2,7 @@
 
 A request is canonical and carries all that the decision needs, settings in force included, so that
 the same log gives the same directory at any later time. The types are versioned; a released
-version is never changed, only followed by the next one (`upcast.py`).
+version is never changed, only followed by the next one.
 """
 
 from collections.abc import Mapping, Sequence

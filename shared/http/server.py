@@ -228,16 +228,3 @@ def quiet_logger() -> logging.Logger:
     if not any(isinstance(found, _KindOnly) for found in logger.filters):
         logger.addFilter(_KindOnly())
     return logger
-
-
-async def serve_until(stop: asyncio.Event, *listeners: Listener) -> None:
-    """Start the listeners, wait for `stop`, drain them in order. For services without a door."""
-    started: list[Listener] = []
-    try:
-        for listener in listeners:
-            await listener.start()
-            started.append(listener)
-        await stop.wait()
-    finally:
-        for listener in started:
-            await listener.drain()

@@ -20,7 +20,6 @@ RESTAMPED: Final = "restamped"
 LOG_CAUSES: Final = frozenset({OUT_OF_RANGE, SHORTER, RETENTION_PASSED, RECORD_DIFFERS, RESTAMPED})
 """Ways in which the log can be another one; `log_identity.py` says what each means."""
 NEWER_VERSION: Final = "newer-version"
-TOPIC_SETTINGS: Final = "topic-settings"
 TOO_MANY_DEAD: Final = "too-many-dead-letters"
 TRIED_AGAIN: Final[Collection[str]] = frozenset({NEWER_VERSION, TOO_MANY_DEAD})
 """Causes that another release takes away: a worker's start tries again by itself, and where it

@@ -4,7 +4,6 @@ Everything is counted per organisation, so a stack that holds other data can run
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -105,11 +104,6 @@ class Observer:
             rows = await progress.read_all(connection, topic, schema=schema)
         done = {row.partition: row.next_offset for row in rows}
         return sum(end - done.get(at.partition, 0) for at, end in ends.items())
-
-
-def tally_members(members: Sequence[Member]) -> Counter[str]:
-    """Members by status."""
-    return Counter(member.status for member in members)
 
 
 @asynccontextmanager
