@@ -28,7 +28,7 @@ from tests.support.servers import PostgresServer, own_kafka, own_postgres
 from tests.support.stack import SERVICES, Client, Organisation, Stack, running, until
 
 CLIENTS = 40
-KILL_EVERY_S = (2.0, 6.0)
+KILL_EVERY_S = (0.5, 2.5)
 
 
 @dataclass(slots=True)
