@@ -27,6 +27,8 @@ from shared.runtime.errors import Unavailable
 from shared.runtime.retry import until_available
 
 _TIMEOUT_S: Final = 30.0
+BROKER_SESSION: Final = "broker.session.timeout.ms"
+MAX_BROKER_SESSION_MS: Final = 3000
 _SET_ON_TOPIC: Final = 1
 """`config_source` of DescribeConfigs for a setting that stands on the topic itself."""
 
@@ -73,9 +75,11 @@ async def check_topics(settings: Settings, topics: Topics, *, replication: int) 
     async with _admin(settings) as admin:
         wanted = [required(topic, replication) for topic in topics.all()]
         found = await _describe(admin, [topic.name for topic in wanted])
-    return [
+        sessions = await _broker_sessions(admin)
+    lines = [
         line for topic in wanted for line in differences(topic, found.get(topic.name), replication)
     ]
+    return lines + slow_to_notice(sessions)
 
 
 async def topic_config(settings: Settings, name: str) -> Mapping[str, str] | None:
@@ -127,6 +131,34 @@ def differences(topic: Topic, found: Found | None, replication: int) -> list[str
         if found.config.get(name) != value
     ]
     return lines
+
+
+def slow_to_notice(sessions: Mapping[int, int]) -> list[str]:
+    """The brokers (id → session in ms) whose death others notice too late, a line each."""
+    return [
+        f"broker {broker}: {BROKER_SESSION} is {session_ms}, wanted {MAX_BROKER_SESSION_MS} or "
+        "less, or writes are refused for some seconds when a broker dies (decision 0010)"
+        for broker, session_ms in sorted(sessions.items())
+        if session_ms > MAX_BROKER_SESSION_MS
+    ]
+
+
+async def _broker_sessions(admin: AIOKafkaAdminClient) -> dict[int, int]:
+    """Broker id → its session with the controller in ms, of those that tell it."""
+    brokers = [
+        broker["node_id"] for broker in (await _bounded(admin.describe_cluster()))["brokers"]
+    ]
+    resources = [
+        ConfigResource(ConfigResourceType.BROKER, str(broker), {BROKER_SESSION: ""})
+        for broker in brokers
+    ]
+    found: dict[int, int] = {}
+    for response in await _bounded(admin.describe_configs(resources)):
+        for code, _, _, name, entries in response.resources:
+            # A managed Kafka may refuse to show its brokers' settings: then nobody can tell.
+            if not code:
+                found |= {int(name): int(entry[1]) for entry in entries if entry[1]}
+    return found
 
 
 async def _create(

@@ -2,11 +2,14 @@
 
 import asyncio
 import uuid
+from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from services.operator.stack import ports
+from services.operator.stack.kafka_native import BrokerSettings, KafkaBroker
 from shared.events.topics import Topics
 from shared.kafka.admin import (
     apply_topics,
@@ -96,3 +99,26 @@ async def test_kafka_away_is_unavailable() -> None:
         await check_topics(nowhere, some_topics(), replication=1)
     with pytest.raises(TimeoutError):
         await wait_until_reachable(nowhere, 0.3)
+
+
+async def test_a_broker_whose_death_would_be_noticed_late_is_named(tmp_path: Path) -> None:
+    port = ports.choose()
+    slow = BrokerSettings(
+        tmp_path,
+        port,
+        ports.choose([port]),
+        extra={"broker.session.timeout.ms": "9000"},
+    )
+    broker = KafkaBroker(slow)
+    await asyncio.to_thread(broker.start)
+    try:
+        settings = load(Settings, kafka_bootstrap=broker.bootstrap)
+        topics = some_topics(1)
+        await apply_topics(settings, topics, replication=1)
+
+        found = await check_topics(settings, topics, replication=1)
+    finally:
+        await asyncio.to_thread(broker.stop)
+
+    assert len(found) == 1
+    assert found[0].startswith("broker 1: broker.session.timeout.ms is 9000, wanted 3000 or less")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from shared.events.topics import Topics
-from shared.kafka.admin import Found, differences, required
+from shared.kafka.admin import Found, differences, required, slow_to_notice
 
 REQUESTS = required(Topics("t").all()[1], 3)
 AS_WANTED = Found(24, 3, {**REQUESTS.config, "segment.bytes": "1"}, {})
@@ -41,3 +41,10 @@ def test_more_partitions_than_wanted_are_well() -> None:
 def test_two_in_sync_are_wanted_only_where_there_are_three() -> None:
     assert REQUESTS.config["min.insync.replicas"] == "2"
     assert required(Topics("t").all()[1], 1).config["min.insync.replicas"] == "1"
+
+
+def test_brokers_whose_death_is_noticed_late_are_named() -> None:
+    lines = slow_to_notice({1: 2000, 2: 9000, 3: 3000})
+
+    assert len(lines) == 1
+    assert lines[0].startswith("broker 2: broker.session.timeout.ms is 9000, wanted 3000 or less")
