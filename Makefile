@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= .
 WORKERS ?= 4
+LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-long check format docs bench clean lock
+.PHONY: help install run demo test test-cluster test-long check format docs bench chaos clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,8 +36,11 @@ demo: install ## The demo that ends by itself; exit status 0 if every expectatio
 test: install ## All tests but the long ones
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m 'not long' $(ARGS)
 
-test-long: install ## The long tests
-	$(BIN)/pytest -m long $(ARGS)
+test-cluster: install ## The manifests on the cluster that KUBECONFIG names; ROLLCALL_CLUSTER_LOAD loads an image
+	$(BIN)/pytest tests/cluster -m long -n 0 $(ARGS)
+
+test-long: install ## The long tests; those of a cluster where KUBECONFIG names one
+	$(BIN)/pytest -m long $(if $(KUBECONFIG),,--ignore tests/cluster) $(ARGS)
 
 check: install ## Lint, types, import contracts
 	$(BIN)/ruff check .
@@ -54,10 +58,14 @@ docs: install ## Write the event contract and the settings reference from the co
 bench: install ## The path measured: create, waited for, at 1, 10 and 50 clients
 	$(BIN)/python -m benchmarks.path
 
+chaos: install ## Clients at work while everything fails: SEED=… MINUTES=… to play a run again
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
 clean: ## Stop a running stack and remove its data and what tests and checks left
 	@if test -x $(BIN)/rollcall && test -d $(DATA)/.rollcall; then $(BIN)/rollcall down --remove --data $(DATA); fi
 	@rm -rf $(DATA)/.rollcall .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 lock: install ## Pin the dependencies anew (needs uv)
-	uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements/dev.txt
+	uv pip compile pyproject.toml --extra local --group dev $(LOCK) -o requirements/dev.txt
+	uv pip compile pyproject.toml $(LOCK) -c requirements/dev.txt -o requirements/run.txt
+	echo hatchling | uv pip compile - $(LOCK) -c requirements/dev.txt -o requirements/build.txt

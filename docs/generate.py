@@ -1,12 +1,14 @@
-"""Write what the code knows best: the event contract and the settings reference (`make docs`)."""
+"""Write what the code knows best: both contracts and the settings reference (`make docs`)."""
 
 import importlib
+import json
 from pathlib import Path
 
 import yaml
 
 from shared.events import asyncapi
 from shared.runtime import config
+from shared.scim import limits, openapi
 
 HERE = Path(__file__).parent
 SERVICES = {
@@ -23,11 +25,37 @@ use, secrets hidden. A service with a setting missing or wrong lists all mistake
 status 2. `rollcall up` sets what its own parts need, and hands on every `ROLLCALL_…` variable of
 the caller. This page is written from the settings classes (`make docs`); a test compares the two.
 """
+CUT = "cut down to it"
+LIMITS_HEAD = """# Limits
+
+What a SCIM request may be at most. Beyond it the answer is an error (RFC 7644 §3.12) whose
+`detail` names the limit and what to change, and nothing is put on the log. A setting of ingress
+lowers its limit; none can be raised above the number here. The others are the same everywhere,
+because the provisioner checks them as well, and each replica and each replay must decide alike
+(decision 0019). What was understood must also fit into a record of Kafka of 10 MiB; the little that
+does not is refused with 413 before it is sent. This page is written from `shared/scim/limits.py`
+(`make docs`); a test compares the two.
+
+What one process takes at a time is bounded by `ROLLCALL_INGRESS_MAX_REQUESTS` and
+`ROLLCALL_INGRESS_MAX_BYTES` ([settings](settings.md)): beyond them 503 with `Retry-After`. One
+organisation has at most half while others ask, and never all. A rate of an organisation is off
+until an operator sets one (decision 0020): `rollcall org set ORG rate=50 burst=200`, requests a
+second and requests at once, for each replica of ingress; beyond it 429 with `Retry-After`, before
+the body is read. No rate below 25 a second can be set.
+
+| what | at most | beyond it | setting |
+|---|---|---|---|"""
 
 
 def asyncapi_document() -> str:
     """`docs/asyncapi.yaml`."""
     return yaml.safe_dump(asyncapi.document(), sort_keys=False, allow_unicode=True, width=98)
+
+
+def openapi_document() -> str:
+    """`docs/openapi.yaml`."""
+    unshared = json.loads(json.dumps(openapi.document()))  # or YAML would write anchors
+    return yaml.safe_dump(unshared, sort_keys=False, allow_unicode=True, width=98)
 
 
 def settings_reference() -> str:
@@ -45,6 +73,19 @@ def settings_reference() -> str:
     return "\n".join(parts)
 
 
+def limits_reference() -> str:
+    """`docs/reference/limits.md`."""
+    lines = [LIMITS_HEAD]
+    for row in limits.TABLE:
+        most = f"{row.most:,} {row.unit}".rstrip()
+        setting = f"`{config.PREFIX}{row.setting.upper()}`" if row.setting else ""
+        refusal = f"{row.status} {row.scim_type or ''}".rstrip()
+        lines.append(
+            f"| {row.name} | {most} | {CUT if row.status == 200 else refusal} | {setting} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def _table(title: str, rows: list[tuple[str, str, str, str]]) -> str:
     lines = [f"## {title}", "", "| variable | may be | default | meaning |", "|---|---|---|---|"]
     for variable, may_be, default, meaning in rows:
@@ -55,9 +96,11 @@ def _table(title: str, rows: list[tuple[str, str, str, str]]) -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write all of them."""
     (HERE / "asyncapi.yaml").write_text(asyncapi_document(), encoding="utf-8")
+    (HERE / "openapi.yaml").write_text(openapi_document(), encoding="utf-8")
     (HERE / "reference" / "settings.md").write_text(settings_reference(), encoding="utf-8")
+    (HERE / "reference" / "limits.md").write_text(limits_reference(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,14 @@
 """Who may come in now: bounds on requests and bytes in flight, and the limit of one body.
 
-Bursts are what Rollcall absorbs, so there is no rate. What is bounded is this process's memory,
-and of that one organisation gets at most half while others are asking.
+Bursts are what Rollcall absorbs, so a rate is off unless an operator sets one (`rate.py`). What is
+always bounded is this process's memory, and how much of it one organisation gets:
+
+- at most half while others have something in flight,
+- and never all: a part is kept for whoever asks next, because what one organisation holds (bodies
+  that arrive slowly, writes that wait for Kafka) comes back only when it is done.
+
+A request counts from its key to its answer, whatever it waits for: its body, a connection to
+Postgres, Kafka. Bytes are those of bodies, and of large answers until the client has taken them.
 """
 
 import asyncio
@@ -12,12 +19,18 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from shared.observability.metrics import INGRESS_REFUSALS
+from shared.observability.metrics import (
+    INGRESS_IN_FLIGHT_BYTES,
+    INGRESS_IN_FLIGHT_REQUESTS,
+    INGRESS_REFUSALS,
+)
 from shared.runtime.errors import Unavailable
 from shared.scim.errors import InvalidSyntax, PayloadTooLarge, ScimError, UnsupportedMediaType
 
 BUSY = "room for another request"
 RETRY_AFTER_S = 2.0
+LARGE_ANSWER_BYTES = 64 * 1024
+"""From here on an answer is counted; below, it is what the transport takes without waiting."""
 MEDIA_TYPES = frozenset({"", "application/scim+json", "application/json"})
 
 
@@ -35,6 +48,16 @@ class Bounds:
     bytes: int
     body_bytes: int
     body_timeout_s: float
+
+    @property
+    def requests_of_one(self) -> int:
+        """What one organisation may have while it is alone."""
+        return self.requests - max(1, self.requests // 8)
+
+    @property
+    def bytes_of_one(self) -> int:
+        """The same in bytes: one body of somebody else always fits beside it."""
+        return self.bytes - min(max(self.body_bytes, self.bytes // 8), self.bytes // 2)
 
 
 @dataclass(slots=True)
@@ -54,37 +77,57 @@ class Admission:
         self._bytes: Counter[str] = Counter()
         self._all_requests = 0
         self._all_bytes = 0
+        # Asked when somebody looks: a request in flight costs nothing for it.
+        INGRESS_IN_FLIGHT_REQUESTS.set_function(lambda: self._all_requests)
+        INGRESS_IN_FLIGHT_BYTES.set_function(lambda: self._all_bytes)
 
     @contextmanager
     def admit(self, organisation_id: str) -> Iterator[Seat]:
         """A seat for as long as the request lasts. Raises Unavailable where there is none."""
-        mine = self._requests[organisation_id]
-        if self._all_requests >= self._bounds.requests or (
-            mine >= self._bounds.requests // 2 and mine < self._all_requests
-        ):
+        mine = self._requests[organisation_id] + 1
+        others = self._all_requests - self._requests[organisation_id]
+        most = self._bounds.requests // 2 if others else self._bounds.requests_of_one
+        if mine > most or mine + others > self._bounds.requests:
             self._refuse("requests_in_flight")
-        self._requests[organisation_id] = mine + 1
+        self._requests[organisation_id] = mine
         self._all_requests += 1
         seat = Seat(organisation_id)
         try:
             yield seat
         finally:
             self._all_requests -= 1
-            self._all_bytes -= seat.size
             _lower(self._requests, organisation_id, 1)
-            _lower(self._bytes, organisation_id, seat.size)
+            self._free(seat)
 
     def reserve(self, seat: Seat, size: int) -> None:
         """Reserve `size` more bytes. Raises Unavailable where there is no room."""
         mine = self._bytes[seat.organisation_id] + size
         others = self._all_bytes - self._bytes[seat.organisation_id]
-        if self._all_bytes + size > self._bounds.bytes or (
-            others > 0 and mine > self._bounds.bytes // 2
-        ):
+        most = self._bounds.bytes // 2 if others else self._bounds.bytes_of_one
+        if mine > most or mine + others > self._bounds.bytes:
             self._refuse("bytes_in_flight")
         seat.size += size
         self._bytes[seat.organisation_id] = mine
         self._all_bytes += size
+
+    @contextmanager
+    def hold_answer(self, organisation_id: str, size: int, *, may_refuse: bool) -> Iterator[None]:
+        """Count an answer of `size` bytes until it has been taken.
+
+        Raises Unavailable where there is no room and `may_refuse`: what was changed cannot be
+        unsaid, and is counted all the same.
+        """
+        seat = Seat(organisation_id)
+        if may_refuse:
+            self.reserve(seat, size)
+        else:
+            seat.size = size
+            self._bytes[organisation_id] += size
+            self._all_bytes += size
+        try:
+            yield
+        finally:
+            self._free(seat)
 
     async def read_body(self, request: web.Request, seat: Seat) -> bytes:
         """The body, within its limits.
@@ -122,6 +165,10 @@ class Admission:
         except (web.RequestPayloadError, web.PayloadAccessError, ConnectionError) as error:
             raise InvalidSyntax("The body broke off before its end.") from error
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _free(self, seat: Seat) -> None:
+        self._all_bytes -= seat.size
+        _lower(self._bytes, seat.organisation_id, seat.size)
 
     def _refuse_large(self) -> None:
         INGRESS_REFUSALS.labels("large_body").inc()

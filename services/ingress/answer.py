@@ -1,18 +1,6 @@
-"""The HTTP answer to a request: from a reply, from the accepted request (pending), or an error.
+"""Answers as bytes: errors, and Users and Groups as the directory has them.
 
-| request | applied | pending |
-|---|---|---|
-| POST | 201 + representation | 201 + representation from the request |
-| PUT | 200 + representation | 200 + representation from the request |
-| PATCH User | 200 + representation | 204 |
-| PATCH Group | 204; 200 with `attributes` or `excludedAttributes` | 204 |
-| DELETE | 204 | 204 |
-
-Pending answers are marked `Rollcall-Outcome: pending`. What waits behind a dead letter of the same
-resource is answered in the same way, marked `Rollcall-Outcome: parked`. A PATCH with `attributes`
-must be answered with a body, so it is refused before publishing while the partition is known to be
-behind; if it becomes pending after that, it is accepted all the same, and 204 says so more truly
-than an error.
+What a write is answered with is in write_answer.py.
 """
 
 import asyncio
@@ -25,18 +13,16 @@ from typing import Final, ParamSpec, TypeVar
 import orjson
 from aiohttp import web
 
-from shared.directory.members import initial_resource
 from shared.directory.state import Group, Member
 from shared.events.envelope import format_time
-from shared.events.reply import Reply
-from shared.events.request import Request
 from shared.postgres.directory_search import FoundGroup, FoundMember
 from shared.runtime.errors import Unavailable
 from shared.scim import resource as scim_resource
-from shared.scim.errors import NO_HEADERS, ScimError, ServiceUnavailable, from_parts
+from shared.scim.errors import NO_HEADERS, ScimError, ServiceUnavailable
 from shared.scim.etag import weak_etag
 from shared.scim.json_body import Json
 from shared.scim.page import Page, list_response
+from shared.scim.prefer import Return
 from shared.scim.projection import Projection, project
 from shared.scim.schema import GROUP, USER, ResourceSchema
 
@@ -46,6 +32,7 @@ PENDING: Final = "pending"
 PARKED: Final = "parked"
 REQUEST_ID: Final = "Rollcall-Request-Id"
 THREAD_FROM_MEMBERS: Final = 2000
+UNKNOWN_RETRY_AFTER_S: Final = 5.0
 _BASE_HEADERS: Final = {"Cache-Control": "no-store", "Server": "rollcall"}
 _BODY_HEADERS: Final = {**_BASE_HEADERS, "Content-Type": MEDIA_TYPE}
 
@@ -73,10 +60,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How resources are shown: below which SCIM base, and which part of them."""
+    """How resources are shown: below which SCIM base, which part of them, and whether at all."""
 
     base_url: str
     projection: Projection | None = None
+    returns: Return | None = None
 
 
 def json_answer(
@@ -93,8 +81,7 @@ def error_answer(error: ScimError) -> Answer:
 
 def unavailable(error: Unavailable) -> ServiceUnavailable:
     """503 with a Retry-After that is jittered, so that clients do not come back at once."""
-    spread = 1.0 + random.random()  # noqa: S311 - no secret
-    retry_after_s = max(1, math.ceil(error.retry_after_s * spread))
+    retry_after_s = max(1, math.ceil(error.retry_after_s * _spread()))
     return ServiceUnavailable(
         retry_after_s,
         f"{error.what[:1].upper()}{error.what[1:]} cannot be used at the moment, so nothing was "
@@ -102,58 +89,24 @@ def unavailable(error: Unavailable) -> ServiceUnavailable:
     )
 
 
-def refusal(reply: Reply) -> ScimError:
-    """The error of a reply whose status is 400 or more."""
-    return from_parts(
-        reply.status, reply.scim_type, reply.detail or "The change was refused.", reply.attribute
+def unknown_outcome() -> ServiceUnavailable:
+    """503 for a request with a precondition that is on the log and was not decided in time."""
+    retry_after_s = math.ceil(UNKNOWN_RETRY_AFTER_S * _spread())
+    return ServiceUnavailable(
+        retry_after_s,
+        "Whether the condition held was not decided in time, so the outcome of the request is not "
+        f"known; read the resource in {retry_after_s} seconds, before you repeat the request.",
     )
-
-
-def applied(request: Request, reply: Reply, view: View, group: FoundGroup | None) -> Answer:
-    """The answer to a decided request; `reply.status` is below 400.
-
-    `group` is what the directory says of a changed group, where that was read; otherwise the
-    members are those that the request names.
-    """
-    verb = request.kind.partition(".")[2]
-    tag = {"ETag": weak_etag(reply.version)} if reply.version is not None else {}
-    if verb == "delete" or reply.resource is None or reply.version is None:
-        return Answer(204)
-    if verb == "patch" and not request.is_member and (view.projection is None or group is None):
-        return Answer(204, headers=tag)
-    if request.is_member:
-        document = _user(request.resource_id, _times(reply), reply.resource, view, reply.groups)
-    elif group is not None:
-        return found_group(group, view, status=201 if verb == "create" else 200)
-    else:
-        document = _group(request.resource_id, _times(reply), reply.resource, view, _named(request))
-    return _representation(document, reply.version, view, 201 if verb == "create" else 200)
-
-
-def pending(request: Request, view: View, mark_as: str = PENDING) -> Answer:
-    """The answer from the accepted request, while it is not decided: `PENDING` or `PARKED`."""
-    verb = request.kind.partition(".")[2]
-    mark = {OUTCOME: mark_as}
-    if verb in ("patch", "delete") or request.resource is None:
-        return Answer(204, headers=mark)
-    moment = format_time(request.time)
-    times = (moment, moment, request.id)
-    if request.is_member:
-        resource = initial_resource(request.resource) if verb == "create" else request.resource
-        document = _user(request.resource_id, times, resource, view, None)
-    else:
-        document = _group(request.resource_id, times, request.resource, view, _named(request))
-    return _representation(document, request.id, view, 201 if verb == "create" else 200, mark)
 
 
 def found_member(found: FoundMember, view: View) -> Answer:
     """200 with a User as the directory has it."""
-    return _representation(show_member(found, view), found.member.version, view, 200)
+    return representation(show_member(found, view), found.member.version, view, 200)
 
 
 def found_group(found: FoundGroup, view: View, *, status: int = 200) -> Answer:
     """A Group as the directory has it."""
-    return _representation(show_group(found, view), found.group.version, view, status)
+    return representation(show_group(found, view), found.group.version, view, status)
 
 
 def listing(shown: Sequence[Json], total: int, page: Page) -> Answer:
@@ -164,7 +117,7 @@ def listing(shown: Sequence[Json], total: int, page: Page) -> Answer:
 def show_member(found: FoundMember, view: View) -> Json:
     """The representation of a User, projected."""
     member = found.member
-    document = _user(member.id, _stored(member), member.resource, view, found.groups)
+    document = user_document(member.id, stored_times(member), member.resource, view, found.groups)
     return project(document, view.projection, USER)
 
 
@@ -172,7 +125,7 @@ def show_group(found: FoundGroup, view: View) -> Json:
     """The representation of a Group, projected."""
     group = found.group
     members = found.members if wants(view, "members") else None
-    document = _group(group.id, _stored(group), group.resource, view, members)
+    document = group_document(group.id, stored_times(group), group.resource, view, members)
     return project(document, view.projection, GROUP)
 
 
@@ -192,27 +145,25 @@ async def render(size: int, make: Callable[P, T], *args: P.args, **kwargs: P.kwa
     return make(*args, **kwargs)
 
 
+def _spread() -> float:
+    """A jitter from 1 to 2."""
+    return 1.0 + random.random()  # noqa: S311 - no secret
+
+
 Times = tuple[str, str, str]
 """created, lastModified, version"""
 Pairs = Sequence[tuple[str, str | None]]
 
 
-def _times(reply: Reply) -> Times:
-    created = reply.created or reply.last_modified or ""
-    return created, reply.last_modified or created, reply.version or ""
-
-
-def _stored(resource: Member | Group) -> Times:
+def stored_times(resource: Member | Group) -> Times:
+    """What `meta` says of a resource as it is stored."""
     return format_time(resource.created), format_time(resource.last_modified), resource.version
 
 
-def _named(request: Request) -> Pairs | None:
-    if request.members is None:
-        return None
-    return [(member_id, None) for member_id in request.members.add]
-
-
-def _user(resource_id: str, times: Times, resource: Json, view: View, groups: Pairs | None) -> Json:
+def user_document(
+    resource_id: str, times: Times, resource: Json, view: View, groups: Pairs | None
+) -> Json:
+    """The whole representation of a User; `groups` are (id, display), None for none."""
     return scim_resource.represent(
         resource,
         USER,
@@ -226,9 +177,10 @@ def _user(resource_id: str, times: Times, resource: Json, view: View, groups: Pa
     )
 
 
-def _group(
+def group_document(
     resource_id: str, times: Times, resource: Json, view: View, members: Pairs | None
 ) -> Json:
+    """The whole representation of a Group; `members` are (id, display), None for not shown."""
     return scim_resource.represent(
         resource,
         GROUP,
@@ -242,7 +194,7 @@ def _group(
     )
 
 
-def _representation(
+def representation(
     document: Json,
     version: str,
     view: View,

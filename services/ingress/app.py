@@ -11,6 +11,7 @@ from services.ingress import invitation
 from services.ingress.admission import Admission, Bounds
 from services.ingress.authenticate import Authenticator, StaleAfter
 from services.ingress.await_reply import Breakers, Waiting
+from services.ingress.beforehand import Beforehand
 from services.ingress.config import IngressSettings
 from services.ingress.directory_reads import DirectoryReads
 from services.ingress.discovery import Discovery
@@ -18,25 +19,48 @@ from services.ingress.door import Door, expect_later, malformed
 from services.ingress.invitation import InvitationPage
 from services.ingress.key_directory import KeyDirectory
 from services.ingress.key_use import KeyUse
+from services.ingress.log_end import LogEnd
+from services.ingress.lookup import Lookup
+from services.ingress.not_offered import METHODS, NotOffered
+from services.ingress.overlay import Bounds as OverlayBounds
+from services.ingress.overlay import Overlay
+from services.ingress.overlay_reads import OverlayReads
 from services.ingress.publish import Publisher
-from services.ingress.routes import Route
+from services.ingress.rate import Rates
+from services.ingress.routes import SEARCH, Route
 from services.ingress.scim_read import Reading, ScimRead
 from services.ingress.scim_write import ScimWrite, Writing
 from services.ingress.write_path import Budgets, WritePath
 from shared.events.topics import Topics
 from shared.http.health import health_app
 from shared.http.server import Listener
+from shared.kafka.log_probe import LogProbe
 from shared.kafka.producer import Producer
 from shared.kafka.reply_reader import reply_reader
 from shared.kafka.topic_reader import TopicReader
 from shared.observability.logging import get_logger
 from shared.observability.metrics import INGRESS_KEYS_AGE
 from shared.postgres.pool import Database, open_pool
+from shared.runtime.errors import Unavailable
+from shared.runtime.lifecycle import drain_step
 from shared.scim.schema import GROUP, USER
 
 CLIENT_ID = "rollcall-ingress"
 PRODUCER_STOP_S = 5.0
+QUIET_S = 1.0
+"""Part of the drain where ingress goes on accepting first: behind a load balancer."""
+DATABASE_CLOSE_S = 3.0
+STOP_S = 5.0
+"""How long any other step of the drain may take, beside those that are settings."""
 TENANCY_FETCH_WAIT_MS = 100
+LOG_END_AGAIN_S = 0.5
+
+NOT_OFFERED = (
+    ("Me", METHODS, "There is no /Me here: an API key stands for an organisation, not for a user."),
+    ("Bulk", METHODS, "Bulk requests are not offered; send each operation as its own request."),
+    ("", ("GET",), "All types together cannot be listed; list /Users and /Groups."),
+    (SEARCH, ("POST",), "All types together cannot be searched; search /Users and /Groups."),
+)
 
 log = get_logger()
 
@@ -47,6 +71,7 @@ def route_table(reading: Reading, writing: Writing, discovery: Discovery) -> tup
     for schema in (USER, GROUP):
         read, write = ScimRead(reading, schema), ScimWrite(writing, schema)
         routes.append(Route(schema.endpoint, False, {"GET": read.many, "POST": write}))
+        routes.append(Route(f"{schema.endpoint}/{SEARCH}", False, {"POST": read.search}))
         routes.append(
             Route(
                 schema.endpoint,
@@ -58,6 +83,9 @@ def route_table(reading: Reading, writing: Writing, discovery: Discovery) -> tup
     for endpoint in ("ResourceTypes", "Schemas"):
         routes.append(Route(endpoint, False, {"GET": discovery}))
         routes.append(Route(endpoint, True, {"GET": discovery}))
+    for endpoint, methods, detail in NOT_OFFERED:
+        handler = NotOffered(discovery.authenticator, detail)
+        routes.append(Route(endpoint, False, dict.fromkeys(methods, handler)))
     return tuple(routes)
 
 
@@ -71,6 +99,7 @@ class Ingress:
     def __init__(self, settings: IngressSettings, database: Database) -> None:
         topics = Topics(settings.topic_prefix)
         self._settings = settings
+        self._topics = topics
         self._database = database
         self._tenancy = TopicReader(
             settings, topics.tenancy, client_id=CLIENT_ID, fetch_wait_ms=TENANCY_FETCH_WAIT_MS
@@ -78,11 +107,21 @@ class Ingress:
         self._replies: TopicReader = reply_reader(settings, topics.replies, client_id=CLIENT_ID)
         self._producer = Producer(settings, client_id=CLIENT_ID)
         self.directory = KeyDirectory(self._tenancy)
-        self._waiting = Waiting()
+        breakers = Breakers(long_queue=settings.ingress_long_queue, clock=time.monotonic)
+        self._overlay = Overlay(
+            OverlayBounds(settings.ingress_overlay_requests, settings.ingress_overlay_bytes)
+        )
+        self._log_end = LogEnd(LogProbe(settings, topics.requests))
+        self._is_log_known = asyncio.Event()
+        self._waiting = Waiting(
+            on_reply=lambda reply: self._overlay.decided(reply.request_id),
+            on_working=breakers.working,
+        )
         self._key_use = KeyUse(database)
         authenticator = Authenticator(
             self.directory,
             StaleAfter(settings.ingress_keys_read_s, settings.ingress_keys_write_s),
+            Rates(time.monotonic_ns),
         )
         self.write_path = WritePath(
             self.directory,
@@ -90,17 +129,27 @@ class Ingress:
                 self._producer, topics.requests, acknowledge_s=settings.ingress_acknowledge_s
             ),
             self._waiting,
-            Breakers(long_queue=settings.ingress_long_queue, clock=time.monotonic),
+            breakers,
             self._replies,
+            self._overlay,
             Budgets(settings.ingress_accept_s, settings.ingress_reply_budget_s),
         )
-        self._door = Door(self._routes(authenticator), authenticator)
+        self._admission = admission = Admission(
+            Bounds(
+                requests=settings.ingress_max_requests,
+                bytes=settings.ingress_max_bytes,
+                body_bytes=settings.ingress_body_limit_bytes,
+                body_timeout_s=settings.ingress_body_timeout_s,
+            )
+        )
+        self._door = Door(self._routes(authenticator, admission), authenticator, admission)
         self._listener = Listener(
             self._door_app(),
             settings.ingress_host,
             settings.ingress_port,
             drain_s=settings.ingress_drain_s,
             on_malformed=malformed,
+            quiet_s=min(QUIET_S, settings.ingress_pre_stop_s),
         )
         self._admin = Listener(
             health_app(not_ready=self.not_ready),
@@ -111,20 +160,24 @@ class Ingress:
         self._tasks: list[asyncio.Task[None]] = []
         self.has_failed = asyncio.Event()
 
-    def _routes(self, authenticator: Authenticator) -> tuple[Route, ...]:
+    def _routes(self, authenticator: Authenticator, admission: Admission) -> tuple[Route, ...]:
         settings = self._settings
-        admission = Admission(
-            Bounds(
-                requests=settings.ingress_max_requests,
-                bytes=settings.ingress_max_bytes,
-                body_bytes=settings.ingress_body_limit_bytes,
-                body_timeout_s=settings.ingress_body_timeout_s,
-            )
-        )
         reads = DirectoryReads(
             self._database,
             pool_size=settings.ingress_pool_size,
             wait_s=settings.ingress_statement_timeout_s,
+        )
+        known = OverlayReads(
+            reads,
+            Lookup(
+                self._overlay,
+                reads.connection,
+                self._log_end,
+                self._topics.requests,
+                accept_s=settings.ingress_accept_s,
+            ),
+            self._overlay,
+            self.write_path.is_behind,
         )
         root_url = settings.root_url
         return route_table(
@@ -134,8 +187,9 @@ class Ingress:
                 key_use=self._key_use,
                 admission=admission,
                 write_path=self.write_path,
-                reads=reads,
+                known=known,
                 settle_s=settings.ingress_reply_budget_s,
+                limits=settings.request_limits,
             ),
             Writing(
                 root_url=root_url,
@@ -144,8 +198,11 @@ class Ingress:
                 admission=admission,
                 write_path=self.write_path,
                 reads=reads,
+                known=known,
+                beforehand=Beforehand(known, time.monotonic),
+                limits=settings.request_limits,
             ),
-            Discovery(root_url, authenticator, self._key_use),
+            Discovery(root_url, authenticator, self._key_use, settings.request_limits),
         )
 
     def _door_app(self) -> web.Application:
@@ -157,6 +214,7 @@ class Ingress:
                 submit=self.write_path.submit,
                 secret=self._settings.invitation_secret.get_secret_value().encode(),
                 public_url=self._settings.root_url,
+                admit=self._admission.admit,
             ),
         )
         app.router.add_route("*", "/{anything:.*}", self._door.handle, expect_handler=expect_later)
@@ -181,6 +239,8 @@ class Ingress:
             reasons.append("organisations and keys are not loaded (Kafka)")
         if not self._replies.positioned.is_set():
             reasons.append("the replies topic is not positioned (Kafka)")
+        if not self._is_log_known.is_set():
+            reasons.append("the end of the log is not known (Kafka)")
         return reasons
 
     async def start(self) -> None:
@@ -193,6 +253,7 @@ class Ingress:
             ("producer", self._producer.start()),
             ("key use", self._key_use.run()),
             ("keys age", self._tell_age()),
+            ("log end", self._find_log_end()),
             ("ready", self._tell_ready()),
         ):
             self._tasks.append(asyncio.create_task(work, name=name))
@@ -208,13 +269,16 @@ class Ingress:
         await self._listener.drain()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._producer.stop(PRODUCER_STOP_S)
-        await self._replies.stop()
-        await self._tenancy.stop()
-        await self._key_use.flush()
-        await self._database.close()
-        await self._admin.drain()
+        await drain_step("tasks", _ended(self._tasks), STOP_S)
+        await drain_step("producer", self._producer.stop(PRODUCER_STOP_S), 2 * PRODUCER_STOP_S)
+        await asyncio.gather(
+            drain_step("replies", self._replies.stop(), STOP_S),
+            drain_step("tenancy", self._tenancy.stop(), STOP_S),
+            drain_step("log end", self._log_end.close(), STOP_S),
+            drain_step("key use", self._key_use.flush(), STOP_S),
+        )
+        await drain_step("postgres", self._database.close(DATABASE_CLOSE_S), STOP_S)
+        await drain_step("admin port", self._admin.drain(), STOP_S)
         log.info("service.stopped")
 
     def _tell_failure(self, task: "asyncio.Task[None]") -> None:
@@ -241,11 +305,32 @@ class Ingress:
             was_stale = is_stale
             await asyncio.sleep(1.0)
 
+    async def _find_log_end(self) -> None:
+        """Where the log ends before this process accepts anything: below it, others did.
+
+        A partition that does not tell (its leader is away) is asked again by each miss.
+        """
+        while not self._is_log_known.is_set():
+            try:
+                partitions = await self._producer.partitions_of(self._topics.requests)
+            except Unavailable:
+                await asyncio.sleep(LOG_END_AGAIN_S)
+                continue
+            for number in partitions:
+                with contextlib.suppress(Unavailable):
+                    self._overlay.begin_at({number: await self._log_end.end(number)})
+            self._is_log_known.set()
+
     async def _tell_ready(self) -> None:
         await self._tenancy.caught_up.wait()
         log.info("keys.loaded")
         await self._replies.positioned.wait()
+        await self._is_log_known.wait()
         log.info("service.ready")
+
+
+async def _ended(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def build(settings: IngressSettings) -> Ingress:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final, NoReturn
 
 from services.ingress.key_directory import KeyDirectory
+from services.ingress.rate import Rates
 from shared.observability.metrics import INGRESS_REFUSALS
 from shared.runtime.errors import Unavailable
 from shared.runtime.ids import parse_id
@@ -48,9 +49,10 @@ class StaleAfter:
 class Authenticator:
     """Answers who asks. One per process."""
 
-    def __init__(self, directory: KeyDirectory, stale_after: StaleAfter) -> None:
+    def __init__(self, directory: KeyDirectory, stale_after: StaleAfter, rates: Rates) -> None:
         self._directory = directory
         self._stale_after = stale_after
+        self._rates = rates
 
     async def authenticate(
         self,
@@ -64,7 +66,7 @@ class Authenticator:
 
         `authorization` are the values of all headers of that name. Raises Unauthorized, the same
         whatever is wrong; Forbidden where SCIM is switched off; Unavailable where the directory
-        is too old to tell.
+        is too old to tell; TooManyRequests beyond the organisation's rate, before a body is read.
         """
         text = _bearer(authorization)
         public_id = public_id_of(text) if text is not None else None
@@ -91,6 +93,7 @@ class Authenticator:
         if not organisation.scim_enabled:
             INGRESS_REFUSALS.labels("switched_off").inc()
             raise Forbidden
+        self._rates.check(organisation)
         return Principal(organisation, key)
 
     def check_again(self, principal: Principal, *, at: datetime) -> None:

@@ -1,18 +1,37 @@
 """Who waits for a reply, and whether waiting makes sense: a circuit breaker per partition.
 
 The breaker opens after missed budgets, or when a reply tells of a long queue. Then nobody waits
-but one probe a second, so a burst never piles up connections.
+but one probe a second, so a burst never piles up connections. One large batch, of which the
+provisioner has said that it begins, excuses the budgets that are missed because of it.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 from shared.events.envelope import MalformedEvent, decode
-from shared.events.reply import Reply, from_event
+from shared.events.reply import (
+    WORKING_TYPE,
+    Reply,
+    Working,
+    from_event,
+    working_from_event,
+)
+from shared.events.topics import MEBIBYTE
 from shared.observability.logging import get_logger
-from shared.observability.metrics import INGRESS_BREAKERS_OPEN, INGRESS_WAITING
+from shared.observability.metrics import (
+    INGRESS_BREAKERS_OPEN,
+    INGRESS_BREAKERS_OPENED,
+    INGRESS_WAITING,
+)
 from shared.runtime.breaker import Breaker
+
+EXCUSE_S: Final = 2.0
+EXCUSE_PER_MEBIBYTE_S: Final = 2.0
+LONGEST_EXCUSE_S: Final = 10.0
+"""A batch is given so long, by its size; beyond that, missed budgets count again."""
+
+OpenedBy = Literal["missed budgets", "long queue"]
 
 log = get_logger()
 
@@ -29,10 +48,21 @@ class ReplyRecord(Protocol):
 
 
 class Waiting:
-    """The requests of this replica that wait for their reply, by id."""
+    """The requests of this replica that wait for their reply, by id.
 
-    def __init__(self) -> None:
+    `on_reply` hears of every reply on the partition that this replica reads, also of late ones and
+    of those that others wait for; `on_working` of every batch that says its size there.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_reply: Callable[[Reply], None] = lambda _: None,
+        on_working: Callable[[Working], None] = lambda _: None,
+    ) -> None:
         self._waiters: dict[str, asyncio.Future[Reply]] = {}
+        self._on_reply = on_reply
+        self._on_working = on_working
 
     def register(self, request_id: str) -> "asyncio.Future[Reply]":
         """The future of the reply; register it before the request is sent."""
@@ -52,10 +82,15 @@ class Waiting:
         Other replicas may read the same partition, so a reply that nobody waits for is normal.
         """
         try:
-            reply = from_event(decode(record.headers, record.value))
+            event = decode(record.headers, record.value)
+            if event.type == WORKING_TYPE:
+                self._on_working(working_from_event(event))
+                return
+            reply = from_event(event)
         except MalformedEvent:
             log.warning("reply.malformed", offset=record.offset)
             return
+        self._on_reply(reply)
         waiter = self._waiters.get(reply.request_id)
         if waiter is None:
             log.debug("reply.unexpected", request_id=reply.request_id)
@@ -89,10 +124,9 @@ class Breakers:
                 INGRESS_BREAKERS_OPEN.dec()
                 log.info("breaker.closed", partition=partition)
             return
-        while not breaker.is_open:
-            breaker.failed(self._clock())
+        breaker.trip(self._clock())
         if not was_open:
-            self._tell_open(partition, backlog)
+            self._tell_open(partition, "long queue", backlog)
 
     def missed(self, partition: int) -> None:
         """A budget passed without a reply."""
@@ -100,11 +134,18 @@ class Breakers:
         was_open = breaker.is_open
         breaker.failed(self._clock())
         if breaker.is_open and not was_open:
-            self._tell_open(partition, None)
+            self._tell_open(partition, "missed budgets", None)
 
-    def _tell_open(self, partition: int, backlog: int | None) -> None:
+    def working(self, working: Working) -> None:
+        """A large batch has begun: for as long as it may take, missed budgets are its doing."""
+        mebibytes = working.size_bytes / MEBIBYTE
+        for_s = min(LONGEST_EXCUSE_S, EXCUSE_S + EXCUSE_PER_MEBIBYTE_S * mebibytes)
+        self._breaker(working.partition).excuse(self._clock(), for_s)
+
+    def _tell_open(self, partition: int, reason: OpenedBy, backlog: int | None) -> None:
         INGRESS_BREAKERS_OPEN.inc()
-        log.warning("breaker.opened", partition=partition, backlog=backlog)
+        INGRESS_BREAKERS_OPENED.labels(reason).inc()
+        log.warning("breaker.opened", partition=partition, reason=reason, backlog=backlog)
 
     def _breaker(self, partition: int) -> Breaker:
         found = self._breakers.get(partition)

@@ -1,8 +1,13 @@
 """Settings of ingress, read once at the start."""
 
-from pydantic import Field, SecretStr
+from typing import Self
 
+from pydantic import Field, SecretStr, model_validator
+
+from services.ingress import overlay
 from shared.runtime.config import DatabaseUrl, Port, PublicUrl, Seconds, Settings
+from shared.scim import limits
+from shared.scim.limits import FilterLimits, Limits
 
 
 class IngressSettings(Settings):
@@ -42,18 +47,84 @@ class IngressSettings(Settings):
         description="Backlog of a partition, told by a reply, from which on nobody waits.",
     )
     ingress_body_limit_bytes: int = Field(
-        8 * 1024 * 1024, ge=1024, le=8 * 1024 * 1024, description="Largest body of a request."
+        limits.MAX_BODY_BYTES,
+        ge=1024,
+        le=limits.MAX_BODY_BYTES,
+        description="Largest body of a request; beyond it 413.",
+    )
+    ingress_max_depth: int = Field(
+        limits.MAX_DEPTH,
+        ge=8,
+        le=limits.MAX_DEPTH,
+        description="Levels of a body; beyond them 400.",
+    )
+    ingress_max_members: int = Field(
+        limits.MAX_MEMBERS,
+        ge=100,
+        le=limits.MAX_MEMBERS,
+        description="Members of a group that one request may name; beyond them 400.",
+    )
+    ingress_max_patch_operations: int = Field(
+        limits.MAX_OPERATIONS,
+        ge=10,
+        le=limits.MAX_OPERATIONS,
+        description="Operations of one PATCH; beyond them 400.",
+    )
+    ingress_filter_limit_bytes: int = Field(
+        limits.MAX_FILTER_BYTES,
+        ge=512,
+        le=limits.MAX_FILTER_BYTES,
+        description="Largest filter of a list; beyond it 400.",
+    )
+    ingress_max_filter_nodes: int = Field(
+        limits.MAX_FILTER_NODES,
+        ge=10,
+        le=limits.MAX_FILTER_NODES,
+        description="Conditions and connections in the filter of a list; beyond them 400.",
+    )
+    ingress_max_filter_depth: int = Field(
+        limits.MAX_FILTER_DEPTH,
+        ge=4,
+        le=limits.MAX_FILTER_DEPTH,
+        description="Levels of brackets in the filter of a list; beyond them 400.",
+    )
+    ingress_default_page: int = Field(
+        limits.DEFAULT_PAGE,
+        ge=1,
+        le=limits.MAX_PAGE,
+        description="Resources on a page where the client names no `count`.",
+    )
+    ingress_largest_page: int = Field(
+        limits.MAX_PAGE,
+        ge=1,
+        le=limits.MAX_PAGE,
+        description="Most resources on a page; a larger `count` is cut down to it.",
     )
     ingress_body_timeout_s: float = Field(
         30.0, gt=0, le=600, description="Seconds in which the body must have arrived."
     )
     ingress_max_requests: int = Field(
-        5000, ge=10, description="Requests in flight; beyond them 503. One organisation: half."
+        5000,
+        ge=10,
+        description="Requests in flight; beyond them 503. One organisation has at most half while "
+        "others ask, and never all.",
     )
     ingress_max_bytes: int = Field(
         128 * 1024 * 1024,
         ge=16 * 1024 * 1024,
-        description="Bytes of bodies in flight; beyond them 503. One organisation: half.",
+        description="Bytes of bodies and large answers in flight; beyond them 503. One "
+        "organisation has at most half while others ask, and never all.",
+    )
+    ingress_overlay_requests: int = Field(
+        overlay.MAX_REQUESTS,
+        ge=100,
+        description="Accepted requests that are kept for reads until they are applied; beyond "
+        "them the oldest are forgotten.",
+    )
+    ingress_overlay_bytes: int = Field(
+        overlay.MAX_BYTES,
+        ge=1024 * 1024,
+        description="Bytes of memory that these may take; beyond them the oldest are forgotten.",
     )
     ingress_pool_size: int = Field(
         8, ge=1, le=200, description="Connections to Postgres; one organisation: a quarter."
@@ -73,6 +144,31 @@ class IngressSettings(Settings):
     ingress_drain_s: Seconds = Field(
         20, description="Seconds that requests in flight may take to finish after SIGTERM."
     )
+
+    @model_validator(mode="after")
+    def _page_fits(self) -> Self:
+        if self.ingress_default_page > self.ingress_largest_page:
+            raise ValueError(
+                "ROLLCALL_INGRESS_DEFAULT_PAGE is more than ROLLCALL_INGRESS_LARGEST_PAGE"
+            )
+        return self
+
+    @property
+    def request_limits(self) -> Limits:
+        """What a request may be at most."""
+        return Limits(
+            body_bytes=self.ingress_body_limit_bytes,
+            depth=self.ingress_max_depth,
+            members=self.ingress_max_members,
+            patch_operations=self.ingress_max_patch_operations,
+            filter=FilterLimits(
+                bytes=self.ingress_filter_limit_bytes,
+                nodes=self.ingress_max_filter_nodes,
+                depth=self.ingress_max_filter_depth,
+            ),
+            default_page=self.ingress_default_page,
+            largest_page=self.ingress_largest_page,
+        )
 
     @property
     def root_url(self) -> str:

@@ -1,8 +1,9 @@
-"""ServiceProviderConfig, ResourceTypes, Schemas (RFC 7644 §4): built once per organisation."""
+"""ServiceProviderConfig, ResourceTypes, Schemas (RFC 7644 §4), from bytes that are made once."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Final
 from urllib.parse import unquote
 
 import orjson
@@ -12,13 +13,16 @@ from services.ingress.authenticate import Authenticator, Principal
 from services.ingress.key_use import KeyUse
 from services.ingress.query import parse_query
 from services.ingress.routes import Arrival
-from services.ingress.scim_read import LARGEST_PAGE
 from shared.runtime.clock import now
 from shared.scim import discovery
 from shared.scim.errors import Forbidden, NotFound
 from shared.scim.json_body import Json
+from shared.scim.limits import LIMITS, Limits
 from shared.scim.page import Page, list_response
 from shared.scim.profile import Profile
+
+_ANY_BASE: Final = "https://organisation.invalid"
+"""Stands in the cached bytes where an organisation's base address goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +32,22 @@ class Discovery:
     root_url: str
     authenticator: Authenticator
     key_use: KeyUse
+    limits: Limits = LIMITS
 
     async def __call__(self, arrival: Arrival) -> Answer:
-        """One document or a list of them."""
+        """One document or a list of them; paging and sorting are ignored (RFC 7644 §4)."""
         principal = await self._authenticate(arrival)
-        if "filter" in parse_query(arrival.target.query):
+        if any(name.lower() == "filter" for name in parse_query(arrival.target.query)):
             raise Forbidden("Discovery endpoints cannot be filtered; leave `filter` out.")
-        base_url = f"{self.root_url}/v2/{principal.organisation.id}"
-        documents = _documents(base_url, Profile(principal.organisation.profile))
+        documents = _documents(Profile(principal.organisation.profile), self.limits)
         name = arrival.target.endpoint
         if arrival.target.rest is not None:
             name = f"{name}/{unquote(arrival.target.rest)}"
         body = documents.get(name.lower())
         if body is None:
             raise NotFound("There is no such resource type or schema; list them all instead.")
-        return Answer(200, body)
+        base_url = f"{self.root_url}/v2/{principal.organisation.id}"
+        return Answer(200, body.replace(_ANY_BASE.encode(), orjson.dumps(base_url)[1:-1]))
 
     async def _authenticate(self, arrival: Arrival) -> Principal:
         at = now()
@@ -56,14 +61,14 @@ class Discovery:
         return principal
 
 
-@lru_cache(maxsize=256)
-def _documents(base_url: str, profile: Profile) -> MappingProxyType[str, bytes]:
-    """Endpoint, or endpoint and id, in lower case → the bytes of the answer."""
-    config = discovery.service_provider_config(base_url, profile, max_results=LARGEST_PAGE)
+@lru_cache(maxsize=len(Profile))
+def _documents(profile: Profile, limits: Limits) -> MappingProxyType[str, bytes]:
+    """Endpoint, or endpoint and id, in lower case → the bytes of the answer, for `_ANY_BASE`."""
+    config = discovery.service_provider_config(_ANY_BASE, profile, limits)
     documents = {"serviceproviderconfig": orjson.dumps(config)}
     for endpoint, found in (
-        ("resourcetypes", discovery.resource_types(base_url)),
-        ("schemas", discovery.schemas(base_url)),
+        ("resourcetypes", discovery.resource_types(_ANY_BASE)),
+        ("schemas", discovery.schemas(_ANY_BASE)),
     ):
         documents[endpoint] = orjson.dumps(_list(found))
         documents |= {f"{endpoint}/{item['id'].lower()}": orjson.dumps(item) for item in found}

@@ -9,15 +9,18 @@ import re
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
 from prometheus_client import Counter, Histogram
 
+from services.ingress.admission import LARGE_ANSWER_BYTES, Admission
 from services.ingress.answer import REQUEST_ID, Answer, error_answer, unavailable
 from services.ingress.authenticate import Authenticator
-from services.ingress.routes import Arrival, Route, Target, read_target
+from services.ingress.routes import Arrival, Route, Target, place_of, read_target
 from shared.observability.logging import get_logger
 from shared.observability.metrics import INGRESS_ANSWER_SECONDS, INGRESS_ANSWERS, INGRESS_REFUSALS
 from shared.runtime.clock import now
@@ -44,16 +47,25 @@ log = get_logger()
 class Door:
     """Serves all SCIM requests; `handle` is the only aiohttp handler of that side."""
 
-    def __init__(self, routes: Sequence[Route], authenticator: Authenticator) -> None:
-        self._routes = {(route.endpoint, route.with_id): route for route in routes}
+    def __init__(
+        self, routes: Sequence[Route], authenticator: Authenticator, admission: Admission
+    ) -> None:
+        self._routes = {route.place: route for route in routes}
         self._authenticator = authenticator
+        self._admission = admission
         self.is_draining = False
 
     async def handle(self, http: web.Request) -> web.Response:
         """One request; raises nothing but its own cancellation."""
+        with ExitStack() as held:
+            return await self._handle(http, held)
+
+    async def _handle(self, http: web.Request, held: ExitStack) -> web.Response:
         began_s = time.perf_counter()
         try:
             answer = await self._serve(http)
+            if len(answer.body) >= LARGE_ANSWER_BYTES:
+                held.enter_context(self._room_for(http, len(answer.body)))
         except ScimError as error:
             answer = error_answer(error)
             tell = log.info if error.status in AT_THE_DOOR else log.debug
@@ -70,7 +82,16 @@ class Door:
         response = answer.to_response()
         if self.is_draining:
             response.force_close()
+        if len(answer.body) >= LARGE_ANSWER_BYTES:
+            await _send(http, response)
         return response
+
+    def _room_for(self, http: web.Request, size: int) -> AbstractContextManager[None]:
+        """Room for a large answer, of whoever asked. Raises Unavailable for a read without it."""
+        target = read_target(http.raw_path)
+        organisation_id = target.organisation.lower() if target is not None else ""
+        is_read = http.method in ("GET", "HEAD") or http.path.endswith("/.search")
+        return self._admission.hold_answer(organisation_id, size, may_refuse=is_read)
 
     async def _serve(self, http: web.Request) -> Answer:
         target = read_target(http.raw_path)
@@ -78,14 +99,16 @@ class Door:
             if _OTHER_VERSION.match(http.raw_path):
                 raise InvalidVers
             raise NotFound("There is nothing at this address; SCIM is below /v2/.")
-        route = self._routes.get((target.endpoint, target.rest is not None))
-        handler = None if route is None else route.methods.get(http.method)
-        if handler is not None and target.is_known:
-            return await handler(Arrival(http, target))
+        route = self._routes.get(place_of(target))
+        # HEAD is GET without the body (RFC 9110 §9.3.2), which the server leaves out by itself.
+        method = "GET" if http.method == "HEAD" else http.method
+        handler = None if route is None else route.methods.get(method)
+        if route is not None and handler is not None and target.is_known:
+            return await handler(Arrival(http, replace(target, endpoint=route.endpoint)))
         await self._authenticate(http, target)
         if route is None or not target.is_known:
             raise NotFound("There is nothing at this address; ResourceTypes lists what there is.")
-        raise MethodNotAllowed(tuple(route.methods))
+        raise MethodNotAllowed(_allowed(route))
 
     async def _authenticate(self, http: web.Request, target: Target) -> None:
         await self._authenticator.authenticate(
@@ -94,6 +117,18 @@ class Door:
             is_write=False,
             at=now(),
         )
+
+
+async def _send(http: web.Request, response: web.Response) -> None:
+    """Write a large answer now, so that it is counted until the client has taken it."""
+    with suppress(ConnectionError):  # the client went away, or took nothing for too long
+        await response.prepare(http)
+        await response.write_eof()
+
+
+def _allowed(route: Route) -> tuple[str, ...]:
+    heads = ("HEAD",) if "GET" in route.methods else ()
+    return (*route.methods, *heads)
 
 
 @lru_cache(maxsize=1024)

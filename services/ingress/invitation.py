@@ -10,6 +10,7 @@ Answers are always pages, never SCIM bodies. A wrong organisation and a malforme
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +35,8 @@ log = get_logger()
 Language = Literal["en", "nl"]
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "nl")
 MAX_FORM_BYTES: Final = 4096
+SHARED_PLACE: Final = "invitation"
+"""All invitations together count as one organisation: a flood of them spends nobody's share."""
 FORM_TIMEOUT_S: Final = 10.0
 RETRY_AFTER_S: Final = 10
 _PAGES: Final = Path(__file__).parent / "pages"
@@ -71,12 +74,16 @@ class BadForm(Exception):
 
 @dataclass(frozen=True, slots=True)
 class InvitationPage:
-    """What the page needs: who an organisation is, the write path, the secret, our own address."""
+    """What the page needs: who an organisation is, the write path, the secret, our own address.
+
+    `admit` gives a place for as long as an acceptance lasts, or raises Unavailable.
+    """
 
     find_organisation: Callable[[str], Organisation | None]
     submit: Callable[[Request], Awaitable[Submitted]]
     secret: bytes
     public_url: str
+    admit: Callable[[str], AbstractContextManager[object]] = nullcontext
 
 
 def setup(app: web.Application, page: InvitationPage) -> None:
@@ -151,6 +158,17 @@ async def _refuse(
 
 
 async def _accept(
+    page: InvitationPage, request: web.Request, organisation: Organisation
+) -> web.Response:
+    """A place among all who accept at the moment: none of them has shown a key."""
+    try:
+        with page.admit(SHARED_PLACE):
+            return await _accept_admitted(page, request, organisation)
+    except Unavailable as error:
+        return _unavailable(request, organisation, error.retry_after_s)
+
+
+async def _accept_admitted(
     page: InvitationPage, request: web.Request, organisation: Organisation
 ) -> web.Response:
     """The steps in order: form → token → request event → the way of every change → page."""

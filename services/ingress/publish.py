@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from services.ingress.broker_clock import BrokerClock
 from shared.events.request import Request, to_event
+from shared.events.topics import MAX_RECORD_BYTES
 from shared.kafka.producer import KAFKA, RETRY_AFTER_S, Acknowledged, Producer, RecordTooLarge
 from shared.observability.metrics import INGRESS_PUBLISH_SECONDS
 from shared.runtime.clock import now_ms
@@ -43,8 +44,9 @@ class Publisher:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         # `acceptby` is the broker's time; what waits here is measured by our own clock.
-        accept_by_ms -= self._broker_clock.ahead_ms(partition)
-        sent = replace(request, accept_by_ms=accept_by_ms)
+        ahead_ms = self._broker_clock.ahead_ms(partition)
+        accept_by_ms -= ahead_ms
+        sent = replace(request, accept_by_ms=accept_by_ms) if ahead_ms else request
         sent_ms = now_ms()
         acknowledgement: asyncio.Future[Acknowledged] | None = None
         try:
@@ -60,7 +62,10 @@ class Publisher:
         except TimeoutError as error:
             acknowledged = await _last_look(acknowledgement, error)
         except RecordTooLarge as error:
-            raise PayloadTooLarge from error
+            raise PayloadTooLarge(
+                f"The change takes more than {MAX_RECORD_BYTES} bytes once it is understood, which "
+                "is the limit; send it in parts."
+            ) from error
         INGRESS_PUBLISH_SECONDS.observe(loop.time() - began_s)
         if acknowledged.append_time_ms > accept_by_ms:
             raise Unavailable(f"{KAFKA} (it took too long, the change was dropped)", RETRY_AFTER_S)

@@ -6,6 +6,7 @@ what the handler gets. `/v2/ORGANISATION/Users/ID` has an organisation, an endpo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from aiohttp import web
@@ -13,6 +14,14 @@ from aiohttp import web
 from services.ingress.answer import Answer
 
 BASE: Final = "v2"
+SEARCH: Final = ".search"
+
+_OTHER_NAMES: Final = MappingProxyType(
+    {
+        "serviceproviderconfigs": "serviceproviderconfig",  # SCIM 1.1
+        "serviceconfiguration": "serviceproviderconfig",  # Microsoft's reference code
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +55,37 @@ class Handler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One endpoint, as a collection or (`with_id`) with a segment behind it."""
+    """One endpoint, as a collection or (`with_id`) with a segment behind it.
+
+    The endpoint of a search is `.search`, or with a resource type before it `Users/.search`; that
+    of the organisation's base itself is empty.
+    """
 
     endpoint: str
     with_id: bool
     methods: Mapping[str, Handler]
+
+    @property
+    def place(self) -> "Place":
+        """What `place_of` says of every target that the route serves."""
+        return self.endpoint.lower(), self.with_id
+
+
+Place = tuple[str, bool]
+"""Endpoint in lower case; whether a segment follows it."""
+
+
+def place_of(target: Target) -> Place:
+    """Which route serves the target, if any does.
+
+    Endpoints are found in any letter case and by the names that older clients use: nothing else
+    could be meant, and all that is served says its canonical address in `meta.location`.
+    """
+    name = target.endpoint.lower()
+    name = _OTHER_NAMES.get(name, name)
+    if target.rest == SEARCH:
+        return f"{name}/{SEARCH}", False
+    return name, target.rest is not None
 
 
 def read_target(raw: str) -> Target | None:

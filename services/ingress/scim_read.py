@@ -1,29 +1,29 @@
-"""GET of Users and Groups: by id, and lists by filter, a page at a time. From Postgres."""
+"""Reads of Users and Groups: by id, and lists by filter, a page at a time.
 
-from dataclasses import dataclass
-from typing import Final
+From Postgres, with what this replica has accepted folded in while that is behind.
+"""
+
+from dataclasses import dataclass, replace
 
 from services.ingress import answer
 from services.ingress.admission import Admission
 from services.ingress.answer import Answer, View, wants
 from services.ingress.authenticate import Authenticator, Principal
-from services.ingress.directory_reads import DirectoryReads
 from services.ingress.key_use import KeyUse
+from services.ingress.overlay_reads import OverlayReads
 from services.ingress.query import Query, parse_query
 from services.ingress.routes import Arrival
+from services.ingress.scim_search import count_repairs, read_listing, read_search_request
 from services.ingress.write_path import WritePath
-from shared.postgres.filter_sql import compile_filter
 from shared.runtime.clock import now
 from shared.runtime.ids import parse_id
 from shared.scim.errors import NotFound
-from shared.scim.filter import parse_filter
-from shared.scim.page import parse_page
+from shared.scim.etag import none_match, weak_etag
+from shared.scim.limits import LIMITS, Limits
+from shared.scim.prefer import Preferences, parse_prefer
 from shared.scim.profile import Profile
 from shared.scim.projection import parse_projection
 from shared.scim.schema import USER, ResourceSchema
-
-DEFAULT_PAGE: Final = 100
-LARGEST_PAGE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,38 +35,46 @@ class Reading:
     key_use: KeyUse
     admission: Admission
     write_path: WritePath
-    reads: DirectoryReads
+    known: OverlayReads
     settle_s: float
+    limits: Limits = LIMITS
 
 
 @dataclass(frozen=True, slots=True)
 class ScimRead:
-    """Serves GET of one resource type: `one` and `many`."""
+    """Serves the reads of one resource type: `one`, `many` and `search`."""
 
     parts: Reading
     schema: ResourceSchema
 
     async def one(self, arrival: Arrival) -> Answer:
-        """One resource by its id (RFC 7644 §3.4.1)."""
+        """One resource by its id (RFC 7644 §3.4.1); 304 where the client's copy is current."""
         principal = await self._authenticate(arrival)
-        organisation_id = principal.organisation.id
+        organisation = principal.organisation
+        organisation_id = organisation.id
         with self.parts.admission.admit(organisation_id):
             resource_id = parse_id(arrival.target.rest or "")
-            view = self._view(organisation_id, parse_query(arrival.target.query))
-            if resource_id is None:
+            profile = self._preferences(arrival).profile(principal.organisation.profile)
+            view = self._view(organisation_id, parse_query(arrival.target.query), profile)
+            copies = arrival.http.headers.getall("If-None-Match", ())
+            if resource_id is None or resource_id != arrival.target.rest:  # ids are caseExact
                 raise NotFound(f"There is no {self.schema.name} with this id.")
             await self.parts.write_path.settled(organisation_id, self.parts.settle_s)
             if self.schema is USER:
-                member = await self.parts.reads.member(
-                    organisation_id, resource_id, with_groups=wants(view, "groups")
+                member = await self.parts.known.member(
+                    organisation, resource_id, with_groups=wants(view, "groups")
                 )
                 if member is not None:
+                    if none_match(copies, member.member.version):
+                        return _not_modified(member.member.version)
                     return answer.found_member(member, view)
             else:
-                group = await self.parts.reads.group(
-                    organisation_id, resource_id, with_members=wants(view, "members")
+                group = await self.parts.known.group(
+                    organisation, resource_id, with_members=wants(view, "members")
                 )
                 if group is not None:
+                    if none_match(copies, group.group.version):
+                        return _not_modified(group.group.version)
                     size = len(group.members)
                     return await answer.render(size, answer.found_group, group, view)
         raise NotFound(f"There is no {self.schema.name} with the id {resource_id}.")
@@ -74,42 +82,55 @@ class ScimRead:
     async def many(self, arrival: Arrival) -> Answer:
         """A page of the resources that match the filter (RFC 7644 §3.4.2)."""
         principal = await self._authenticate(arrival)
-        organisation = principal.organisation
-        with self.parts.admission.admit(organisation.id):
+        with self.parts.admission.admit(principal.organisation.id):
             query = parse_query(arrival.target.query)
-            view = self._view(organisation.id, query)
-            page = parse_page(
-                query.get("startIndex"),
-                query.get("count"),
-                default=DEFAULT_PAGE,
-                maximum=LARGEST_PAGE,
+            return await self._list(principal, query, self._preferences(arrival))
+
+    async def search(self, arrival: Arrival) -> Answer:
+        """The same, asked by POST so that no address has personal data (RFC 7644 §3.4.3)."""
+        principal = await self._authenticate(arrival)
+        with self.parts.admission.admit(principal.organisation.id) as seat:
+            preferences = self._preferences(arrival)
+            raw = await self.parts.admission.read_body(arrival.http, seat)
+            profile = preferences.profile(principal.organisation.profile)
+            query = read_search_request(raw, profile, self.parts.limits)
+            return await self._list(principal, query, preferences)
+
+    async def _list(self, principal: Principal, query: Query, preferences: Preferences) -> Answer:
+        """Understand → wait for own writes → read a page → show it."""
+        organisation = principal.organisation
+        profile = preferences.profile(organisation.profile)
+        view = self._view(organisation.id, query, profile)
+        asked = read_listing(
+            query,
+            self.schema,
+            profile,
+            self.parts.limits,
+            view.base_url,
+        )
+        await self.parts.write_path.settled(organisation.id, self.parts.settle_s)
+        if self.schema is USER:
+            total, members = await self.parts.known.members(
+                organisation, asked, with_groups=wants(view, "groups")
             )
-            text = query.get("filter")
-            parsed = None
-            if text is not None and text.strip():
-                parsed = parse_filter(text, self.schema, Profile(organisation.profile))
-            await self.parts.write_path.settled(organisation.id, self.parts.settle_s)
-            if self.schema is USER:
-                total, members = await self.parts.reads.members(
-                    organisation.id,
-                    compile_filter(parsed, "User"),
-                    page,
-                    with_groups=wants(view, "groups"),
-                )
-                shown = [answer.show_member(member, view) for member in members]
-            else:
-                total, groups = await self.parts.reads.groups(
-                    organisation.id,
-                    compile_filter(parsed, "Group"),
-                    page,
-                    with_members=wants(view, "members"),
-                )
-                shown = [
-                    await answer.render(len(group.members), answer.show_group, group, view)
-                    for group in groups
-                ]
-            related = sum(len(item.get("members", ())) for item in shown)
-            return await answer.render(related, answer.listing, shown, total, page)
+            shown = [answer.show_member(member, view) for member in members]
+        else:
+            total, groups = await self.parts.known.groups(
+                organisation, asked, with_members=wants(view, "members")
+            )
+            shown = [
+                await answer.render(len(group.members), answer.show_group, group, view)
+                for group in groups
+            ]
+        related = sum(len(item.get("members", ())) for item in shown)
+        given = await answer.render(related, answer.listing, shown, total, asked.page)
+        applied = preferences.applied(returns=False)
+        if applied is None:
+            return given
+        return replace(given, headers={**given.headers, "Preference-Applied": applied})
+
+    def _preferences(self, arrival: Arrival) -> Preferences:
+        return parse_prefer(arrival.http.headers.getall("Prefer", ()))
 
     async def _authenticate(self, arrival: Arrival) -> Principal:
         at = now()
@@ -122,8 +143,15 @@ class ScimRead:
         self.parts.key_use.note(principal.key.public_id, at)
         return principal
 
-    def _view(self, organisation_id: str, query: Query) -> View:
+    def _view(self, organisation_id: str, query: Query, profile: Profile) -> View:
         projection = parse_projection(
-            query.get("attributes"), query.get("excludedAttributes"), self.schema
+            query.get("attributes"), query.get("excludedAttributes"), self.schema, profile
         )
+        if projection is not None:
+            count_repairs(projection.repairs)
         return View(f"{self.parts.root_url}/v2/{organisation_id}", projection)
+
+
+def _not_modified(version: str) -> Answer:
+    """304 without a body (RFC 9110 §15.4.5)."""
+    return Answer(304, headers={"ETag": weak_etag(version)})

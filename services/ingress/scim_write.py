@@ -6,24 +6,39 @@
 from dataclasses import dataclass
 from typing import Final
 
-from services.ingress import answer
+from services.ingress import answer, write_answer
 from services.ingress.admission import Admission
 from services.ingress.answer import Answer, View, wants
 from services.ingress.authenticate import Authenticator
+from services.ingress.beforehand import Beforehand
 from services.ingress.directory_reads import DirectoryReads
+from services.ingress.foreseen import Foreseen, Found, foresee, resource_as_known
 from services.ingress.key_use import KeyUse
+from services.ingress.overlay_reads import OverlayReads
 from services.ingress.query import parse_query
 from services.ingress.routes import Arrival
-from services.ingress.understand import Command, Verb, understand, valid_traceparent
-from services.ingress.write_path import Submitted, WritePath
+from services.ingress.scim_search import count_repairs
+from services.ingress.understand import (
+    THREAD_FROM_BYTES,
+    Command,
+    Verb,
+    read_precondition,
+    understand,
+    valid_traceparent,
+)
+from services.ingress.write_path import BEHIND, BEHIND_RETRY_AFTER_S, Submitted, WritePath
+from shared.events.request import Request
 from shared.observability.logging import get_logger
 from shared.postgres.directory_search import FoundGroup
 from shared.runtime.clock import now
 from shared.runtime.errors import Unavailable
 from shared.runtime.ids import new_id, parse_id
 from shared.scim.errors import NotFound
+from shared.scim.limits import LIMITS, Limits
+from shared.scim.prefer import Preferences, parse_prefer
 from shared.scim.projection import parse_projection
 from shared.scim.schema import ResourceSchema
+from shared.tenancy.organisation import Organisation
 
 VERBS: Final[dict[str, Verb]] = {
     "POST": "create",
@@ -45,6 +60,9 @@ class Writing:
     admission: Admission
     write_path: WritePath
     reads: DirectoryReads
+    known: OverlayReads
+    beforehand: Beforehand
+    limits: Limits = LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,65 +73,127 @@ class ScimWrite:
     schema: ResourceSchema
 
     async def __call__(self, arrival: Arrival) -> Answer:
-        """Authenticate → admit → understand → submit → answer."""
+        """Authenticate → admit → understand → compare, foresee → submit → answer."""
         http, target, at = arrival.http, arrival.target, now()
 
         principal = await self.parts.authenticator.authenticate(
             http.headers.getall("Authorization", ()), target.organisation, is_write=True, at=at
         )
         self.parts.key_use.note(principal.key.public_id, at)
+        verb, preferences = VERBS[http.method], parse_prefer(http.headers.getall("Prefer", ()))
         command = Command(
             id=new_id(),
-            verb=VERBS[http.method],
+            verb=verb,
             schema=self.schema,
             resource_id=_resource_id(target.rest, self.schema),
             organisation=principal.organisation,
             actor=principal.actor,
             time=at,
             traceparent=valid_traceparent(http.headers.getall("traceparent", ())),
+            limits=self.parts.limits,
+            precondition=read_precondition(
+                verb,
+                http.headers.getall("If-Match", ()),
+                http.headers.getall("If-None-Match", ()),
+            ),
+            preferences=preferences,
         )
         with self.parts.admission.admit(principal.organisation.id) as seat:
             body = b""
             if command.verb != "delete":
                 body = await self.parts.admission.read_body(http, seat)
 
-            view = self._view(principal.organisation.id, target.query)
+            view = self._view(principal.organisation, target.query, preferences)
             request = await understand(command, body)
+            if request.precondition is None:
+                await self.parts.beforehand.check(request, principal.organisation)
+            foreseen = await self._foresee(request, view, principal.organisation)
             self.parts.authenticator.check_again(principal, at=now())
 
-            submitted = await self.parts.write_path.submit(
-                request,
-                must_be_decided=command.verb == "patch" and view.projection is not None,
-            )
-            return await self._answer(submitted, view)
+            is_large = len(body) > THREAD_FROM_BYTES
+            submitted = await self.parts.write_path.submit(request, is_large=is_large)
+            given = await self._answer(submitted, view, foreseen, principal.organisation)
+            return write_answer.with_preferences(given, request, preferences)
 
-    def _view(self, organisation_id: str, query_text: str) -> View:
-        base_url = f"{self.parts.root_url}/v2/{organisation_id}"
+    def _view(self, organisation: Organisation, query_text: str, preferences: Preferences) -> View:
+        base_url = f"{self.parts.root_url}/v2/{organisation.id}"
         if not query_text:
-            return View(base_url)
+            return View(base_url, None, preferences.returns)
         query = parse_query(query_text)
+        profile = preferences.profile(organisation.profile)
         projection = parse_projection(
-            query.get("attributes"), query.get("excludedAttributes"), self.schema
+            query.get("attributes"), query.get("excludedAttributes"), self.schema, profile
         )
-        return View(base_url, projection)
+        if projection is not None:
+            count_repairs(projection.repairs)
+        return View(base_url, projection, preferences.returns)
 
-    async def _answer(self, submitted: Submitted, view: View) -> Answer:
+    async def _foresee(
+        self, request: Request, view: View, organisation: Organisation
+    ) -> Foreseen | None:
+        """What an answer with a body will show if the PATCH is pending; before it is published.
+
+        With a precondition it is never answered as pending. Raises Unavailable where the resource
+        cannot be read, or is behind and not known well enough.
+        """
+        if request.precondition is not None or not write_answer.must_have_body(request, view):
+            return None
+        foreseen = None
+        related = wants(view, "groups" if request.is_member else "members")
+        found = await resource_as_known(
+            self.parts.known, organisation, request, with_related=related
+        )
+        if found is not None:
+            with_members = isinstance(found, FoundGroup) and wants(view, "members")
+            size = len(found.members) if isinstance(found, FoundGroup) else 0
+            foreseen = await answer.render(size, foresee, request, found, with_members=with_members)
+        if foreseen is None and self.parts.write_path.is_behind(request.organisation_id):
+            raise Unavailable(BEHIND, BEHIND_RETRY_AFTER_S)
+        return foreseen
+
+    async def _answer(
+        self,
+        submitted: Submitted,
+        view: View,
+        foreseen: Foreseen | None,
+        organisation: Organisation,
+    ) -> Answer:
         request, reply = submitted.request, submitted.reply
+        is_undecided = reply is None or reply.is_parked
+        if is_undecided and request.precondition is not None:
+            raise answer.unknown_outcome()
         named = len(request.members.add) if request.members is not None else 0
-        if reply is None:
-            return await answer.render(named, answer.pending, request, view)
-        if reply.is_parked:
-            return await answer.render(named, answer.pending, request, view, answer.PARKED)
+        if reply is None or reply.is_parked:
+            named = max(named, 0 if foreseen is None else len(foreseen.related))
+            mark = answer.PENDING if reply is None else answer.PARKED
+            accepted = None if reply else await self._accepted(request, view, organisation)
+            if accepted is not None:
+                return await answer.render(named, write_answer.accepted, request, accepted, view)
+            return await answer.render(named, write_answer.pending, request, view, mark, foreseen)
         if reply.status >= 400:
-            raise answer.refusal(reply)
+            raise write_answer.refusal(reply)
         group = None
-        verb = request.kind.partition(".")[2]
-        if not request.is_member and (
-            verb in ("create", "replace") or (verb == "patch" and view.projection is not None)
-        ):
+        if not request.is_member and write_answer.has_body(request, view):
             group = await self._read_group(request.organisation_id, request.resource_id, view)
         size = named if group is None else len(group.members)
-        return await answer.render(size, answer.applied, request, reply, view, group)
+        return await answer.render(
+            size, write_answer.applied, request, reply, view, group, foreseen
+        )
+
+    async def _accepted(
+        self, request: Request, view: View, organisation: Organisation
+    ) -> Found | None:
+        """What a pending answer shows that the request alone does not say; None for the request.
+
+        When it was created, what a PUT keeps, which of the named members the organisation has.
+        """
+        named = request.members is not None and bool(request.members.add)
+        if not (request.kind.endswith(".replace") or (request.kind == "group.create" and named)):
+            return None
+        if not write_answer.has_body(request, view):
+            return None
+        related = wants(view, "groups" if request.is_member else "members")
+        return await self.parts.beforehand.accepted(request, organisation, with_related=related)
 
     async def _read_group(
         self, organisation_id: str, group_id: str, view: View
@@ -133,6 +213,6 @@ def _resource_id(text: str | None, schema: ResourceSchema) -> str | None:
     if text is None:
         return None
     resource_id = parse_id(text)
-    if resource_id is None:
+    if resource_id != text:  # ids are caseExact (RFC 7643 §3.1)
         raise NotFound(f"There is no {schema.name} with this id.")
     return resource_id

@@ -9,14 +9,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Final, Literal
 
+from shared.events.precondition import Precondition
 from shared.events.request import Kind, MemberDelta, Request, Settings
 from shared.observability.logging import get_logger
 from shared.observability.metrics import INGRESS_REPAIRS
 from shared.runtime.ids import new_id
+from shared.scim.errors import InvalidValue
+from shared.scim.etag import read_versions
 from shared.scim.json_body import Json, parse_object
+from shared.scim.limits import LIMITS, Limits
 from shared.scim.patch import parse_patch
+from shared.scim.prefer import NO_PREFERENCES, Preferences
 from shared.scim.profile import Profile
 from shared.scim.resource import canonicalise
 from shared.scim.schema import USER, ResourceSchema
@@ -35,7 +41,8 @@ log = get_logger()
 class Command:
     """What is known of a write before its body is read.
 
-    `resource_id` is None for a create, whose id is minted here.
+    `resource_id` is None for a create, whose id is minted here. `preferences` may choose another
+    profile for this one request than the organisation's.
     """
 
     id: str
@@ -46,6 +53,9 @@ class Command:
     actor: str
     time: datetime
     traceparent: str | None = None
+    limits: Limits = LIMITS
+    precondition: Precondition | None = None
+    preferences: Preferences = NO_PREFERENCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +86,13 @@ def understand_body(command: Command, body: bytes) -> Understood:
     """
     if command.verb == "delete":
         return Understood(_request(command))
-    parsed = parse_object(body)
+    parsed = parse_object(body, max_depth=command.limits.depth)
     if command.verb == "patch":
         return _understand_patch(command, parsed)
     canonical = canonicalise(parsed, command.schema, _profile(command))
     members: MemberDelta | None = None
     if canonical.members is not None:
+        _check_members(len(canonical.members), command.limits.members)
         members = MemberDelta(clear=command.verb == "replace", add=_ids(canonical.members))
     return Understood(
         _request(
@@ -94,6 +105,20 @@ def understand_body(command: Command, body: bytes) -> Understood:
     )
 
 
+def read_precondition(
+    verb: Verb, if_match: Sequence[str], if_none_match: Sequence[str]
+) -> Precondition | None:
+    """What the header lines ask of the resource's version (RFC 7644 §3.14); None for nothing.
+
+    What is created has no version yet, so there they say nothing. Raises InvalidValue.
+    """
+    if verb == "create" or not (if_match or if_none_match):
+        return None
+    return Precondition(
+        read_versions(if_match, "If-Match"), read_versions(if_none_match, "If-None-Match")
+    )
+
+
 def valid_traceparent(values: Sequence[str]) -> str | None:
     """The client's trace context if there is exactly one and it is one (W3C Trace Context)."""
     if len(values) == 1 and _TRACEPARENT.fullmatch(values[0]):
@@ -102,10 +127,16 @@ def valid_traceparent(values: Sequence[str]) -> str | None:
 
 
 def _understand_patch(command: Command, parsed: Json) -> Understood:
-    patch = parse_patch(parsed, command.schema, _profile(command))
+    patch = parse_patch(
+        parsed,
+        command.schema,
+        _profile(command),
+        max_operations=command.limits.patch_operations,
+    )
     members: MemberDelta | None = None
     if patch.members is not None:
         delta = patch.members
+        _check_members(len(delta.add) + len(delta.remove), command.limits.members)
         members = MemberDelta(delta.clear, _ids(delta.add), _ids(delta.remove))
     # The last value that is written to a name is the one that stays.
     last_written = {
@@ -134,6 +165,15 @@ def _written_names(values: Json, schema: ResourceSchema) -> tuple[str | None, st
     return None, checked_key(display_name_key(name), "displayName")
 
 
+def _check_members(named: int, most: int) -> None:
+    """The operator's own bound; the one that no setting can raise was checked before."""
+    if named > most:
+        raise InvalidValue(
+            f"The request names more than {most} members; send them in parts by PATCH.",
+            attribute="members",
+        )
+
+
 def _ids(given: Sequence[str]) -> tuple[str, ...]:
     """Members' ids as we write them: letter case of a UUID says nothing (RFC 9562 §4)."""
     return tuple(dict.fromkeys(each.lower() if len(each) == 36 else each for each in given))
@@ -154,23 +194,27 @@ def _request(
         organisation_id=organisation.id,
         resource_id=command.resource_id or new_id(),
         time=command.time,
-        settings=Settings(
-            profile=organisation.profile,
-            unique_group_names=organisation.unique_group_names,
-            confirm_on_accept=organisation.confirm_on_accept,
+        settings=_settings(
+            _profile(command).value,
+            organisation.unique_group_names,
+            organisation.confirm_on_accept,
         ),
         resource=resource,
         operations=operations,
         members=members,
         user_name_key=names[0],
         display_name_key=names[1],
+        precondition=command.precondition,
         actor=command.actor,
         traceparent=command.traceparent,
     )
 
 
+_settings = cache(Settings)
+
+
 def _profile(command: Command) -> Profile:
-    return Profile(command.organisation.profile)
+    return command.preferences.profile(command.organisation.profile)
 
 
 _KINDS: Final[dict[tuple[bool, Verb], Kind]] = {

@@ -1,31 +1,56 @@
 """From an understood request to its verdict: the one way in, for SCIM and the invitation page.
 
 Stamp, register, publish, await. What is accepted is on the log before this returns; whether it
-was decided within the budget is what `Submitted.reply` says.
+was decided within the budget is what `Submitted.reply` says. What was not, is in the overlay before
+anybody is told, and reads see it from then on.
+
+A request with a precondition is never answered optimistically. It is not published while its
+partition is known to be behind, and its reply is awaited for as long as Kafka may take to accept
+it, not only for the budget of an answer. While the breaker is open one request a second goes as
+its probe, these included: otherwise a client that sends no others would never get through again.
 """
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 
+from services.ingress.accepted import NAMED_ONE_BY_ONE, Prepared, prepare
 from services.ingress.await_reply import Breakers, Waiting
+from services.ingress.foreseen import name_is_taken
 from services.ingress.key_directory import KeyDirectory
+from services.ingress.overlay import Overlay
 from services.ingress.publish import Publisher
 from shared.events.reply import Reply
 from shared.events.request import Request
+from shared.kafka.producer import Acknowledged
 from shared.kafka.topic_reader import TopicReader
 from shared.observability.logging import get_logger
 from shared.runtime.clock import now_ms
 from shared.runtime.errors import Unavailable
 
-BEHIND_RETRY_AFTER_S = 5.0
+BEHIND: Final = "the directory (it is behind)"
+BEHIND_RETRY_AFTER_S: Final = 5.0
+UNACKNOWLEDGED_SHARE: Final = 0.25
+"""The part of the reply budget for which a read waits for a write that Kafka has not taken yet."""
+LAST_LOOK_S: Final = 1.0
+"""A process that slept finds its budget missed and the reply in its socket in the same moment."""
+SLEPT_FROM_S: Final = 0.1
+GRACE_S: Final = 0.02
+"""A reply that the kernel has read reaches its waiter within this time."""
+CLOCKS_DIFFER_S: Final = 5.0
 
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """An accepted request; `reply` is None while it is pending."""
+    """A published request; `reply` is None while it is pending.
+
+    With a precondition, None means that its outcome is not known: it was accepted by Kafka, and
+    it is not promised to anybody.
+    """
 
     request: Request
     reply: Reply | None
@@ -39,6 +64,27 @@ class Budgets:
     reply_s: float
 
 
+@dataclass(slots=True, eq=False)
+class _Write:
+    """One write under way here; `began_s` is the loop's time."""
+
+    began_s: float
+    done: "asyncio.Future[None]"
+    request: Request
+    prepared: Prepared | None = None
+    acknowledged: Acknowledged | None = None
+    is_kept: bool = field(default=False)
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether Kafka has it."""
+        return self.acknowledged is not None
+
+    def is_worth_waiting_until_s(self, reply_s: float) -> float:
+        """Until when a read gains by waiting for it; `reply_s` is the budget of an answer."""
+        return self.began_s + reply_s * (1.0 if self.is_acknowledged else UNACKNOWLEDGED_SHARE)
+
+
 class WritePath:
     """Submits requests of all organisations. One per process."""
 
@@ -49,6 +95,7 @@ class WritePath:
         waiting: Waiting,
         breakers: Breakers,
         replies: TopicReader,
+        overlay: Overlay,
         budgets: Budgets,
     ) -> None:
         self._directory = directory
@@ -56,91 +103,202 @@ class WritePath:
         self._waiting = waiting
         self._breakers = breakers
         self._replies = replies
+        self._overlay = overlay
         self._budgets = budgets
-        self._under_way: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._under_way: dict[str, dict[_Write, None]] = defaultdict(dict)
+        self._to_keep: dict[str, dict[_Write, None]] = defaultdict(dict)
 
-    async def submit(self, request: Request, *, must_be_decided: bool = False) -> Submitted:
+    def is_behind(self, organisation_id: str) -> bool:
+        """Whether the organisation's writes are answered before they are decided, at present.
+
+        Or something was answered so, and is not known to be decided.
+        """
+        organisation = self._directory.organisation(organisation_id)
+        return (
+            organisation is None
+            or not self._overlay.is_empty_for(organisation_id)
+            or self._budgets.reply_s <= 0
+            or not self._hears_replies()
+            or self._breakers.is_open(organisation.partition)
+        )
+
+    async def submit(self, request: Request, *, is_large: bool = False) -> Submitted:
         """Publish `request` into its organisation's partition and await the reply.
 
-        With `must_be_decided` nothing is published where nobody may wait at present; the reply
-        may be missing all the same. Raises Unavailable (not accepted), PayloadTooLarge.
+        With a precondition nothing is published where nobody may wait at present; a create is not
+        whose `userName` a pending one has. `is_large`: its body was understood in a thread. Raises
+        Unavailable (not accepted), PayloadTooLarge, Uniqueness.
         """
         organisation = self._directory.organisation(request.organisation_id)
         if organisation is None:
             raise Unavailable("the organisation")
         partition = organisation.partition
-        may_wait = self._may_wait(partition)
-        if must_be_decided and not may_wait:
-            raise Unavailable("the directory (it is behind)", BEHIND_RETRY_AFTER_S)
-        stamped = self._stamp(request, may_wait=may_wait)
-        done = self._begin(organisation.id)
+        self._refuse_pending_name(request)
+        is_conditional = request.precondition is not None
+        wait_s = self._budgets.accept_s if is_conditional else self._budgets.reply_s
+        may_wait = wait_s > 0 and self._hears_replies() and self._breakers.may_wait(partition)
+        if is_conditional and not may_wait:
+            raise Unavailable(BEHIND, BEHIND_RETRY_AFTER_S)
+        stamped = self._stamp(request, wait_s if may_wait else None)
+        write = self._begin(stamped)
         try:
+            reply = None
             if may_wait:
-                return Submitted(stamped, await self._publish_and_wait(stamped, partition))
-            await self._publisher.publish(stamped, partition)
-            return Submitted(stamped, None)
+                reply = await self._publish_and_wait(write, partition)
+            else:
+                await self._publish(write, partition)
+            if not write.is_kept and (is_large or _names_many(stamped)):
+                write.prepared = await asyncio.to_thread(prepare, stamped)
+            return Submitted(stamped, reply)
         finally:
-            self._end(organisation.id, done)
+            self._end(write, partition)
 
     async def settled(self, organisation_id: str, timeout_s: float) -> None:
-        """Wait until the writes of the organisation that are under way here are answered.
+        """Wait for the writes of the organisation that are under way here, as far as it is useful.
 
-        Not while its partition is behind: they would not be applied anyhow.
+        Not while its partition is behind: they would not be applied anyhow. For a write that Kafka
+        has acknowledged a read waits until the budget of its answer has passed; for one that it
+        has not, only while that is young, and not at all if an older one waits for Kafka as well.
         """
-        under_way = self._under_way.get(organisation_id)
-        if not under_way:
+        writes = tuple(self._under_way.get(organisation_id, ()))
+        if not writes or self.is_behind(organisation_id):
             return
-        organisation = self._directory.organisation(organisation_id)
-        if organisation is None or self._breakers.is_open(organisation.partition):
-            return
-        await asyncio.wait(tuple(under_way), timeout=timeout_s)
+        loop, reply_s = asyncio.get_running_loop(), self._budgets.reply_s
+        end_s = loop.time() + timeout_s
+        while (left_s := end_s - loop.time()) > 0:
+            useful = _useful(writes, loop.time(), reply_s)
+            if not useful:
+                return
+            longest_s = max(useful.values()) - loop.time()
+            await asyncio.wait(
+                [write.done for write in useful], timeout=max(0.0, min(left_s, longest_s))
+            )
 
-    def _may_wait(self, partition: int) -> bool:
-        return (
-            self._budgets.reply_s > 0
-            and self._replies.partition is not None
-            and self._replies.positioned.is_set()
-            and self._breakers.may_wait(partition)
-        )
+    def _hears_replies(self) -> bool:
+        return self._replies.partition is not None and self._replies.positioned.is_set()
 
-    def _stamp(self, request: Request, *, may_wait: bool) -> Request:
-        """The request with its expiry and, where somebody waits, the way back."""
+    def _stamp(self, request: Request, wait_s: float | None) -> Request:
+        """The request with its expiry and, where somebody waits so many seconds, the way back."""
         began_ms = now_ms()
         return replace(
             request,
             accept_by_ms=began_ms + int(self._budgets.accept_s * 1000),
-            reply_to=self._replies.partition if may_wait else None,
-            answer_by_ms=began_ms + int(self._budgets.reply_s * 1000) if may_wait else None,
+            reply_to=None if wait_s is None else self._replies.partition,
+            answer_by_ms=None if wait_s is None else began_ms + int(wait_s * 1000),
         )
 
-    async def _publish_and_wait(self, request: Request, partition: int) -> Reply | None:
-        loop = asyncio.get_running_loop()
-        answer_by_s = loop.time() + self._budgets.reply_s
+    def _refuse_pending_name(self, request: Request) -> None:
+        """Nothing comes between this look and `_begin`: of two creates at once one is refused."""
+        key = request.user_name_key
+        if request.kind != "member.create" or key is None:
+            return
+        if self.is_behind(request.organisation_id) and self._overlay.has_pending_name(
+            request.organisation_id, key
+        ):
+            taken = name_is_taken(request)
+            if taken is not None:
+                raise taken
+
+    async def _publish(self, write: _Write, partition: int) -> None:
+        """Raises Unavailable, PayloadTooLarge."""
+        try:
+            write.acknowledged = await self._publisher.publish(write.request, partition)
+            self._to_keep[write.request.organisation_id][write] = None
+        except (Unavailable, asyncio.CancelledError):
+            # It may be on the log all the same, until its `acceptby`.
+            now_s = asyncio.get_running_loop().time()
+            self._overlay.doubt(partition, now_s + self._budgets.accept_s + CLOCKS_DIFFER_S)
+            raise
+
+    async def _publish_and_wait(self, write: _Write, partition: int) -> Reply | None:
+        request, budget_s = write.request, self._budgets.reply_s
         waiter = self._waiting.register(request.id)
         try:
-            await self._publisher.publish(request, partition)
-            left_s = answer_by_s - loop.time()
-            if not waiter.done() and left_s > 0:
-                await asyncio.wait((waiter,), timeout=left_s)
+            await self._publish(write, partition)
+            left_s = await self._replied(waiter, write.began_s + budget_s)
             if waiter.done():
-                reply = waiter.result()
-                self._breakers.answered(partition, reply.backlog)
-                return reply
-            # A budget that Kafka has used up says nothing about the provisioner.
-            if left_s > self._budgets.reply_s / 2:
+                self._breakers.answered(partition, waiter.result().backlog)
+            elif left_s > budget_s / 2:
+                # A budget that Kafka has used up says nothing about the provisioner.
                 self._breakers.missed(partition)
-            return None
+            if request.precondition is not None:
+                await self._replied(waiter, write.began_s + self._budgets.accept_s)
+            if not waiter.done():
+                return None
+            if write.acknowledged is not None and not write.is_kept:
+                place = write.acknowledged
+                self._overlay.settle(request, partition, place.offset, place.append_time_ms)
+                write.is_kept = True
+            return waiter.result()
         finally:
             self._waiting.forget(request.id)
 
-    def _begin(self, organisation_id: str) -> "asyncio.Future[None]":
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._under_way[organisation_id].add(done)
-        return done
+    async def _replied(self, waiter: "asyncio.Future[Reply]", until_s: float) -> float:
+        """Wait for the reply until a moment of the loop's time; how many seconds there were.
 
-    def _end(self, organisation_id: str, done: "asyncio.Future[None]") -> None:
-        done.set_result(None)
+        The reply may have arrived while this process could not read it: it is looked for once more.
+        """
+        loop = asyncio.get_running_loop()
+        left_s = until_s - loop.time()
+        if waiter.done() or left_s <= 0:
+            return left_s
+        await asyncio.wait((waiter,), timeout=left_s)
+        if waiter.done():
+            return left_s
+        if loop.time() - until_s < SLEPT_FROM_S:
+            await asyncio.wait((waiter,), timeout=GRACE_S)
+            return left_s
+        end = asyncio.ensure_future(self._replies.reach_end(LAST_LOOK_S))
+        await asyncio.wait((waiter, end), return_when=asyncio.FIRST_COMPLETED)
+        end.cancel()
+        return left_s
+
+    def _begin(self, request: Request) -> _Write:
+        loop = asyncio.get_running_loop()
+        write = _Write(loop.time(), loop.create_future(), request)
+        self._under_way[request.organisation_id][write] = None
+        self._overlay.begin(request)
+        return write
+
+    def _end(self, write: _Write, partition: int) -> None:
+        """Whoever waits for it goes on, and reads see it unless it is decided or was refused."""
+        organisation_id = write.request.organisation_id
         under_way = self._under_way[organisation_id]
-        under_way.discard(done)
+        if write.acknowledged is None:
+            self._overlay.abandon(write.request)
+        elif not write.is_kept:
+            # Those that still wait for their reply stand before it.
+            for each in tuple(self._to_keep[organisation_id]):
+                self._keep(each, partition)
+        write.done.set_result(None)
+        under_way.pop(write, None)
+        self._to_keep[organisation_id].pop(write, None)
         if not under_way:
             del self._under_way[organisation_id]
+            del self._to_keep[organisation_id]
+
+    def _keep(self, write: _Write, partition: int) -> None:
+        place = write.acknowledged
+        if place is None or write.is_kept:
+            return
+        write.is_kept = True
+        self._to_keep[write.request.organisation_id].pop(write, None)
+        prepared = write.prepared or prepare(write.request)
+        self._overlay.accept(prepared, partition, place.offset, place.append_time_ms)
+
+
+def _names_many(request: Request) -> bool:
+    members = request.members
+    return members is not None and len(members.add) + len(members.remove) > NAMED_ONE_BY_ONE
+
+
+def _useful(writes: Sequence[_Write], now_s: float, reply_s: float) -> dict[_Write, float]:
+    """The writes that a read gains by waiting for, each until when (the loop's time)."""
+    waits = [write for write in writes if not write.done.done()]
+    until_s = {write: write.is_worth_waiting_until_s(reply_s) for write in waits}
+    kafka_is_slow = any(not write.is_acknowledged and until_s[write] <= now_s for write in waits)
+    return {
+        write: until_s[write]
+        for write in waits
+        if until_s[write] > now_s and (write.is_acknowledged or not kafka_is_slow)
+    }

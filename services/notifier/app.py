@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from services.notifier.compose import Sender
 from services.notifier.config import NotifierSettings, parse_sender
 from services.notifier.consume import OutcomesWorker, PlannerTools
+from services.notifier.facts import Facts, Floors
 from services.notifier.leases import Leases
 from services.notifier.mail_server import ServerOptions, Session
 from services.notifier.prepare import LetterOptions
@@ -19,7 +21,10 @@ from shared.kafka.watchdog import Watchdog
 from shared.observability.logging import get_logger
 from shared.postgres.pool import Database, open_pool
 from shared.runtime.ids import new_id
-from shared.runtime.lifecycle import FaultPoint
+from shared.runtime.lifecycle import FaultPoint, drain_step
+
+DATABASE_CLOSE_S: Final = 3.0
+STOP_S: Final = 5.0
 
 log = get_logger()
 
@@ -36,8 +41,9 @@ async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
         statement_timeout_s=settings.notifier_statement_timeout_s,
         application_name="rollcall-notifier",
     )
-    sender = make_sender(settings, database)
-    pump = make_pump(settings, database, sender)
+    floors = Floors()
+    sender = make_sender(settings, database, floors)
+    pump = make_pump(settings, database, sender, floors)
     health = Listener(
         health_app(
             not_ready=lambda: not_ready(pump, sender, stop),
@@ -58,13 +64,15 @@ async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
             tasks.create_task(_tell_draining(stop))
         watchdog.raise_if_fired()
     finally:
-        await health.drain()
-        await database.close()
+        await drain_step("postgres", database.close(DATABASE_CLOSE_S), STOP_S)
+        await drain_step("admin port", health.drain(), STOP_S)
         log.info("service.stopped")
 
 
-def make_sender(settings: NotifierSettings, database: Database) -> MailSender:
-    """The sender as the settings say."""
+def make_sender(
+    settings: NotifierSettings, database: Database, floors: Floors | None = None
+) -> MailSender:
+    """The sender as the settings say; without `floors` it sends from the rows alone."""
     name, address = parse_sender(settings.smtp_from)
     server = ServerOptions(
         host=settings.smtp_host,
@@ -91,18 +99,28 @@ def make_sender(settings: NotifierSettings, database: Database) -> MailSender:
         probe_s=settings.notifier_probe_s,
         drain_s=settings.notifier_drain_s,
     )
-    owner = new_id()
+    owner, topics = new_id(), Topics(settings.topic_prefix)
     return MailSender(
         database,
-        Leases(database, owner, settings.notifier_lease_s, Topics(settings.topic_prefix).requests),
+        Leases(
+            database,
+            owner,
+            settings.notifier_lease_s,
+            topics.requests,
+            outcomes_topic=topics.outcomes,
+            floors=floors,
+        ),
         Ledger(database, owner, settings.notifier_invitation_grace_s),
         options,
         new_session=lambda: Session(server),
         faults=FaultPoint(settings.fault),
+        facts=None if floors is None else Facts(settings, database, floors),
     )
 
 
-def make_pump(settings: NotifierSettings, database: Database, sender: MailSender) -> Pump:
+def make_pump(
+    settings: NotifierSettings, database: Database, sender: MailSender, floors: Floors
+) -> Pump:
     """The pump of the outcomes topic; new rows wake the sender."""
     topic = Topics(settings.topic_prefix).outcomes
     tools = PlannerTools(
@@ -111,6 +129,7 @@ def make_pump(settings: NotifierSettings, database: Database, sender: MailSender
         grace_s=settings.notifier_invitation_grace_s,
         batch_records=settings.notifier_batch_records,
         on_planned=sender.wake,
+        on_position=floors.raise_to,
         faults=FaultPoint(settings.fault),
     )
     options = PumpOptions(

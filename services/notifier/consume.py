@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from services.notifier.due import KINDS
 from services.notifier.plan import Layer, plan
+from shared.events import mail
 from shared.events.envelope import MalformedEvent, NewerVersion, decode, from_milliseconds
+from shared.events.mail import MailSent
 from shared.events.outcome import Announcement, from_event
 from shared.events.topics import MEBIBYTE
 from shared.kafka.feed import Feed, FeedClosed, Record
@@ -44,7 +46,8 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class PlannerTools:
-    """What all workers of the process share; `on_planned` is called after rows were committed."""
+    """What all workers of the process share; `on_planned` is called after rows were committed,
+    `on_position` with partition and offset after each batch."""
 
     database: Database
     topic: str
@@ -52,6 +55,7 @@ class PlannerTools:
     batch_records: int
     on_planned: Callable[[], None]
     faults: FaultPoint
+    on_position: Callable[[int, int], None] = lambda _partition, _offset: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Understood:
     announcements: tuple[Announcement, ...]
     last: Record | None
     halt: PartitionHalted | None = None
+    mails: tuple[MailSent, ...] = ()
 
 
 class OutcomesWorker:
@@ -123,13 +128,17 @@ class OutcomesWorker:
         )
         last = understood.last
         if last is not None:
-            await insist(feed, lambda: self._commit(last, layers), self._outage)
-            if layers:
+            mails = understood.mails
+            await insist(feed, lambda: self._commit(last, layers, mails), self._outage)
+            self._tools.on_position(self._partition, self._next_offset)
+            if layers or mails:
                 self._tools.on_planned()
         if understood.halt is not None:
             await self._halt(feed, understood.halt)
 
-    async def _commit(self, last: Record, layers: Sequence[Layer]) -> None:
+    async def _commit(
+        self, last: Record, layers: Sequence[Layer], mails: Sequence[MailSent]
+    ) -> None:
         """One batch in one transaction. Raises Unavailable: nothing, or all of it, was written."""
         async with self._tools.database.transaction() as connection:
             is_ours = await progress.advance(
@@ -147,6 +156,8 @@ class OutcomesWorker:
             if not is_ours:
                 self._fenced()
             planned = sum([await write_layer(connection, layer) for layer in layers])
+            # Last, because a mail's outcome stands before it; whatever came of its row since.
+            await notification.mark_sent(connection, mails)
         self._next_offset = last.offset + 1
         if planned:
             self._log.debug("notification.planned", notices=planned)
@@ -217,17 +228,21 @@ async def write_layer(connection: Connection, layer: Layer) -> int:
 def understand(records: Sequence[Record]) -> Understood:
     """Read the outcomes; stop before a newer version, pass over what is none of ours."""
     announcements: list[Announcement] = []
+    mails: list[MailSent] = []
     last: Record | None = None
     for record in records:
         try:
-            announcement = from_event(decode(record.headers, record.value))
-            _check_ids(announcement)
-            announcements.append(announcement)
+            event = decode(record.headers, record.value)
+            if event.type.startswith(mail.TYPE_PREFIX):
+                mails.append(_checked_mail(mail.from_event(event)))
+            else:
+                announcements.append(_checked(from_event(event)))
         except NewerVersion as newer:
             reason = f"offset {record.offset}: {newer}"
-            return Understood(tuple(announcements), last, PartitionHalted(reason, "newer-version"))
+            halt = PartitionHalted(reason, "newer-version")
+            return Understood(tuple(announcements), last, halt, tuple(mails))
         except MalformedEvent as error:
-            # The provisioner alone writes here; what it did not write causes no mail.
+            # Provisioner and notifier alone write here; what they did not write causes no mail.
             log.error(  # noqa: TRY400 - a traceback would quote the record
                 "outcome.malformed",
                 offset=record.offset,
@@ -235,11 +250,23 @@ def understand(records: Sequence[Record]) -> Understood:
                 runbook="outcome-malformed",
             )
         last = record
-    return Understood(tuple(announcements), last)
+    return Understood(tuple(announcements), last, mails=tuple(mails))
 
 
-def _check_ids(announcement: Announcement) -> None:
+def _checked(announcement: Announcement) -> Announcement:
     outcome = announcement.outcome
-    for identifier in (announcement.request_id, outcome.organisation_id, outcome.resource_id):
+    _check_ids(announcement.request_id, outcome.organisation_id, outcome.resource_id)
+    return announcement
+
+
+def _checked_mail(fact: MailSent) -> MailSent:
+    _check_ids(fact.request_id, fact.organisation_id, fact.member_id)
+    if not isinstance(fact.kind, str) or not isinstance(fact.message_id, str):
+        raise MalformedEvent("kind and Message-ID of a mail are text")
+    return fact
+
+
+def _check_ids(*identifiers: object) -> None:
+    for identifier in identifiers:
         if not isinstance(identifier, str) or parse_id(identifier) != identifier:
             raise MalformedEvent("an id is no UUID in canonical form")

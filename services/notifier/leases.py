@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from services.notifier.facts import Floors
 from shared.observability.logging import get_logger
 from shared.postgres import notification
 from shared.postgres.notification import ClaimedNotice
@@ -26,14 +27,30 @@ class Leases:
     replica's lease would look over while it sends. How long a lease has lasted is measured here.
     """
 
-    def __init__(self, database: Database, owner: str, lease_s: float, requests_topic: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        owner: str,
+        lease_s: float,
+        requests_topic: str,
+        *,
+        outcomes_topic: str = "",
+        floors: Floors | None = None,
+    ) -> None:
         self.owner = owner
+        self._outcomes_topic = outcomes_topic
+        self._floors = floors
         self._database = database
         self._lease_s = lease_s
         self._requests_topic = requests_topic
         self._renewed = datetime.min.replace(tzinfo=UTC)
         self._unbroken_since = self._renewed
         self._claimed: dict[tuple[str, str], datetime] = {}
+
+    @property
+    def may_claim(self) -> bool:
+        """Whether it is known how far outcomes must be read before a mail may leave."""
+        return self._floors is None or self._floors.is_known
 
     async def claim(self, limit: int) -> list[ClaimedNotice]:
         """Up to `limit` notices that are due. Raises Unavailable.
@@ -51,6 +68,8 @@ class Leases:
                 lease_s=self._lease_s,
                 limit=limit,
                 requests_topic=self._requests_topic,
+                outcomes_topic=self._outcomes_topic,
+                floors=((), ()) if self._floors is None else self._floors.columns(),
             )
         # What was settled while this was asked is neither: its lease runs out, if it has one.
         fresh = [one for one in claimed if _key(one) not in in_hand]

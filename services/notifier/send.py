@@ -2,8 +2,8 @@
 
 One loop claims; several workers, each with a connection of its own, take what is claimed. For each
 notice the order is that of `_handle`: pace → read the member's state → judge (due.py) → compose →
-connect → send → record. A notice is recorded as sent only after the server's yes; a crash between
-the two sends a second copy, with the same Message-ID and the same link.
+connect → send → tell (facts.py) → record. A notice is recorded as sent only after the server's
+yes; a crash between the two sends a second copy, with the same Message-ID and the same link.
 
 Who holds what: a lease runs out a few seconds after its owner died, and is renewed while it lives,
 so that a slow mail server is not taken for a dead sender. Nothing is sent under a lease that ran
@@ -21,6 +21,7 @@ from random import random
 from services.notifier import prepare
 from services.notifier.compose import CannotBuild, compose
 from services.notifier.due import Drop
+from services.notifier.facts import Facts
 from services.notifier.leases import Leases
 from services.notifier.mail_server import Postponed, Refused, Session
 from services.notifier.pace import Pacer
@@ -72,6 +73,7 @@ class MailSender:
         *,
         new_session: Callable[[], Session],
         faults: FaultPoint,
+        facts: Facts | None = None,
     ) -> None:
         self._database = database
         self._leases = leases
@@ -79,6 +81,7 @@ class MailSender:
         self._options = options
         self._new_session = new_session
         self._faults = faults
+        self._facts = facts
         self._pacer = Pacer(options.rate_per_organisation)
         self._breaker = Breaker(failures_to_open=1, probe_every_s=options.probe_s)
         # Bounded by what is claimed: never more than `_queue_size` at once.
@@ -100,6 +103,8 @@ class MailSender:
         """Send until `stop` is set; then finish the mails in hand, for a bounded time."""
         workers = [asyncio.create_task(self._work()) for _ in range(self._options.connections)]
         others = [asyncio.create_task(self._leases.keep()), asyncio.create_task(self._measure())]
+        if self._facts is not None:
+            others.append(asyncio.create_task(self._facts.run()))
         claiming = asyncio.create_task(self._claim_until(stop))
         try:
             # Whichever ends first: the claims because of `stop`, anything else by an error.
@@ -136,7 +141,7 @@ class MailSender:
                 await _first_of(self._options.probe_s, stop)
                 continue
             free = self._queue_size - self._queue.qsize()
-            if free * 2 >= self._queue_size:
+            if free * 2 >= self._queue_size and self._leases.may_claim:
                 await self._claim(free)
             poll_s = PACED_POLL_S if self._pacer.is_holding else POLL_S
             await _first_of(poll_s, self._wake, stop)
@@ -229,7 +234,9 @@ class MailSender:
         except Refused as error:
             return await ledger.failed(notice, str(error))
         self._faults.passes("notifier.after_yes")
-        return await ledger.sent(notice, letter.message_id)
+        at = clock.now()
+        is_told = self._facts is not None and await self._facts.tell(notice, letter.message_id, at)
+        return await ledger.sent(notice, letter.message_id, at, announced=is_told)
 
     def _pace(self, notice: Notice) -> float:
         """Only joiners come by the thousand and can wait."""

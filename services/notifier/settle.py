@@ -31,8 +31,16 @@ class Ledger:
         self._owner = owner
         self._grace_s = grace_s
 
-    async def sent(self, notice: Notice, message_id: str) -> None:
-        """The mail server said yes."""
+    async def sent(
+        self,
+        notice: Notice,
+        message_id: str,
+        at: datetime | None = None,
+        *,
+        announced: bool = False,
+    ) -> None:
+        """The mail server said yes, at `at` (None: now). `announced`: that is told (facts.py)."""
+        sent_at = at or clock.now()
 
         async def settle(connection: Connection) -> bool:
             return await notification.settle_sent(
@@ -41,7 +49,8 @@ class Ledger:
                 notice.kind,
                 self._owner,
                 message_id=message_id,
-                sent_at=clock.now(),
+                sent_at=sent_at,
+                announced=announced,
             )
 
         await self._write(settle)

@@ -18,8 +18,16 @@ COMMANDS = {
     "key": "API keys: create, list, revoke.",
     "partition": "Partitions: list, show, resume.",
     "dead": "Dead letters: list, show, redrive, discard.",
+    "refused": "Requests that were answered with success and refused later: list, show.",
+    "snapshot": "Write the directory to files, for rebuild and verify.",
+    "rebuild": "Make the directory anew from the log, and put it in the live one's place.",
+    "verify": "Compare the directory with its log, row by row.",
     "topics": "Kafka topics: apply, check.",
+    "doctor": "Look at what the deployment stands on, and say what to do.",
     "migrate": "Bring the database schema up to date.",
+    "serve": "Run one of the services.",
+    "wait": "Wait for Kafka, Postgres or the schema of this release.",
+    "health": "Ask a probe, for images without curl.",
 }
 
 

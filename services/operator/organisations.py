@@ -12,7 +12,13 @@ from shared.runtime.clock import now
 from shared.runtime.ids import new_id
 from shared.tenancy import api_key
 from shared.tenancy.api_key import NewKey
-from shared.tenancy.organisation import ApiKey, Organisation
+from shared.tenancy.organisation import (
+    LEAST_RATE,
+    MOST_BURST,
+    MOST_RATE,
+    ApiKey,
+    Organisation,
+)
 
 MAX_NAME: Final = 200
 LANGUAGES: Final = ("en", "nl")
@@ -25,6 +31,8 @@ MAY_SET: Final[Mapping[str, tuple[str, str]]] = {
     "language": ("language", " or ".join(LANGUAGES)),
     "unique_group_names": ("unique_group_names", "on or off"),
     "confirm_on_accept": ("confirm_on_accept", "on or off"),
+    "rate": ("rate", f"off, or requests a second from {LEAST_RATE} to {MOST_RATE}"),
+    "burst": ("burst", f"off (as many as the rate), or requests at once from 1 to {MOST_BURST}"),
 }
 """Setting → (field of Organisation, what it may be)."""
 
@@ -155,6 +163,21 @@ def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
     return parse
 
 
+def _whole_number(least: int, most: int) -> Callable[[str], int | None]:
+    """None for `off`."""
+
+    def parse(text: str) -> int | None:
+        if text == "off":
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) <= 9):
+            raise ValueError(text)
+        if not least <= int(text) <= most:
+            raise ValueError(text)
+        return int(text)
+
+    return parse
+
+
 _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "scim": _SWITCH.__getitem__,
     "profile": _one_of(_PROFILES),
@@ -162,4 +185,6 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "language": _one_of(LANGUAGES),
     "unique_group_names": _SWITCH.__getitem__,
     "confirm_on_accept": _SWITCH.__getitem__,
+    "rate": _whole_number(LEAST_RATE, MOST_RATE),
+    "burst": _whole_number(1, MOST_BURST),
 }

@@ -6,23 +6,31 @@ audit's rows from there before anything else: the same events with the same ids 
 because both are made by `announcements` from the same row. Replies are never repeated: they are
 not kept, and a waiter that hears nothing is answered `pending`.
 
+A refusal that somebody waited for is *heard* if its reply was in the log before `answerby`. One
+that was not is unheard: who waited was answered with success, or nobody can tell. Its id is written
+in the transaction that moves `published` beyond it, so a crash in between loses none: the successor
+announces the row, did not see the reply, and takes it for unheard.
+
 One batch's outcomes are acknowledged before the next one's are sent, so that a delivery that fails
 cannot let later outcomes overtake it; readers drop what is older than what they saw.
 """
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from services.provisioner import dead_letters
 from services.provisioner.dead_letters import Place
 from services.provisioner.decided import Waiting
+from services.provisioner.understand import Entry
 from shared.events import dead_letter, outcome, reply
 from shared.events.envelope import Event
 from shared.events.outcome import Announcement
 from shared.events.outcome import Sequence as Order
+from shared.events.reply import Working
 from shared.events.topics import Topics
 from shared.kafka.producer import Acknowledged, Producer, RecordTooLarge
+from shared.observability import metrics
 from shared.observability.logging import get_logger
 from shared.postgres import audit
 from shared.postgres.audit import AuditRow
@@ -34,9 +42,27 @@ from shared.runtime.ids import new_id
 LATE_REPLY_MS = 5_000
 """A reply is sent until so long after `answerby`: clocks differ, later nobody waits."""
 ACKNOWLEDGE_TIMEOUT_S = 60.0
+HEARD_MS = 250
+"""So long before `answerby` a refusal must be in the log: the way to who waits, and two clocks."""
 PAGE_ROWS = 500
 
 log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A refusal that was decided while somebody waited, and its reply's delivery if it was sent."""
+
+    request_id: str
+    answer_by_ms: int
+    delivery: "asyncio.Future[Acknowledged] | None" = None
+
+    def is_heard(self) -> bool:
+        """Whether its reply was acknowledged, and appended in time."""
+        sent = self.delivery
+        if sent is None or not sent.done() or sent.cancelled() or sent.exception() is not None:
+            return False
+        return sent.result().append_time_ms + HEARD_MS <= self.answer_by_ms
 
 
 class Announcer:
@@ -51,6 +77,9 @@ class Announcer:
         self._sent: list[asyncio.Future[Acknowledged]] = []
         self._failed = False
         self._is_settling = False
+        self._replied: dict[str, _Refusal] = {}  # of the batch whose outcomes are not sent yet
+        self._refusals: dict[str, _Refusal] = {}  # of batches whose outcomes are on their way
+        self._unheard: set[str] = set()
 
     @property
     def published(self) -> int:
@@ -58,6 +87,15 @@ class Announcer:
         if self._sent and all(future.done() for future in self._sent):
             self._collect()
         return self._published
+
+    @property
+    def unheard(self) -> frozenset[str]:
+        """Ids of refusals below `published` that nobody is sure to have heard."""
+        return frozenset(self._unheard)
+
+    def noted(self, unheard: frozenset[str]) -> None:
+        """These are written down for good."""
+        self._unheard -= unheard
 
     @property
     def is_behind(self) -> bool:
@@ -74,6 +112,31 @@ class Announcer:
         """Whether it waits for acknowledgements: Kafka may be away."""
         return self._is_settling
 
+    async def say_size(self, entries: Sequence[Entry]) -> None:
+        """Tell those who wait for this batch, and behind it, that it is large. A loss is harmless.
+
+        So one slow batch does not look to them as if nobody worked.
+        """
+        waiting = {
+            entry.request.reply_to
+            for entry in entries
+            if entry.request is not None and entry.request.reply_to is not None
+        }
+        named = next((each.event_id for each in entries if each.event_id is not None), None)
+        if not waiting or named is None:
+            return
+        size = sum(len(entry.record.value or b"") for entry in entries)
+        working = Working(self._place.partition, len(entries), size, named)
+        for partition in sorted(waiting):
+            event = reply.working_to_event(working, event_id=new_id(), time=clock.now())
+            try:
+                await self._producer.enqueue(
+                    self._topics.replies, partition=partition, key=None, event=event
+                )
+            except Unavailable as error:
+                log.warning("reply.dropped", reason=error.what)
+                return
+
     async def send_replies(self, replies: Sequence[Waiting], backlog: int) -> None:
         """Answer those who wait; `backlog` records are known behind the batch. A loss is harmless.
 
@@ -82,14 +145,20 @@ class Announcer:
         now = clock.now()
         latest_ms = clock.now_ms() - LATE_REPLY_MS
         for waiting in replies:
+            if waiting.is_early and _is_refusal(waiting.reply.status) and waiting.answer_by_ms:
+                request_id = waiting.reply.request_id
+                self._replied[request_id] = _Refusal(request_id, waiting.answer_by_ms)
+        for waiting in replies:
             if waiting.answer_by_ms is not None and waiting.answer_by_ms < latest_ms:
                 continue
             answer = replace(waiting.reply, backlog=backlog)
             event = reply.to_event(answer, event_id=new_id(), time=now)
             try:
-                await self._producer.enqueue(
+                delivery = await self._producer.enqueue(
                     self._topics.replies, partition=waiting.partition, key=None, event=event
                 )
+                if (refusal := self._replied.get(answer.request_id)) is not None:
+                    self._replied[answer.request_id] = replace(refusal, delivery=delivery)
             except RecordTooLarge:
                 log.warning("reply.dropped", reason="too large")
             except Unavailable as error:
@@ -102,6 +171,8 @@ class Announcer:
         Waits for the batch before. Does not raise: a failure shows as `is_behind`.
         """
         await self.settle()
+        self._refusals |= self._replied
+        self._replied = {}
         if self._failed:
             return
         self._target = upto
@@ -111,7 +182,7 @@ class Announcer:
         except Unavailable:
             self._failed = True
         if not self._sent and not self._failed:
-            self._published = upto
+            self._publish(upto)
 
     async def settle(self, timeout_s: float = ACKNOWLEDGE_TIMEOUT_S) -> None:
         """Wait until what was sent is acknowledged or has failed."""
@@ -139,6 +210,9 @@ class Announcer:
                     PAGE_ROWS,
                     epoch=self._place.epoch,
                 )
+            for row in rows:  # what this process did not reply to, nobody heard of
+                if _is_refusal(row.status) and not row.optimistic:
+                    self._refusals.setdefault(row.id, _Refusal(row.id, 0))
             is_last = len(rows) < PAGE_ROWS
             await self.send_outcomes(rows, upto if is_last else rows[-1].offset + 1)
             await self.settle()
@@ -169,7 +243,22 @@ class Announcer:
         ):
             self._failed = True
         else:
-            self._published = self._target
+            self._publish(self._target)
+
+    def _publish(self, upto: int) -> None:
+        """Everything below is announced; judge which refusals were heard."""
+        self._published = upto
+        refusals, self._refusals = self._refusals, {}
+        unheard = {each.request_id for each in refusals.values() if not each.is_heard()}
+        if unheard:
+            self._unheard |= unheard
+            metrics.PROVISIONER_TOLD_REFUSED.inc(len(unheard))
+            log.warning("pending.refused", requests=len(unheard), partition=self._place.partition)
+
+
+def _is_refusal(status: int) -> bool:
+    """Not a dead letter, whose status is 500."""
+    return 400 <= status < 500
 
 
 def announcements(row: AuditRow) -> list[Announcement]:

@@ -17,12 +17,14 @@ from shared.observability import metrics
 from shared.observability.logging import get_logger
 from shared.postgres.pool import open_pool
 from shared.runtime.errors import Unavailable
-from shared.runtime.lifecycle import FaultPoint
+from shared.runtime.lifecycle import FaultPoint, drain_step
 from shared.runtime.retry import backoff_s
 
 APPEND_TIME: Final = "LogAppendTime"
 MEASURE_EVERY_S: Final = 1.0
 PRODUCER_STOP_S: Final = 5.0
+DATABASE_CLOSE_S: Final = 3.0
+STOP_S: Final = 5.0
 ADMIN_DRAIN_S: Final = 2.0
 
 log = get_logger()
@@ -77,9 +79,11 @@ class Provisioner:
             if await self._start(stop):
                 await self._serve(stop)
         finally:
-            await self._tools.producer.stop(PRODUCER_STOP_S)
-            await self._tools.database.close()
-            await admin.drain()
+            await drain_step(
+                "producer", self._tools.producer.stop(PRODUCER_STOP_S), 2 * PRODUCER_STOP_S
+            )
+            await drain_step("postgres", self._tools.database.close(DATABASE_CLOSE_S), STOP_S)
+            await drain_step("admin port", admin.drain(), STOP_S)
             log.info("service.stopped")
 
     async def _start(self, stop: asyncio.Event) -> bool:
@@ -116,8 +120,11 @@ class Provisioner:
             lags = {str(number): lag for number, lag in self._requests.lags().items()}
             for partition in shown - lags.keys():
                 metrics.PROVISIONER_LAG.remove(partition)
+                metrics.PROVISIONER_BEHIND.remove(partition)
             for partition, lag in lags.items():
                 metrics.PROVISIONER_LAG.labels(partition).set(lag)
+            for number, part in self._requests.behind().items():
+                metrics.PROVISIONER_BEHIND.labels(str(number)).set(part)
             shown = set(lags)
             if not was_ready and not self.not_ready():
                 was_ready = True

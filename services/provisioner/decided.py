@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from services.provisioner import dead_letters
 from services.provisioner.dead_letters import Place
@@ -10,13 +11,15 @@ from services.provisioner.understand import Entry
 from shared.directory.changes import Change, Decision
 from shared.directory.fold import Folded, NetChanges, collapse
 from shared.directory.quarantine import Event, Unreadable
-from shared.events.outcome import to_data
+from shared.directory.redrive import Redriven
+from shared.events.outcome import from_data, is_told, mark_told, to_data
 from shared.events.reply import Reply
 from shared.events.request import Request
 from shared.observability import metrics
 from shared.postgres.audit import AuditRow
 from shared.runtime import clock
 
+Json = dict[str, Any]
 Places = Mapping[str, str]
 
 
@@ -27,6 +30,8 @@ class Waiting:
     partition: int
     answer_by_ms: int | None
     reply: Reply
+    is_early: bool = True
+    """Decided while somebody waited: the audit counts it as answered by this reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ def decide_batch(
             _bury(decided, place, entry, result)
             continue
         decided.rows.append(_audit_row(place, entry, result, result.decision, now_ms, places))
-        _add_reply(decided, result)
+        _add_reply(decided, result, now_ms)
         if result.is_parked:
             decided.fates.parked(result.request.id, entry)
         if result.redriven is not None:
@@ -128,8 +133,19 @@ def count(decided: Decided) -> None:
         )
         if unknown:
             metrics.PROVISIONER_UNKNOWN_MEMBERS.inc(unknown)
+    metrics.PROVISIONER_TOLD_REFUSED.inc(told_and_refused(decided))
     metrics.PROVISIONER_DEAD_LETTERS.inc(sum(death.is_new for death in decided.deaths))
     metrics.PROVISIONER_PARKED.inc(len(decided.fates.waiting()))
+
+
+def told_and_refused(decided: Decided) -> int:
+    """How many requests were refused that had been answered with success."""
+    return sum(
+        is_told(from_data(outcome["fact"], outcome["data"]))
+        for row in decided.rows
+        if row.optimistic and row.status >= 400
+        for outcome in row.outcomes
+    )
 
 
 def _is_dead(row: AuditRow) -> bool:
@@ -141,10 +157,11 @@ def _kind(event_type: str) -> str:
     return event_type.removeprefix("io.rollcall.request.").rpartition(".v")[0]
 
 
-def _add_reply(decided: Decided, result: Folded) -> None:
+def _add_reply(decided: Decided, result: Folded, now_ms: int) -> None:
     request, reply = result.request, result.reply
     if reply is not None and isinstance(request, Request) and request.reply_to is not None:
-        decided.replies.append(Waiting(request.reply_to, request.answer_by_ms, reply))
+        is_early = not _nobody_waits(request, now_ms)
+        decided.replies.append(Waiting(request.reply_to, request.answer_by_ms, reply, is_early))
 
 
 def _audit_row(
@@ -156,9 +173,15 @@ def _audit_row(
     places: Places,
 ) -> AuditRow:
     event = result.request
-    outcomes = [{"fact": outcome.fact, "data": to_data(outcome)} for outcome in decision.outcomes]
+    is_optimistic = _nobody_waits(event, now_ms)
+    stored = map(mark_told, decision.outcomes) if is_optimistic else iter(decision.outcomes)
+    outcomes = [{"fact": outcome.fact, "data": to_data(outcome)} for outcome in stored]
     if result.redriven is not None:
-        outcomes.extend(dead_letters.outcomes_of(result.redriven, places))
+        told = _told_before(result.redriven)
+        redriven = dead_letters.outcomes_of(result.redriven, places)
+        outcomes.extend(
+            _mark_stored(each) if each["of"]["id"] in told else each for each in redriven
+        )
     return AuditRow(
         id=event.id,
         organisation_id=event.organisation_id,
@@ -174,7 +197,7 @@ def _audit_row(
         status=decision.verdict.status,
         scim_type=decision.verdict.scim_type,
         outcomes=outcomes,
-        optimistic=_nobody_waits(event, now_ms),
+        optimistic=is_optimistic,
     )
 
 
@@ -182,7 +205,26 @@ def _nobody_waits(event: Event, now_ms: int) -> bool:
     """Whether it was answered before it was decided; what a redrive applies always was."""
     if isinstance(event, Unreadable) or event.reply_to is None:
         return True
+    if event.precondition is not None:
+        return False  # without a reply it is answered that its outcome is not known
     return now_ms > (event.answer_by_ms or 0)
+
+
+def _told_before(redriven: Redriven) -> set[str]:
+    """Ids of redriven requests that were answered with success: what was parked always was, the
+    dead one where nobody waited for it."""
+    return {
+        step.held.event.id
+        for step in redriven.applied
+        if not step.held.attempts
+        or (isinstance(step.held.event, Request) and step.held.event.reply_to is None)
+    }
+
+
+def _mark_stored(stored: Json) -> Json:
+    """An outcome as the audit stores it, marked if it is a rejection."""
+    outcome = mark_told(from_data(stored["fact"], stored["data"]))
+    return {**stored, "data": to_data(outcome)}
 
 
 def _changes(folded: Sequence[Folded]) -> Iterator[tuple[str, Change]]:

@@ -42,10 +42,10 @@ THREAD_BYTES: Final = 256 * 1024
 
 
 class Apply(Protocol):
-    """One of the two ways; `limit`: so many dead letters are too many."""
+    """One of the two ways; `limit`: so many dead letters are too many, None: no number is."""
 
     async def __call__(
-        self, connection: "Connection", place: Place, entries: Sequence[Entry], limit: int
+        self, connection: "Connection", place: Place, entries: Sequence[Entry], limit: int | None
     ) -> Decided: ...
 
 
@@ -59,14 +59,20 @@ class _Culprit(Exception):
 
 
 async def apply_at_once(
-    connection: "Connection", place: Place, entries: Sequence[Entry], limit: int
+    connection: "Connection",
+    place: Place,
+    entries: Sequence[Entry],
+    limit: int | None,
+    known: Refusals = NONE,
 ) -> Decided:
     """Decide the entries and write what they lead to, set-based.
+
+    Events in `known` are dead whatever is decided now: a rebuild's, which were dead before.
 
     Raises what Postgres says of the data (see `refusal_of`), here or from the commit, and
     PartitionHalted where too many are dead.
     """
-    decided = decide_batch(place, entries, await _decide(connection, place, entries, NONE))
+    decided = decide_batch(place, entries, await _decide(connection, place, entries, known))
     await write_changes(connection, decided.changes)
     await _write_records(connection, decided)
     await _check_limit(connection, place, decided, limit)
@@ -74,13 +80,17 @@ async def apply_at_once(
 
 
 async def apply_one_by_one(
-    connection: "Connection", place: Place, entries: Sequence[Entry], limit: int
+    connection: "Connection",
+    place: Place,
+    entries: Sequence[Entry],
+    limit: int | None,
+    known: Refusals = NONE,
 ) -> Decided:
     """The same with a savepoint for each event; what Postgres refuses becomes a dead letter.
 
     Raises PartitionHalted where too many are dead.
     """
-    refusals: dict[str, Exception] = {}
+    refusals: dict[str, Exception] = dict(known)
     while True:
         try:
             async with connection.transaction():
@@ -98,7 +108,7 @@ async def apply_one_by_one(
             if culprit.event_id in refusals:
                 raise culprit.refusal from culprit  # even as a dead letter: our bug
             refusals[culprit.event_id] = culprit.refusal
-            if len(refusals) >= limit:
+            if limit is not None and len(refusals) - len(known) >= limit:
                 last = culprit.refusal.error_class
                 raise PartitionHalted(
                     f"Postgres refuses {limit} events of one batch, the last with {last}",
@@ -211,11 +221,11 @@ async def _guarded(
 
 
 async def _check_limit(
-    connection: "Connection", place: Place, decided: Decided, limit: int
+    connection: "Connection", place: Place, decided: Decided, limit: int | None
 ) -> None:
     """Halt before the dead letter that is one too many: then it is our bug, not the data's."""
     fresh = [letter for letter in decided.fates.letters() if letter.state == "dead"]
-    if not fresh:
+    if limit is None or not fresh:
         return
     where = (place.topic, place.partition, place.epoch)
     classes = _classes(letter.error_class for letter in fresh)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from services.provisioner import foreign
 from services.provisioner.announce import Announcer
 from services.provisioner.dead_letters import Place
-from services.provisioner.decided import Decided, count, ids_of
+from services.provisioner.decided import Decided, count, ids_of, told_and_refused
 from services.provisioner.identity import Identity
 from services.provisioner.isolate import Apply, apply_at_once, apply_one_by_one, is_large
 from services.provisioner.understand import (
@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 IDLE_S = 1.0
 """After so long without a record the position of the announcements is written on its own."""
 
+PAUSED_POLL_S = 0.2
+"""How often a paused partition asks whether it may go on: the pause is short, and IdPs wait."""
+
 log = get_logger()
 
 
@@ -84,6 +87,7 @@ class PartitionWorker:
         self._identity = Identity(tools.database)
         self._homes = foreign.Homes(partition)
         self._waits = False
+        self._is_paused = False
         self._log = log.bind(topic=self._place.topic, partition=partition)
 
     @property
@@ -93,12 +97,14 @@ class PartitionWorker:
 
     @property
     def waits_for_outage(self) -> bool:
-        """Whether Postgres or Kafka is away, or an announcement waits for Kafka."""
-        return self._waits or self._announcer.is_settling
+        """Whether Postgres or Kafka is away, an announcement waits for Kafka, or it is paused."""
+        return self._waits or self._is_paused or self._announcer.is_settling
 
     async def start(self, feed: Feed) -> int:
         """The position that Postgres holds, once the log is known to be the one it belongs to."""
         found = await insist(feed, self._read_position, self._outage)
+        if found.state == "paused":
+            found = await self._wait_for_resume(feed)
         self._place = Place(self._place.topic, self._place.partition, found.epoch)
         self._next_offset = found.next_offset
         self._stored_published = found.published_offset
@@ -118,6 +124,21 @@ class PartitionWorker:
             epoch=found.epoch,
         )
         return found.next_offset
+
+    async def _wait_for_resume(self, feed: Feed) -> progress.Progress:
+        """The position after a pause: another one, perhaps in another directory."""
+        self._log.info("partition.paused")
+        self._is_paused = True
+        try:
+            while True:
+                if await feed.closes_within(PAUSED_POLL_S):
+                    raise FeedClosed
+                found = await insist(feed, self._read_position, self._outage)
+                if found.state != "paused":
+                    self._log.info("partition.resumed")
+                    return found
+        finally:
+            self._is_paused = False
 
     async def until_resumed(self, feed: Feed) -> None:
         """Announce what is applied and not told yet, then wait for `rollcall partition resume`."""
@@ -152,6 +173,8 @@ class PartitionWorker:
         """Apply what was taken, up to what halts the partition; retry while Postgres is away."""
         understood = await _understand(records)
         if understood.entries:
+            if is_large(records):
+                await self._announcer.say_size(understood.entries)
             try:
                 await insist(feed, lambda: self._isolating(feed, understood.entries), self._outage)
             except PartitionHalted as too_many:
@@ -181,10 +204,12 @@ class PartitionWorker:
         """
         started_s = time.perf_counter()
         published = self._announcer.published
+        unheard = self._announcer.unheard
         await self._tools.faults.reaches("provisioner.before_batch")
         async with self._tools.database.transaction() as connection:
             # Whoever comes second stops here.
             await self._advance(connection, entries[-1], published)
+            await audit.record_unheard(connection, sorted(unheard))
             ours = await self._homes.refuse_misplaced(connection, entries)
             # Expired copies first: they leave no trace, so a later copy of the same id may count.
             in_time = drop_expired(ours)
@@ -195,6 +220,7 @@ class PartitionWorker:
             self._tools.faults.passes("provisioner.before_commit")
         self._next_offset = entries[-1].record.offset + 1
         self._stored_published = published
+        self._announcer.noted(unheard)
         self._tools.faults.passes("provisioner.after_commit")
         await self._announcer.send_replies(decided.replies, feed.backlog)
         self._tools.faults.passes("provisioner.after_replies")
@@ -210,6 +236,8 @@ class PartitionWorker:
         metrics.PROVISIONER_EXPIRED.inc(taken - in_time)
         metrics.PROVISIONER_DUPLICATES.inc(in_time - fresh)
         count(decided)
+        if refused := told_and_refused(decided):
+            self._log.warning("pending.refused", requests=refused)
         for death in decided.deaths:
             self._log.error(
                 "event.dead_lettered",
@@ -269,7 +297,8 @@ class PartitionWorker:
 
     async def _write_published(self) -> None:
         published = self._announcer.published
-        async with self._tools.database.connection() as connection:
+        unheard = self._announcer.unheard
+        async with self._tools.database.transaction() as connection:
             is_ours = await progress.publish(
                 connection,
                 self._place.topic,
@@ -278,9 +307,12 @@ class PartitionWorker:
                 epoch=self._place.epoch,
                 published=published,
             )
+            if is_ours:
+                await audit.record_unheard(connection, sorted(unheard))
         if not is_ours:
             self._fenced()
         self._stored_published = published
+        self._announcer.noted(unheard)
 
     async def _read_position(self) -> progress.Progress:
         async with self._tools.database.transaction() as connection:

@@ -3,6 +3,9 @@
 Time, ids and settings come from the request and its append time `at`; nothing is asked of the
 world. A refusal is a decision like any other: no changes, the outcome `request.rejected`, a SCIM
 error as verdict. An exception is our bug, and makes the event a dead letter.
+
+A precondition is looked at behind the resource's existence and before all else (RFC 9110 §13.2):
+404, then 412, then what the change itself meets.
 """
 
 from collections.abc import Callable
@@ -14,7 +17,7 @@ from shared.directory.changes import Decision, Verdict
 from shared.directory.state import State
 from shared.events.outcome import Outcome
 from shared.events.request import Kind, Request
-from shared.scim.errors import ScimError
+from shared.scim.errors import PreconditionFailed, ScimError
 
 Decider = Callable[[State, Request, datetime], Decision]
 
@@ -34,9 +37,33 @@ DECIDERS: Final[dict[Kind, Decider]] = {
 def decide(state: State, request: Request, at: datetime) -> Decision:
     """What `request`, appended at `at`, does to `state`, which is not modified."""
     try:
+        _check_precondition(state, request)
         return DECIDERS[request.kind](state, request, at)
     except ScimError as refusal:
         return rejected(request, refusal)
+
+
+def _check_precondition(state: State, request: Request) -> None:
+    """Raise PreconditionFailed where the resource exists in a version that was not meant."""
+    wanted = request.precondition
+    if wanted is None:
+        return
+    resources = state.members if request.is_member else state.groups
+    resource = resources.get(request.resource_id)
+    if resource is None:
+        return
+    if not wanted.is_matched(resource.version):
+        raise PreconditionFailed(
+            "The resource is not in the version that If-Match names; read it again, and repeat "
+            "the request with the version that it has then.",
+            attribute="If-Match",
+        )
+    if wanted.is_excluded(resource.version):
+        raise PreconditionFailed(
+            "The resource is in a version that If-None-Match excludes; read it again before you "
+            "repeat the request.",
+            attribute="If-None-Match",
+        )
 
 
 def rejected(request: Request, refusal: ScimError) -> Decision:

@@ -3,6 +3,9 @@
 Used by the provisioner and, later, by rebuild and verify. Folding a log in one batch or in many
 gives the same directory; an event whose decision raises changes nothing but the quarantine of its
 resource (quarantine.py) and stops nobody else.
+
+A request with a precondition is never parked: behind a dead letter its version is not settled, and
+whoever sent it was promised that it is decided now or not at all. It is refused with 503.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +25,7 @@ from shared.directory.changes import (
     RemoveMembers,
     Verdict,
 )
-from shared.directory.decide import decide
+from shared.directory.decide import decide, rejected
 from shared.directory.quarantine import Event, Held, Quarantine, Unreadable, key_of
 from shared.directory.redrive import Redriven, redrive
 from shared.directory.state import Group, Member, State
@@ -30,6 +33,7 @@ from shared.events.envelope import format_time
 from shared.events.outcome import Outcome
 from shared.events.reply import Reply
 from shared.events.request import Request
+from shared.scim.errors import ServiceUnavailable
 
 Key = tuple[str, str]
 """(organisation id, resource id)"""
@@ -83,6 +87,8 @@ def _fold_one(
         return _redrive(state, event, at, refusals)
     quarantine = state.quarantines.get(key_of(event))
     if quarantine is not None:
+        if isinstance(event, Request) and event.precondition is not None:
+            return _unsettled(event, at, state)
         quarantine.parked.append(Held(event, at))
         return _parked(event, at)
     folded = _attempt(state, event, at, refusals)
@@ -124,6 +130,19 @@ def _parked(event: Event, at: datetime) -> Folded:
         Reply(event.id, PARKED, resource_id=event.resource_id, is_parked=True),
         is_parked=True,
     )
+
+
+def _unsettled(request: Request, at: datetime, state: State) -> Folded:
+    """The precondition asks for a version that only the end of the quarantine will settle."""
+    decision = rejected(
+        request,
+        ServiceUnavailable(
+            detail="Earlier changes of this resource wait for the service's operator, so its "
+            "version is not settled. Nothing was done; repeat the request later, or without a "
+            "condition."
+        ),
+    )
+    return Folded(request, at, decision, to_reply(request, decision.verdict, state))
 
 
 def _redrive(state: State, request: Request, at: datetime, refusals: Refusals) -> Folded:

@@ -6,7 +6,7 @@ downstream team can rely on the document without reading our code.
 
 from typing import Any, Final
 
-from shared.events import dead_letter, outcome, request
+from shared.events import dead_letter, mail, outcome, reply, request
 from shared.events.topics import Topics
 
 Json = dict[str, Any]
@@ -37,8 +37,10 @@ def document() -> Json:
         "defaultContentType": "application/json",
         "channels": {
             "requests": _channel(topics.requests, "Accepted operations, in order", "Request"),
-            "outcomes": _channel(topics.outcomes, "What became of requests", "Outcome"),
-            "replies": _channel(topics.replies, "Answers to waiting requests", "Reply"),
+            "outcomes": _channel(
+                topics.outcomes, "What became of requests; which mails left", "Outcome", "MailSent"
+            ),
+            "replies": _channel(topics.replies, "Answers to waiting requests", "Reply", "Working"),
             "dead": _channel(topics.dead, "Announcements of dead letters", "DeadLetter"),
             "tenancy": _channel(topics.tenancy, "Organisations and keys", "Organisation", "ApiKey"),
         },
@@ -46,6 +48,7 @@ def document() -> Json:
             "publishRequest": _operation("send", "requests"),
             "applyRequest": _operation("receive", "requests"),
             "announceOutcome": _operation("send", "outcomes"),
+            "tellOfMail": _operation("send", "outcomes"),
             "answerRequest": _operation("send", "replies"),
             "announceDeadLetter": _operation("send", "dead"),
             "recordTenancy": _operation("send", "tenancy"),
@@ -54,7 +57,9 @@ def document() -> Json:
             "messages": {
                 "Request": _message("Request", "RequestHeaders"),
                 "Outcome": _message("Outcome", "OutcomeHeaders"),
+                "MailSent": _message("MailSent", "MailSentHeaders"),
                 "Reply": _message("Reply", "ReplyHeaders"),
+                "Working": _message("Working", "WorkingHeaders"),
                 "DeadLetter": _message("DeadLetter", "DeadLetterHeaders"),
                 "Organisation": _message("Organisation", "TenancyHeaders"),
                 "ApiKey": _message("ApiKey", "TenancyHeaders"),
@@ -106,14 +111,13 @@ def _schemas() -> Json:
                 "invitation_expires": {**COUNT, "description": "epoch milliseconds"},
                 "dead_letter": {**TEXT, "description": "`topic/partition/offset`"},
                 "dead_endpoint": {"enum": ["Users", "Groups"]},
+                "precondition": _precondition(),
             },
             required=["organisation_id", "resource_id", "actor", "settings"],
         ),
         "RequestHeaders": _headers(
             {
-                "ce_type": {
-                    "enum": sorted(f"{request.TYPE_PREFIX}{kind}.v1" for kind in request.KINDS)
-                },
+                "ce_type": {"enum": request.types()},
                 "ce_acceptby": {**NUMBER_TEXT, "description": "epoch ms; later copies expire"},
                 "ce_answerby": {**NUMBER_TEXT, "description": "epoch ms; until then one waits"},
                 "ce_replyto": {**NUMBER_TEXT, "description": "partition of the replies topic"},
@@ -125,7 +129,13 @@ def _schemas() -> Json:
                 "organisation_id": UUID,
                 "resource_id": UUID,
                 "attributes": {"type": "array", "items": TEXT},
-                "detail": {"type": "object"},
+                "detail": {
+                    "type": "object",
+                    "description": (
+                        "what else the fact says; `told: true` of a rejection: the request had "
+                        "been answered with success"
+                    ),
+                },
             },
             required=["organisation_id", "resource_id"],
         ),
@@ -138,6 +148,22 @@ def _schemas() -> Json:
                 "ce_sequence": {**TEXT, "pattern": "^[0-9]+\\.[0-9]+\\.[0-9]+$"},
             },
             required=["ce_causationid", "ce_sequence"],
+        ),
+        "MailSent": _object(
+            {
+                "organisation_id": UUID,
+                "member_id": UUID,
+                "kind": {"enum": ["invitation", "revocation", "restoration"]},
+                "message_id": {**TEXT, "description": "Message-ID of the mail"},
+            },
+            required=["organisation_id", "member_id", "kind", "message_id"],
+        ),
+        "MailSentHeaders": _headers(
+            {
+                "ce_type": {"const": mail.TYPE},
+                "ce_causationid": {**UUID, "description": "id of the request that caused it"},
+            },
+            required=["ce_causationid"],
         ),
         "Reply": _object(
             {
@@ -161,6 +187,17 @@ def _schemas() -> Json:
         ),
         "ReplyHeaders": _headers(
             {"ce_type": {"const": "io.rollcall.reply.v1"}, "ce_causationid": UUID},
+            required=["ce_causationid"],
+        ),
+        "Working": _object(
+            {"partition": COUNT, "records": COUNT, "size_bytes": COUNT},
+            required=["partition", "records", "size_bytes"],
+        ),
+        "WorkingHeaders": _headers(
+            {
+                "ce_type": {"const": reply.WORKING_TYPE},
+                "ce_causationid": {**UUID, "description": "id of the batch's first request"},
+            },
             required=["ce_causationid"],
         ),
         "DeadLetter": _object(
@@ -192,6 +229,8 @@ def _schemas() -> Json:
                 "unique_group_names": {"type": "boolean"},
                 "confirm_on_accept": {"type": "boolean"},
                 "language": {"enum": ["en", "nl"]},
+                "rate": {"type": "integer", "minimum": 25, "maximum": 100_000},
+                "burst": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
             },
             required=["id", "name", "partition", "created"],
         ),
@@ -214,6 +253,16 @@ def _schemas() -> Json:
                 }
             }
         ),
+    }
+
+
+def _precondition() -> Json:
+    versions: Json = {"oneOf": [{"const": "*"}, {"type": "array", "items": UUID}]}
+    found = _object({"if_match": versions, "if_none_match": versions}, required=[])
+    return {
+        **found,
+        "minProperties": 1,
+        "description": "of version 2 only, which is refused (412) unless it holds: versions named",
     }
 
 

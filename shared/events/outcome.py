@@ -8,7 +8,7 @@ request that was set aside and applied later the index goes on counting: the out
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
@@ -45,7 +45,8 @@ class Outcome:
 
     `attributes` are the names of the attributes that changed; `detail` holds what else the fact
     says, for example `{"from": "invited"}` of a revocation, `{"status": 409, "scim_type":
-    "uniqueness"}` of a rejection or `{"unknown_members": [...]}` of a group's change.
+    "uniqueness"}` of a rejection (and `"told": true` where the request had been answered with
+    success before it was refused) or `{"unknown_members": [...]}` of a group's change.
     """
 
     fact: Fact
@@ -81,6 +82,18 @@ class Announcement:
     sequence: Sequence
     time: datetime
     outcome: Outcome
+
+
+def mark_told(outcome: Outcome) -> Outcome:
+    """A rejection marked as one whose request had been answered with success; others unchanged."""
+    if outcome.fact != "request.rejected":
+        return outcome
+    return replace(outcome, detail={**outcome.detail, "told": True})
+
+
+def is_told(outcome: Outcome) -> bool:
+    """Whether it is the rejection of a request that had been answered with success."""
+    return outcome.fact == "request.rejected" and outcome.detail.get("told") is True
 
 
 def outcome_id(request_id: str, index: int) -> str:

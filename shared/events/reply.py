@@ -1,4 +1,7 @@
-"""The transport answer to one waiting request: provisioner → the ingress replica that waits."""
+"""The transport answer to one waiting request: provisioner → the ingress replica that waits.
+
+And the word that a large batch is being applied, for those who wait: it will take its time.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +11,7 @@ from shared.events.envelope import Event, MalformedEvent
 
 Json = dict[str, Any]
 TYPE: Final = "io.rollcall.reply.v1"
+WORKING_TYPE: Final = "io.rollcall.reply.working.v1"
 SOURCE: Final = "/rollcall/provisioner"
 
 
@@ -35,6 +39,51 @@ class Reply:
     groups: tuple[tuple[str, str], ...] = ()
     backlog: int = 0
     is_parked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """A batch of one partition of the requests has begun: so many records, bytes of values.
+
+    `batch_id` is the id of its first request; the same batch may be told again when it is retried.
+    """
+
+    partition: int
+    records: int
+    size_bytes: int
+    batch_id: str
+
+
+def working_to_event(working: Working, *, event_id: str, time: datetime) -> Event:
+    """The CloudEvent that says a batch's size; `event_id` is new for each."""
+    return Event(
+        id=event_id,
+        type=WORKING_TYPE,
+        source=SOURCE,
+        subject=f"partition/{working.partition}",
+        time=time,
+        data={
+            "partition": working.partition,
+            "records": working.records,
+            "size_bytes": working.size_bytes,
+        },
+        extensions={"causationid": working.batch_id},
+    )
+
+
+def working_from_event(event: Event) -> Working:
+    """What is being worked on. Raises MalformedEvent."""
+    if event.type != WORKING_TYPE:
+        raise MalformedEvent(f"{event.type!r} is no word about a batch")
+    try:
+        return Working(
+            partition=int(event.data["partition"]),
+            records=int(event.data["records"]),
+            size_bytes=int(event.data["size_bytes"]),
+            batch_id=event.extensions["causationid"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedEvent(f"{event.type} is not as its version says: {error!r}") from error
 
 
 def to_event(reply: Reply, *, event_id: str, time: datetime) -> Event:

@@ -3,6 +3,10 @@
 A request is canonical and carries all that the decision needs, settings in force included, so that
 the same log gives the same directory at any later time. The types are versioned; a released
 version is never changed, only followed by the next one.
+
+Version 2 of a replace, patch or delete has a precondition. It is a version of its own because a
+reader that knows only version 1 would apply it unconditionally: it must halt instead. What has no
+precondition is written as version 1, byte for byte as before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +14,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
+from shared.events import precondition as preconditions
 from shared.events.envelope import Event, MalformedEvent, NewerVersion, from_milliseconds
+from shared.events.precondition import Precondition
+from shared.events.upcast import upcast
 
 Json = dict[str, Any]
 Kind = Literal[
@@ -30,7 +37,14 @@ Endpoint = Literal["Users", "Groups"]
 
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 ENDPOINTS: Final[frozenset[str]] = frozenset(get_args(Endpoint))
-VERSION: Final = 1
+CONDITIONAL_KINDS: Final[frozenset[str]] = frozenset(
+    f"{resource}.{verb}"
+    for resource in ("member", "group")
+    for verb in ("replace", "patch", "delete")
+)
+"""The kinds that may have a precondition, and so a version 2."""
+UNCONDITIONAL: Final = 1
+CONDITIONAL: Final = 2
 TYPE_PREFIX: Final = "io.rollcall.request."
 SOURCE: Final = "/rollcall/ingress"
 OPERATOR: Final = "/rollcall/operator"
@@ -67,7 +81,7 @@ class Request:
     `invitation_id` and `invitation_expires` belong to `member.accept` only. A request about a dead
     letter names it twice: by the id of the event that is dead (`dead_id`, on the wire
     `causationid`) and by its place (`dead_letter`, `topic/partition/offset`); `dead_endpoint` says
-    whether its resource is a member or a group.
+    whether its resource is a member or a group. `precondition` makes it version 2 of its type.
     `accept_by_ms`, `answer_by_ms` are epoch milliseconds.
     """
 
@@ -87,6 +101,7 @@ class Request:
     dead_id: str | None = None
     dead_letter: str | None = None
     dead_endpoint: Endpoint | None = None
+    precondition: Precondition | None = None
     actor: str = "key:unknown"
     accept_by_ms: int | None = None
     answer_by_ms: int | None = None
@@ -113,7 +128,8 @@ class Request:
     @property
     def type(self) -> str:
         """CloudEvents type, for example `io.rollcall.request.member.create.v1`."""
-        return f"{TYPE_PREFIX}{self.kind}.v{VERSION}"
+        version = UNCONDITIONAL if self.precondition is None else CONDITIONAL
+        return f"{TYPE_PREFIX}{self.kind}.v{version}"
 
     @property
     def subject(self) -> str:
@@ -153,6 +169,8 @@ def to_event(request: Request) -> Event:
         value = getattr(request, name)
         if value is not None:
             data[name] = value
+    if request.precondition is not None:
+        data["precondition"] = preconditions.to_data(request.precondition)
     if request.invitation_expires is not None:
         data["invitation_expires"] = int(request.invitation_expires.timestamp() * 1000)
     extensions: dict[str, str] = {}
@@ -177,11 +195,15 @@ def to_event(request: Request) -> Event:
 
 def from_event(event: Event) -> Request:
     """The request in `event`. Raises MalformedEvent, or NewerVersion for a version yet unknown."""
-    kind = kind_of(event.type)
+    kind, version = _kind_and_version(event.type)
     data = event.data
     if not isinstance(data, dict):
         raise MalformedEvent("the data of a request is an object")
     try:
+        if version == CONDITIONAL and data["precondition"] is None:
+            raise ValueError("a version 2 says what must hold")
+        data = upcast(kind, version, newest_of(kind), data)
+        conditions = data.get("precondition")
         settings = Settings(**data["settings"])
         members = _members(data.get("members"))
         expires = data.get("invitation_expires")
@@ -202,6 +224,7 @@ def from_event(event: Event) -> Request:
             dead_id=event.extensions["causationid"] if kind.startswith("dead.") else None,
             dead_letter=_text(data, "dead_letter") if kind.startswith("dead.") else None,
             dead_endpoint=_endpoint(data) if kind.startswith("dead.") else None,
+            precondition=None if conditions is None else preconditions.from_data(conditions),
             actor=_text(data, "actor"),
             accept_by_ms=_integer(event.extensions, "acceptby"),
             answer_by_ms=_integer(event.extensions, "answerby"),
@@ -217,14 +240,31 @@ def from_event(event: Event) -> Request:
 
 def kind_of(event_type: str) -> Kind:
     """The kind in a type. Raises MalformedEvent, or NewerVersion."""
+    return _kind_and_version(event_type)[0]
+
+
+def newest_of(kind: str) -> int:
+    """The newest version of a kind, which is the one that is read; older ones are upcast."""
+    return CONDITIONAL if kind in CONDITIONAL_KINDS else UNCONDITIONAL
+
+
+def types() -> list[str]:
+    """Every type that is read, sorted."""
+    return sorted(
+        [f"{TYPE_PREFIX}{kind}.v{UNCONDITIONAL}" for kind in KINDS]
+        + [f"{TYPE_PREFIX}{kind}.v{CONDITIONAL}" for kind in CONDITIONAL_KINDS]
+    )
+
+
+def _kind_and_version(event_type: str) -> tuple[Kind, int]:
     if not event_type.startswith(TYPE_PREFIX):
         raise MalformedEvent(f"{event_type!r} is no type of a request")
     kind, _, version = event_type.removeprefix(TYPE_PREFIX).rpartition(".v")
     if not version.isascii() or not version.isdigit():
         raise MalformedEvent(f"{event_type!r} has no version")
-    if int(version) > VERSION or kind not in KINDS:
+    if int(version) > newest_of(kind) or kind not in KINDS:
         raise NewerVersion(f"{event_type!r} is newer than this release knows")
-    return kind  # type: ignore[return-value]
+    return kind, int(version)  # type: ignore[return-value]
 
 
 def _members(data: Mapping[str, Any] | None) -> MemberDelta | None:

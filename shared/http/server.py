@@ -9,9 +9,13 @@ no route can match as well (`OPTIONS *`, `CONNECT`), and for versions that its p
 """
 
 import asyncio
+import contextlib
 import logging
+import os
+import socket
+import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, http_parser, web, web_protocol
 
@@ -19,8 +23,12 @@ MAX_LINE_BYTES: Final = 32 * 1024
 """Request line: a filter of 8 KiB, percent-encoded, must fit."""
 MAX_FIELD_BYTES: Final = 16 * 1024
 KEEP_ALIVE_S: Final = 75.0
+HEAD_S: Final = 30.0
+"""How long a new connection may take to send the first line and headers of its first request."""
 LINGER_S: Final = 5.0
 """How long the rest of a refused body is read, so that the client gets to see the answer."""
+
+QUIET_ASK_S: Final = 0.02
 
 STALL_S: Final = 30.0
 """How long a client may take nothing of an answer: what it does not take, we hold in memory."""
@@ -54,17 +62,24 @@ class Listener:
         drain_s: float,
         on_malformed: OnMalformed = _plain,
         stall_s: float = STALL_S,
+        head_s: float = HEAD_S,
+        quiet_s: float = 0.0,
     ) -> None:
         """`port` 0 takes a free one. `drain_s` bounds the wait for requests in flight.
 
-        `stall_s` is how long a client may take nothing of its answer before it is cut off.
+        `stall_s` is how long a client may take nothing of its answer before it is cut off, and
+        `head_s` how long it may send nothing that is a request. `quiet_s` is how long open
+        connections may end by themselves at a drain.
         """
         self._host = host
         self._port = port
         self._on_malformed = on_malformed
         self._stall_s = stall_s
+        self._head_s = head_s
+        self._quiet_s = quiet_s
         app.middlewares.append(self._only_http_1)
         self._server: asyncio.Server | None = None
+        self._queue: socket.socket | None = None
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -97,12 +112,49 @@ class Listener:
             raise CannotListen(
                 f"cannot listen on {self._host}:{self._port}: {error.strerror or error}"
             ) from error
+        self._queue = socket.socket(fileno=os.dup(self._server.sockets[0].fileno()))
 
     async def drain(self) -> None:
-        """Stop accepting, let the requests in flight finish for `drain_s` seconds, close."""
+        """Stop accepting, let the requests in flight finish for `drain_s` seconds, close.
+
+        First, for at most `quiet_s`, connections may end by themselves: a request that is on its
+        way to us on an open connection would break if that were closed at once, and nobody could
+        tell its sender whether it was done. Who answers says `Connection: close` meanwhile.
+        """
         if self._server is not None:
             self._server.close()
+            await self._take_queue()
+        await self._until_quiet()
         await self._runner.cleanup()
+
+    async def _take_queue(self) -> None:
+        """Serve the connections that the kernel holds and nobody has accepted.
+
+        They would be reset, with their requests, by the end of the socket. It ends right after it
+        has been found empty: between the two is no turn of the event loop.
+        """
+        queue, self._queue = self._queue, None
+        if queue is None:
+            return
+        queue.setblocking(False)
+        taken: list[socket.socket] = []
+        with contextlib.suppress(OSError):  # EAGAIN: none is left
+            while True:
+                taken.append(queue.accept()[0])
+        queue.close()
+        loop = asyncio.get_running_loop()
+        for connection in taken:
+            await loop.connect_accepted_socket(self._protocol, connection)
+
+    async def _until_quiet(self) -> None:
+        server = self._runner.server
+        if server is None:
+            return
+        end_s = time.monotonic() + self._quiet_s
+        while True:
+            if not server.connections or time.monotonic() >= end_s:
+                return
+            await asyncio.sleep(QUIET_ASK_S)  # between questions; the condition is above
 
     @web.middleware
     async def _only_http_1(
@@ -128,20 +180,28 @@ class Listener:
         protocol = _Protocol(server, loop=asyncio.get_running_loop(), **options)
         protocol.on_malformed = self._on_malformed
         protocol.stall_s = self._stall_s
+        protocol.head_s = self._head_s
         return protocol
 
 
 class _Protocol(web.RequestHandler):
     """A connection whose answers to malformed requests quote nothing."""
 
-    __slots__ = ("_stall_timer", "on_malformed", "stall_s")
+    __slots__ = ("_head_timer", "_stall_timer", "head_s", "on_malformed", "stall_s")
 
     on_malformed: OnMalformed
     stall_s: float
+    head_s: float
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first request; between later ones, aiohttp's keep-alive time counts."""
+        super().connection_made(transport)
+        self._head_timer = self._loop.call_later(self.head_s, self.force_close)
 
     def pause_writing(self) -> None:
         """More waits to be sent than the transport likes: watch whether it becomes less."""
@@ -156,14 +216,17 @@ class _Protocol(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """No watching beyond the connection."""
         self._unwatch()
+        self._asked()
         super().connection_lost(exc)
 
     def _watch(self, left_before: int | None) -> None:
-        if not isinstance(self.transport, asyncio.WriteTransport):
+        if self.transport is None:
             return
-        left = self.transport.get_write_buffer_size()
+        # Not asked by `isinstance`: uvloop's transports are of a class of their own.
+        transport = cast("asyncio.WriteTransport", self.transport)
+        left = transport.get_write_buffer_size()
         if left_before is not None and left >= left_before:
-            self.transport.abort()
+            transport.abort()
             return
         self._stall_timer = self._loop.call_later(self.stall_s, self._watch, left)
 
@@ -172,6 +235,11 @@ class _Protocol(web.RequestHandler):
             self._stall_timer.cancel()
             self._stall_timer = None
 
+    def _asked(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
     def data_received(self, data: bytes) -> None:
         """As aiohttp does; and what reads a body is told that its rest is no valid HTTP.
 
@@ -179,6 +247,8 @@ class _Protocol(web.RequestHandler):
         """
         super().data_received(data)
         request = self._current_request
+        if self._head_timer is not None and (self._messages or request is not None):
+            self._asked()
         if request is None or not self._messages or request.content.is_eof():
             return
         message, _ = self._messages[-1]

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from shared.observability.metrics import QUEUED_BYTES, QUEUED_RECORDS
+
 RECORD_OVERHEAD_BYTES: Final = 256
 """Counted for each record beside its key and value: headers and the object itself."""
 
@@ -119,7 +121,7 @@ class Feed:
             if record.offset < self._next_put:
                 continue
             self._records.append(record)
-            self._bytes += size_bytes(record)
+            self._weigh(1, size_bytes(record))
             self._next_put = record.offset + 1
         self.highwater = max(self.highwater, self._next_put)
         self._changed.set()
@@ -160,7 +162,7 @@ class Feed:
             taken.append(self._records.popleft())
             taken_bytes += size
         if taken:
-            self._bytes -= taken_bytes
+            self._weigh(-len(taken), -taken_bytes)
             self._next_take = taken[-1].offset + 1
             if self.has_room:
                 self.on_room()
@@ -180,8 +182,13 @@ class Feed:
             raise self._error
 
     def _forget(self) -> None:
+        self._weigh(-len(self._records), -self._bytes)
         self._records.clear()
-        self._bytes = 0
+
+    def _weigh(self, records: int, size: int) -> None:
+        self._bytes += size
+        QUEUED_RECORDS.inc(records)
+        QUEUED_BYTES.inc(size)
 
 
 def size_bytes(record: Record) -> int:

@@ -48,6 +48,21 @@ async def end_offsets(
     return found
 
 
+async def first_offsets(
+    consumer: AIOKafkaConsumer, partitions: set[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Where the log of each partition begins by now; empty if Kafka does not answer."""
+    if not partitions:
+        return {}
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            found: dict[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
+    except (KafkaError, IllegalStateError, TimeoutError) as error:
+        log.debug("kafka.unavailable", doing="first offsets", error=type(error).__name__)
+        return {}
+    return found
+
+
 async def topic_ends(settings: Settings, topic: str) -> dict[int, int]:
     """Partition → the offset behind its last record, asked once; empty where there is no topic.
 

@@ -30,6 +30,7 @@ from shared.events.envelope import Event, encode
 from shared.events.topics import MAX_RECORD_BYTES, MEBIBYTE
 from shared.kafka.client import client_options, ended
 from shared.observability.logging import get_logger
+from shared.observability.metrics import PRODUCER_WAITING_BYTES, PRODUCER_WAITING_RECORDS
 from shared.runtime.config import Settings
 from shared.runtime.errors import Unavailable
 from shared.runtime.retry import backoff_s
@@ -93,6 +94,8 @@ class Producer:
         self._last_success_s = 0.0
         self._unusable_since_s = float("inf")
         self._keeper: asyncio.Task[None] | None = None
+        PRODUCER_WAITING_RECORDS.set_function(lambda: len(self._waiting))
+        PRODUCER_WAITING_BYTES.set_function(lambda: self._waiting_bytes)
 
     @property
     def waiting_records(self) -> int:
@@ -118,6 +121,16 @@ class Producer:
         self._usable.set()  # whoever waits for a new producer learns that there is none
         if producer is not None:
             await _close(producer, timeout_s)
+
+    async def partitions_of(self, topic: str) -> set[int]:
+        """The partitions that the topic has. Raises Unavailable."""
+        await self._usable.wait()
+        if self._producer is None:
+            raise Unavailable(KAFKA, RETRY_AFTER_S)
+        try:
+            return set(await self._producer.partitions_for(topic))
+        except KafkaError as error:
+            raise Unavailable(KAFKA, RETRY_AFTER_S) from error
 
     async def send(
         self, topic: str, *, partition: int | None, key: str | None, event: Event

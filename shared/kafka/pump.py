@@ -31,7 +31,7 @@ from shared.events.topics import MEBIBYTE
 from shared.kafka.client import REQUEST_TIMEOUT_MS, client_options, stop_consumer
 from shared.kafka.feed import Feed
 from shared.kafka.log_probe import LogProbe
-from shared.kafka.offsets import commit_for_monitors, end_offsets
+from shared.kafka.offsets import commit_for_monitors, end_offsets, first_offsets
 from shared.kafka.slot import Slot
 from shared.kafka.worker import OutOfRange, Worker
 from shared.observability.logging import get_logger
@@ -93,6 +93,11 @@ class Pump:
         """Partition → records known to be there and not applied for good."""
         found = {number: slot.lag for number, slot in self._by_number().items()}
         return {number: lag for number, lag in found.items() if lag is not None}
+
+    def behind(self) -> dict[int, float]:
+        """Partition → which part of the kept log is not applied, from 0 to 1."""
+        found = {number: slot.behind for number, slot in self._by_number().items()}
+        return {number: part for number, part in found.items() if part is not None}
 
     def waiting(self) -> list[int]:
         """Partitions whose worker waits for an outage to end."""
@@ -255,6 +260,9 @@ class Pump:
                 if partition in self._slots:
                     feed = self._slots[partition].feed
                     feed.highwater = max(feed.highwater, end)
+            for partition, first in (await first_offsets(consumer, set(self._slots))).items():
+                if partition in self._slots:
+                    self._slots[partition].first_offset = first
             self._observe()
 
     def _observe(self) -> None:

@@ -30,6 +30,7 @@ class Slot:
     """Starts workers for a partition, one after another, until it is given up.
 
     `is_reading`: the worker's position is set, and what the consumer delivers is for its feed.
+    `first_offset`: where the log begins by now, as far as it was asked.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Slot:
         self.consumer = consumer
         self.feed = feed
         self.is_reading = False
+        self.first_offset: int | None = None
         self._make_worker = make_worker
         self._worker: Worker | None = None
         self._has_position = False
@@ -65,6 +67,16 @@ class Slot:
         """Records known to be there and not applied; None while unknown."""
         applied = self.applied
         return None if applied is None else max(0, self.feed.highwater - applied)
+
+    @property
+    def behind(self) -> float | None:
+        """Which part of the kept log is not applied, from 0 to 1; None while unknown.
+
+        At 1 retention takes what nobody has applied.
+        """
+        if self.applied is None or self.first_offset is None:
+            return None
+        return part_behind(self.applied, self.first_offset, self.feed.highwater)
 
     @property
     def waits_for_outage(self) -> bool:
@@ -204,3 +216,12 @@ def _frames(error: Exception) -> list[str]:
         f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)[-12:]
     ]
+
+
+def part_behind(applied: int, first_offset: int, end_offset: int) -> float:
+    """Which part of a log from `first_offset` to `end_offset` is not applied, from 0 to 1."""
+    if applied >= end_offset:
+        return 0.0
+    if applied <= first_offset:
+        return 1.0
+    return (end_offset - applied) / (end_offset - first_offset)

@@ -10,6 +10,11 @@ INGRESS_ANSWERS = Counter(
 INGRESS_REFUSALS = Counter(
     "rollcall_ingress_refusals_total", "Requests refused at the door", ["reason"]
 )
+# Ingress: requests and bytes in flight, of which there are bounds (`ROLLCALL_INGRESS_MAX_…`).
+INGRESS_IN_FLIGHT_REQUESTS = Gauge("rollcall_ingress_in_flight_requests", "Requests in flight")
+INGRESS_IN_FLIGHT_BYTES = Gauge(
+    "rollcall_ingress_in_flight_bytes", "Bytes of bodies and large answers in flight"
+)
 # Ingress: seconds from the first byte of a request to its answer.
 INGRESS_ANSWER_SECONDS = Histogram(
     "rollcall_ingress_answer_seconds",
@@ -38,10 +43,27 @@ INGRESS_APPEND_SKEW_LAST = Gauge(
 INGRESS_WAITING = Gauge("rollcall_ingress_waiting", "Requests waiting for a reply")
 # Ingress: request partitions whose breaker is open (nobody waits for replies).
 INGRESS_BREAKERS_OPEN = Gauge("rollcall_ingress_breakers_open", "Open circuit breakers")
+# Ingress: how often a breaker has opened, by what opened it (missed budgets, long queue).
+INGRESS_BREAKERS_OPENED = Counter(
+    "rollcall_ingress_breakers_opened_total", "Circuit breakers opened", ["reason"]
+)
+# Ingress: accepted requests that are not seen applied yet, and the bytes that they take.
+INGRESS_OVERLAY_REQUESTS = Gauge("rollcall_ingress_overlay_requests", "Requests in the overlay")
+INGRESS_OVERLAY_BYTES = Gauge("rollcall_ingress_overlay_bytes", "Bytes of the overlay")
+# Ingress: accepted requests that the overlay forgot to keep within its bounds.
+INGRESS_OVERLAY_FORGOTTEN = Counter(
+    "rollcall_ingress_overlay_forgotten_total", "Requests forgotten by the overlay"
+)
 # Ingress: repairs of dialects, by rule.
 INGRESS_REPAIRS = Counter("rollcall_ingress_repairs_total", "Dialect repairs", ["rule"])
 # Ingress: age in seconds of what is known of organisations and keys.
 INGRESS_KEYS_AGE = Gauge("rollcall_ingress_keys_age_seconds", "Age of the key directory")
+# Ingress, provisioner: records handed to Kafka and not acknowledged yet, and their bytes.
+PRODUCER_WAITING_RECORDS = Gauge("rollcall_producer_waiting_records", "Records on their way")
+PRODUCER_WAITING_BYTES = Gauge("rollcall_producer_waiting_bytes", "Bytes on their way")
+# Provisioner, notifier: records fetched and not taken by their worker yet, and their bytes.
+QUEUED_RECORDS = Gauge("rollcall_queued_records", "Records fetched and not taken")
+QUEUED_BYTES = Gauge("rollcall_queued_bytes", "Bytes fetched and not taken")
 # Provisioner: events applied, by kind and by status class of the verdict.
 PROVISIONER_EVENTS = Counter(
     "rollcall_provisioner_events_total", "Events decided", ["kind", "status"]
@@ -57,6 +79,11 @@ PROVISIONER_BATCH_EVENTS = Histogram(
 )
 # Provisioner: records not yet applied, per partition that this process owns.
 PROVISIONER_LAG = Gauge("rollcall_provisioner_lag_records", "Records behind", ["partition"])
+# Provisioner: lag against retention, per partition: which part of the kept log is not applied. At 1
+# the broker deletes what nobody has applied.
+PROVISIONER_BEHIND = Gauge(
+    "rollcall_provisioner_behind_ratio", "Part of the kept log that is not applied", ["partition"]
+)
 # Provisioner: copies dropped because the broker appended them too late.
 PROVISIONER_EXPIRED = Counter("rollcall_provisioner_expired_total", "Expired copies dropped")
 # Provisioner: copies dropped because their id was applied before.
@@ -67,6 +94,10 @@ PROVISIONER_FENCED = Counter("rollcall_provisioner_fenced_total", "Batches fence
 PROVISIONER_DEAD_LETTERS = Counter("rollcall_provisioner_dead_letters_total", "Dead letters")
 # Provisioner: events that wait behind a dead letter of the same resource.
 PROVISIONER_PARKED = Counter("rollcall_provisioner_parked_total", "Events parked")
+# Provisioner: requests refused after they were answered with success (`rollcall refused list`).
+PROVISIONER_TOLD_REFUSED = Counter(
+    "rollcall_provisioner_told_refused_total", "Requests refused after an answer of success"
+)
 # Provisioner: events that do not agree with themselves or with the organisation's partition.
 PROVISIONER_FOREIGN = Counter("rollcall_provisioner_foreign_total", "Foreign events set aside")
 # Provisioner: members that a group's request named and nobody knows.

@@ -22,7 +22,8 @@ _ALREADY_APPLIED = _SQL["already_applied"]
 _RECORD = _SQL["record_events"]
 _UNANNOUNCED = _SQL["unannounced_events"]
 _FIND = _SQL["find_events"]
-_REJECTED_OPTIMISTIC = _SQL["rejected_optimistic"]
+_RECORD_UNHEARD = _SQL["record_unheard"]
+_FIND_REFUSED = _SQL["find_refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,18 @@ class AuditRow:
     outcomes: Sequence[Json]
     epoch: int = 0
     optimistic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refused request of which the answer was, or may have been, success.
+
+    `is_unheard`: somebody waited for the decision, and the reply was not in the log in time.
+    """
+
+    row: AuditRow
+    recorded: datetime
+    is_unheard: bool
 
 
 async def already_applied(connection: "Connection", ids: Iterable[str]) -> set[str]:
@@ -108,12 +121,25 @@ async def find(connection: "Connection", ids: Iterable[str]) -> dict[str, AuditR
     return {row["id"]: _to_row(row) for row in rows}
 
 
-async def rejected_optimistic(
-    connection: "Connection", organisation_id: str, limit: int
-) -> list[AuditRow]:
-    """Requests that were answered with success and refused afterwards, newest first."""
-    rows = await connection.fetch(_REJECTED_OPTIMISTIC, organisation_id, limit)
-    return [_to_row(row) for row in rows]
+async def record_unheard(connection: "Connection", ids: Sequence[str]) -> None:
+    """Note refusals whose reply was too late for whoever waited; a repeat changes nothing."""
+    if ids:
+        await connection.execute(_RECORD_UNHEARD, list(ids))
+
+
+async def find_refused(
+    connection: "Connection",
+    *,
+    organisation_id: str | None = None,
+    since: datetime | None = None,
+    limit: int,
+) -> list[Refused]:
+    """Requests that were answered with success and refused afterwards, newest first.
+
+    Dead letters that were answered in the same way are among them, with status 500.
+    """
+    rows = await connection.fetch(_FIND_REFUSED, organisation_id, since, limit)
+    return [Refused(_to_row(row), to_utc(row["recorded"]), row["is_unheard"]) for row in rows]
 
 
 def _to_row(row: "asyncpg.Record") -> AuditRow:

@@ -1,11 +1,11 @@
 """Reads of the directory for answers and notices: by id, and by filter a page at a time."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from shared.directory.state import Group, Member
 from shared.postgres import filter_sql, queries
-from shared.postgres.filter_sql import Condition
+from shared.postgres.filter_sql import ANYTHING, BY_ID, Condition, Order
 from shared.postgres.rows import is_id, to_group, to_member
 
 if TYPE_CHECKING:
@@ -17,11 +17,14 @@ _SQL = queries.load("directory_search")
 _FIND_MEMBER = _SQL["find_member"]
 _FIND_MEMBER_WITH_GROUPS = _SQL["find_member_with_groups"]
 _FIND_GROUP = _SQL["find_group"]
-_SEARCH_MEMBERS = _SQL["search_members"]
-_SEARCH_GROUPS = _SQL["search_groups"]
+_MEMBERS = (_SQL["list_members"], _SQL["search_members"])
+_GROUPS = (_SQL["list_groups"], _SQL["search_groups"])
 _COUNT_MEMBERS = _SQL["count_members"]
 
-Related = tuple[tuple[str, str], ...]
+PAGE_BYTES: Final = 16 * 1024 * 1024
+"""Of documents and memberships in one page; one resource that is larger is a page of its own."""
+
+Related = tuple[tuple[str, str | None], ...]
 """(id, display) of each group of a member, or of each member of a group, in order of their ids."""
 
 
@@ -32,6 +35,24 @@ class Page(Protocol):
     def start_index(self) -> int: ...
     @property
     def count(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a list asks for: which resources, in which order, and how many bytes at once.
+
+    `base_url` is the organisation's SCIM base, for conditions on addresses.
+    """
+
+    condition: Condition = ANYTHING
+    order: Order = BY_ID
+    base_url: str = ""
+    page_bytes: int = PAGE_BYTES
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether its cost is that of what it finds, and not of all that the organisation has."""
+        return self.condition.is_indexed and self.order.is_indexed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +67,7 @@ class FoundMember:
 class FoundGroup:
     """A group as stored; `members` is empty where they were not asked for.
 
-    A member's display is its `displayName`, otherwise its `userName`.
+    A member's display is its `displayName`; without one it has none.
     """
 
     group: Group
@@ -79,43 +100,48 @@ async def find_group(
 async def search_members(
     connection: "Connection",
     organisation_id: str,
-    condition: Condition,
+    search: Search,
     page: Page,
     *,
     with_groups: bool = False,
 ) -> tuple[int, list[FoundMember]]:
-    """How many members match, and one page of them in order of creation; of one snapshot."""
-    rows = await connection.fetch(
-        filter_sql.compose(_SEARCH_MEMBERS, condition),
-        organisation_id,
-        page.start_index - 1,
-        page.count,
-        with_groups,
-        *condition.parameters,
-    )
-    found = [FoundMember(to_member(row), _related(row)) for row in rows if row["id"] is not None]
-    return rows[0]["total"], found
+    """How many members match, and one page of them in order; of one snapshot."""
+    rows = await _rows(connection, _MEMBERS, organisation_id, search, page, with_groups)
+    return rows[0]["total"], [FoundMember(to_member(row), _related(row)) for row in rows[1:]]
 
 
 async def search_groups(
     connection: "Connection",
     organisation_id: str,
-    condition: Condition,
+    search: Search,
     page: Page,
     *,
     with_members: bool = False,
 ) -> tuple[int, list[FoundGroup]]:
-    """How many groups match, and one page of them in order of creation; of one snapshot."""
-    rows = await connection.fetch(
-        filter_sql.compose(_SEARCH_GROUPS, condition),
+    """How many groups match, and one page of them in order; of one snapshot."""
+    rows = await _rows(connection, _GROUPS, organisation_id, search, page, with_members)
+    return rows[0]["total"], [FoundGroup(to_group(row), _related(row)) for row in rows[1:]]
+
+
+async def _rows(
+    connection: "Connection",
+    queries_of: tuple[str, str],
+    organisation_id: str,
+    search: Search,
+    page: Page,
+    with_related: bool,
+) -> "list[asyncpg.Record]":
+    """Row 0 with the total, then the rows of the page."""
+    query = queries_of[0] if search.condition == ANYTHING else queries_of[1]
+    return await connection.fetch(
+        filter_sql.compose(query, search.condition, search.order),
         organisation_id,
         page.start_index - 1,
         page.count,
-        with_members,
-        *condition.parameters,
+        with_related,
+        search.page_bytes,
+        *search.condition.arguments(search.base_url),
     )
-    found = [FoundGroup(to_group(row), _related(row)) for row in rows if row["id"] is not None]
-    return rows[0]["total"], found
 
 
 async def count_members(connection: "Connection", organisation_id: str) -> dict[str, int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from shared.events.mail import MailSent
 from shared.events.outcome import Sequence as OutcomeSequence
 from shared.postgres import queries
 from shared.postgres.rows import to_utc
@@ -29,6 +30,9 @@ _DROP_OPEN = _SQL["drop_open_notifications"]
 _REOPEN = _SQL["reopen_notification"]
 _CLAIM = _SQL["claim_notifications"]
 _SETTLE_SENT = _SQL["settle_sent"]
+_MARK_SENT = _SQL["mark_sent"]
+_UNANNOUNCED = _SQL["unannounced_mails"]
+_MARK_ANNOUNCED = _SQL["mark_announced"]
 _SETTLE_UNSENT = _SQL["settle_unsent"]
 _RETRY_LATER = _SQL["retry_later"]
 _LAST_SENT_KIND = _SQL["last_sent_kind"]
@@ -58,6 +62,15 @@ class Notice:
     event_time: datetime
     due_at: datetime
     detail: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SentNotice:
+    """A notice that a mail server took."""
+
+    notice: Notice
+    message_id: str
+    sent_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +147,23 @@ async def claim(
     lease_s: float,
     limit: int,
     requests_topic: str,
+    outcomes_topic: str = "",
+    floors: tuple[Sequence[int], Sequence[int]] = ((), ()),
 ) -> list[ClaimedNotice]:
     """Lease up to `limit` notices that are due now to `owner`, oldest first.
 
     A notice of a request that the directory has not applied (a failover lost its last commits)
-    waits: nobody could tell yet whether its member is gone, or not there again.
+    waits: nobody could tell yet whether its member is gone, or not there again. So does one of a
+    partition whose outcomes are not read up to its floor (partitions, offsets: in pairs): it may
+    say there that the mail has left.
 
     Whoever claims settles each, or gives it back by `retry_later`, within `lease_s` seconds.
     Nobody waits for rows that another replica is claiming at the moment.
     """
     until = now + timedelta(seconds=lease_s)
-    rows = await connection.fetch(_CLAIM, owner, now, until, limit, requests_topic)
+    rows = await connection.fetch(
+        _CLAIM, owner, now, until, limit, requests_topic, *floors, outcomes_topic
+    )
     claimed = [_to_claimed(row) for row in rows]
     claimed.sort(key=lambda item: (item.notice.due_at, item.notice.sequence))
     return claimed
@@ -158,10 +177,41 @@ async def settle_sent(
     *,
     message_id: str,
     sent_at: datetime,
+    announced: bool = False,
 ) -> bool:
-    """The mail server took it. False: the lease was lost, somebody else settles it."""
-    done = await connection.fetchval(_SETTLE_SENT, event_id, kind, owner, message_id, sent_at)
+    """The mail server took it. False: the lease was lost, somebody else settles it.
+
+    `announced`: it is on the outcomes topic already.
+    """
+    done = await connection.fetchval(
+        _SETTLE_SENT, event_id, kind, owner, message_id, sent_at, announced
+    )
     return done is True
+
+
+async def mark_sent(connection: "Connection", facts: Sequence[MailSent]) -> None:
+    """Take note of mails that left, as the outcomes topic says; what knows it already stays."""
+    if facts:
+        await connection.execute(
+            _MARK_SENT,
+            [fact.request_id for fact in facts],
+            [fact.kind for fact in facts],
+            [fact.message_id for fact in facts],
+            [fact.time for fact in facts],
+        )
+
+
+async def unannounced(connection: "Connection", limit: int) -> list[SentNotice]:
+    """Mails that left and are not on the outcomes topic yet, oldest first."""
+    return [
+        SentNotice(_to_notice(row), row["message_id"], to_utc(row["sent_at"]))
+        for row in await connection.fetch(_UNANNOUNCED, limit)
+    ]
+
+
+async def mark_announced(connection: "Connection", keys: Sequence[tuple[str, str]]) -> None:
+    """They are; `keys`: (event id, kind)."""
+    await connection.execute(_MARK_ANNOUNCED, [key[0] for key in keys], [key[1] for key in keys])
 
 
 async def settle_dropped(
@@ -253,17 +303,18 @@ async def count(
 
 
 def _to_claimed(row: "asyncpg.Record") -> ClaimedNotice:
-    return ClaimedNotice(
-        notice=Notice(
-            event_id=row["event_id"],
-            kind=row["kind"],
-            organisation_id=row["organisation_id"],
-            member_id=row["member_id"],
-            partition=row["partition"],
-            sequence=OutcomeSequence(row["epoch"], row["offset"], row["index"]),
-            event_time=to_utc(row["event_time"]),
-            due_at=to_utc(row["due_at"]),
-            detail=row["detail"],
-        ),
-        attempts=row["attempts"],
+    return ClaimedNotice(_to_notice(row), attempts=row["attempts"])
+
+
+def _to_notice(row: "asyncpg.Record") -> Notice:
+    return Notice(
+        event_id=row["event_id"],
+        kind=row["kind"],
+        organisation_id=row["organisation_id"],
+        member_id=row["member_id"],
+        partition=row["partition"],
+        sequence=OutcomeSequence(row["epoch"], row["offset"], row["index"]),
+        event_time=to_utc(row["event_time"]),
+        due_at=to_utc(row["due_at"]),
+        detail=row["detail"],
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shared.postgres.pool import Connection
 
 Schema = Literal["directory", "notice"]
-ProgressState = Literal["running", "halted"]
+ProgressState = Literal["running", "halted", "paused"]
 
 _SQL = queries.load("progress")
 _ENSURE: Final = {"directory": _SQL["ensure_directory"], "notice": _SQL["ensure_notice"]}
@@ -29,6 +29,9 @@ _ADVANCE: Final = {"directory": _SQL["advance_directory"], "notice": _SQL["advan
 _PUBLISH: Final = _SQL["publish_directory"]
 _HALT: Final = {"directory": _SQL["halt_directory"], "notice": _SQL["halt_notice"]}
 _RESUME: Final = {"directory": _SQL["resume_directory"], "notice": _SQL["resume_notice"]}
+_PAUSE: Final = _SQL["pause_directory"]
+_UNPAUSE: Final = _SQL["unpause_directory"]
+_END_PAUSE: Final = _SQL["end_pause_directory"]
 _ACCEPT_LOG: Final = {
     "directory": _SQL["accept_log_directory"],
     "notice": _SQL["accept_log_notice"],
@@ -42,7 +45,8 @@ class Progress:
     `last_event_id` and `last_append_time` are those of the record before `next_offset`, whatever
     became of it; None before any, an id also where that record has none in canonical form.
     `epoch` rises when an operator accepts a new log for the topic. `reason` (one word of a small
-    set) and `detail` (a sentence) say why a halted partition stands.
+    set) and `detail` (a sentence) say why a halted partition stands. A paused one stands for a
+    moment, by itself no longer than its pause lasts.
     """
 
     topic: str
@@ -73,14 +77,14 @@ async def read(
 ) -> Progress | None:
     """The partition's progress, None where nobody has ever owned it."""
     row = await connection.fetchrow(_READ[schema], topic, partition)
-    return None if row is None else _to_progress(row)
+    return None if row is None else to_progress(row)
 
 
 async def read_all(
     connection: "Connection", topic: str, *, schema: Schema = "directory"
 ) -> list[Progress]:
     """Progress of all partitions of a topic that anybody has ever owned, in their order."""
-    return [_to_progress(row) for row in await connection.fetch(_LIST[schema], topic)]
+    return [to_progress(row) for row in await connection.fetch(_LIST[schema], topic)]
 
 
 async def begin(
@@ -95,6 +99,8 @@ async def begin(
 
     A partition that was halted for a reason in `tried_again` runs again; any other stays halted.
     """
+    if schema == "directory":
+        await connection.execute(_END_PAUSE, topic, partition)
     found = await ensure(connection, topic, partition, schema=schema)
     if found.state != "halted" or found.reason not in tried_again:
         return found
@@ -118,8 +124,9 @@ async def advance(
     """Move the partition from offset `expected` to `new`; False: it is not ours any more.
 
     After False the transaction must not write anything: stop, and read progress anew. A halted
-    partition is nobody's, and so is one of another epoch. `last_event_id` and `last_append_time`
-    are those of the record before `new`: by them a later owner knows the log again.
+    or paused partition is nobody's, and so is one of another epoch. `last_event_id` and
+    `last_append_time` are those of the record before `new`: by them a later owner knows the log
+    again.
     """
     moved = await connection.fetchval(
         _ADVANCE[schema],
@@ -177,6 +184,23 @@ async def resume(
     return resumed is True
 
 
+async def pause(
+    connection: "Connection", topic: str, partitions: Collection[int], who: str, for_s: float
+) -> set[int]:
+    """Let partitions stand for `for_s` seconds, or prolong that; returns those that stand so now.
+
+    A batch that is being applied is waited for. What is halted, or paused by somebody else, is
+    left out.
+    """
+    rows = await connection.fetch(_PAUSE, topic, sorted(partitions), who, for_s)
+    return {row["partition"] for row in rows}
+
+
+async def unpause(connection: "Connection", topic: str, who: str) -> None:
+    """Let the partitions run again that `who` paused."""
+    await connection.execute(_UNPAUSE, topic, who)
+
+
 async def accept_log(
     connection: "Connection", halted: Progress, begin_at: int, *, schema: Schema = "directory"
 ) -> bool:
@@ -195,7 +219,8 @@ async def accept_log(
     return accepted is True
 
 
-def _to_progress(row: "asyncpg.Record") -> Progress:
+def to_progress(row: "asyncpg.Record") -> Progress:
+    """The position in a row of `progress`."""
     last_append_time = row["last_append_time"]
     return Progress(
         topic=row["topic"],

@@ -14,6 +14,7 @@ and its text goes on to the next `-- name:`. `roles` are the service roles that 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +53,16 @@ class Queries:
     def all(self) -> tuple[Query, ...]:
         """Every query, in the order of the file."""
         return tuple(self._queries.values())
+
+
+@lru_cache(maxsize=1024)
+def in_schema(sql: str, schema: str, instead: str) -> str:
+    """The same query over the tables of schema `instead`, where it names `schema`.
+
+    Both are plain lower-case names. Our queries name every table with its schema, and nothing else
+    in them has such a name before a dot.
+    """
+    return re.sub(rf"\b{schema}\.", f"{instead}.", sql)
 
 
 def load(module: str) -> Queries:

@@ -19,20 +19,29 @@ CLASSES: Final = frozenset({"21", "22", "23", "44", "54", "P0"})
 integrity, check options, program limits, errors that a trigger raises. Outages have others."""
 
 
+NO_ROW: Final = "no row can be made of it"
+
+
+def words_of(sqlstate: str) -> str:
+    """What we say of data that Postgres refuses in this way."""
+    named = asyncpg.PostgresError.get_message_class_for_sqlstate(sqlstate)  # type: ignore[attr-defined]
+    return f"Postgres refuses it: {named.__name__}"
+
+
 def refusal_of(error: BaseException) -> Refused | None:
     """`error` as what it says about the data; None where it says something else.
 
     Postgres's own message quotes the values of the row, so only the constraint is named.
     """
     if isinstance(error, TypeError | ValueError | LookupError | AttributeError):
-        return Refused(type(error).__name__, "no row can be made of it")
+        return Refused(type(error).__name__, NO_ROW)
     if not isinstance(error, asyncpg.PostgresError):
         return None
     sqlstate = error.sqlstate or ""
     if sqlstate[:2] not in CLASSES:
         return None
     constraint = getattr(error, "constraint_name", None)
-    reason = f"Postgres refuses it: {type(error).__name__}"
+    reason = words_of(sqlstate)
     return Refused(sqlstate, f"{reason} ({constraint})" if constraint else reason)
 
 

@@ -7,7 +7,7 @@ folds the case on both sides, so that the answer does not depend on the server's
 from collections.abc import Mapping
 from typing import Any, Final
 
-from shared.scim.username import display_name_key
+from shared.scim.match import folded_display_name
 
 TYPE_SEPARATOR: Final = "\x1f"
 """Between an address's type and its value; no attribute may contain it (a control character)."""
@@ -16,7 +16,7 @@ TYPE_SEPARATOR: Final = "\x1f"
 def member_display_name_key(resource: Mapping[str, Any]) -> str | None:
     """The key of a User's `displayName`, None where it has none."""
     value = resource.get("displayName")
-    return display_name_key(value) if isinstance(value, str) else None
+    return folded_display_name(value) if isinstance(value, str) and value else None
 
 
 def email_keys(resource: Mapping[str, Any]) -> list[str]:

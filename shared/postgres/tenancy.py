@@ -1,21 +1,24 @@
 """A copy of the tenancy topic, folded in its order, and when each API key was last used."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from shared.events.envelope import format_time, parse_time
 from shared.postgres import queries
 from shared.postgres.rows import is_id, to_utc
-from shared.tenancy.organisation import ApiKey, Organisation, Record
+from shared.tenancy.organisation import (
+    ApiKey,
+    Organisation,
+    Record,
+    organisation_from,
+    to_data,
+)
 
 if TYPE_CHECKING:
     import asyncpg
 
     from shared.postgres.pool import Connection
-
-Json = dict[str, Any]
 
 _SQL = queries.load("tenancy")
 _UPSERT_ORGANISATIONS = _SQL["upsert_organisations"]
@@ -83,7 +86,7 @@ async def find_organisation(connection: "Connection", organisation_id: str) -> O
     if not is_id(organisation_id):
         return None
     document = await connection.fetchval(_FIND_ORGANISATION, organisation_id)
-    return None if document is None else _to_organisation(document)
+    return None if document is None else organisation_from(document)
 
 
 async def partitions_of(
@@ -99,7 +102,7 @@ async def partitions_of(
 async def list_organisations(connection: "Connection") -> list[Organisation]:
     """All organisations, oldest first."""
     return [
-        _to_organisation(row["document"]) for row in await connection.fetch(_LIST_ORGANISATIONS)
+        organisation_from(row["document"]) for row in await connection.fetch(_LIST_ORGANISATIONS)
     ]
 
 
@@ -119,7 +122,7 @@ async def _upsert_organisations(
         [organisation.scim_enabled for organisation in organisations],
         [organisation.language for organisation in organisations],
         [organisation.created for organisation in organisations],
-        [_to_document(organisation) for organisation in organisations],
+        [to_data(organisation) for organisation in organisations],
     )
 
 
@@ -134,14 +137,6 @@ async def _upsert_keys(connection: "Connection", keys: Sequence[ApiKey]) -> None
         [key.expires for key in keys],
         [key.revoked for key in keys],
     )
-
-
-def _to_document(organisation: Organisation) -> Json:
-    return {**asdict(organisation), "created": format_time(organisation.created)}
-
-
-def _to_organisation(document: Json) -> Organisation:
-    return Organisation(**{**document, "created": parse_time(document["created"])})
 
 
 def _to_key(row: "asyncpg.Record") -> KeyWithUse:

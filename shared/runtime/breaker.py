@@ -1,4 +1,17 @@
-"""A circuit breaker: after missed budgets nobody waits, but one probe a second."""
+"""A circuit breaker: after missed budgets nobody waits, but one probe a second. No I/O, no clock.
+
+| state | event | then |
+|---|---|---|
+| closed | `failures_to_open` budgets missed one after the other | open |
+| closed | `trip`: it is known that waiting is of no use | open |
+| closed | a miss while it is excused | closed, not counted |
+| open | a second has passed since the last probe | one caller may wait |
+| any | an answer in time | closed, nothing counted, may be excused again |
+
+An excuse is for one piece of work that said that it would take long. It is given once between two
+answers in time, and for a bounded time: work that never ends, or one long piece after the other,
+opens the breaker after all.
+"""
 
 from dataclasses import dataclass, field
 
@@ -12,6 +25,7 @@ class Breaker:
     _failures: int = field(default=0, init=False)
     _open: bool = field(default=False, init=False)
     _next_probe_s: float = field(default=0.0, init=False)
+    _excused_until_s: float | None = field(default=None, init=False)
 
     @property
     def is_open(self) -> bool:
@@ -31,10 +45,23 @@ class Breaker:
         """An answer came in time."""
         self._failures = 0
         self._open = False
+        self._excused_until_s = None
 
     def failed(self, now_s: float) -> None:
         """A budget passed without an answer."""
+        if self._open or (self._excused_until_s is not None and now_s < self._excused_until_s):
+            return
         self._failures += 1
-        if self._failures >= self.failures_to_open and not self._open:
+        if self._failures >= self.failures_to_open:
+            self.trip(now_s)
+
+    def trip(self, now_s: float) -> None:
+        """Open at once; the next probe is due in `probe_every_s`. An open one stays as it is."""
+        if not self._open:
             self._open = True
             self._next_probe_s = now_s + self.probe_every_s
+
+    def excuse(self, now_s: float, for_s: float) -> None:
+        """For so long misses are no news, unless it was excused before without an answer since."""
+        if self._excused_until_s is None:
+            self._excused_until_s = now_s + for_s

@@ -1,39 +1,51 @@
-"""What the service says of itself (RFC 7643 §5 to §7, RFC 7644 §4): only what works.
+"""What the service says of itself (RFC 7643 §5 to §7, RFC 7644 §4, RFC 9865 §4): only what works.
 
 `base_url` is the organisation's SCIM base, without a slash at its end.
 """
 
+from typing import Final
+
 import orjson
 
 from shared.scim.json_body import Json
+from shared.scim.limits import LIMITS, Limits
 from shared.scim.profile import Profile
 from shared.scim.schema import GROUP, USER, ResourceSchema, read_document
 
 SERVICE_PROVIDER_CONFIG_URN = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
 RESOURCE_TYPE_URN = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
-MAX_RESULTS = 200
+INTEROP_HOLDS: Final = True
+"""Whether everything that draft-zollner-scim-interop-profile asks holds in the interop profile."""
 
-_DOCUMENTS = ("User", "EnterpriseUser", "Group")
+RESOURCE_DOCUMENTS: Final = ("User", "EnterpriseUser", "Group")
+SERVICE_DOCUMENTS: Final = ("ServiceProviderConfig", "ResourceType", "Schema")
 _DESCRIPTIONS = {"User": "Members of the organisation.", "Group": "Groups of members."}
 
 
-def service_provider_config(
-    base_url: str, profile: Profile, *, max_results: int = MAX_RESULTS
-) -> Json:
-    """The ServiceProviderConfig resource (RFC 7643 §5).
+def service_provider_config(base_url: str, profile: Profile, limits: Limits = LIMITS) -> Json:
+    """The ServiceProviderConfig resource (RFC 7643 §5), with the pages of RFC 9865 §4.
 
-    `max_results` is the largest page. The profile changes what is refused, and nothing that is
-    announced here so far.
+    An organisation in the compatible profile takes what the interop profile wants refused, so only
+    one in the interop profile says that it keeps to that. The others leave the attribute out, which
+    means false: a client that knows RFC 7643 alone may refuse what it does not know.
     """
-    del profile
+    is_conformant = INTEROP_HOLDS and profile is Profile.INTEROP
     return {
         "schemas": [SERVICE_PROVIDER_CONFIG_URN],
+        "id": "ServiceProviderConfig",
         "patch": {"supported": True},
         "bulk": {"supported": False, "maxOperations": 0, "maxPayloadSize": 0},
-        "filter": {"supported": True, "maxResults": max_results},
+        "filter": {"supported": True, "maxResults": limits.largest_page},
         "changePassword": {"supported": False},
-        "sort": {"supported": False},
-        "etag": {"supported": False},
+        "sort": {"supported": True},
+        "etag": {"supported": True},
+        "pagination": {
+            "cursor": False,
+            "index": True,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": limits.default_page,
+            "maxPageSize": limits.largest_page,
+        },
         "authenticationSchemes": [
             {
                 "type": "oauthbearertoken",
@@ -43,6 +55,7 @@ def service_provider_config(
                 "primary": True,
             }
         ],
+        **({"interopProfileConformant": True} if is_conformant else {}),
         "meta": {
             "resourceType": "ServiceProviderConfig",
             "location": f"{base_url}/ServiceProviderConfig",
@@ -73,8 +86,13 @@ def _resource_type(schema: ResourceSchema, base_url: str) -> Json:
 
 
 def schemas(base_url: str) -> list[Json]:
-    """The Schema resources (RFC 7643 §7): the documents that validation is compiled from."""
-    return [_schema(orjson.loads(read_document(name)), base_url) for name in _DOCUMENTS]
+    """The Schema resources (RFC 7643 §7): the documents that validation is compiled from.
+
+    After them come the schemas of what discovery itself serves (§8.7.2), so that every URN in any
+    answer's `schemas`, messages apart, is found here.
+    """
+    names = (*RESOURCE_DOCUMENTS, *SERVICE_DOCUMENTS)
+    return [_schema(orjson.loads(read_document(name)), base_url) for name in names]
 
 
 def _schema(document: Json, base_url: str) -> Json:

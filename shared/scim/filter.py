@@ -9,7 +9,7 @@ Operators and names have no letter case. A comparison with a complex attribute m
 
 The compatible profile also reads values without quotation marks and Entra's
 `emails[type eq "work"].value eq "x"`, which becomes one value path with both conditions.
-Limits: 8 KiB of text, 200 nodes, 32 levels; so no input can exhaust the stack.
+Text, parts and levels are limited; so no input can exhaust the stack.
 """
 
 import re
@@ -20,15 +20,13 @@ from typing import Any, Literal, NoReturn, cast
 import orjson
 
 from shared.scim.errors import InvalidFilter
-from shared.scim.path import AttributePath, resolve_path
+from shared.scim.limits import FILTER, FilterLimits
+from shared.scim.path import AttributePath, read_attribute_path
 from shared.scim.profile import Profile
-from shared.scim.quirks import Repairs, repair_boolean
+from shared.scim.quirks import Repairs, repair_boolean, repair_date_time
 from shared.scim.schema import Attribute, Extension, ResourceSchema
 from shared.scim.values import is_date_time
 
-MAX_LENGTH = 8 * 1024
-MAX_NODES = 200
-MAX_DEPTH = 32
 MAX_CACHED = 256
 
 Operator = Literal["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"]
@@ -95,31 +93,41 @@ class ReadFilter:
     repairs: tuple[str, ...]
 
 
-def parse_filter(text: str, schema: ResourceSchema, profile: Profile) -> Filter:
+def parse_filter(
+    text: str, schema: ResourceSchema, profile: Profile, limits: FilterLimits = FILTER
+) -> Filter:
     """The filter that `text` means at this resource type's endpoint.
 
     Raises InvalidFilter, which names the unknown operator or attribute, or the limit.
     """
-    return read_filter(text, schema, profile).filter
+    return read_filter(text, schema, profile, limits=limits).filter
 
 
 def read_filter(
-    text: str, schema: ResourceSchema, profile: Profile, inside: Attribute | None = None
+    text: str,
+    schema: ResourceSchema,
+    profile: Profile,
+    inside: Attribute | None = None,
+    limits: FilterLimits = FILTER,
 ) -> ReadFilter:
     """As `parse_filter`, with the repairs; `inside` the brackets of that attribute's PATCH path."""
-    if len(text) > MAX_LENGTH or len(text.encode("utf-8", "surrogatepass")) > MAX_LENGTH:
-        raise InvalidFilter(f"The filter is longer than {MAX_LENGTH} bytes; shorten it.")
+    if len(text) > limits.bytes or len(text.encode("utf-8", "surrogatepass")) > limits.bytes:
+        raise InvalidFilter(f"The filter is longer than {limits.bytes} bytes; shorten it.")
     if len(text) > MAX_CACHED:
-        return _read_filter.__wrapped__(text, schema, profile, inside)
-    return _read_filter(text, schema, profile, inside)
+        return _read_filter.__wrapped__(text, schema, profile, inside, limits)
+    return _read_filter(text, schema, profile, inside, limits)
 
 
 @lru_cache(maxsize=2048)
 def _read_filter(
-    text: str, schema: ResourceSchema, profile: Profile, inside: Attribute | None
+    text: str,
+    schema: ResourceSchema,
+    profile: Profile,
+    inside: Attribute | None,
+    limits: FilterLimits,
 ) -> ReadFilter:
     repairs = Repairs(profile)
-    return ReadFilter(_Parser(text, schema, inside, repairs).whole(), repairs.fired)
+    return ReadFilter(_Parser(text, schema, inside, repairs, limits).whole(), repairs.fired)
 
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -134,12 +142,18 @@ class _Parser:
     """Recursive descent over the text; `inside` is the attribute whose brackets we are in."""
 
     def __init__(
-        self, text: str, schema: ResourceSchema, inside: Attribute | None, repairs: Repairs
+        self,
+        text: str,
+        schema: ResourceSchema,
+        inside: Attribute | None,
+        repairs: Repairs,
+        limits: FilterLimits,
     ) -> None:
         self.text = text
         self.schema = schema
         self.inside = inside
         self.repairs = repairs
+        self.limits = limits
         self.at = 0
         self.nodes = 0
         self.depth = 0
@@ -153,8 +167,10 @@ class _Parser:
 
     def _or(self) -> Filter:
         self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise InvalidFilter(f"The filter is nested deeper than {MAX_DEPTH} levels.")
+        if self.depth > self.limits.depth:
+            raise InvalidFilter(
+                f"The filter is nested deeper than {self.limits.depth} levels; split it."
+            )
         terms = [self._and()]
         while self._take_word("or"):
             terms.append(self._and())
@@ -227,11 +243,7 @@ class _Parser:
             if sub is not None:
                 return AttributePath(self.inside, sub)
         else:
-            path = resolve_path(name, self.schema)
-            if path is None:
-                attribute = self.schema.extension_attribute(name)
-                if attribute is not None and self.repairs.fire("extension-name-in-core"):
-                    path = AttributePath(attribute)
+            path = read_attribute_path(name, self.schema, self.repairs)
             if path is not None and not isinstance(path, Extension):
                 return path
         raise InvalidFilter(
@@ -296,6 +308,8 @@ class _Parser:
         elif kind in ("integer", "decimal"):
             suits = isinstance(value, int | float) and not isinstance(value, bool)
         elif kind == "dateTime":
+            if isinstance(value, str) and not is_date_time(value):
+                value = repair_date_time(value, self.repairs)
             suits = isinstance(value, str) and is_date_time(value)
         else:
             suits = isinstance(value, str)
@@ -308,8 +322,8 @@ class _Parser:
 
     def _node(self, node: Filter) -> Filter:
         self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise InvalidFilter(f"The filter has more than {MAX_NODES} parts; split it.")
+        if self.nodes > self.limits.nodes:
+            raise InvalidFilter(f"The filter has more than {self.limits.nodes} parts; split it.")
         return node
 
     def _skip_space(self) -> None:

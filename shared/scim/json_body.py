@@ -8,9 +8,13 @@ are read though only 254 can be written. Each is caught here without a second pa
   names and values plus those inside strings, and a dropped pair leaves at least one colon that
   the parsed values do not account for. Only when the count is off, or a colon is escaped, the
   standard library reads the text again, with its pairs kept.
-- **Names equal but for letter case** are compared object by object; SCIM names have no case.
+- **Names equal but for letter case** are two names to JSON. Whoever knows what the names mean
+  refuses them: the canonical form of a resource, and `fold_names` for messages.
 - **Numbers.** What fits into 64 bits is an `int`, so a float of 2^63 or more was too large.
 - **U+0000** can only come as the escape `\\u0000`; without those six bytes it cannot be there.
+
+Nearly every body can be seen to be sound without looking at its values one by one
+(`_is_plainly_sound`); the others are walked.
 
 A byte order mark is tolerated: some exports put one in front.
 
@@ -19,23 +23,22 @@ before anything is parsed, and there may be no more than the largest group needs
 """
 
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
 from shared.scim.errors import InvalidSyntax, InvalidValue, PayloadTooLarge
+from shared.scim.limits import MAX_CONTAINERS, MAX_DEPTH, MAX_VALUES
 
 Json = dict[str, Any]
 
-MAX_DEPTH = 32
-MAX_CONTAINERS = 150_000
-MAX_VALUES = 500_000
 _BEYOND_64_BITS = float(2**63)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LETTER_E = ord("e")
 
 
-def parse_object(raw: bytes) -> Json:
-    """The JSON object in `raw`, at most `MAX_DEPTH` levels deep.
+def parse_object(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Json:
+    """The JSON object in `raw`, at most `max_depth` levels deep.
 
     Raises InvalidSyntax (no JSON, no object, not UTF-8, too deep, a name twice), InvalidValue
     (U+0000, a number beyond 64 bits) and PayloadTooLarge (too many values); nothing else,
@@ -53,29 +56,64 @@ def parse_object(raw: bytes) -> Json:
         ) from error
     if type(body) is not dict:
         raise InvalidSyntax("The body must be a JSON object, so it must begin with `{`.")
-    walk = _Walk(look_for_nul=b"\\u0000" in raw)
+    if _is_plainly_sound(raw, body, max_depth):
+        return body
+    walk = _Walk(look_for_nul=b"\\u0000" in raw, max_depth=max_depth)
     walk.visit_object(body, 1)
     if b"\\u003" in raw or raw.count(b":") != walk.colons:
         _refuse_equal_names(raw)
     return body
 
 
+def _is_plainly_sound(raw: bytes, body: Json, max_depth: int) -> bool:
+    r"""Whether `body`, read from `raw`, needs no walk. False says nothing against it.
+
+    Without `\u` there is no U+0000 and no hidden colon. With few brackets it is not deep. If no
+    pair was dropped, writing it again takes as many colons. A float beyond 64 bits is written
+    with an exponent after `e+`.
+    """
+    if (b"\\" in raw and b"\\u" in raw) or raw.count(b"{") + raw.count(b"[") > max_depth:
+        return False
+    written = orjson.dumps(body)
+    if raw != written and raw.count(b":") != written.count(b":"):
+        return False
+    plus = written.find(b"+")
+    while plus >= 0 and written[plus - 1] != _LETTER_E:
+        plus = written.find(b"+", plus + 1)
+    return plus < 0
+
+
+def fold_names(value: Json) -> Json:
+    """The object with its names in small letters: names have no letter case (RFC 7643 §2.1).
+
+    Raises InvalidSyntax for two names that differ in nothing else.
+    """
+    folded = {name.lower(): item for name, item in value.items()}
+    if len(folded) != len(value):
+        refuse_twin()
+    return folded
+
+
+def refuse_twin() -> NoReturn:
+    """Raise the error for a name that comes twice in one object."""
+    raise InvalidSyntax("An object has the same name twice; names have no letter case.")
+
+
 class _Walk:
     """One pass over the parsed values that checks them and accounts for their colons."""
 
-    __slots__ = ("colons", "look_for_nul")
+    __slots__ = ("colons", "look_for_nul", "max_depth")
 
-    def __init__(self, *, look_for_nul: bool) -> None:
+    def __init__(self, *, look_for_nul: bool, max_depth: int) -> None:
         self.colons = 0
         self.look_for_nul = look_for_nul
+        self.max_depth = max_depth
 
     def visit_object(self, value: Json, depth: int) -> None:
-        """Check an object's names, then its values."""
-        if depth > MAX_DEPTH:
-            raise InvalidSyntax(f"The body is nested deeper than {MAX_DEPTH} levels.")
+        """Check an object's names and values."""
+        if depth > self.max_depth:
+            self._refuse_depth()
         self.colons += len(value)
-        if len(value) > 1 and len({name.lower() for name in value}) != len(value):
-            raise InvalidSyntax("An object has the same name twice; names have no letter case.")
         for name, item in value.items():
             self._visit_text(name)
             kind = type(item)
@@ -89,8 +127,8 @@ class _Walk:
                 _check_number(item)
 
     def _visit_list(self, value: list[Any], depth: int) -> None:
-        if depth > MAX_DEPTH:
-            raise InvalidSyntax(f"The body is nested deeper than {MAX_DEPTH} levels.")
+        if depth > self.max_depth:
+            self._refuse_depth()
         for item in value:
             kind = type(item)
             if kind is dict:
@@ -101,6 +139,11 @@ class _Walk:
                 self._visit_list(item, depth + 1)
             elif kind is float:
                 _check_number(item)
+
+    def _refuse_depth(self) -> NoReturn:
+        raise InvalidSyntax(
+            f"The body is nested deeper than {self.max_depth} levels; send simpler values."
+        )
 
     def _visit_text(self, text: str) -> None:
         if ":" in text:
@@ -139,5 +182,5 @@ def _refuse_equal_names(raw: bytes) -> None:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> None:
-    if len({name.lower() for name, _ in pairs}) != len(pairs):
-        raise InvalidSyntax("An object has the same name twice; names have no letter case.")
+    if len({name for name, _ in pairs}) != len(pairs):
+        refuse_twin()

@@ -14,7 +14,7 @@ from shared.scim.filter import And, Comparison, Filter, Not, Or, Present, ValueP
 from shared.scim.json_body import Json
 from shared.scim.path import AttributePath
 from shared.scim.schema import Attribute
-from shared.scim.username import user_name_key
+from shared.scim.username import display_name_key, user_name_key
 from shared.scim.values import parse_date_time
 
 Predicate = Callable[[Json], bool]
@@ -90,7 +90,7 @@ def _test(attribute: Attribute, op: str, wanted: Any) -> Callable[[list[Any]], b
     """Whether any of the present values meets the comparison."""
     if wanted is None:
         return (lambda values: not values) if op == "eq" else (lambda values: bool(values))
-    fold = _fold(attribute)
+    fold = folding(attribute)
     right = fold(wanted)
     if op == "ne":
         return lambda values: not values or any(fold(value) != right for value in values)
@@ -106,15 +106,22 @@ def _test(attribute: Attribute, op: str, wanted: Any) -> Callable[[list[Any]], b
     return lambda values: any(compare(fold(value), right) for value in values)
 
 
-def _fold(attribute: Attribute) -> Callable[[Any], Any]:
-    """The form in which values of the attribute are compared."""
+def folding(attribute: Attribute) -> Callable[[Any], Any]:
+    """What makes of a value the form in which values of the attribute are compared and sorted."""
     if attribute.kind == "dateTime":
         return parse_date_time
     if attribute.check == "user_name":
         return _folded_user_name
+    if attribute.path == "displayName":
+        return folded_display_name
     if attribute.kind == "string" and not attribute.case_exact:
         return str.casefold
     return lambda value: value
+
+
+def folded_display_name(value: str) -> str:
+    """The key by which display names are unique; a blank text has none and stays as it is."""
+    return display_name_key(value) or value
 
 
 def _folded_user_name(value: str) -> str:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.scim import quirks
 from shared.scim.errors import InvalidPath, InvalidSyntax, InvalidValue, Mutability, NoTarget
 from shared.scim.filter import And, Comparison, Filter, size
-from shared.scim.json_body import Json
+from shared.scim.json_body import Json, fold_names
+from shared.scim.limits import MAX_OPERATIONS, MAX_STEPS
 from shared.scim.patch_members import MemberChanges, MemberDelta
 from shared.scim.patch_path import PatchPath, Target, read_path
 from shared.scim.patch_target import changed_value
@@ -25,12 +27,12 @@ from shared.scim.values import (
     canonical_elements,
     canonical_simple,
     canonical_value,
+    refuse_unknown,
 )
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-MAX_OPERATIONS = 1000
-MAX_STEPS = 5000
-"""Paths, and parts of their filters, in all operations: each part visits each element."""
+_FIELDS = frozenset({"op", "path", "value"})
+_OPS = ("add", "remove", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,13 @@ class Patch:
     repairs: tuple[str, ...]
 
 
-def parse_patch(body: Json, schema: ResourceSchema, profile: Profile) -> Patch:
+def parse_patch(
+    body: Json,
+    schema: ResourceSchema,
+    profile: Profile,
+    *,
+    max_operations: int = MAX_OPERATIONS,
+) -> Patch:
     """The canonical operations of a PatchOp message (RFC 7644 §3.5.2).
 
     Raises InvalidSyntax (no operations, unknown op), NoTarget (remove without path),
@@ -54,7 +62,7 @@ def parse_patch(body: Json, schema: ResourceSchema, profile: Profile) -> Patch:
     failing operation decides.
     """
     reader = _Reader(schema, profile)
-    for operation in _operations(body, reader.repairs):
+    for operation in _operations(body, reader.repairs, max_operations):
         reader.read(operation)
     return Patch(tuple(reader.operations), reader.members.delta(), reader.repairs.fired)
 
@@ -102,7 +110,7 @@ def _store(result: Json, path: PatchPath, operation: Json, repairs: Repairs) -> 
 
 
 def _refuse_unwritable(path: PatchPath, op: str) -> None:
-    if path.attribute.is_read_only or path.target.is_read_only:
+    if path.is_read_only:
         raise Mutability(
             f"{path.target.path} is set by the server; leave it out of the request.",
             attribute=path.target.path,
@@ -114,24 +122,38 @@ def _refuse_unwritable(path: PatchPath, op: str) -> None:
         )
 
 
-def _operations(body: Json, repairs: Repairs) -> list[Any]:
+def _operations(body: Json, repairs: Repairs, most: int) -> list[Any]:
     """The list of operations in the message, its frame checked."""
-    fields = {name.lower(): value for name, value in body.items()}
+    fields = fold_names(body)
     schemas = fields.get("schemas")
-    named = [str(urn).lower() for urn in schemas] if isinstance(schemas, list) else []
-    if PATCH_URN.lower() not in named and not repairs.fire("missing-schemas"):
+    if not isinstance(schemas, str | None) and not _are_texts(schemas):
+        raise InvalidSyntax("schemas must be a list of URNs, as texts.", attribute="schemas")
+    if schemas != [PATCH_URN] and not _names_patch(schemas) and not repairs.fire("missing-schemas"):
         raise InvalidSyntax(f'schemas must contain "{PATCH_URN}".', attribute="schemas")
+    for name in fields.keys() - {"schemas", "operations"}:
+        refuse_unknown(name, repairs)
     operations = fields.get("operations")
+    if isinstance(operations, dict) and operations and repairs.fire("object-for-list"):
+        operations = [operations]
     if not isinstance(operations, list) or not operations:
         raise InvalidSyntax(
             "A PATCH needs `Operations`, a list of at least one operation.", attribute="Operations"
         )
-    if len(operations) > MAX_OPERATIONS:
+    if len(operations) > most:
         raise InvalidValue(
-            f"The PATCH has more than {MAX_OPERATIONS} operations; send them in parts.",
+            f"The PATCH has more than {most} operations; send them in parts.",
             attribute="Operations",
         )
     return operations
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _names_patch(schemas: Any) -> bool:
+    named = schemas if isinstance(schemas, list) else []
+    return PATCH_URN.lower() in (str(urn).lower() for urn in named)
 
 
 class _Reader:
@@ -147,12 +169,21 @@ class _Reader:
     def read(self, operation: Any) -> None:
         if not isinstance(operation, dict):
             raise InvalidSyntax("Each of `Operations` must be an object.", attribute="Operations")
-        fields = {name.lower(): value for name, value in operation.items()}
+        fields = operation
+        if not _FIELDS.issuperset(operation):
+            fields = fold_names(operation)
+            for name in fields.keys() - _FIELDS:
+                refuse_unknown(f"Operations.{name}", self.repairs)
         op = fields.get("op")
-        op = op.lower() if isinstance(op, str) else None
-        if op not in ("add", "remove", "replace"):
+        if op not in _OPS:
+            op = op.lower() if isinstance(op, str) else None
+        if op not in _OPS:
             raise InvalidSyntax(
                 "Each operation needs `op`: add, remove or replace.", attribute="op"
+            )
+        if op != fields["op"] and not self.repairs.fire("op-letter-case"):
+            raise InvalidSyntax(
+                f"The operation's `op` must be written in small letters: {op}.", attribute="op"
             )
         path = fields.get("path")
         if path is not None and not isinstance(path, str):
@@ -169,7 +200,7 @@ class _Reader:
         found = read_path(path, self.schema, self.repairs.profile)
         for name in found.repairs:
             self.repairs.fire(name)
-        self._count(1 + size(found.target.filter if isinstance(found.target, PatchPath) else None))
+        self._count(found.steps)
         return found.target
 
     def _count(self, steps: int) -> None:
@@ -186,10 +217,12 @@ class _Reader:
             raise NoTarget("A remove needs a `path` that names what to remove.", attribute="path")
         if not self.repairs.fire("path-less-patch"):
             raise InvalidSyntax("The operation needs a `path`.", attribute="path")
+        value = quirks.repair_object(value, self.repairs)
         if not isinstance(value, dict):
             raise InvalidValue(
                 "Without a `path` the value must be an object of attributes.", attribute="value"
             )
+        fold_names(value)
         for name, item in value.items():
             if self.schema.resolve(name) is None and ("[" in name or "." in name):
                 self.repairs.fire("path-as-name")
@@ -197,9 +230,7 @@ class _Reader:
                 self.repairs.fire("unknown-attribute")
                 continue
             target = self._target(name)
-            if isinstance(target, PatchPath) and (
-                target.attribute.is_read_only or target.target.is_read_only
-            ):
+            if isinstance(target, PatchPath) and target.is_read_only:
                 self.repairs.fire("read-only-dropped")
             else:
                 self._take(op, target, item)
@@ -209,14 +240,29 @@ class _Reader:
             return
         if isinstance(target, Extension):
             self._take_extension(op, target, value)
-        elif target.attribute.name != "schemas" and target.target.name != "$ref":
+        elif target.attribute.name != "schemas" and (
+            target.target.name != "$ref" or target.is_read_only
+        ):
             _refuse_unwritable(target, op)
+            self._refuse_whole_element(target, op)
             if target.attribute.name == "members":
                 self.members.take(op, target, value, self.repairs)
             elif op == "remove":
                 self._take_remove(target, value)
             else:
                 self._take_value(op, target, value)
+
+    def _refuse_whole_element(self, path: PatchPath, op: str) -> None:
+        """The interop profile's §6.4.2.2: what is written by a filter is a sub-attribute.
+
+        Removing the elements that a filter selects stays possible, because nothing else in the
+        profile removes one: refusing it is what the profile lets a server do, not what it asks.
+        """
+        if not self.repairs.lenient and op != "remove" and path.filter and path.sub is None:
+            raise InvalidPath(
+                f"The path must end in a sub-attribute of {path.attribute.path}, after the filter.",
+                attribute=path.attribute.path,
+            )
 
     def _take_extension(self, op: str, extension: Extension, value: Any) -> None:
         """An operation on a whole extension is one on each attribute that its value names."""
@@ -231,6 +277,7 @@ class _Reader:
             )
         if op == "replace" and not self.repairs.lenient:
             self.operations.append({"op": "remove", "path": extension.urn})
+        fold_names(value)
         for name, item in value.items():
             self._take(op, self._target(f"{extension.urn}:{name}"), item)
 

@@ -8,11 +8,11 @@ stands in one of the two at most, because the later operation wins.
 from dataclasses import dataclass
 from typing import Any
 
-from shared.scim.errors import InvalidFilter, InvalidPath, InvalidSyntax, InvalidValue
+from shared.scim.errors import InvalidFilter, InvalidPath, InvalidSyntax, InvalidValue, Mutability
 from shared.scim.filter import Comparison, Filter, Or
+from shared.scim.limits import MAX_MEMBERS
 from shared.scim.patch_path import PatchPath
 from shared.scim.quirks import Repairs
-from shared.scim.schema import MAX_MEMBERS
 from shared.scim.values import canonical_member_ids
 
 
@@ -37,7 +37,8 @@ class MemberChanges:
         """Take one operation on `members`.
 
         Raises InvalidFilter and InvalidPath for a selection other than by `value eq`,
-        InvalidSyntax for a list beside the path of a remove (interop), and InvalidValue.
+        InvalidSyntax for a list beside the path of a remove and Mutability for another id in the
+        place of one (both interop), and InvalidValue.
         """
         if path.filter is not None:
             self._take_selection(op, path, value, repairs)
@@ -80,6 +81,8 @@ class MemberChanges:
         ids = selected_ids(path.filter)
         if path.sub is not None and path.sub.name != "value":
             return
+        if op != "remove" and path.sub is not None and (value,) != ids:
+            self._refuse_exchange(path, repairs)
         if op == "remove":
             self._drop(ids)
         elif op == "replace":
@@ -89,6 +92,14 @@ class MemberChanges:
             self._put(named)
         elif repairs.fire("create-by-filter"):
             self._put(ids)
+
+    def _refuse_exchange(self, path: PatchPath, repairs: Repairs) -> None:
+        """A member's id is immutable (RFC 7643 §4.2): another id is another member."""
+        if not repairs.fire("member-exchanged"):
+            raise Mutability(
+                "members.value cannot be changed; remove the member and add the other.",
+                attribute=path.target.path,
+            )
 
     def _empty(self) -> None:
         self._clear = True

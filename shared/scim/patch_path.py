@@ -6,12 +6,13 @@ The last closing bracket ends the filter; brackets inside its quoted values do n
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from shared.scim import quirks
 from shared.scim.errors import InvalidPath, InvalidSyntax
-from shared.scim.filter import MAX_CACHED, MAX_LENGTH, Filter, format_value_filter, read_filter
+from shared.scim.filter import MAX_CACHED, Filter, format_value_filter, read_filter, size
+from shared.scim.limits import MAX_FILTER_BYTES
 from shared.scim.path import AttributePath, is_well_formed, resolve_path
 from shared.scim.profile import Profile
 from shared.scim.quirks import Repairs
@@ -27,19 +28,24 @@ class PatchPath:
     attribute: Attribute
     filter: Filter | None = None
     sub: Attribute | None = None
+    target: Attribute = field(init=False, compare=False)
+    text: str = field(init=False, compare=False)
+    is_read_only: bool = field(init=False, compare=False)
 
-    @property
-    def target(self) -> Attribute:
-        """What the path ends in."""
-        return self.sub or self.attribute
+    def __post_init__(self) -> None:
+        """Paths are kept and read often: what is asked of each is worked out once.
 
-    @property
-    def text(self) -> str:
-        """The canonical spelling."""
-        if self.filter is None:
-            return self.target.path
-        end = f".{self.sub.name}" if self.sub is not None else ""
-        return f"{self.attribute.path}[{format_value_filter(self.filter)}]{end}"
+        `target` is what the path ends in, `text` its canonical spelling.
+        """
+        target = self.sub or self.attribute
+        text = target.path
+        if self.filter is not None:
+            end = f".{self.sub.name}" if self.sub is not None else ""
+            text = f"{self.attribute.path}[{format_value_filter(self.filter)}]{end}"
+        object.__setattr__(self, "target", target)
+        object.__setattr__(self, "text", text)
+        read_only = self.attribute.is_read_only or target.is_read_only
+        object.__setattr__(self, "is_read_only", read_only)
 
 
 Target = PatchPath | Extension | None
@@ -47,10 +53,14 @@ Target = PatchPath | Extension | None
 
 @dataclass(frozen=True, slots=True)
 class ReadPath:
-    """What a path means, None for what is to be ignored; and the quirk rules that fired."""
+    """What a path means, None for what is to be ignored; and the quirk rules that fired.
+
+    `steps` counts the path itself and the parts of its filter.
+    """
 
     target: Target
     repairs: tuple[str, ...]
+    steps: int = 1
 
 
 def read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
@@ -59,8 +69,8 @@ def read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
     Raises InvalidPath for what is no path, InvalidFilter for its filter, and InvalidSyntax for
     an attribute that no schema knows (interop).
     """
-    if len(text) > MAX_LENGTH:
-        raise InvalidPath(f"The path is longer than {MAX_LENGTH} characters; shorten it.")
+    if len(text) > MAX_FILTER_BYTES:
+        raise InvalidPath(f"The path is longer than {MAX_FILTER_BYTES} characters; shorten it.")
     if len(text) > MAX_CACHED:
         return _read_path.__wrapped__(text, schema, profile)
     return _read_path(text, schema, profile)
@@ -69,7 +79,7 @@ def read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
 @lru_cache(maxsize=2048)
 def _read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
     repairs = Repairs(profile)
-    shape = _SHAPE.fullmatch(text.strip(" "))
+    shape = _SHAPE.fullmatch(quirks.repair_path(text.strip(" "), repairs))
     if shape is None or not text.isprintable():
         raise InvalidPath(
             "The path cannot be read; write it as `attribute`, `attribute.subAttribute` or "
@@ -83,7 +93,8 @@ def _read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
         if shape["filter"] is not None:
             raise InvalidPath(f"{named.urn} is a schema and takes no filter in brackets.")
         target = named
-    return ReadPath(target, repairs.fired)
+    steps = 1 + size(target.filter if isinstance(target, PatchPath) else None)
+    return ReadPath(target, repairs.fired, steps)
 
 
 def _resolve(

@@ -9,10 +9,10 @@ from typing import Any
 from shared.scim.errors import InvalidValue, NoTarget
 from shared.scim.filter import And, Comparison, Filter
 from shared.scim.json_body import Json
+from shared.scim.limits import MAX_ELEMENTS
 from shared.scim.match import compile_element_filter
 from shared.scim.patch_path import PatchPath
 from shared.scim.quirks import Repairs
-from shared.scim.schema import MAX_ELEMENTS
 from shared.scim.values import canonical_element, settle_elements
 
 
@@ -33,7 +33,7 @@ def changed_value(old: Any, operation: Json, path: PatchPath, repairs: Repairs) 
         settled = settle_elements(attribute, elements, repairs)
         if settled is not None and len(settled) > MAX_ELEMENTS:
             raise InvalidValue(
-                f"{attribute.path} would have more than {MAX_ELEMENTS} elements.",
+                f"{attribute.path} would have more than {MAX_ELEMENTS} elements; remove some.",
                 attribute=attribute.path,
             )
         return settled

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from shared.scim.quirks import Repairs, repair_name
 from shared.scim.schema import Attribute, Extension, ResourceSchema
 
 _NAME = r"[A-Za-z$][A-Za-z0-9_$-]*"
@@ -42,6 +43,24 @@ def resolve_path(text: str, schema: ResourceSchema) -> AttributePath | Extension
         return None
     sub = attribute.sub(last)
     return AttributePath(attribute, sub) if sub is not None else None
+
+
+def read_attribute_path(
+    text: str, schema: ResourceSchema, repairs: Repairs
+) -> AttributePath | Extension | None:
+    """As `resolve_path`; names of old, and of an extension without its URN, are understood too."""
+    found = resolve_path(text, schema)
+    if found is not None or text.lower() == "password":
+        return found
+    head, _, last = text.rpartition(".")
+    for name, sub_name in ((text, ""), (head, last)):
+        meant = repair_name(name, schema, repairs) if name else None
+        if isinstance(meant, Extension):
+            return meant if not sub_name else None
+        if meant is not None:
+            sub = meant.sub(sub_name)
+            return AttributePath(meant, sub) if sub is not None or not sub_name else None
+    return None
 
 
 def is_well_formed(text: str) -> bool:

@@ -12,10 +12,12 @@ from typing import Any
 
 from shared.scim.errors import InvalidValue
 from shared.scim.json_body import Json
-from shared.scim.path import resolve_path
+from shared.scim.limits import MAX_ATTRIBUTE_LIST
+from shared.scim.path import read_attribute_path
+from shared.scim.profile import Profile
+from shared.scim.quirks import Repairs
 from shared.scim.schema import Attribute, Extension, ResourceSchema
 
-MAX_LENGTH = 8 * 1024
 _ALWAYS = frozenset({"schemas", "id", "meta"})
 _BRACKETS = re.compile(r"\[[^\]]*\]")
 
@@ -25,11 +27,15 @@ Selection = dict[tuple[str | None, str], frozenset[str] | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """The attributes named, and whether they are those to keep or those to leave out."""
+    """The attributes named, and whether they are those to keep or those to leave out.
+
+    `repairs` are the names of the quirk rules that were needed to read them.
+    """
 
     selection: Selection
     is_exclusion: bool
     extensions: frozenset[str]
+    repairs: tuple[str, ...] = ()
 
     def wants(self, name: str) -> bool:
         """Whether a core attribute such as `members` or `groups` is in the answer at all."""
@@ -42,11 +48,15 @@ class Projection:
 
 
 def parse_projection(
-    attributes: str | None, excluded: str | None, schema: ResourceSchema
+    attributes: str | None,
+    excluded: str | None,
+    schema: ResourceSchema,
+    profile: Profile = Profile.COMPATIBLE,
 ) -> Projection | None:
     """The projection of the two query parameters, None where neither names anything.
 
-    Raises InvalidValue if both are given, and for a list longer than 8 KiB.
+    Raises InvalidValue if both are given, for a list that is too long, and for a path filter in
+    it (interop).
     """
     if attributes and excluded:
         raise InvalidValue(
@@ -55,25 +65,30 @@ def parse_projection(
     text = attributes or excluded
     if not text or not text.strip():
         return None
-    if len(text) > MAX_LENGTH:
+    if len(text) > MAX_ATTRIBUTE_LIST:
         raise InvalidValue(
-            f"The list of attributes is longer than {MAX_LENGTH} characters; name fewer.",
+            f"The list of attributes is longer than {MAX_ATTRIBUTE_LIST} characters; name fewer.",
             attribute="attributes" if attributes else "excludedAttributes",
         )
-    return _parse(text, bool(excluded), schema)
+    return _parse(text, bool(excluded), schema, profile)
 
 
 @lru_cache(maxsize=1024)
-def _parse(text: str, is_exclusion: bool, schema: ResourceSchema) -> Projection:
+def _parse(text: str, is_exclusion: bool, schema: ResourceSchema, profile: Profile) -> Projection:
+    repairs = Repairs(profile)
+    plain, filters = _BRACKETS.subn("", text)
+    if filters and not repairs.fire("value-path-in-list"):
+        raise InvalidValue(
+            "A list of attributes takes no filter in brackets; name the attribute alone.",
+            attribute="excludedAttributes" if is_exclusion else "attributes",
+        )
     selection: dict[tuple[str | None, str], frozenset[str] | None] = {}
     extensions: set[str] = set()
-    for name in _BRACKETS.sub("", text).split(","):
-        target = resolve_path(name.strip(), schema)
+    for name in plain.split(","):
+        target = read_attribute_path(name.strip(), schema, repairs)
         if target is None:
-            plain = schema.extension_attribute(name.strip())
-            if plain is not None:
-                selection[plain.urn, plain.name] = None
-        elif isinstance(target, Extension):
+            continue
+        if isinstance(target, Extension):
             extensions.add(target.urn)
         else:
             key = (target.attribute.urn, target.attribute.name)
@@ -82,7 +97,7 @@ def _parse(text: str, is_exclusion: bool, schema: ResourceSchema) -> Projection:
             else:
                 subs = selection.get(key, frozenset())
                 selection[key] = None if subs is None else subs | {target.sub.name}
-    return Projection(selection, is_exclusion, frozenset(extensions))
+    return Projection(selection, is_exclusion, frozenset(extensions), repairs.fired)
 
 
 def project(representation: Json, projection: Projection | None, schema: ResourceSchema) -> Json:

@@ -10,7 +10,10 @@ import re
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote
 
+from shared.scim.errors import ScimError
+from shared.scim.json_body import Json, parse_object
 from shared.scim.profile import Profile
 from shared.scim.schema import ENTERPRISE_URN, Attribute, Extension, ResourceSchema
 
@@ -27,20 +30,38 @@ RULES = MappingProxyType(
     {
         rule.name: rule
         for rule in (
+            Rule("bare-element", "A text where an element with a `value` belongs is that value."),
             Rule("blank-element-dropped", "An element whose value is blank is left out."),
             Rule("blank-is-unassigned", "A blank text unassigns an attribute that may be absent."),
             Rule("boolean-as-text", 'The texts "True" and "false", in any case, are booleans.'),
             Rule("create-by-filter", "A path filter that matches nothing creates the element."),
+            Rule(
+                "date-form",
+                "A date without time, colon, `T` or the `+` that a query lost is a dateTime.",
+            ),
+            Rule(
+                "digits-as-number", "A whole number is a text of digits where such a text is usual."
+            ),
             Rule("extension-name-in-core", "An extension's attribute named without its URN."),
+            Rule(
+                "id-by-reference",
+                "A reference without value means the resource that its $ref ends in.",
+            ),
             Rule("last-primary-wins", "Of several primary elements the last one is primary."),
             Rule("list-of-one", "A list of one where a filter selects elements is that one."),
             Rule("manager-id", "SCIM 1's managerId is manager.value."),
+            Rule("member-exchanged", "Another id for a member means another member in its place."),
             Rule("missing-schemas", "A body without `schemas` is read as what its address says."),
             Rule("number-as-text", "A text of digits is a number where a number belongs."),
+            Rule("object-as-text", "An object written as JSON into a text is that object."),
             Rule("object-for-list", "An object where a list belongs is a list of one."),
             Rule("old-urn", "URNs of SCIM 1, of drafts, or misspelt are those of SCIM 2."),
+            Rule("op-letter-case", "An operation's name may be written in any letter case."),
             Rule("password-dropped", "A password is dropped: never kept, logged or passed on."),
             Rule("path-as-name", "A name in a path-less PATCH value may be a path."),
+            Rule(
+                "path-as-pointer", "A path written as a JSON pointer, with slashes, is that path."
+            ),
             Rule("path-less-patch", "A PATCH operation without path is split by its names."),
             Rule("read-only-dropped", "A read-only name in a path-less PATCH value is ignored."),
             Rule("reference-as-list", "A list of one where one reference belongs is that one."),
@@ -49,14 +70,38 @@ RULES = MappingProxyType(
             Rule("remove-by-value", "A list beside the path of a remove names what to remove."),
             Rule("surrounding-space", "White space around an e-mail address is cut off."),
             Rule("unknown-attribute", "What no schema knows is ignored."),
-            Rule("value-path-continued", "A comparison goes on after a filter in brackets."),
             Rule("unquoted-filter-value", "A filter's value may come without quotation marks."),
+            Rule("value-in-object", "A single value in a list of one object is its `value`."),
+            Rule("value-path-continued", "A comparison goes on after a filter in brackets."),
+            Rule(
+                "value-path-in-list",
+                "A path filter in a list of attributes is read as its attribute.",
+            ),
         )
     }
 )
 
+# Texts that real directories hold as numbers: a template without quotation marks sends those.
+# Never `externalId`: elsewhere a number there has become the id of somebody else's account.
+_DIGITS = frozenset(
+    {
+        "phoneNumbers.value",
+        "addresses.postalCode",
+        f"{ENTERPRISE_URN}:employeeNumber",
+        f"{ENTERPRISE_URN}:costCenter",
+    }
+)
+_WRAPPING = frozenset({"value", "$ref", "display", "type", "primary"})
+_POINTER = re.compile(r"/([A-Za-z][A-Za-z0-9]*)(?:/([A-Za-z$][A-Za-z0-9]*))?")
+_DATE = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ](?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?)"
+    r"(?P<zone>[Zz]|[+ -][0-9]{2}:?[0-9]{2})?)?"
+)
 _OLD_ENTERPRISE = re.compile(
-    r"urn:(?:ietf:params:)?scim:schemas:extension:enterprise:[0-9]\.[0-9]:?(?:user)?", re.IGNORECASE
+    r"urn:(?:ietf:params:)?scim:schemas:extension:enterprise:[0-9]\.[0-9]:?(?:user)?"
+    r"|enterpriseuser",
+    re.IGNORECASE,
 )
 _OLD_CORE = re.compile(
     r"urn:(?:ietf:params:)?scim:schemas:core:[0-9]\.[0-9](?::?(?P<type>user|group))?",
@@ -102,33 +147,107 @@ def repair_number(value: Any, repairs: Repairs) -> Any:
     return value
 
 
-def repair_complex(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
-    """An element of a complex attribute that is no object: a bare id, a list of one reference."""
-    if not attribute.is_resource_reference:
+def repair_date_time(value: str, repairs: Repairs) -> str:
+    """A dateTime that lacks its time, `T`, the colon of its offset or the `+` in front of it."""
+    match = _DATE.fullmatch(value)
+    if match is None or not repairs.fire("date-form"):
         return value
+    zone = (match["zone"] or "Z").upper().replace(" ", "+")
+    if zone != "Z" and ":" not in zone:
+        zone = f"{zone[:3]}:{zone[3:]}"
+    return f"{match['date']}T{match['time'] or '00:00:00'}{zone}"
+
+
+def repair_text(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
+    """A number where a text of digits is usual; anything else as it came."""
+    if type(value) is int and attribute.path in _DIGITS and repairs.fire("digits-as-number"):
+        return str(value)
+    return value
+
+
+def repair_simple(value: Any, repairs: Repairs) -> Any:
+    """`[{"value": x}]` where a single value belongs, as Entra's older PATCHes have it: x."""
+    wrapped = value[0] if isinstance(value, list) and len(value) == 1 else None
     if (
-        isinstance(value, list)
-        and not attribute.multi_valued
-        and len(value) == 1
-        and repairs.fire("reference-as-list")
+        isinstance(wrapped, dict)
+        and "value" in wrapped
+        and _WRAPPING.issuperset(wrapped)
+        and repairs.fire("value-in-object")
     ):
-        value = value[0]
-    if isinstance(value, str) and repairs.fire("reference-as-text"):
+        return wrapped["value"]
+    return value
+
+
+def repair_object(value: Any, repairs: Repairs) -> Any:
+    """The object that a text holds as JSON; anything else as it came."""
+    found = _object_in(value)
+    return found if found is not None and repairs.fire("object-as-text") else value
+
+
+def repair_role(element: Any, repairs: Repairs) -> Any:
+    """The element that another's `value` holds as JSON, as Entra writes several roles."""
+    inner = _object_in(element.get("value")) if isinstance(element, dict) else None
+    if inner is not None and "value" in inner and repairs.fire("object-as-text"):
+        return {**element, **inner}
+    return element
+
+
+def _object_in(value: Any) -> Json | None:
+    if not isinstance(value, str) or not value.startswith("{"):
+        return None
+    try:
+        return parse_object(value.encode())
+    except (ScimError, UnicodeError):
+        return None
+
+
+def repair_complex(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
+    """What is no object where one belongs: JSON in a text, a bare value, a list of one."""
+    value = repair_object(value, repairs)
+    if attribute.is_resource_reference:
+        if (
+            isinstance(value, list)
+            and not attribute.multi_valued
+            and len(value) == 1
+            and repairs.fire("reference-as-list")
+        ):
+            value = value[0]
+        if isinstance(value, str) and repairs.fire("reference-as-text"):
+            return {"value": value}
+    elif isinstance(value, str) and (not value or value.isspace()):
+        return None if repairs.fire("blank-is-unassigned") else value
+    elif (
+        isinstance(value, str)
+        and attribute.multi_valued
+        and "value" in attribute.subs
+        and repairs.fire("bare-element")
+    ):
         return {"value": value}
     return value
 
 
+def repair_reference(reference: Any, repairs: Repairs) -> str | None:
+    """The id that ends a `$ref` such as `https://idp.example/Users/7`, or None."""
+    if not isinstance(reference, str) or "/" not in reference:
+        return None
+    last = unquote(reference.rstrip("/").rpartition("/")[2])
+    return last if last and repairs.fire("id-by-reference") else None
+
+
 def repair_list(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
     """A single element where a list belongs."""
-    if isinstance(value, dict) and repairs.fire("object-for-list"):
-        return [value]
-    if (
-        isinstance(value, str)
-        and attribute.is_resource_reference
-        and repairs.fire("object-for-list")
-    ):
-        return [value]
-    return value
+    if isinstance(value, str) and (not value or value.isspace()):
+        return [] if repairs.fire("blank-is-unassigned") else value
+    is_element = isinstance(value, dict) or (isinstance(value, str) and "value" in attribute.subs)
+    return [value] if is_element and repairs.fire("object-for-list") else value
+
+
+def repair_path(text: str, repairs: Repairs) -> str:
+    """`/name/givenName` as `name.givenName`; anything else as it came."""
+    match = _POINTER.fullmatch(text)
+    if match is None or not repairs.fire("path-as-pointer"):
+        return text
+    return ".".join(part for part in match.groups() if part)
 
 
 def repair_sub_name(attribute: Attribute, name: str, repairs: Repairs) -> Attribute | None:
@@ -148,6 +267,11 @@ def map_urn(urn: str, schema: ResourceSchema) -> str | None:
     return None
 
 
+def names_schema(urn: str, schema: ResourceSchema) -> bool:
+    """Whether the text is the URN of this schema, of today or of old."""
+    return schema.urn.lower() == urn.lower() or map_urn(urn, schema) == schema.urn
+
+
 def repair_name(
     name: str, schema: ResourceSchema, repairs: Repairs
 ) -> Attribute | Extension | None:
@@ -158,11 +282,11 @@ def repair_name(
     if name.lower() == "password":
         repairs.fire("password-dropped")
         return None
+    urn = map_urn(name, schema)
+    found = schema.extension(urn) if urn is not None else None
+    if found is not None:
+        return found if repairs.fire("old-urn") else None
     if ":" in name:
-        urn = map_urn(name, schema)
-        found = schema.extension(urn) if urn is not None else None
-        if found is not None:
-            return found if repairs.fire("old-urn") else None
         head, _, rest = name.rpartition(":")
         urn = map_urn(head, schema)
         meant = schema.resolve(f"{urn}:{rest}") if urn is not None else None

@@ -8,6 +8,7 @@ of the document. `canonicalise(represent(canonicalise(x)))` is `canonicalise(x)`
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +17,9 @@ import orjson
 from shared.scim import quirks
 from shared.scim.errors import InvalidSyntax, InvalidValue
 from shared.scim.etag import weak_etag
-from shared.scim.json_body import Json
+from shared.scim.json_body import Json, refuse_twin
+from shared.scim.limits import MAX_RESOURCE_BYTES
+from shared.scim.plain import is_plain, plain_kinds
 from shared.scim.profile import Profile
 from shared.scim.quirks import Repairs
 from shared.scim.schema import GROUP, USER, Attribute, Extension, ResourceSchema
@@ -26,9 +29,6 @@ from shared.scim.values import (
     refuse_absent,
     refuse_unknown,
 )
-
-MAX_RESOURCE_BYTES = 256 * 1024
-"""Of a canonical resource as JSON, members apart: a page of a list holds hundreds of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +71,70 @@ def canonicalise(body: Json, schema: ResourceSchema, profile: Profile) -> Canoni
     extensions: Json = {}
     members: tuple[str, ...] | None = None
     schemas: Any = None
+    odd: set[str] = set()
+    plain, known = _plain_attributes(schema), _by_canonical_name(schema)
     for name, value in body.items():
-        target = schema.attributes.get(name) or schema.resolve(name)
+        if (
+            type(value) is str
+            and 0 < len(value) <= plain.get(name, 0)
+            and value.isprintable()
+            and not value.isspace()
+        ) or (name in plain and is_plain(value, plain[name])):
+            resource[name] = value
+            continue
+        target = known.get(name)
         if target is None:
-            target = _repaired_name(name, schema, repairs)
+            target = schema.resolve(name) or _repaired_name(name, schema, repairs)
             if target is None:
                 continue
+            _refuse_twin(name, target, body, odd)
         if isinstance(target, Extension):
             _put_extension(target, value, extensions, repairs)
+        elif target.is_read_only:
+            continue
         elif target.name == "members":
             if value is not None:
                 members = canonical_member_ids(target, value, repairs)
         elif target.name == "schemas":
             schemas = value
-        elif not target.is_read_only:
+        else:
             _put(target, value, resource, extensions, repairs)
     _check_schemas(schemas, schema, repairs)
     resource.update(extensions)
     require(resource, schema)
     check_size(resource)
     return Canonical(resource, members, repairs.fired)
+
+
+@cache
+def _plain_attributes(schema: ResourceSchema) -> dict[str, int]:
+    return plain_kinds(schema.attributes)
+
+
+@cache
+def _plain_attributes_of(extension: Extension) -> dict[str, int]:
+    return plain_kinds(extension.attributes)
+
+
+@cache
+def _by_canonical_name(schema: ResourceSchema) -> dict[str, Attribute | Extension]:
+    return {attribute.name: attribute for attribute in schema.attributes.values()} | {
+        urn: schema.extensions[urn] for urn in schema.extension_urns
+    }
+
+
+def _refuse_twin(name: str, target: Attribute | Extension, body: Json, odd: set[str]) -> None:
+    """Raise InvalidSyntax if a name in odd letter case comes again in the body, in any case."""
+    canonical = target.urn if isinstance(target, Extension) else target.name
+    folded = name.lower()
+    if folded in odd or (folded == canonical.lower() and name != canonical and canonical in body):
+        refuse_twin()
+    odd.add(folded)
+
+
+@cache
+def _own_urns(schema: ResourceSchema) -> frozenset[str]:
+    return frozenset((schema.urn, *schema.extension_urns))
 
 
 def require(resource: Json, schema: ResourceSchema) -> None:
@@ -138,10 +182,23 @@ def _put_extension(extension: Extension, value: Any, extensions: Json, repairs: 
             f"{extension.urn} must be an object with the extension's attributes.",
             attribute=extension.urn,
         )
+    plain = _plain_attributes_of(extension)
     for name, item in value.items():
+        if (
+            type(item) is str
+            and 0 < len(item) <= plain.get(name, 0)
+            and item.isprintable()
+            and not item.isspace()
+        ):
+            extensions.setdefault(extension.urn, {})[name] = item
+            continue
         attribute = extension.attribute(name)
         if attribute is None:
             refuse_unknown(f"{extension.urn}:{name}", repairs)
+        elif attribute.name != name and (
+            attribute.name in value or attribute.name in extensions.get(extension.urn, ())
+        ):
+            refuse_twin()
         elif not attribute.is_read_only:
             _put(attribute, item, {}, extensions, repairs)
 
@@ -152,8 +209,12 @@ def _check_schemas(value: Any, schema: ResourceSchema, repairs: Repairs) -> None
         if not repairs.fire("missing-schemas"):
             raise InvalidSyntax(f'schemas must contain "{schema.urn}".', attribute="schemas")
         return
+    if type(value) is str and quirks.names_schema(value, schema):
+        value = [value] if repairs.fire("object-for-list") else value
     if type(value) is not list or not all(type(urn) is str for urn in value):
         raise InvalidSyntax("schemas must be a list of URNs, as texts.", attribute="schemas")
+    if schema.urn in value and _own_urns(schema).issuperset(value):
+        return
     named = {urn.lower() for urn in value}
     unknown = named - {schema.urn.lower()} - schema.extensions.keys()
     if schema.urn.lower() in named and not unknown:

@@ -8,13 +8,16 @@ import base64
 import binascii
 import re
 from datetime import datetime
-from typing import Any, NoReturn
+from functools import cache
+from typing import Any, Final, NoReturn
 
 from shared.scim import quirks
 from shared.scim.errors import InvalidSyntax, InvalidValue
-from shared.scim.json_body import Json
+from shared.scim.json_body import Json, fold_names, refuse_twin
+from shared.scim.limits import MAX_ELEMENTS, MAX_MEMBERS
+from shared.scim.plain import is_mailbox, is_plain, plain_kinds
 from shared.scim.quirks import Repairs
-from shared.scim.schema import MAX_ADDRESS, MAX_ELEMENTS, MAX_MEMBERS, Attribute
+from shared.scim.schema import Attribute
 from shared.scim.username import checked_key, user_name_key
 
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -25,13 +28,13 @@ _DATE_TIME = re.compile(
 )
 _URI = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|/|\.\.?/)[^\s<>\"{}|\\^`]*")
 
-# One mailbox as RFC 5321 writes it, without quoted names and address literals, with the
-# characters beyond ASCII that RFC 6531 adds. The value becomes a mail's recipient.
-_BEYOND_ASCII = "\u00a1-\U0010ffff"
-_ATOM = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{_BEYOND_ASCII}-]+"
-_ALNUM = rf"[A-Za-z0-9_{_BEYOND_ASCII}]"
-_LABEL = rf"{_ALNUM}(?:[A-Za-z0-9_{_BEYOND_ASCII}-]*{_ALNUM})?"
-_MAILBOX = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
+_ROLES: Final = frozenset({"roles", "entitlements"})
+"""Whose elements Entra writes as JSON into the `value` of another element."""
+
+
+@cache
+def _plain_subs(attribute: Attribute) -> dict[str, int]:
+    return plain_kinds(attribute.subs)
 
 
 def canonical_value(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
@@ -65,11 +68,15 @@ def refuse_absent(attribute: Attribute) -> NoReturn:
 def canonical_simple(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
     """The canonical value of an attribute without sub-attributes, taken as a single value."""
     kind = attribute.kind
+    if isinstance(value, dict | list):
+        value = quirks.repair_simple(value, repairs)
     if value is None:
         return refuse_absent(attribute) if attribute.required else None
     if kind == "boolean":
         if value is True or value is False:
             return value
+        if value == "" and attribute.name == "primary" and repairs.fire("blank-is-unassigned"):
+            return None
         value = quirks.repair_boolean(value, repairs)
         if not isinstance(value, bool):
             _refuse_kind(attribute, "true or false, without quotation marks")
@@ -77,7 +84,9 @@ def canonical_simple(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
     if kind in ("integer", "decimal"):
         return _canonical_number(attribute, value, repairs)
     if type(value) is not str:
-        _refuse_kind(attribute, "a text in quotation marks")
+        value = quirks.repair_text(attribute, value, repairs)
+        if type(value) is not str:
+            _refuse_kind(attribute, "a text in quotation marks")
     if not value or value.isspace():
         if attribute.required:
             refuse_absent(attribute)
@@ -134,15 +143,6 @@ def _mailbox(attribute: Attribute, value: str, repairs: Repairs) -> str:
     return value
 
 
-def is_mailbox(value: str) -> bool:
-    """Whether the text is the address of exactly one mailbox, at most 320 characters."""
-    return (
-        len(value) <= MAX_ADDRESS
-        and _MAILBOX.fullmatch(value) is not None
-        and (value.isascii() or value.isprintable())
-    )
-
-
 def is_date_time(value: str) -> bool:
     """Whether the text is a dateTime of RFC 7643 §2.3.5 and a date of the calendar."""
     if _DATE_TIME.fullmatch(value) is None:
@@ -186,21 +186,32 @@ def canonical_element(attribute: Attribute, value: Any, repairs: Repairs) -> Jso
         if type(value) is not dict:
             _refuse_kind(attribute, "a list of objects" if attribute.multi_valued else "an object")
     result: Json = {}
-    subs = attribute.subs
+    subs, plain = attribute.subs, _plain_subs(attribute)
     for name, item in value.items():
+        if (
+            type(item) is str
+            and 0 < len(item) <= plain.get(name, 0)
+            and item.isprintable()
+            and not item.isspace()
+        ) or (name in plain and is_plain(item, plain[name])):
+            result[name] = item
+            continue
         sub = subs.get(name) or subs.get(name.lower())
         if sub is None:
             sub = quirks.repair_sub_name(attribute, name, repairs)
             if sub is None:
                 refuse_unknown(f"{attribute.path}.{name}", repairs)
                 continue
+        if sub.name != name and (sub.name in value or sub.name in result):
+            refuse_twin()
         if item is None or sub.is_read_only or sub.name == "$ref":
             continue
         canonical = canonical_simple(sub, item, repairs)
         if canonical is not None:
             result[sub.name] = canonical
     if attribute.is_resource_reference and "value" not in result:
-        return None
+        found = quirks.repair_reference(value.get("$ref"), repairs)
+        return {**result, "value": found} if found is not None else None
     return result or None
 
 
@@ -232,8 +243,14 @@ def canonical_elements(attribute: Attribute, value: Any, repairs: Repairs) -> li
     if not attribute.is_complex:
         simple = [canonical_simple(attribute, item, repairs) for item in value]
         return list(dict.fromkeys(item for item in simple if item is not None)) or None
-    elements = [canonical_element(attribute, item, repairs) for item in value]
-    return settle_elements(attribute, [item for item in elements if item is not None], repairs)
+    elements: list[Json] = []
+    may_be_text = attribute.name in _ROLES
+    for item in value:
+        given = quirks.repair_role(item, repairs) if may_be_text else item
+        element = canonical_element(attribute, given, repairs)
+        if element is not None:
+            elements.append(element)
+    return settle_elements(attribute, elements, repairs)
 
 
 def settle_elements(
@@ -244,6 +261,8 @@ def settle_elements(
     Of two elements with the same type and value (RFC 7643 §2.4) the later one completes the
     first. The result shares no element with the argument that it had to change.
     """
+    if _is_settled(attribute, elements):
+        return elements or None
     kept = [element for element in elements if _has_content(attribute, element)]
     if len(kept) != len(elements):
         repairs.fire("blank-element-dropped")
@@ -259,6 +278,21 @@ def settle_elements(
             for index in primaries[:-1]:
                 kept[index] = {**kept[index], "primary": False}
     return kept or None
+
+
+def _is_settled(attribute: Attribute, elements: list[Json]) -> bool:
+    """Whether it is plain that nothing is to be done: all have values of their own."""
+    if len(elements) == 1 and "value" not in attribute.subs:
+        return bool(elements[0])
+    values: set[str] = set()
+    primaries = 0
+    for element in elements:
+        if "value" not in element:
+            return False
+        values.add(element["value"].lower())
+        if element.get("primary") is True:
+            primaries += 1
+    return len(values) == len(elements) and primaries < 2
 
 
 def _has_content(attribute: Attribute, element: Json) -> bool:
@@ -325,10 +359,14 @@ def _member_id(attribute: Attribute, element: Any, repairs: Repairs) -> str | No
     value = element.get("value")
     if value is None:
         value = next((item for name, item in element.items() if name.lower() == "value"), None)
+    if not attribute.subs.keys() >= element.keys():
+        fold_names(element)
     for name in element:
         if name not in attribute.subs and attribute.sub(name) is None:
             refuse_unknown(f"{attribute.path}.{name}", repairs)
     sub = attribute.subs["value"]
+    if value is None:
+        value = quirks.repair_reference(element.get("$ref"), repairs)
     if value is None or (type(value) is str and (not value or value.isspace())):
         if repairs.fire("blank-element-dropped"):
             return None

@@ -13,7 +13,8 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
 from cloudevents.core.formats.json import JSONFormat
 
 from docs import generate
-from shared.events import asyncapi, dead_letter, envelope, outcome, reply, request
+from shared.events import asyncapi, dead_letter, envelope, mail, outcome, reply, request
+from shared.events.precondition import Precondition
 from shared.tenancy import organisation
 from tests.support import builders
 from tests.support.builders import MOMENT, a_request, an_id
@@ -58,6 +59,35 @@ for made in (
     builders.redrive(builders.create(1, "ana@example.org"), kind="dead.discard"),
 ):
     sample(f"request.{made.kind}.v1", "Request", request.to_event(made))
+for conditional in (
+    a_request(
+        "member.replace",
+        an_id(1),
+        resource=builders.a_user(title="Captain"),
+        precondition=Precondition(if_match="*"),
+    ),
+    a_request(
+        "member.patch",
+        an_id(1),
+        operations=(builders.replacing("active", False),),
+        precondition=Precondition(if_match=(an_id(101), an_id(102))),
+    ),
+    a_request("member.delete", an_id(1), precondition=Precondition(if_match=())),
+    a_request(
+        "group.replace",
+        an_id(50),
+        resource={"displayName": "Crew"},
+        precondition=Precondition(if_none_match=(an_id(150),)),
+    ),
+    a_request(
+        "group.patch",
+        an_id(50),
+        members=request.MemberDelta(remove=(an_id(1),)),
+        precondition=Precondition(if_match=(an_id(150),), if_none_match="*"),
+    ),
+    a_request("group.delete", an_id(50), precondition=Precondition(if_match=(an_id(150),))),
+):
+    sample(f"request.{conditional.kind}.v2", "Request", request.to_event(conditional))
 for number, fact in enumerate(sorted(outcome.FACTS, key=lambda each: (each in ADDED, each))):
     sample(
         f"outcome.{fact}.v1",
@@ -107,6 +137,49 @@ sample(
     ),
 )
 sample(
+    "working.v1",
+    "Working",
+    reply.working_to_event(
+        reply.Working(partition=3, records=41, size_bytes=5_242_880, batch_id=an_id(100)),
+        event_id=an_id(204),
+        time=MOMENT,
+    ),
+)
+sample(
+    "outcome.request.rejected.told.v1",
+    "Outcome",
+    outcome.to_event(
+        outcome.Announcement(
+            outcome.outcome_id(an_id(100), 0),
+            an_id(100),
+            outcome.Sequence(0, 41, 0),
+            MOMENT,
+            outcome.mark_told(
+                outcome.Outcome(
+                    "request.rejected",
+                    builders.ORGANISATION,
+                    an_id(1),
+                    detail={"status": 409, "kind": "member.create", "endpoint": "Users"},
+                )
+            ),
+        )
+    ),
+)
+sample(
+    "mail.sent.v1",
+    "MailSent",
+    mail.to_event(
+        mail.MailSent(
+            request_id=an_id(100),
+            kind="invitation",
+            organisation_id=builders.ORGANISATION,
+            member_id=an_id(1),
+            message_id="<1234@rollcall.example>",
+            time=MOMENT,
+        )
+    ),
+)
+sample(
     "dead_letter.v1",
     "DeadLetter",
     dead_letter.to_event(
@@ -135,6 +208,15 @@ sample(
     ),
 )
 sample(
+    "tenancy.organisation.v1.rate",
+    "Organisation",
+    organisation.to_event(
+        organisation.Organisation(builders.ORGANISATION, "Zeeburg", 3, MOMENT, rate=50, burst=200),
+        event_id=an_id(201),
+        time=MOMENT,
+    ),
+)
+sample(
     "tenancy.key.v1",
     "ApiKey",
     organisation.to_event(
@@ -149,7 +231,9 @@ READERS: dict[str, Callable[[envelope.Event], object]] = {
     "request": request.from_event,
     "outcome": outcome.from_event,
     "reply": reply.from_event,
+    "working": reply.working_from_event,
     "dead_letter": dead_letter.from_event,
+    "mail": mail.from_event,
     "tenancy": organisation.from_event,
 }
 
@@ -191,6 +275,14 @@ def test_every_record_is_as_the_document_says(name: str) -> None:
     jsonschema.validate(written["headers"], asyncapi.schema_of(headers), format_checker=checker)
 
 
+def test_the_rate_of_an_organisation_has_the_bounds_that_the_document_says() -> None:
+    properties = asyncapi.schema_of("Organisation")["properties"]
+
+    assert properties["rate"]["minimum"] == organisation.LEAST_RATE
+    assert properties["rate"]["maximum"] == organisation.MOST_RATE
+    assert properties["burst"]["maximum"] == organisation.MOST_BURST
+
+
 def test_a_record_that_is_not_as_the_document_says_is_noticed() -> None:
     written = record(SAMPLES["request.member.create.v1"][1])["value"]
 
@@ -201,7 +293,7 @@ def test_a_record_that_is_not_as_the_document_says_is_noticed() -> None:
 def test_every_kind_and_fact_has_a_golden_record() -> None:
     names = {path.stem for path in GOLDEN.glob("*.json")}
 
-    assert {f"request.{kind}.v1" for kind in request.KINDS} <= names
+    assert {kind.removeprefix("io.rollcall.") for kind in request.types()} <= names
     assert {f"outcome.{fact}.v1" for fact in outcome.FACTS} <= names
 
 
@@ -221,6 +313,15 @@ def test_a_foreign_reader_of_cloudevents_reads_the_same(name: str) -> None:
     assert foreign.get_data() == event.data
     for extension, text in event.extensions.items():
         assert foreign.get_extension(extension) == text
+
+
+def test_the_document_bounds_rates_as_the_records_do() -> None:
+    """The tenancy stands on the events, so the document cannot take its numbers from there."""
+    written = asyncapi.schema_of("Organisation")["properties"]
+
+    assert written["rate"]["minimum"] == organisation.LEAST_RATE
+    assert written["rate"]["maximum"] == organisation.MOST_RATE
+    assert written["burst"]["maximum"] == organisation.MOST_BURST
 
 
 def test_the_published_document_is_the_code_s() -> None:

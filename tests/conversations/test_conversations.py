@@ -220,14 +220,15 @@ async def test_names_and_addresses_are_in_no_log(whole_stack: Stack) -> None:
 
 
 async def until_settled(stack: Stack) -> None:
-    """Wait until every outcome has been planned and no notification is open."""
+    """Wait until every outcome and fact of a mail has been read and no notification is open."""
 
     async def is_settled() -> bool:
         [row] = await stack.rows(
             "SELECT (SELECT count(*) FROM notice.notification WHERE state = 'due') AS due, "
             "(SELECT coalesce(sum(next_offset), 0) FROM notice.progress) AS read, "
-            "(SELECT coalesce(sum(jsonb_array_length(outcomes)), 0) FROM audit.event) AS told"
+            "(SELECT coalesce(sum(jsonb_array_length(outcomes)), 0) FROM audit.event) AS told, "
+            "(SELECT count(*) FROM notice.notification WHERE state = 'sent') AS sent"
         )
-        return bool(row["due"] == 0 and row["read"] == row["told"])
+        return bool(row["due"] == 0 and row["read"] == row["told"] + row["sent"])
 
     await until(is_settled, "every notification is settled", 40)

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 import aiohttp
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -234,9 +235,14 @@ class Judged:
         )
 
 
+EXPECTED_PER_S: Final = 300
+"""Changes that even a machine with other work to do applies in a second, after an outage."""
+
+
 async def judge(stack: Stack, organisation: Organisation, load: Load) -> Judged:
     """Wait until the log is applied and hold everything against it. Fails where it differs."""
-    await until(lambda: applied(stack, organisation), "the log is applied", 60)
+    timeout_s = 60 + len(load.operations) / EXPECTED_PER_S
+    await until(lambda: applied(stack, organisation), "the log is applied", timeout_s)
     log = await written(stack, organisation)
     in_time: dict[str, Written] = {}
     for record in log:

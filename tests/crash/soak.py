@@ -29,6 +29,7 @@ from tests.support.stack import SERVICES, Client, Organisation, Stack, running, 
 
 CLIENTS = 40
 KILL_EVERY_S = (0.5, 2.5)
+BROKER_START_S = 180.0
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ async def gremlin(stack: Stack, broker: KafkaBroker, dice: random.Random, kills:
         kills.append(victim)
         if victim == "kafka":
             await asyncio.to_thread(broker.kill)
-            broker.start()
+            broker.start(BROKER_START_S)
             continue
         service: Service = victim  # type: ignore[assignment]
         for process in stack.running(service):
@@ -111,9 +112,12 @@ async def play(seed: int, changes: int, broker: KafkaBroker, server: PostgresSer
             organisation = await stack.organisation()
             async with stack.client(organisation) as client:
                 trouble = asyncio.create_task(gremlin(stack, broker, dice, kills))
-                async with asyncio.TaskGroup() as group:
-                    for number in range(CLIENTS):
-                        group.create_task(client_work(client, known, number, changes))
+                work = asyncio.create_task(work_together(client, known, changes))
+                await asyncio.wait([trouble, work], return_when=asyncio.FIRST_COMPLETED)
+                if trouble.done():
+                    work.cancel()
+                    await trouble  # what could not be started again, say: no verdict on us
+                await work
                 trouble.cancel()
                 await asyncio.wait([trouble])
             await revive(stack)
@@ -127,6 +131,12 @@ async def play(seed: int, changes: int, broker: KafkaBroker, server: PostgresSer
         flush=True,
     )
     return known.acknowledged
+
+
+async def work_together(client: Client, known: Known, changes: int) -> None:
+    async with asyncio.TaskGroup() as group:
+        for number in range(CLIENTS):
+            group.create_task(client_work(client, known, number, changes))
 
 
 async def revive(stack: Stack) -> None:

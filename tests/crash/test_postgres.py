@@ -271,7 +271,11 @@ async def test_commits_lost_in_a_failover_are_applied_again_from_the_log(
 
     print(f"\nfailed over, about {lost} applied events lost: {played}")
     assert lost > 50, "nothing was lost: the test proves nothing"
-    headers = await mortal_stack.headers(mortal_stack.topics.outcomes)
+    headers = [
+        each
+        for each in await mortal_stack.headers(mortal_stack.topics.outcomes)
+        if "ce_sequence" in each  # not that a mail left
+    ]
     by_place: dict[tuple[str, str], set[str]] = {}
     for each in headers:
         place = each["ce_causationid"], each["ce_sequence"]

@@ -20,6 +20,7 @@ async def announced(stack: Stack) -> list[tuple[str, str]]:
     return [
         (headers["ce_causationid"], headers["ce_sequence"])
         for headers in await stack.headers(stack.topics.outcomes)
+        if "ce_sequence" in headers  # not that a mail left
     ]
 
 

@@ -51,7 +51,12 @@ async def test_a_long_outage_of_postgres_loses_nothing(
     begin, end = steps
 
     played = await play(
-        mortal_stack, mortal, lambda: begin(mortal), lambda: end(mortal), seconds, pause_s=0.3
+        mortal_stack,
+        mortal,
+        lambda: begin(mortal),
+        lambda: end(mortal),
+        seconds,
+        pause_s=max(0.3, seconds / 3600),  # an hour is about waiting, not about a large queue
     )
 
     print(f"\n{begin.__name__} for {seconds:g} s: {played}")

@@ -115,6 +115,7 @@ class Stack:
     """The port of the first ingress; a later one takes it when the first has ended."""
     processes: list[Process] = field(default_factory=list)
     taken_ports: list[int] = field(default_factory=list)
+    mailbox: "subprocess.Popen[bytes] | None" = None
 
     def __post_init__(self) -> None:
         self.taken_ports += [self.smtp_port, self.door_port]
@@ -274,6 +275,25 @@ class Stack:
         """Let the mail server misbehave from now on; without rules it behaves."""
         misbehave(self.folder / "behaviour.json", rules)
 
+    def start_mailbox(self) -> None:
+        """Start the mail server, over the mails that are there already."""
+        arguments: Sequence[str] = (
+            *(sys.executable, "-m", "services.operator.stack.mailbox"),
+            *("--port", str(self.smtp_port), "--maildir", str(self.maildir)),
+            *("--behaviour-file", str(self.folder / "behaviour.json")),
+        )
+        with (self.folder / "mailbox.log").open("ab") as output:
+            self.mailbox = subprocess.Popen(
+                arguments, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+
+    def stop_mailbox(self) -> None:
+        """End the mail server; connections are refused from then on."""
+        if self.mailbox is not None:
+            self.mailbox.terminate()
+            self.mailbox.wait(10)
+            self.mailbox = None
+
     def stop(self) -> None:
         """End every process, frozen ones too."""
         for process in self.processes:
@@ -366,23 +386,14 @@ async def running(
         **extra,
     }
     stack = Stack(folder, bootstrap, prefix, database_url, environment, smtp_port, door_port)
-    arguments: Sequence[str] = (
-        *(sys.executable, "-m", "services.operator.stack.mailbox"),
-        *("--port", str(smtp_port), "--maildir", str(stack.maildir)),
-        *("--behaviour-file", str(folder / "behaviour.json")),
-    )
-    with (folder / "mailbox.log").open("wb") as output:
-        mailbox = subprocess.Popen(  # noqa: ASYNC220 the loop has nothing else to do
-            arguments, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
+    stack.start_mailbox()
     try:
         await until(lambda: not ports.is_free(smtp_port), "the mailbox listens")
         await apply_topics(stack.settings, stack.topics, replication=replication)
         yield stack
     finally:
         stack.stop()
-        mailbox.terminate()
-        mailbox.wait(10)
+        stack.stop_mailbox()
 
 
 async def until(

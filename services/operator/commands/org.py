@@ -120,6 +120,8 @@ async def _set(data: Path, org: str, values: list[str]) -> tuple[OperatorSetting
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "off"
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)

@@ -90,8 +90,12 @@ class Observer:
 
         Raises Unavailable.
         """
-        applied = await self._lag(self._topics.requests, partitions, "directory")
-        return applied + await self._lag(self._topics.outcomes, partitions, "notice")
+        to_apply = await self.requests_lag(partitions)
+        return to_apply + await self._lag(self._topics.outcomes, partitions, "notice")
+
+    async def requests_lag(self, partitions: Collection[int]) -> int:
+        """Requests not yet applied in these partitions. Raises Unavailable."""
+        return await self._lag(self._topics.requests, partitions, "directory")
 
     async def _lag(self, topic: str, partitions: Collection[int], schema: Schema) -> int:
         wanted = [TopicPartition(topic, partition) for partition in partitions]

@@ -2,8 +2,8 @@
 
 1. Two identity providers at once, each in an organisation of its own.
 2. Joiners; their invitations arrive; leavers.
-3. Joiners while the provisioner stands still: each is answered from the accepted request, marked
-   pending, and the directory catches up afterwards.
+3. A burst of joiners while the provisioner stands still: each is answered from the accepted
+   request, marked pending, and the directory catches up afterwards. A live line tells of it.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from services.operator.demo import conversation, crowd, narrator, verdict
+from services.operator.demo import burst, conversation, crowd, narrator, verdict
+from services.operator.demo.burst import Watched
 from services.operator.demo.crowd import Crowd
-from services.operator.demo.narrator import Bar
 from services.operator.demo.observe import Notice, Observer
 from services.operator.demo.people import Person, people
 from services.operator.demo.places import Places
@@ -69,9 +69,9 @@ class Scenario:
         leavers = joiners[: self.sizes.leavers]
         await self._leave([ids[person.address] for person in leavers if person.address in ids])
         late = people(self.places.crowd.id, len(joiners) + 1, self.sizes.absorbed)
-        await self._join_while_stopped(late)
+        watched = await self._join_while_stopped(late)
         await self._until_settled()
-        return await self._judge(Crew([*joiners, *late], leavers))
+        return await self._judge(Crew([*joiners, *late], leavers), watched)
 
     async def _converse(self) -> None:
         narrator.say("Entra and Okta talk at once, each to an organisation of its own.")
@@ -99,31 +99,42 @@ class Scenario:
             "a look-up and a create each."
         )
         with narrator.bar("joiners", len(joiners)) as bar:
-            return await crowd.join(self._crowd(self._phase("joiners"), bar), joiners)
+            callers = self._crowd(self._phase("joiners"), bar.advance)
+            return await crowd.join(callers, joiners)
 
     async def _leave(self, ids: Sequence[str]) -> None:
         narrator.say(f"{len(ids):,} leavers.")
         with narrator.bar("leavers", len(ids)) as bar:
-            await crowd.leave(self._crowd(self._phase("leavers"), bar), ids)
+            await crowd.leave(self._crowd(self._phase("leavers"), bar.advance), ids)
 
-    async def _join_while_stopped(self, joiners: Sequence[Person]) -> None:
+    async def _join_while_stopped(self, joiners: Sequence[Person]) -> Watched:
         narrator.say(
-            f"{len(joiners):,} joiners; in the middle the provisioner is stopped (SIGSTOP) for "
-            f"{self.sizes.stopped_s:.0f} s.\n  They are answered all the same: accepted by Kafka, "
-            "marked pending, applied when it goes on."
+            f"A burst: {len(joiners):,} joiners, and in the middle of it the provisioner is "
+            f"stopped (SIGSTOP) for {self.sizes.stopped_s:.0f} s.\n"
+            "  They are answered all the same: accepted by Kafka, marked pending, applied when it "
+            "goes on.\n"
+            "  Lag: requests that wait in Kafka."
         )
-        quarter = len(joiners) // 4
-        phase = self._phase("joiners, provisioner stopped")
-        with narrator.bar("joiners", len(joiners)) as bar:
-            callers = self._crowd(phase, bar)
-            await crowd.join(callers, joiners[:quarter])
+        tenth = max(1, len(joiners) // 10)
+        phase = self._phase("burst, provisioner stopped")
+        callers = self._crowd(phase, lambda: None)
+        watching = burst.watch(
+            self.observer,
+            {self.places.crowd.organisation.partition},
+            phase.tally,
+            size=len(joiners),
+            patience_s=PATIENCE_S,
+        )
+        async with watching as watched:
+            await crowd.join(callers, joiners[:tenth])
             with frozen(StackFile.load(self.data).pids["provisioner"]):
                 goes_on_s = time.monotonic() + self.sizes.stopped_s
-                await crowd.join(callers, joiners[quarter : len(joiners) - quarter])
+                await crowd.join(callers, joiners[tenth : len(joiners) - tenth])
                 await asyncio.sleep(max(0.0, goes_on_s - time.monotonic()))
-                waiting = await self.observer.lag(self._partitions)
-            narrator.say(f"  The provisioner goes on; {waiting:,} requests wait in Kafka.")
-            await crowd.join(callers, joiners[len(joiners) - quarter :])
+            await crowd.join(callers, joiners[len(joiners) - tenth :])
+        left = "none is left" if watched.is_drained else "some are left"
+        narrator.say(f"  Up to {watched.deepest:,} waited at once; {left}.")
+        return watched
 
     async def _until_invited(self, wanted: int) -> None:
         narrator.say("Their invitations arrive in the mailbox.")
@@ -168,7 +179,7 @@ class Scenario:
 
             await self._wait_until(has_none)
 
-    async def _judge(self, crew: Crew) -> Result:
+    async def _judge(self, crew: Crew, watched: Watched) -> Result:
         lag = await self.observer.lag(self._partitions)
         notices = await self.observer.notices([place.id for place in self.places.used])
         maildir = await self.observer.scan_mails()
@@ -178,6 +189,11 @@ class Scenario:
         checks = [
             *verdict.check_phases(self.phases),
             Check("answers given while the provisioner was stopped say so", stopped.pending > 0),
+            Check(
+                "what waited in Kafka was applied when the provisioner went on",
+                watched.is_drained and watched.deepest > 0,
+                f"at most {watched.deepest:,} were seen to wait",
+            ),
             *verdict.check_directory(crew, members[crew_id]),
             *verdict.check_mails(crew, crew_id, notices, maildir),
             Check("nothing is left to apply or to read (lag 0)", lag == 0, f"{lag:,} records"),
@@ -196,9 +212,9 @@ class Scenario:
         self.phases.append(Phase(title))
         return self.phases[-1]
 
-    def _crowd(self, phase: Phase, bar: Bar) -> Crowd:
+    def _crowd(self, phase: Phase, on_done: Callable[[], None]) -> Crowd:
         connections = self.sizes.connections
-        return Crowd(self.places.crowd.client, connections, phase.tally, bar.advance)
+        return Crowd(self.places.crowd.client, connections, phase.tally, on_done)
 
     async def _arrived(self, organisation_ids: Sequence[str]) -> int:
         """How many of the notifier's mails for these organisations are in the mailbox."""

@@ -9,6 +9,6 @@ class Sizes:
 
     joiners: int = 1000
     leavers: int = 100
-    absorbed: int = 200
+    absorbed: int = 1000
     connections: int = 40
     stopped_s: float = 10.0

@@ -47,14 +47,34 @@ SELECT id::text, organisation_id::text, topic, partition, "offset", epoch, type,
 FROM audit.event
 WHERE id = ANY ($1::uuid[])
 
--- name: rejected_optimistic
--- Requests of an organisation that were answered before they were refused, newest first.
--- $1 organisation
--- $2 at most so many
+-- name: record_unheard
+-- Note refusals whose reply came too late, or perhaps never.
+-- $1 ids
+-- roles: provisioner
+INSERT INTO audit.unheard (id) SELECT id FROM unnest($1::uuid[]) AS given (id)
+ON CONFLICT (id) DO NOTHING
+
+-- name: find_refused
+-- Requests that were answered before they were refused, newest first; `is_unheard`: somebody
+-- waited, and the refusal may have come too late.
+-- $1 organisation, null: all
+-- $2 recorded since, null: ever
+-- $3 at most so many
 -- roles: owner
-SELECT id::text, organisation_id::text, topic, partition, "offset", epoch, type, resource_id, actor,
-       append_time, event_time, status, scim_type, optimistic, outcomes
-FROM audit.event
-WHERE organisation_id = $1 AND optimistic AND status >= 400
-ORDER BY id DESC
-LIMIT $2
+WITH refused AS (
+    SELECT id, false AS is_unheard
+    FROM audit.event
+    WHERE optimistic AND status >= 400
+    UNION ALL
+    SELECT id, true AS is_unheard
+    FROM audit.unheard
+)
+SELECT event.id::text, organisation_id::text, topic, partition, "offset", epoch, type, resource_id,
+       actor, append_time, event_time, status, scim_type, optimistic, outcomes, event.recorded,
+       refused.is_unheard
+FROM refused
+JOIN audit.event ON event.id = refused.id
+WHERE ($1::uuid IS NULL OR organisation_id = $1)
+  AND ($2::timestamptz IS NULL OR event.recorded >= $2)
+ORDER BY event.id DESC
+LIMIT $3

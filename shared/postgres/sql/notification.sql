@@ -54,6 +54,8 @@ RETURNING true
 -- $3 leased until
 -- $4 at most so many
 -- $5 name of the requests topic
+-- $6 partitions of the outcomes, $7 offsets to which they must be read first: in pairs
+-- $8 name of the outcomes topic
 -- roles: notifier
 WITH ready AS (
     SELECT event_id, kind
@@ -65,6 +67,12 @@ WITH ready AS (
           WHERE behind.topic = $5
             AND behind.partition = candidate.partition
             AND (behind.epoch, behind.next_offset) <= (candidate.epoch, candidate."offset"))
+      AND NOT EXISTS (
+          SELECT FROM unnest($6::integer[], $7::bigint[]) AS floor (partition, "offset")
+          LEFT JOIN notice.progress AS read_to
+            ON read_to.topic = $8 AND read_to.partition = floor.partition
+          WHERE floor.partition = candidate.partition
+            AND coalesce(read_to.next_offset, 0) < floor."offset")
       AND NOT EXISTS (
           SELECT FROM notice.notification AS earlier
           WHERE earlier.organisation_id = candidate.organisation_id
@@ -91,12 +99,46 @@ RETURNING claimed.event_id::text, claimed.kind, claimed.organisation_id::text,
 -- $3 owner
 -- $4 message id
 -- $5 sent at
+-- $6 whether it is told on the outcomes topic
 -- roles: notifier
 UPDATE notice.notification
-SET state = 'sent', reason = NULL, message_id = $4, sent_at = $5,
+SET state = 'sent', reason = NULL, message_id = $4, sent_at = $5, announced = $6,
     leased_until = NULL, lease_owner = NULL
 WHERE event_id = $1 AND kind = $2 AND state = 'due' AND lease_owner = $3
 RETURNING true
+
+-- name: mark_sent
+-- Mails that left, as the outcomes topic says: of what was restored, or lost its last commits, the
+-- rows know nothing of that.
+-- $1 event ids, $2 kinds, $3 message ids, $4 sent at
+-- roles: notifier
+UPDATE notice.notification AS notification
+SET state = 'sent', reason = NULL, message_id = told.message_id, sent_at = told.sent_at,
+    announced = true, leased_until = NULL, lease_owner = NULL
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[])
+     AS told (event_id, kind, message_id, sent_at)
+WHERE notification.event_id = told.event_id AND notification.kind = told.kind
+  AND notification.state <> 'sent'
+
+-- name: unannounced_mails
+-- Mails that left and are not told on the outcomes topic, oldest first.
+-- $1 at most so many
+-- roles: notifier
+SELECT event_id::text, kind, organisation_id::text, member_id::text, partition, epoch, "offset",
+       "index", event_time, detail, due_at, message_id, sent_at
+FROM notice.notification
+WHERE state = 'sent' AND NOT announced
+ORDER BY sent_at, event_id
+LIMIT $1
+
+-- name: mark_announced
+-- They are told.
+-- $1 event ids, $2 kinds: in pairs
+-- roles: notifier
+UPDATE notice.notification AS notification
+SET announced = true
+FROM unnest($1::uuid[], $2::text[]) AS told (event_id, kind)
+WHERE notification.event_id = told.event_id AND notification.kind = told.kind
 
 -- name: settle_unsent
 -- It will not be sent: dropped (not due any more) or failed (refused for good).

@@ -131,6 +131,39 @@ SET state = 'running', reason = NULL, detail = NULL
 WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND state = 'halted'
 RETURNING true
 
+-- name: pause_directory
+-- Let partitions stand for a while; those that stand for another reason are left as they are.
+-- Waits for the batch that is being applied. Repeated, it prolongs.
+-- $1 topic
+-- $2 partitions
+-- $3 who pauses
+-- $4 for how many seconds
+-- roles: owner
+UPDATE directory.progress
+SET state = 'paused', reason = 'paused', detail = $3,
+    paused_until = clock_timestamp() + make_interval(secs => $4)
+WHERE topic = $1 AND partition = ANY ($2::integer[])
+  AND (state = 'running' OR (state = 'paused' AND detail = $3))
+RETURNING partition
+
+-- name: unpause_directory
+-- End the pauses of one who paused.
+-- $1 topic
+-- $2 who paused
+-- roles: owner
+UPDATE directory.progress
+SET state = 'running', reason = NULL, detail = NULL, paused_until = NULL
+WHERE topic = $1 AND state = 'paused' AND detail = $2
+
+-- name: end_pause_directory
+-- A pause that is over: whoever made it has gone.
+-- $1 topic
+-- $2 partition
+-- roles: provisioner
+UPDATE directory.progress
+SET state = 'running', reason = NULL, detail = NULL, paused_until = NULL
+WHERE topic = $1 AND partition = $2 AND state = 'paused' AND paused_until <= clock_timestamp()
+
 -- name: accept_log_directory
 -- Let a halted partition run on another log: what is known of the old one ends with its epoch.
 -- $1 topic

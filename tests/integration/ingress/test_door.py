@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from shared.runtime.clock import now, now_ms
+from shared.runtime.ids import new_id
 from tests.integration.ingress.conftest import Door
+from tests.support.builders import an_id
 
 USER_URN = "urn:ietf:params:scim:schemas:core:2.0:User"
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -142,14 +144,14 @@ async def test_a_body_over_the_limit_is_413_with_the_limit(door: Door) -> None:
     ("method", "path", "status", "allow"),
     [
         ("GET", "/Nothing", 404, None),
-        ("GET", "/Me", 404, None),
-        ("POST", "/Bulk", 404, None),
+        ("GET", "/Me", 501, None),
+        ("POST", "/Bulk", 501, None),
         ("GET", "/Users/1/2", 404, None),
-        ("PUT", "/Users", 405, "GET, POST"),
-        ("HEAD", "/Users", 405, "GET, POST"),
-        ("POST", "/Groups/0190a000-0000-7000-8000-000000000000", 405, "GET, PUT, PATCH, DELETE"),
-        ("POST", "/Schemas", 405, "GET"),
-        ("DELETE", "/ServiceProviderConfig", 405, "GET"),
+        ("PUT", "/Users", 405, "GET, POST, HEAD"),
+        ("HEAD", "/Users/not-an-id", 404, None),
+        ("POST", f"/Groups/{an_id(7)}", 405, "GET, PUT, PATCH, DELETE, HEAD"),
+        ("POST", "/Schemas", 405, "GET, HEAD"),
+        ("DELETE", "/ServiceProviderConfig", 405, "GET, HEAD"),
         ("PATCH", "/Users/not-an-id", 404, None),
         ("GET", "/Users/not-an-id", 404, None),
         ("GET", "/Users/0190a000-0000-7000-8000-000000000000", 404, None),
@@ -241,7 +243,7 @@ async def test_a_patch_that_asks_for_a_body_is_refused_while_behind(door: Door) 
         await door.call("POST", "/Users", a_body(f"u{number}@example.org"))
     before = len(await door.log())
     patch = {"schemas": [PATCH_URN], "Operations": [{"op": "remove", "path": "title"}]}
-    path = "/Users/0190a000-0000-7000-8000-000000000000?attributes=userName"
+    path = f"/Users/{new_id()}?attributes=userName"
 
     status, _, headers = await door.call("PATCH", path, patch)
 
@@ -278,7 +280,7 @@ async def test_discovery_is_served_below_the_organisation(door: Door) -> None:
     assert config is not None
     assert config["meta"]["location"] == f"{door.base}/ServiceProviderConfig"
     assert schemas is not None
-    assert schemas["totalResults"] == 3
+    assert schemas["totalResults"] == 6
     assert user is not None
     assert user["id"] == USER_URN
 

@@ -1,6 +1,7 @@
 """What is seen at the door when Kafka or Postgres dies, freezes, and comes back."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -138,3 +139,41 @@ async def test_requests_in_flight_finish_while_draining(patient_door: Door) -> N
 
     assert (await call)[0] == 409
     await stop
+
+
+async def test_a_read_does_not_wait_out_the_budget_for_writes_that_hang_in_a_frozen_broker(
+    native_kafka: KafkaBroker, database: TestDatabase
+) -> None:
+    door, _ = await open_door(
+        native_kafka.bootstrap,
+        database.url("ingress"),
+        f"t{new_id().replace('-', '')}",
+        ingress_reply_budget_s=12.0,
+        ingress_accept_s=20.0,
+        ingress_acknowledge_s=25.0,
+    )
+    loop = asyncio.get_running_loop()
+    first_write = asyncio.create_task(post(door, "before"))  # the producer knows its way
+    await door.answer_next(status=409, detail="Taken.")
+    assert await first_write == 409
+    await door.call("GET", "/Users")
+    await asyncio.to_thread(native_kafka.pause)
+    write = asyncio.create_task(post(door, "frozen"))
+    try:
+        while not door.ingress.write_path._under_way:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        times_s = [loop.time()]
+        for _ in range(3):
+            assert (await door.call("GET", "/Users"))[0] == 200
+            times_s.append(loop.time())
+        was_done = write.done()
+    finally:
+        await asyncio.to_thread(native_kafka.resume)
+        write.cancel()
+        await asyncio.gather(write, return_exceptions=True)
+        await close_door(door)
+
+    first, second, third = (after - before for before, after in itertools.pairwise(times_s))
+    assert not was_done
+    assert first < 10  # a quarter of the budget, on a slow machine
+    assert max(second, third) < 2

@@ -77,6 +77,25 @@ def test_org_set_changes_the_record_and_list_shows_it(
     assert read(deployment).organisation("Acme NV").scim_enabled is False
 
 
+def test_a_rate_is_set_shown_and_taken_off(deployment: Deployment, cli: CliRunner) -> None:
+    call(cli, "org", "create", "Acme")
+
+    before = call(cli, "org", "list")[0]
+    during = call(cli, "org", "set", "Acme", "rate=50", "burst=200")
+    plain = cli.invoke(app, ["org", "set", "Acme", "language=nl"])
+    after = call(cli, "org", "set", "Acme", "rate=off")
+    too_low = cli.invoke(app, ["org", "set", "Acme", "rate=24"])
+
+    assert (before["rate"], before["burst"]) == (None, None)
+    assert (during["rate"], during["burst"]) == (50, 200)
+    assert "rate=50, burst=200" in plain.stdout
+    assert after["rate"] is None
+    assert too_low.exit_code == 2
+    assert "from 25" in too_low.stderr
+    organisation = read(deployment).organisation("Acme")
+    assert (organisation.rate, organisation.burst, organisation.language) == (None, 200, "nl")
+
+
 def test_org_set_with_a_wrong_key_says_what_may_be_set_and_writes_nothing(
     deployment: Deployment, cli: CliRunner
 ) -> None:

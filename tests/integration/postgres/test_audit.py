@@ -71,9 +71,19 @@ async def test_the_operator_finds_what_was_answered_and_then_refused(
 
     async with database.connect("owner") as connection:
         await audit.record(connection, [a_row(4, optimistic=True), refused])
-        found = await audit.rejected_optimistic(connection, ORGANISATION, 10)
+        await audit.record(connection, [a_row(6, status=409), a_row(7, status=404)])
+    async with database.connect("provisioner") as connection:
+        await audit.record_unheard(connection, [a_row(7).id])
+        await audit.record_unheard(connection, [a_row(7).id])
+    async with database.connect("owner") as connection:
+        found = await audit.find_refused(connection, organisation_id=ORGANISATION, limit=10)
+        elsewhere = await audit.find_refused(connection, organisation_id=an_id(77), limit=10)
 
-    assert found == [refused]
+    assert [(each.row, each.is_unheard) for each in found] == [
+        (a_row(7, status=404), True),
+        (refused, False),
+    ]
+    assert elsewhere == []
 
 
 async def test_rows_of_this_month_are_in_its_partition(database: TestDatabase) -> None:

@@ -1,7 +1,8 @@
 """Plans: what a query costs depends on what it asks for, not on the size of the table."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,12 @@ from shared.postgres import filter_sql, pool, queries
 from shared.postgres.pool import Service
 from shared.scim.filter import parse_filter
 from shared.scim.profile import Profile
+from shared.scim.quirks import Repairs
 from shared.scim.schema import USER
+from shared.scim.sort import parse_sort
 from tests.support.builders import ORGANISATION, an_id
-from tests.support.databases import TestDatabase
+from tests.support.databases import TestDatabase, create_database, drop_database
+from tests.support.servers import PostgresServer
 
 if TYPE_CHECKING:
     from shared.postgres.pool import Connection
@@ -23,7 +27,8 @@ INSERT INTO directory.member (
     organisation_id, id, user_name_key, external_id, status, version, created, last_modified,
     display_name_key, email_keys, document)
 SELECT '{ORGANISATION}', gen_random_uuid(), 'user' || number, 'x' || number, 'invited',
-       gen_random_uuid(), now(), now(), 'name' || number, ARRAY['user' || number || '@x'], '{{}}'
+       gen_random_uuid(), now(), now(), 'name' || number, ARRAY['user' || number || '@x'],
+       jsonb_build_object('active', number % 50 > 0)
 FROM generate_series(1, 20000) AS number
 """
 FILL_GROUPS = f"""
@@ -57,9 +62,25 @@ async def fill(database: TestDatabase) -> None:
 
 @pytest.fixture(scope="module")
 def filled(module_database: TestDatabase) -> TestDatabase:
-    """A database with many members, for tests that only read."""
+    """A database with many members, for tests that only read; its statistics know of none."""
     asyncio.run(fill(module_database))
     return module_database
+
+
+@pytest.fixture(scope="module")
+def analysed(postgres_server: PostgresServer) -> Iterator[TestDatabase]:
+    """The same after VACUUM ANALYZE, which a server does by itself a minute later."""
+    database = TestDatabase(asyncio.run(create_database(postgres_server)), postgres_server)
+
+    async def fill_it() -> None:
+        await fill(database)
+        async with database.connect("owner") as connection:
+            await connection.execute("VACUUM ANALYZE directory.member")
+            await connection.execute("VACUUM ANALYZE directory.group_member")
+
+    asyncio.run(fill_it())
+    yield database
+    asyncio.run(drop_database(postgres_server, database.name))
 
 
 def arrays(name: str, rows: int) -> list[str]:
@@ -102,25 +123,73 @@ async def test_a_batch_is_loaded_by_index_also_after_runs_on_an_empty_table(
     assert "Seq Scan" not in plan, plan
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        'userName eq "user7"',
-        'externalId eq "x7"',
-        'displayName eq "name7"',
-        'emails.value eq "user7@x"',
-        'emails[type eq "work"].value eq "user7@x"',
-        f'id eq "{an_id(7)}"',
-    ],
-)
-async def test_a_look_up_goes_by_index(filled: TestDatabase, text: str) -> None:
+LOOK_UPS = [
+    'userName eq "user7"',
+    'userName sw "user77"',
+    'externalId eq "x7"',
+    'displayName eq "name7"',
+    'emails.value eq "user7@x"',
+    'emails[type eq "work"].value eq "user7@x"',
+    'emails[type eq "work" and value eq "user7@x" and display co "x"]',
+    f'id eq "{an_id(7)}"',
+    "active eq false",
+    f'groups.value eq "{an_id(7)}"',
+    'meta.lastModified gt "2030-01-01T00:00:00Z"',
+    'meta.created ge "2030-01-01T00:00:00Z"',
+    'userName eq "user7" or externalId eq "x8"',
+    'externalId eq "x7" and title co "a"',
+]
+
+
+@pytest.mark.parametrize("text", LOOK_UPS)
+@pytest.mark.parametrize("is_analysed", [False, True], ids=["never analysed", "analysed"])
+async def test_a_look_up_goes_by_index(
+    filled: TestDatabase, analysed: TestDatabase, text: str, is_analysed: bool
+) -> None:
     condition = filter_sql.compile_filter(parse_filter(text, USER, Profile.COMPATIBLE), "User")
     sql = filter_sql.compose(queries.load("directory_search")["search_members"], condition)
 
-    async with connected(filled, "ingress") as connection:
-        rows = await connection.fetch(
-            f"EXPLAIN {sql}", ORGANISATION, 0, 100, False, *condition.parameters
-        )
+    plan = await explain(analysed if is_analysed else filled, sql, 0, condition.arguments(""))
 
-    plan = "\n".join(row[0] for row in rows)
+    assert condition.is_indexed
     assert "Seq Scan on member" not in plan, plan
+
+
+@pytest.mark.parametrize(
+    ("sort_by", "index"),
+    [
+        (None, "member_pkey"),
+        ("id", "member_pkey"),
+        ("userName", "member_by_user_name"),
+        ("externalId", "member_by_external_id"),
+        ("meta.created", "member_by_created"),
+        ("meta.lastModified", "member_by_last_modified"),
+    ],
+)
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+async def test_a_far_page_reads_an_index_and_then_the_documents_of_the_page(
+    analysed: TestDatabase, sort_by: str | None, index: str, order: str
+) -> None:
+    sort = parse_sort(sort_by, order, USER, Repairs(Profile.INTEROP))
+    sql = filter_sql.compose(
+        queries.load("directory_search")["list_members"],
+        filter_sql.ANYTHING,
+        filter_sql.compile_sort(sort, "User"),
+    )
+
+    plan = await explain(analysed, sql, 19_000, ())
+
+    assert re.search(rf"Index Only Scan (Backward )?using {index} on member found", plan), plan
+    assert "Seq Scan" not in plan, plan
+    assert "count(" not in plan.lower(), plan
+
+
+async def explain(
+    database: TestDatabase, sql: str, offset: int, parameters: tuple[object, ...]
+) -> str:
+    """The plan of a page of 100 as ingress asks for it."""
+    async with connected(database, "ingress") as connection:
+        rows = await connection.fetch(
+            f"EXPLAIN {sql}", ORGANISATION, offset, 100, False, 1_000_000, *parameters
+        )
+    return "\n".join(row[0] for row in rows)

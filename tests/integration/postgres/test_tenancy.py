@@ -28,6 +28,30 @@ async def test_the_last_record_of_a_key_wins(database: TestDatabase) -> None:
     assert keys == [KeyWithUse(revoked, None)]
 
 
+async def test_a_rate_is_copied_and_taken_off_again(database: TestDatabase) -> None:
+    limited = replace(CLUB, rate=50, burst=200)
+
+    async with database.connect("provisioner") as connection:
+        await tenancy.upsert_organisation(connection, limited)
+        during = await tenancy.find_organisation(connection, CLUB.id)
+        await tenancy.upsert_organisation(connection, CLUB)
+        after = await tenancy.find_organisation(connection, CLUB.id)
+
+    assert (during, after) == (limited, CLUB)
+
+
+async def test_a_row_that_a_newer_release_wrote_can_be_read(database: TestDatabase) -> None:
+    async with database.connect("provisioner") as connection:
+        await tenancy.upsert_organisation(connection, CLUB)
+    async with database.connect("owner") as connection:
+        await connection.execute(
+            "UPDATE tenancy.organisation SET document = document || '{\"quota\": 5}'"
+        )
+        found = await tenancy.find_organisation(connection, CLUB.id)
+
+    assert found == CLUB
+
+
 async def test_deleted_records_leave(database: TestDatabase) -> None:
     async with database.connect("provisioner") as connection:
         await tenancy.fold_records(connection, [CLUB, KEY])

@@ -22,7 +22,8 @@ async def announce(deployment: Deployment, record: Record) -> Acknowledged:
 
 async def test_organisations_and_keys_are_copied_in_order(deployment: Deployment) -> None:
     revoked = replace(KEY, revoked=MOMENT)
-    for record in (ZEEBURG, KEY, replace(ZEEBURG, name="Zeeburg-Oost"), revoked):
+    renamed = replace(ZEEBURG, name="Zeeburg-Oost", rate=50, burst=200)
+    for record in (ZEEBURG, KEY, renamed, revoked):
         last = await announce(deployment, record)
 
     await deployment.start()
@@ -36,7 +37,7 @@ async def test_organisations_and_keys_are_copied_in_order(deployment: Deployment
     async with deployment.database.connect() as connection:
         (organisation,) = await tenancy.list_organisations(connection)
         (key,) = await tenancy.list_keys(connection, ORGANISATION)
-    assert organisation.name == "Zeeburg-Oost"
+    assert organisation == renamed
     assert key.key == revoked
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shared.events import envelope, outcome, reply, request
 from shared.events.envelope import MalformedEvent, NewerVersion
+from shared.events.precondition import Precondition
 from tests.support import builders
 from tests.support.builders import MOMENT, a_request, an_id
 
@@ -38,8 +39,10 @@ def wire(event: envelope.Event) -> envelope.Event:
         a_request("member.patch", an_id(1), operations=(builders.replacing("active", False),)),
         a_request("member.delete", an_id(1)),
         a_request("member.accept", an_id(1), invitation_id=an_id(5), invitation_expires=MOMENT),
+        a_request("member.delete", an_id(1), precondition=Precondition((an_id(5),), "*")),
+        a_request("group.delete", an_id(1), precondition=Precondition(if_none_match=())),
     ],
-    ids=lambda written: written.kind,
+    ids=lambda written: written.type,
 )
 def test_a_request_is_read_as_it_was_written(written: request.Request) -> None:
     assert request.from_event(wire(request.to_event(written))) == written
@@ -84,6 +87,8 @@ def test_sequences_are_ordered_by_epoch_offset_and_index() -> None:
     [
         "io.rollcall.request.member.create.v2",
         "io.rollcall.request.member.promote.v1",
+        "io.rollcall.request.member.patch.v3",
+        "io.rollcall.request.dead.redrive.v2",
     ],
 )
 def test_a_newer_request_is_told_from_a_malformed_one(kind: str) -> None:
@@ -109,6 +114,31 @@ def test_a_request_that_is_not_as_its_version_says_is_malformed(change: dict[str
 
     with pytest.raises(MalformedEvent):
         request.from_event(event)
+
+
+def test_a_precondition_makes_it_a_version_that_older_readers_do_not_know() -> None:
+    """They would apply it unconditionally, so they must halt; everything else stays as it was."""
+    plain = a_request("member.delete", an_id(1))
+    conditional = replace(plain, precondition=Precondition(if_match=(an_id(5),)))
+
+    assert request.to_event(plain).type == "io.rollcall.request.member.delete.v1"
+    assert "precondition" not in request.to_event(plain).data
+    assert request.to_event(conditional).type == "io.rollcall.request.member.delete.v2"
+
+
+@pytest.mark.parametrize(
+    "precondition",
+    [None, {}, [], "*", {"if_match": "x"}, {"if_match": [1]}, {"if_match": None}, {"if": "*"}],
+)
+def test_a_version_2_without_a_readable_precondition_is_malformed(precondition: object) -> None:
+    written = a_request("member.delete", an_id(1), precondition=Precondition(if_match="*"))
+    event = request.to_event(written)
+    data = {**event.data, "precondition": precondition}
+    if precondition is None:
+        del data["precondition"]
+
+    with pytest.raises(MalformedEvent):
+        request.from_event(replace(event, data=data))
 
 
 @given(

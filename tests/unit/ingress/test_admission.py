@@ -3,6 +3,8 @@
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.ingress.admission import Admission, Bounds
 from shared.runtime.errors import Unavailable
@@ -12,11 +14,11 @@ def an_admission(requests: int = 4, size: int = 100) -> Admission:
     return Admission(Bounds(requests, size, body_bytes=50, body_timeout_s=1.0))
 
 
-def test_one_organisation_gets_all_seats_while_nobody_else_asks() -> None:
-    admission = an_admission()
+def test_one_organisation_gets_all_seats_but_one_in_eight_while_nobody_else_asks() -> None:
+    admission = an_admission(requests=8)
 
     with ExitStack() as seats:
-        for _ in range(4):
+        for _ in range(7):
             seats.enter_context(admission.admit("a"))
         with pytest.raises(Unavailable):
             seats.enter_context(admission.admit("a"))
@@ -35,11 +37,11 @@ def test_one_organisation_gets_half_while_others_ask() -> None:
 
 
 def test_a_seat_is_free_again_after_an_error() -> None:
-    admission = an_admission(requests=1)
+    admission = an_admission(requests=2)
 
     def fail() -> None:
         with admission.admit("a") as seat:
-            admission.reserve(seat, 100)
+            admission.reserve(seat, 50)
             raise RuntimeError
 
     for _ in range(3):
@@ -47,7 +49,7 @@ def test_a_seat_is_free_again_after_an_error() -> None:
             fail()
 
     with admission.admit("a") as seat:
-        admission.reserve(seat, 100)
+        admission.reserve(seat, 50)
 
 
 def test_bytes_are_bounded_and_shared() -> None:
@@ -61,3 +63,107 @@ def test_bytes_are_bounded_and_shared() -> None:
         admission.reserve(b, 10)
         with pytest.raises(Unavailable):
             admission.reserve(b, 15)
+
+
+def test_one_organisation_alone_never_gets_all_so_the_next_one_comes_in() -> None:
+    """What it holds comes back only when it is done: bodies that trickle, a Kafka that is slow."""
+    admission = an_admission(requests=16, size=1000)
+
+    with ExitStack() as seats:
+        for _ in range(14):
+            seat = seats.enter_context(admission.admit("a"))
+            admission.reserve(seat, 50)
+        with pytest.raises(Unavailable):
+            seats.enter_context(admission.admit("a"))
+
+        for name in ("b", "c"):
+            admission.reserve(seats.enter_context(admission.admit(name)), 50)
+
+
+def test_the_bytes_of_one_organisation_leave_room_for_a_body_of_another() -> None:
+    admission = an_admission(requests=100, size=400)
+
+    with admission.admit("a") as a, admission.admit("b") as b:
+        admission.reserve(a, 350)
+        with pytest.raises(Unavailable):
+            admission.reserve(a, 1)
+        admission.reserve(b, 50)
+
+
+def test_even_the_smallest_bounds_let_one_organisation_work() -> None:
+    admission = Admission(Bounds(10, 100, body_bytes=50, body_timeout_s=1.0))
+
+    with admission.admit("a") as seat:
+        admission.reserve(seat, 50)
+
+
+def test_an_answer_counts_until_it_has_been_taken() -> None:
+    admission = an_admission(requests=100)
+
+    with admission.hold_answer("a", 50, may_refuse=True):
+        with pytest.raises(Unavailable), admission.hold_answer("a", 1, may_refuse=True):
+            pass
+        with admission.hold_answer("b", 50, may_refuse=True):
+            pass
+
+    with admission.hold_answer("a", 50, may_refuse=True):
+        pass
+
+
+def test_what_was_changed_is_told_however_full_it_is() -> None:
+    admission = an_admission(requests=100)
+
+    with (
+        admission.hold_answer("a", 5000, may_refuse=False),
+        admission.admit("b") as b,
+        pytest.raises(Unavailable),
+    ):
+        admission.reserve(b, 1)
+
+    with admission.admit("b") as b:
+        admission.reserve(b, 50)
+
+
+class Flood(RuleBasedStateMachine):
+    """Organisations that ask, hold and give back as they like."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.admission = an_admission(requests=20, size=1000)
+        self.held: list[tuple[str, int, ExitStack]] = []
+
+    @rule(name=st.sampled_from("abc"), size=st.integers(0, 50))
+    def ask(self, name: str, size: int) -> None:
+        before = self.held
+        mine = [held for held in before if held[0] == name]
+        others = [held for held in before if held[0] != name]
+        with ExitStack() as stack:
+            try:
+                self.admission.reserve(stack.enter_context(self.admission.admit(name)), size)
+            except Unavailable:
+                if not mine:  # a newcomer is refused only where all is taken
+                    assert len(others) == 20 or sum(held[1] for held in others) + size > 1000
+                return
+            self.held.append((name, size, stack.pop_all()))
+        if others:
+            assert len(mine) + 1 <= 10
+
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        if self.held:
+            place = data.draw(st.integers(0, len(self.held) - 1))
+            self.held.pop(place)[2].close()
+
+    @invariant()
+    def the_bounds_hold(self) -> None:
+        assert len(self.held) <= 20
+        assert sum(size for _, size, _ in self.held) <= 1000
+
+    def teardown(self) -> None:
+        for _, _, stack in self.held:
+            stack.close()
+        assert not self.admission._requests
+        assert not self.admission._bytes
+
+
+TestFlood = Flood.TestCase

@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from services.ingress import answer
+from services.ingress import answer, write_answer
 from services.ingress.answer import Answer, View
+from services.ingress.foreseen import Foreseen
 from shared.events.envelope import format_time
 from shared.events.reply import Reply
 from shared.events.request import Kind, MemberDelta, Request
@@ -15,6 +16,7 @@ from shared.postgres.directory_search import FoundGroup, FoundMember
 from shared.runtime.errors import Unavailable
 from shared.scim.errors import Uniqueness
 from shared.scim.page import Page
+from shared.scim.prefer import parse_prefer
 from shared.scim.projection import parse_projection
 from shared.scim.schema import GROUP, USER
 from tests.support.builders import MOMENT, ORGANISATION, a_group, a_member, an_id
@@ -75,7 +77,7 @@ def test_applied(kind: Kind, projected: bool, status: int) -> None:
     view = View(BASE, parse_projection("displayName", None, schema) if projected else None)
     group = FoundGroup(a_group(2, version=an_id(1))) if kind.startswith("group.") else None
 
-    given = answer.applied(a_request(kind), a_reply(), view, group)
+    given = write_answer.applied(a_request(kind), a_reply(), view, group)
 
     assert given.status == status
     assert bool(given.body) == (status != 204)
@@ -98,7 +100,7 @@ def test_applied(kind: Kind, projected: bool, status: int) -> None:
     ],
 )
 def test_pending(kind: Kind, status: int) -> None:
-    given = answer.pending(a_request(kind), VIEW)
+    given = write_answer.pending(a_request(kind), VIEW)
 
     assert given.status == status
     assert given.is_pending
@@ -108,8 +110,8 @@ def test_pending(kind: Kind, status: int) -> None:
 def test_a_pending_create_and_its_applied_one_agree() -> None:
     request = a_request("member.create")
 
-    pending = answer.pending(request, VIEW)
-    applied = answer.applied(request, a_reply(201), VIEW, None)
+    pending = write_answer.pending(request, VIEW)
+    applied = write_answer.applied(request, a_reply(201), VIEW, None)
 
     assert document(pending) == document(applied)
     assert pending.headers["ETag"] == applied.headers["ETag"]
@@ -120,17 +122,17 @@ def test_a_pending_group_shows_the_members_that_were_named() -> None:
     named = a_request("group.create", members=MemberDelta(add=(an_id(7),)))
     silent = a_request("group.replace")
 
-    shown = document(answer.pending(named, VIEW))
+    shown = document(write_answer.pending(named, VIEW))
 
     assert [member["value"] for member in shown["members"]] == [an_id(7)]
-    assert "members" not in document(answer.pending(silent, VIEW))
+    assert "members" not in document(write_answer.pending(silent, VIEW))
 
 
 def test_an_applied_group_that_cannot_be_read_is_shown_from_the_request() -> None:
     request = a_request("group.create", members=MemberDelta(add=(an_id(7),)))
 
     shown = document(
-        answer.applied(request, a_reply(201, resource={"displayName": "Crew"}), VIEW, None)
+        write_answer.applied(request, a_reply(201, resource={"displayName": "Crew"}), VIEW, None)
     )
 
     assert shown["displayName"] == "Crew"
@@ -141,8 +143,8 @@ def test_projections_hold_for_every_answer() -> None:
     view = View(BASE, parse_projection("userName", None, USER))
 
     for given in (
-        answer.pending(a_request("member.create"), view),
-        answer.applied(a_request("member.create"), a_reply(201), view, None),
+        write_answer.pending(a_request("member.create"), view),
+        write_answer.applied(a_request("member.create"), a_reply(201), view, None),
         answer.found_member(FoundMember(a_member()), view),
     ):
         assert document(given).keys() == {"schemas", "id", "meta", "userName"}
@@ -169,7 +171,7 @@ def test_a_listing_counts_what_it_shows() -> None:
 def test_a_refusal_keeps_status_type_and_detail() -> None:
     reply = Reply(an_id(1), 409, "uniqueness", "Taken.", "userName")
 
-    error = answer.refusal(reply)
+    error = write_answer.refusal(reply)
     body = document(answer.error_answer(error))
 
     assert isinstance(error, Uniqueness)
@@ -197,7 +199,132 @@ def test_errors_and_bodies_have_the_media_type_of_scim() -> None:
 def test_a_parked_answer_is_a_pending_one_that_says_so() -> None:
     made = a_request("member.patch")
 
-    given = answer.pending(made, VIEW, answer.PARKED)
+    given = write_answer.pending(made, VIEW, answer.PARKED)
 
     assert (given.status, given.headers["Rollcall-Outcome"]) == (204, "parked")
     assert given.is_pending
+
+
+PATCHES: tuple[Kind, ...] = ("member.patch", "group.patch")
+CREATES_AND_PUTS: tuple[Kind, ...] = (
+    "member.create",
+    "member.replace",
+    "group.create",
+    "group.replace",
+)
+
+
+def answers(kind: Kind, view: View, foreseen: Foreseen | None = None) -> list[Answer]:
+    """The applied answer and the pending one."""
+    group = FoundGroup(a_group(2, version=an_id(1))) if kind.startswith("group.") else None
+    return [
+        write_answer.applied(a_request(kind), a_reply(), view, group, foreseen),
+        write_answer.pending(a_request(kind), view, foreseen=foreseen),
+    ]
+
+
+@pytest.mark.parametrize("kind", [*PATCHES, *CREATES_AND_PUTS])
+def test_minimal_is_an_answer_without_a_body(kind: Kind) -> None:
+    is_create = kind.endswith(".create")
+    endpoint = "Users" if kind.startswith("member.") else "Groups"
+
+    for given in answers(kind, View(BASE, None, "minimal")):
+        assert given.status == (201 if is_create else 204)
+        assert given.body == b""
+        if kind not in PATCHES or not given.is_pending:
+            assert given.headers["ETag"] == f'W/"{an_id(1)}"'
+        if is_create:
+            assert given.headers["Location"] == f"{BASE}/{endpoint}/{an_id(2)}"
+
+
+def a_foreseen(kind: Kind) -> Foreseen:
+    if kind.startswith("member."):
+        return Foreseen(a_member(2, version=an_id(1)), ((an_id(50), "Crew"),))
+    return Foreseen(a_group(2, version=an_id(1)), ((an_id(7), "Ana"), (an_id(8), None)))
+
+
+@pytest.mark.parametrize("kind", PATCHES)
+def test_a_patch_that_must_have_a_body_has_one_also_while_pending(kind: Kind) -> None:
+    schema = USER if kind.startswith("member.") else GROUP
+    names = "userName,displayName,members,groups"
+    for view in (
+        View(BASE, None, "representation"),
+        View(BASE, parse_projection(names, None, schema)),
+        View(BASE, parse_projection(names, None, schema), "minimal"),
+    ):
+        assert write_answer.must_have_body(a_request(kind), view)
+        applied, pending = answers(kind, view, a_foreseen(kind))
+
+        assert (applied.status, pending.status) == (200, 200)
+        assert pending.is_pending
+        assert pending.headers["ETag"] == document(pending)["meta"]["version"]
+        related = "groups" if schema is USER else "members"
+        assert document(pending)[related][0]["value"] in (an_id(50), an_id(7))
+        assert applied.headers["ETag"] == pending.headers["ETag"]
+
+
+def test_a_patch_that_could_not_be_foreseen_is_204_while_it_is_pending() -> None:
+    for kind in PATCHES:
+        given = write_answer.pending(a_request(kind), View(BASE, None, "representation"))
+
+        assert (given.status, given.is_pending) == (204, True)
+
+
+def test_a_patched_group_that_cannot_be_read_back_is_shown_as_foreseen() -> None:
+    view = View(BASE, None, "representation")
+    reply = a_reply(204, resource={"displayName": "Crew"})
+
+    given = write_answer.applied(
+        a_request("group.patch"), reply, view, None, a_foreseen("group.patch")
+    )
+    without = write_answer.applied(a_request("group.patch"), reply, view, None)
+
+    assert given.status == 200
+    assert [member["value"] for member in document(given)["members"]] == [an_id(7), an_id(8)]
+    assert without.status == 204
+
+
+@pytest.mark.parametrize(
+    ("kind", "prefer", "applied", "pending"),
+    [
+        ("member.create", "return=minimal", "return=minimal", "return=minimal"),
+        ("member.create", "return=representation", *["return=representation"] * 2),
+        ("member.patch", "return=representation", "return=representation", None),
+        ("group.patch", "return=minimal", "return=minimal", "return=minimal"),
+        ("member.delete", "return=minimal, handling=strict", None, None),
+        ("member.replace", "handling=strict", "handling=strict", "handling=strict"),
+        ("member.replace", "respond-async", None, None),
+        ("member.replace", "", None, None),
+    ],
+)
+def test_what_was_honoured_is_told(
+    kind: Kind, prefer: str, applied: str | None, pending: str | None
+) -> None:
+    preferences = parse_prefer([prefer])
+    told = [
+        write_answer.with_preferences(given, a_request(kind), preferences).headers.get(
+            "Preference-Applied"
+        )
+        for given in answers(kind, View(BASE, None, preferences.returns))
+    ]
+
+    assert told == [applied, pending]
+
+
+def test_attributes_win_over_a_wish_for_nothing() -> None:
+    view = View(BASE, parse_projection("userName", None, USER), "minimal")
+    preferences = parse_prefer(["return=minimal"])
+
+    for given in answers("member.create", view):
+        told = write_answer.with_preferences(given, a_request("member.create"), preferences)
+
+        assert "userName" in document(told)
+        assert "Preference-Applied" not in told.headers
+
+
+def test_an_unknown_outcome_says_to_read_first() -> None:
+    error = answer.unknown_outcome()
+
+    assert error.status == 503
+    assert int(error.headers["Retry-After"]) >= 5
+    assert "read the resource" in error.detail

@@ -6,6 +6,7 @@ import pytest
 
 from services.ingress.answer import error_answer
 from services.ingress.authenticate import Authenticator, Principal, StaleAfter
+from services.ingress.rate import Rates
 from shared.runtime.errors import Unavailable
 from shared.scim.errors import Forbidden, ScimError, Unauthorized
 from shared.tenancy.organisation import Record
@@ -41,7 +42,7 @@ async def enter(
     is_write: bool = False,
 ) -> Principal:
     directory = a_directory(*records, reader=reader)
-    authenticator = Authenticator(directory, StaleAfter(read_s=900, write_s=15))
+    authenticator = Authenticator(directory, StaleAfter(read_s=900, write_s=15), Rates(lambda: 0))
     return await authenticator.authenticate(
         authorization, organisation, is_write=is_write, at=MOMENT + timedelta(seconds=1)
     )

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from services.ingress.await_reply import Breakers, Waiting
 from shared.events.envelope import encode
-from shared.events.reply import Reply, to_event
+from shared.events.reply import Reply, Working, to_event, working_to_event
+from shared.events.topics import MEBIBYTE
+from shared.observability import metrics
 from tests.support.builders import MOMENT, an_id
 
 
@@ -112,3 +114,73 @@ def test_missed_budgets_between_answers_do_not_add_up() -> None:
         breakers.answered(1, backlog=1)
 
     assert not breakers.is_open(1)
+
+
+def a_batch(partition: int, mebibytes: int) -> Record:
+    working = Working(partition, 3, mebibytes * MEBIBYTE, an_id(1))
+    headers, value = encode(working_to_event(working, event_id=an_id(9), time=MOMENT))
+    return Record(value, headers)
+
+
+def test_one_slow_batch_that_says_its_size_does_not_open_the_breaker() -> None:
+    clock = Clock()
+    breakers = Breakers(long_queue=100, clock=clock)
+    waiting = Waiting(on_working=breakers.working)
+
+    waiting.apply(a_batch(1, mebibytes=3))
+    clock.now_s += 7.9
+    for _ in range(50):
+        breakers.missed(1)
+        breakers.missed(2)
+
+    assert not breakers.is_open(1)
+    assert breakers.is_open(2)
+
+
+def test_slow_batch_after_slow_batch_opens_it_and_so_does_one_that_never_ends() -> None:
+    clock = Clock()
+    breakers = Breakers(long_queue=100, clock=clock)
+    waiting = Waiting(on_working=breakers.working)
+
+    waiting.apply(a_batch(1, mebibytes=200))
+    clock.now_s += 10.1
+    waiting.apply(a_batch(1, mebibytes=200))
+    for _ in range(3):
+        breakers.missed(1)
+
+    assert breakers.is_open(1)
+
+
+def test_every_opening_is_counted_by_its_reason() -> None:
+    reasons = ("missed budgets", "long queue")
+    counters = [metrics.INGRESS_BREAKERS_OPENED.labels(reason) for reason in reasons]
+    before = [counter._value.get() for counter in counters]
+    breakers = Breakers(long_queue=100, clock=Clock())
+
+    for _ in range(9):
+        breakers.missed(1)
+    breakers.answered(2, backlog=100)
+    breakers.answered(2, backlog=100)
+
+    assert [counter._value.get() for counter in counters] == [each + 1 for each in before]
+
+
+async def test_replies_that_nobody_awaits_any_more_are_told_all_the_same() -> None:
+    """The overlay drops what is decided."""
+    heard: list[str] = []
+    waiting = Waiting(on_reply=lambda reply: heard.append(reply.request_id))
+
+    waiting.apply(a_record(Reply(an_id(3), 204)))
+
+    assert heard == [an_id(3)]
+
+
+def test_a_batch_that_says_nothing_readable_harms_nobody() -> None:
+    heard: list[Working] = []
+    waiting = Waiting(on_working=heard.append)
+    record = a_batch(1, 3)
+
+    waiting.apply(Record(b'{"partition": "x"}', record.headers))
+    waiting.apply(Record(b"[]", record.headers))
+
+    assert heard == []

@@ -21,6 +21,7 @@ from shared.scim.errors import InvalidFilter, InvalidValue, ScimError
         ("filter=a eq å", {"filter": "a eq å"}),
         ("a=b=c", {"a": "b=c"}),
         ("cursor", {"cursor": ""}),
+        ("FILTER=x&SORTby=y&startindex=2", {"filter": "x", "sortBy": "y", "startIndex": "2"}),
         ("x=50%", {"x": "50%"}),
     ],
 )
@@ -49,6 +50,13 @@ def test_a_name_that_comes_twice_is_refused() -> None:
         parse_query("count=1&count=1")
 
     assert caught.value.attribute == "count"
+
+
+def test_a_name_in_two_letter_cases_comes_twice() -> None:
+    with pytest.raises(InvalidFilter) as caught:
+        parse_query("filter=a&Filter=b")
+
+    assert caught.value.attribute == "filter"
 
 
 def test_an_unknown_name_is_not_repeated_in_the_detail() -> None:

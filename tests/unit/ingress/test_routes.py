@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.ingress.routes import Target, read_target
+from services.ingress.routes import Target, place_of, read_target
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,30 @@ from services.ingress.routes import Target, read_target
 )
 def test_targets(raw: str, target: Target | None) -> None:
     assert read_target(raw) == target
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("Users", ("users", False)),
+        ("users/", ("users", False)),
+        ("USERS/1", ("users", True)),
+        ("Users/.search", ("users/.search", False)),
+        ("Users/.SEARCH", ("users", True)),
+        (".search", (".search", False)),
+        (".search/1", (".search", True)),
+        ("serviceConfiguration", ("serviceproviderconfig", False)),
+        ("ServiceProviderConfigs", ("serviceproviderconfig", False)),
+        ("schemas/urn:x", ("schemas", True)),
+        ("Users%2f.search", ("users%2f.search", False)),
+        ("", ("", False)),
+        ("/Users", ("", True)),
+    ],
+)
+def test_an_endpoint_is_found_in_any_letter_case_and_by_older_names(
+    path: str, place: tuple[str, bool]
+) -> None:
+    target = read_target(f"/v2/o/{path}")
+
+    assert target is not None
+    assert place_of(target) == place

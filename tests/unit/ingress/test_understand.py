@@ -1,7 +1,8 @@
 """From bytes to the request event; whatever the bytes, nothing but ScimError is raised."""
 
 import json
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -9,11 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingress.understand import Command, Verb, understand_body, valid_traceparent
+from services.ingress.understand import (
+    Command,
+    Verb,
+    read_precondition,
+    understand_body,
+    valid_traceparent,
+)
 from shared.events.envelope import encode
+from shared.events.precondition import Precondition
 from shared.events.request import MemberDelta, Request, to_event
 from shared.events.request import Settings as RequestSettings
 from shared.scim.errors import InvalidValue, ScimError
+from shared.scim.prefer import parse_prefer
 from shared.scim.schema import GROUP, USER, ResourceSchema
 from tests.support.builders import ORGANISATION, an_id
 from tests.unit.ingress.tenants import MOMENT, an_organisation
@@ -169,3 +178,48 @@ def test_only_one_valid_trace_context_is_taken() -> None:
     assert valid_traceparent([good.upper()]) is None
     assert valid_traceparent([good + "\n"]) is None
     assert valid_traceparent(["00-" + "0" * 32 + good[35:]]) is None
+
+
+@pytest.mark.parametrize("verb", ["replace", "patch", "delete"])
+def test_a_precondition_travels_with_the_request(verb: Verb) -> None:
+    wanted = read_precondition(verb, [f'W/"{an_id(5)}", "v1"'], ["*"])
+    command = replace(a_command(verb), precondition=wanted)
+    bodies: dict[Verb, dict[str, Any]] = {
+        "replace": {"schemas": [USER.urn], "userName": "ana"},
+        "patch": a_patch({"op": "remove", "path": "title"}),
+        "delete": {},
+    }
+
+    request = read(command, bodies[verb])
+
+    assert request.precondition == Precondition((an_id(5),), "*")
+    assert request.type.endswith(".v2")
+
+
+def test_no_condition_or_one_on_a_create_says_nothing() -> None:
+    assert read_precondition("patch", [], []) is None
+    assert read_precondition("create", ["malformed"], ["*"]) is None
+    with pytest.raises(InvalidValue):
+        read_precondition("delete", ["malformed"], [])
+
+
+@pytest.mark.parametrize(
+    ("own", "prefer", "is_read", "profile"),
+    [
+        ("compatible", "handling=strict", False, "interop"),
+        ("interop", "handling=lenient", True, "compatible"),
+        ("compatible", "", True, "compatible"),
+        ("interop", "return=minimal", False, "interop"),
+    ],
+)
+def test_handling_decides_on_repairs_and_on_the_profile_that_the_decision_uses(
+    own: str, prefer: str, is_read: bool, profile: str
+) -> None:
+    command = replace(a_command(profile=own), preferences=parse_prefer([prefer]))
+    odd = {"schemas": [USER.urn], "userName": "ana", "favouriteColour": "blue"}
+    plain = {"schemas": [USER.urn], "userName": "ana"}
+
+    with nullcontext() if is_read else pytest.raises(ScimError):
+        read(command, odd)
+
+    assert read(command, plain).settings.profile == profile

@@ -1,29 +1,38 @@
 """Stamp, register, publish, await: the order, the budgets, and what is left behind."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 import pytest
 
 from services.ingress.await_reply import Breakers, Waiting
+from services.ingress.overlay import Overlay
 from services.ingress.publish import Publisher
-from services.ingress.write_path import Budgets, WritePath
+from services.ingress.write_path import Budgets, Submitted, WritePath
 from shared.events.envelope import Event
+from shared.events.precondition import Precondition
 from shared.events.reply import Reply
 from shared.events.request import Request
 from shared.kafka.producer import Acknowledged, Producer, RecordTooLarge
 from shared.kafka.topic_reader import TopicReader
 from shared.runtime.clock import now_ms
 from shared.runtime.errors import Unavailable
-from shared.scim.errors import PayloadTooLarge
+from shared.scim.errors import PayloadTooLarge, Uniqueness
+from tests.support import builders
 from tests.support.builders import MOMENT, ORGANISATION, an_id
+from tests.unit.ingress.overlay_store import an_overlay
 from tests.unit.ingress.tenants import a_directory, an_organisation
 
 
 def a_request(number: int = 1) -> Request:
     return Request(an_id(number), "member.delete", ORGANISATION, an_id(2), MOMENT)
+
+
+async def nothing_left() -> bool:
+    return True
 
 
 @dataclass(slots=True)
@@ -33,6 +42,8 @@ class Replies:
     partition: int | None = 5
     positioned: asyncio.Event = field(default_factory=asyncio.Event)
 
+    reach_end: Callable[[float], Awaitable[bool]] = lambda _: nothing_left()
+
 
 @dataclass(slots=True)
 class FakePublisher:
@@ -41,24 +52,32 @@ class FakePublisher:
     act: Callable[[Request], None] = lambda request: None
     published: list[tuple[Request, int]] = field(default_factory=list)
 
-    async def publish(self, request: Request, partition: int) -> None:
+    async def publish(self, request: Request, partition: int) -> Acknowledged:
         self.act(request)
         self.published.append((request, partition))
+        return Acknowledged(partition, len(self.published) - 1, now_ms())
 
 
 def a_path(
-    publisher: FakePublisher, waiting: Waiting, *, reply_s: float = 0.05
+    publisher: FakePublisher,
+    waiting: Waiting,
+    *,
+    reply_s: float = 0.05,
+    accept_s: float = 10,
+    clock: Callable[[], float] = lambda: 0.0,
+    overlay: Overlay | None = None,
 ) -> tuple[WritePath, Breakers]:
     replies = Replies()
     replies.positioned.set()
-    breakers = Breakers(long_queue=100, clock=lambda: 0.0)
+    breakers = Breakers(long_queue=100, clock=clock)
     path = WritePath(
         a_directory(an_organisation()),
         cast(Publisher, publisher),
         waiting,
         breakers,
         cast(TopicReader, replies),
-        Budgets(accept_s=10, reply_s=reply_s),
+        an_overlay() if overlay is None else overlay,
+        Budgets(accept_s=accept_s, reply_s=reply_s),
     )
     return path, breakers
 
@@ -108,16 +127,60 @@ async def test_behind_an_open_breaker_nobody_waits_and_no_reply_is_asked_for() -
     assert publisher.published[0][0].answer_by_ms is None
 
 
-async def test_what_must_be_decided_is_not_published_behind_an_open_breaker() -> None:
-    publisher = FakePublisher()
-    path, breakers = a_path(publisher, Waiting())
+def a_conditional(number: int = 1) -> Request:
+    return replace(a_request(number), precondition=Precondition(if_match=(an_id(9),)))
+
+
+async def test_a_precondition_is_not_published_behind_an_open_breaker_but_as_its_probe() -> None:
+    publisher, clock_s = FakePublisher(), [0.0]
+    path, breakers = a_path(publisher, Waiting(), accept_s=0.02, clock=lambda: clock_s[0])
     for _ in range(3):
         breakers.missed(3)
 
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await path.submit(a_conditional())
+    published_behind = list(publisher.published)
+    clock_s[0] = 5.0
+    submitted = await path.submit(a_conditional())
     with pytest.raises(Unavailable):
-        await path.submit(a_request(), must_be_decided=True)
+        await path.submit(a_conditional(2))
 
-    assert publisher.published == []
+    assert published_behind == []
+    assert submitted.reply is None
+    assert [request.id for request, _ in publisher.published] == [an_id(1)]
+
+
+async def test_a_precondition_is_waited_for_beyond_the_budget_of_an_answer() -> None:
+    waiting = Waiting()
+    path, breakers = a_path(FakePublisher(), waiting, reply_s=0.01, accept_s=30)
+    writes = [asyncio.create_task(path.submit(a_conditional(number))) for number in range(3)]
+    while not breakers.is_open(3):  # noqa: ASYNC110 - each of them has missed the budget
+        await asyncio.sleep(0.001)
+    still_wait = [not write.done() for write in writes]
+    for waiter in waiting._waiters.values():
+        waiter.set_result(Reply("late", 412))
+
+    replies = [(await write).reply for write in writes]
+
+    assert still_wait == [True] * 3
+    assert replies == [Reply("late", 412)] * 3
+    assert breakers.is_open(3)  # a reply that is late closes nothing
+    assert waiting._waiters == {}
+
+
+async def test_a_precondition_asks_for_its_reply_until_kafka_must_have_accepted_it() -> None:
+    publisher = FakePublisher()
+    path, _ = a_path(publisher, Waiting(), reply_s=0, accept_s=0.05)
+    before_ms = now_ms()
+
+    submitted = await path.submit(a_conditional())
+
+    ((request, _),) = publisher.published
+    assert submitted.reply is None
+    assert request.reply_to == 5
+    assert request.answer_by_ms == request.accept_by_ms
+    assert (request.answer_by_ms or 0) - before_ms < 1_000
 
 
 async def test_a_failed_send_leaves_nobody_waiting() -> None:
@@ -163,6 +226,110 @@ async def test_a_read_waits_for_writes_under_way_but_not_longer_than_told() -> N
 
     assert not was_done
     assert (await write).reply is not None
+
+
+@dataclass(slots=True)
+class HeldPublisher:
+    """Kafka: a publish is acknowledged when the test says so."""
+
+    acknowledged: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    async def publish(self, request: Request, partition: int) -> Acknowledged:
+        await self.acknowledged.setdefault(request.id, asyncio.Event()).wait()
+        return Acknowledged(partition, len(self.acknowledged), now_ms())
+
+
+def held_path(
+    *, reply_s: float
+) -> tuple[WritePath, HeldPublisher, Callable[[int], "asyncio.Task[Submitted]"]]:
+    publisher = HeldPublisher()
+    path, _ = a_path(cast(FakePublisher, publisher), Waiting(), reply_s=reply_s)
+
+    def begin(number: int) -> "asyncio.Task[Submitted]":
+        return asyncio.create_task(path.submit(a_request(number)))
+
+    return path, publisher, begin
+
+
+async def held(publisher: HeldPublisher, number: int) -> None:
+    while an_id(number) not in publisher.acknowledged:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+async def how_long_a_read_waits(path: WritePath) -> float:
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    async with asyncio.timeout(60):
+        await path.settled(ORGANISATION, 30.0)
+    return loop.time() - began_s
+
+
+async def end(publisher: HeldPublisher, *writes: "asyncio.Task[Submitted]") -> None:
+    for event in publisher.acknowledged.values():
+        event.set()
+    for write in writes:
+        write.cancel()
+    await asyncio.gather(*writes, return_exceptions=True)
+
+
+async def test_a_read_waits_a_share_of_the_budget_for_what_kafka_has_not_taken() -> None:
+    path, publisher, begin = held_path(reply_s=2.0)
+    write = begin(1)
+    await held(publisher, 1)
+
+    waited_s = await how_long_a_read_waits(path)
+
+    assert 0.4 < waited_s < 1.9
+    assert not write.done()
+    await end(publisher, write)
+
+
+async def test_while_a_write_hangs_in_kafka_a_read_waits_for_no_younger_one() -> None:
+    path, publisher, begin = held_path(reply_s=0.2)
+    old = begin(1)
+    await held(publisher, 1)
+    await path.settled(ORGANISATION, 30.0)
+    young = [begin(number) for number in range(2, 5)]
+    await held(publisher, 4)
+
+    read = path.settled(ORGANISATION, 30.0)
+
+    with pytest.raises(StopIteration):  # it ends without a pause
+        read.send(None)
+    await end(publisher, old, *young)
+
+
+async def test_a_read_waits_on_for_a_write_that_kafka_takes_meanwhile() -> None:
+    waiting = Waiting()
+    publisher = HeldPublisher()
+    path, _ = a_path(cast(FakePublisher, publisher), waiting, reply_s=20.0)
+    write = asyncio.create_task(path.submit(a_request()))
+    await held(publisher, 1)
+    read = asyncio.create_task(path.settled(ORGANISATION, 30.0))
+    await asyncio.sleep(0)
+    publisher.acknowledged[an_id(1)].set()
+    await asyncio.sleep(0.01)
+    was_waiting = not read.done()
+
+    waiting._waiters[an_id(1)].set_result(Reply(an_id(1), 204))
+    async with asyncio.timeout(5):
+        await read
+
+    assert was_waiting
+    assert (await write).reply is not None
+
+
+async def test_a_read_does_not_wait_for_a_precondition_longer_than_for_others() -> None:
+    path, _ = a_path(FakePublisher(), Waiting(), reply_s=0.1, accept_s=60)
+    write = asyncio.create_task(path.submit(a_conditional()))
+    await asyncio.sleep(0)
+
+    waited_s = await how_long_a_read_waits(path)
+
+    assert waited_s < 5
+    assert not write.done()
+    write.cancel()
+    await asyncio.gather(write, return_exceptions=True)
 
 
 @dataclass(slots=True)
@@ -239,3 +406,103 @@ async def test_a_record_that_is_too_large_is_the_callers_fault() -> None:
 async def test_an_unstamped_request_is_a_bug() -> None:
     with pytest.raises(ValueError, match="acceptby"):
         await a_publisher(FakeProducer()).publish(a_request(), 3)
+
+
+def a_create(number: int = 1, name: str = "ana@example.org") -> Request:
+    return builders.create(number, name)
+
+
+async def test_what_is_answered_before_it_is_decided_is_in_the_overlay() -> None:
+    overlay = an_overlay()
+    path, _ = a_path(FakePublisher(), Waiting(), reply_s=0.01, overlay=overlay)
+
+    submitted = await path.submit(a_create())
+
+    assert submitted.reply is None
+    assert overlay.pending_members(ORGANISATION) == {submitted.request.resource_id}
+    assert path.is_behind(ORGANISATION)
+
+
+async def test_what_is_decided_in_time_never_enters_the_overlay() -> None:
+    waiting, overlay = Waiting(), an_overlay()
+
+    def reply_at_once(request: Request) -> None:
+        waiting._waiters[request.id].set_result(Reply(request.id, 201))
+
+    path, _ = a_path(FakePublisher(reply_at_once), waiting, overlay=overlay)
+
+    await path.submit(a_create())
+
+    assert len(overlay) == 0
+    assert not path.is_behind(ORGANISATION)
+    assert not overlay.has_pending_name(ORGANISATION, "ana@example.org")
+
+
+async def test_what_still_waits_enters_the_overlay_before_what_is_answered_behind_it() -> None:
+    waiting, overlay = Waiting(), an_overlay()
+    path, breakers = a_path(FakePublisher(), waiting, reply_s=30, overlay=overlay)
+    first = asyncio.create_task(path.submit(a_create(1, "ana@example.org")))
+    while not waiting._waiters:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    for _ in range(3):
+        breakers.missed(3)
+
+    await path.submit(a_create(2, "bo@example.org"))
+    both = set(overlay.pending_members(ORGANISATION))
+    [waiter] = waiting._waiters.values()
+    waiter.set_result(Reply("first", 201))
+    overlay.decided((await first).request.id)
+
+    assert both == {an_id(1), an_id(2)}
+    assert set(overlay.pending_members(ORGANISATION)) == {an_id(2)}
+
+
+async def test_a_send_of_which_nobody_knows_the_end_makes_misses_uncertain() -> None:
+    def fail(_: Request) -> None:
+        raise Unavailable("Kafka")
+
+    overlay = an_overlay()
+    path, _ = a_path(FakePublisher(fail), Waiting(), overlay=overlay)
+    overlay.begin_at({3: 0})
+
+    with pytest.raises(Unavailable):
+        await path.submit(a_create())
+
+    assert not overlay.is_complete(3, 10)
+    assert not overlay.has_pending_name(ORGANISATION, "ana@example.org")
+
+
+async def test_a_second_create_of_a_pending_name_is_refused_and_not_published() -> None:
+    publisher = FakePublisher()
+    path, _ = a_path(publisher, Waiting(), reply_s=0.01)
+    await path.submit(a_create(1))
+
+    with pytest.raises(Uniqueness) as refused:
+        await path.submit(a_create(2))
+
+    assert refused.value.attribute == "userName"
+    assert len(publisher.published) == 1
+
+
+async def test_after_a_sleep_the_replies_are_read_to_their_end_before_the_answer() -> None:
+    waiting = Waiting()
+    path, _ = a_path(FakePublisher(), waiting, reply_s=0.05)
+    replies = cast(Replies, path._replies)
+    asked: list[float] = []
+
+    async def reach_end(timeout_s: float) -> bool:
+        asked.append(timeout_s)
+        for waiter in waiting._waiters.values():
+            waiter.set_result(Reply("late", 204))
+        return True
+
+    replies.reach_end = reach_end
+    write = asyncio.create_task(path.submit(a_request()))
+    while not waiting._waiters:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    time.sleep(0.3)  # noqa: ASYNC251 - the whole process stands still
+
+    submitted = await write
+
+    assert submitted.reply == Reply("late", 204)
+    assert len(asked) == 1

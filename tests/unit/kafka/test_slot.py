@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.kafka import slot
 from shared.kafka.feed import Feed
-from shared.kafka.slot import LONGEST_GAP_S, Slot
+from shared.kafka.slot import LONGEST_GAP_S, Slot, part_behind
 from shared.kafka.worker import Worker
 
 
@@ -74,3 +74,30 @@ def test_a_worker_that_waits_for_an_outage_begins_anew(clock: Clock) -> None:
     look(made, clock, 1)
 
     assert not made.is_stalled(120)
+
+
+@pytest.mark.parametrize(
+    ("applied", "first", "end", "part"),
+    [
+        (0, 0, 0, 0.0),
+        (100, 40, 100, 0.0),
+        (85, 40, 100, 0.25),
+        (40, 40, 100, 1.0),
+        (10, 40, 100, 1.0),  # retention took records that nobody had applied
+        (40, 40, 40, 0.0),  # it took all, and all was applied
+        (120, 40, 100, 0.0),
+    ],
+)
+def test_lag_against_retention_is_the_part_of_the_kept_log_that_is_not_applied(
+    applied: int, first: int, end: int, part: float
+) -> None:
+    assert part_behind(applied, first, end) == part
+
+
+def test_how_far_behind_is_unknown_until_the_log_was_asked() -> None:
+    made = a_slot_with_lag()
+
+    before = made.behind
+    made.first_offset = 0
+
+    assert (before, made.behind) == (None, 1.0)

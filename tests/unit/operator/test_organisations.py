@@ -35,6 +35,10 @@ def a_tenancy(*organisations: Organisation) -> Tenancy:
         ("language=nl", {"language": "nl"}),
         ("unique_group_names=off", {"unique_group_names": False}),
         ("confirm_on_accept=on", {"confirm_on_accept": True}),
+        ("rate=25", {"rate": 25}),
+        ("rate=off", {"rate": None}),
+        ("burst=1", {"burst": 1}),
+        ("burst=off", {"burst": None}),
     ],
 )
 def test_each_setting_becomes_a_field_of_the_organisation(
@@ -57,6 +61,14 @@ def test_what_cannot_be_set_is_refused_with_what_can(text: str) -> None:
         ("scim=yes", "on or off"),
         ("profile=strict", "compatible or interop"),
         ("language=de", "en or nl"),
+        ("rate=24", "off, or requests a second from 25"),
+        ("rate=100001", "off, or requests a second from 25 to 100000"),
+        ("rate=-25", "off, or requests a second"),
+        ("rate=٣٠", "off, or requests a second"),
+        ("rate=2_5", "off, or requests a second"),
+        ("rate=on", "off, or requests a second"),
+        ("burst=0", r"off \(as many as the rate\), or requests at once from 1"),
+        ("burst=" + "9" * 5000, r"off \(as many as the rate\), or requests at once from 1"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_it_may_be(text: str, may_be: str) -> None:

@@ -10,18 +10,22 @@ from shared.scim import filter as filters
 from shared.scim import patch_path, username
 from shared.scim.errors import InvalidValue, PayloadTooLarge
 from shared.scim.filter import read_filter
-from shared.scim.json_body import MAX_CONTAINERS, MAX_VALUES, parse_object
-from shared.scim.patch import MAX_OPERATIONS, MAX_STEPS, PATCH_URN, apply_patch, parse_patch
+from shared.scim.json_body import parse_object
+from shared.scim.limits import (
+    MAX_ADDRESS,
+    MAX_CONTAINERS,
+    MAX_MEMBERS,
+    MAX_OPERATIONS,
+    MAX_RESOURCE_BYTES,
+    MAX_STEPS,
+    MAX_TYPE,
+    MAX_VALUES,
+)
+from shared.scim.patch import PATCH_URN, apply_patch, parse_patch
 from shared.scim.patch_path import read_path
 from shared.scim.profile import Profile
-from shared.scim.resource import MAX_RESOURCE_BYTES, canonicalise
-from shared.scim.schema import (
-    GROUP,
-    MAX_ADDRESS,
-    MAX_MEMBERS,
-    MAX_TYPE,
-    USER,
-)
+from shared.scim.resource import canonicalise
+from shared.scim.schema import GROUP, USER
 from shared.scim.username import user_name_key
 
 LENIENT = Profile.COMPATIBLE

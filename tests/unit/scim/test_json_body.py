@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.scim.errors import InvalidSyntax, InvalidValue, ScimError
-from shared.scim.json_body import MAX_DEPTH, parse_object
+from shared.scim.json_body import parse_object
+from shared.scim.limits import MAX_DEPTH
 from shared.scim.patch import parse_patch
 from shared.scim.profile import Profile
 from shared.scim.resource import canonicalise
@@ -39,8 +40,6 @@ def test_what_is_no_json_object_is_invalid_syntax(raw: bytes) -> None:
 
 @pytest.mark.parametrize("raw", [
     b'{"a": 1, "a": 1}',
-    b'{"a": 1, "A": 1}',
-    b'{"x": {"value": 1, "Value": 2}}',
     b'{"x": [{"value": 1, "value": 2}]}',
     b'{"a": 1, "\\u0061": 2}',
     b'{"a": {"b": 1}, "a": {}}',

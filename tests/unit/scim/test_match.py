@@ -13,6 +13,7 @@ ANA: Json = {
     "id": "7",
     "userName": "Ana@X.example",
     "externalId": "Ext",
+    "displayName": "Ana Sailor",
     "active": True,
     "title": "Buyer",
     "name": {"givenName": "Ana"},
@@ -37,6 +38,7 @@ ANA: Json = {
     'meta.lastModified le "2026-03-01T12:00:00.000Z"', 'title gt "Apple"', 'title le "buyer"',
     f'{ENTERPRISE_URN}:department eq "sea"', f'{ENTERPRISE_URN}:manager eq "m1"', 'groups eq "g1"',
     'title eq "x" or id eq "7"', 'title pr and not (id eq "8")', 'emails.primary eq true',
+    'displayName eq "ana  SAILOR"', 'displayName sw "ＡNA"', 'displayName pr',
     'schemas eq "urn:ietf:params:scim:schemas:core:2.0:User"', "emails ne null",
 ])  # fmt: skip
 def test_filter_that_matches(text: str) -> None:

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scim.errors import InvalidFilter, InvalidPath, InvalidSyntax, InvalidValue
+from shared.scim.errors import (
+    InvalidFilter,
+    InvalidPath,
+    InvalidSyntax,
+    InvalidValue,
+    Mutability,
+)
 from shared.scim.json_body import Json
 from shared.scim.patch_members import MemberDelta
 from shared.scim.profile import Profile
@@ -53,6 +59,15 @@ def refs(*ids: str) -> list[Json]:
 ])  # fmt: skip
 def test_operation_comes_down_to_a_delta(operation: Json, wanted: MemberDelta | None) -> None:
     assert delta(operation) == wanted
+
+
+def test_the_id_of_a_member_is_immutable_in_the_interop_profile() -> None:
+    """RFC 7643 §8.7.1; the compatible profile takes it for one member less and one more."""
+    with pytest.raises(Mutability):
+        delta(replace('members[value eq "a"].value', "b"), profile=Profile.INTEROP)
+
+    same = delta(replace('members[value eq "a"].value', "a"), profile=Profile.INTEROP)
+    assert same == MemberDelta(False, ("a",), ())
 
 
 def test_members_are_no_operation_of_their_own() -> None:

@@ -10,6 +10,7 @@ from shared.scim.errors import (
     InvalidPath,
     InvalidSyntax,
     InvalidValue,
+    Mutability,
     NoTarget,
     ScimError,
 )
@@ -149,6 +150,8 @@ def test_schemas_and_refs_are_the_servers() -> None:
     )
 
     assert patch.operations == ()
+    with pytest.raises(Mutability):
+        parsed(replace("groups.$ref", "https://x.example"))
 
 
 def test_applying_checks_what_is_required() -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from shared.scim.errors import InvalidValue, Mutability, NoTarget
 from shared.scim.profile import Profile
-from shared.scim.schema import ENTERPRISE_URN
-from tests.unit.scim.patching import HOME, WORK, a_member, patched, replace
+from shared.scim.schema import ENTERPRISE_URN, USER_URN
+from tests.unit.scim.patching import HOME, WORK, a_member, patched, remove, replace
 
 
 def test_replace_of_an_absent_attribute_adds_it() -> None:
@@ -62,16 +62,6 @@ def test_replace_by_filter_replaces_the_element_and_keeps_what_selected_it() -> 
     )
 
     assert after["emails"] == [{"type": "work", "value": "new@x.example"}]
-
-
-def test_interop_replaces_the_element_by_the_value_alone() -> None:
-    after = patched(
-        a_member(emails=[WORK]),
-        replace('emails[type eq "work"]', {"value": "new@x.example"}),
-        profile=Profile.INTEROP,
-    )
-
-    assert after["emails"] == [{"value": "new@x.example"}]
 
 
 def test_replace_by_boolean_filter() -> None:
@@ -188,3 +178,45 @@ def test_failure_of_a_later_operation_changes_nothing() -> None:
         )
 
     assert before == a_member(title="Buyer", emails=[WORK])
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_path_with_urn_and_filter_means_the_attribute(profile: Profile) -> None:
+    """RFC 7644 §3.10."""
+    after = patched(
+        a_member(emails=[WORK, HOME]),
+        replace(f'{USER_URN}:emails[type eq "home"].value', "new@x.example"),
+        remove(f"{USER_URN}:emails.primary"),
+        profile=profile,
+    )
+
+    assert after["emails"] == [
+        {"value": "work@x.example", "type": "work"},
+        {**HOME, "value": "new@x.example"},
+    ]
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_filter_selects_by_several_sub_attributes_at_once(profile: Profile) -> None:
+    """One element must meet all of it (RFC 7644 §3.4.2.2)."""
+    path = 'emails[type eq "work" and not (value sw "work")].display'
+    with pytest.raises(NoTarget):
+        patched(a_member(emails=[WORK, HOME]), replace(path, "Ana"), profile=Profile.INTEROP)
+
+    after = patched(
+        a_member(emails=[WORK, HOME]),
+        replace('emails[type eq "work" or value ew "home@x.example"].display', "Ana"),
+        profile=profile,
+    )
+
+    assert [email["display"] for email in after["emails"]] == ["Ana", "Ana"]
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_replace_by_what_is_there_in_another_order_of_names_changes_nothing(
+    profile: Profile,
+) -> None:
+    before = a_member(emails=[WORK], name={"givenName": "Ana", "familyName": "Holm"})
+    operation = replace("name", {"familyName": "Holm", "givenName": "Ana"})
+
+    assert patched(before, operation, profile=profile) == before

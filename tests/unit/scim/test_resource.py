@@ -105,15 +105,23 @@ def test_required_attribute_must_have_a_value(
     ({"userName": 5}, "userName"),
     ({"userName": ["ana"]}, "userName"),
     ({"externalId": 1}, "externalId"),
+    ({"externalId": 1.5}, "externalId"),
+    ({"externalId": True}, "externalId"),
+    ({"displayName": 1}, "displayName"),
     ({"active": "maybe"}, "active"),
     ({"active": 1}, "active"),
     ({"name": "Ana"}, "name"),
     ({"name": ["Ana"]}, "name"),
     ({"name": {"givenName": {"x": 1}}}, "name.givenName"),
-    ({"emails": "ana@x.example"}, "emails"),
-    ({"emails": ["ana@x.example"]}, "emails"),
+    ({"emails": "ana"}, "emails.value"),
+    ({"emails": ["ana"]}, "emails.value"),
     ({"emails": [[]]}, "emails"),
-    ({"roles": ["admin"]}, "roles"),
+    ({"emails": 5}, "emails"),
+    ({"roles": [5]}, "roles"),
+    ({"addresses": ["Pier 4"]}, "addresses"),
+    ({"title": {"value": "x", "colour": "red"}}, "title"),
+    ({"title": [{"value": "x"}, {"value": "y"}]}, "title"),
+    ({"schemas": GROUP_URN}, "schemas"),
     ({"emails": [{"value": 5}]}, "emails.value"),
     ({"emails": [{"value": "a@x.example", "primary": "yes"}]}, "emails.primary"),
     ({"x509Certificates": [{"value": "%%%"}]}, "x509Certificates.value"),
@@ -126,6 +134,23 @@ def test_wrong_kind_is_refused_by_name(attributes: Json, named: str) -> None:
     assert error.status == 400
     assert error.attribute == named
     assert named in error.detail
+
+
+@pytest.mark.parametrize("body", [
+    a_user(title="a", TITLE="b"),
+    {**a_user(nickName="a"), "nic\N{KELVIN SIGN}Name": "b"},
+    a_user(Title="a", TITLE="b"),
+    a_user(name={"givenName": "A", "GivenName": "B"}),
+    a_user(emails=[{"VALUE": "a@x.example", "Value": "b@x.example"}]),
+    a_user(**{ENTERPRISE_URN: {"department": "A", "Department": "B"}}),
+    a_user(**{ENTERPRISE_URN: {"DEPARTMENT": "A", "Department": "B"}}),
+    a_user(**{ENTERPRISE_URN: {"department": "A"}, ENTERPRISE_URN.upper(): {"department": "B"}}),
+    {"schemas": [USER_URN], "USERNAME": "a", "UserName": "b"},
+])  # fmt: skip
+@pytest.mark.parametrize("profile", Profile)
+def test_name_twice_but_for_letter_case_is_refused(body: Json, profile: Profile) -> None:
+    """RFC 7643 §2.1: it is one name, and nobody can say which value is meant."""
+    assert "twice" in refusal(body, profile=profile).detail
 
 
 @pytest.mark.parametrize("address", [

@@ -1,0 +1,162 @@
+"""Look-ups that are true while the directory is behind: Postgres with the overlay folded in.
+
+An empty answer is certain: where nobody can tell, Unavailable is raised. It costs one statement,
+as any read does, and a question about the log's end where that is needed for a miss to be certain.
+Who asks is in overlay_reads.py and beforehand.py.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from services.ingress import overlay_lookup
+from services.ingress.accepted import Node
+from services.ingress.log_end import RETRY_AFTER_S, Applied, LogEnd, judge_id
+from services.ingress.overlay import Overlay
+from services.ingress.overlay_lookup import Loaded, Selection, Target
+from shared.postgres import overlay_read
+from shared.postgres.directory_search import FoundGroup, FoundMember
+from shared.runtime.errors import Unavailable
+
+if TYPE_CHECKING:
+    from shared.postgres.pool import Connection
+
+BEHIND: Final = "the directory (it is behind, and may hold what was asked for)"
+ROUNDS: Final = 6
+"""Each reads once; more than two only where names went round in circles meanwhile."""
+MOST_FOLDED: Final = 20_000
+THREAD_FROM: Final = 300
+"""So many requests are folded in a thread: some five milliseconds."""
+LAST_BATCH: Final = 500
+"""So few records behind, what is missing is in the batch that is being applied."""
+WAITS_S: Final = (0.05, 0.1, 0.2)
+
+Connect = Callable[[str], "AbstractAsyncContextManager[Connection]"]
+"""Organisation id → a connection for its read, within its share of the pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One look-up's answer and the read that it rests on."""
+
+    selection: Selection
+    applied: Applied
+    found: list[FoundMember] | list[FoundGroup]
+
+
+class Lookup:
+    """Looks up by id, or by equality of userName, externalId, displayName. One per process."""
+
+    def __init__(
+        self, overlay: Overlay, connect: Connect, log_end: LogEnd, topic: str, *, accept_s: float
+    ) -> None:
+        self._overlay = overlay
+        self._connect = connect
+        self._log_end = log_end
+        self._topic = topic
+        self._accept_s = accept_s
+
+    async def members(self, target: Target, partition: int) -> list[FoundMember]:
+        """The members that the target means; none only if that is certain.
+
+        Raises Unavailable: Postgres cannot be used, or the directory is behind and nobody can
+        tell whether the target is on its way.
+        """
+        seen = await self._certain(target, partition)
+        return [each for each in seen.found if isinstance(each, FoundMember)]
+
+    async def groups(self, target: Target, partition: int) -> list[FoundGroup]:
+        """The groups that the target means; as `members`."""
+        seen = await self._certain(target, partition)
+        return [each for each in seen.found if isinstance(each, FoundGroup)]
+
+    async def _certain(self, target: Target, partition: int) -> _Seen:
+        seen = await self._look(target, partition)
+        if seen.found or self._is_certain(seen, partition):
+            return seen
+        asked_s = asyncio.get_running_loop().time()
+        end = await self._log_end.end(partition)
+        self._overlay.resolve(partition, end, asked_s)
+        for wait_s in (0.0, *WAITS_S):
+            await asyncio.sleep(wait_s)
+            seen = await self._look(target, partition)
+            behind = end - seen.applied.next_offset
+            if seen.found or behind <= 0:
+                return seen
+            if behind > LAST_BATCH:
+                break
+        raise Unavailable(BEHIND, RETRY_AFTER_S)
+
+    async def few_members(self, target: Target, partition: int) -> list[FoundMember]:
+        """Of several ids, the members that there are as far as this replica knows."""
+        seen = await self._look(target, partition)
+        return [each for each in seen.found if isinstance(each, FoundMember)]
+
+    async def few_groups(self, target: Target, partition: int) -> list[FoundGroup]:
+        """The same of groups."""
+        seen = await self._look(target, partition)
+        return [each for each in seen.found if isinstance(each, FoundGroup)]
+
+    def _is_certain(self, seen: _Seen, partition: int) -> bool:
+        target, applied = seen.selection.target, seen.applied
+        if target.attribute != "id":
+            return self._overlay.is_complete(partition, applied.next_offset)
+        return (
+            seen.selection.removes(target.nodes[0])
+            or judge_id(target.key, applied, accept_s=self._accept_s) == "certain"
+        )
+
+    async def _look(self, target: Target, partition: int) -> _Seen:
+        """Select, read, see what the read has brought up, until nothing is missing; then fold."""
+        selection, nodes = overlay_lookup.begin(self._overlay, target)
+        for _ in range(ROUNDS):
+            await self._extend(selection, nodes)
+            epoch, loaded, applied = await self._read(selection, partition)
+            match self._overlay.read_at(partition, epoch, loaded.next_offset):
+                case "another log":
+                    selection, nodes = overlay_lookup.begin(self._overlay, target)
+                    continue
+                case "outdated":
+                    continue
+            nodes = overlay_lookup.uncovered(self._overlay, selection, loaded)
+            if not nodes and not self._overlay.is_stale(target.organisation_id, loaded.next_offset):
+                return _Seen(selection, applied, await self._fold(selection, loaded))
+        raise Unavailable(BEHIND, RETRY_AFTER_S)
+
+    async def _extend(self, selection: Selection, nodes: Iterable[Node]) -> None:
+        """Raises Unavailable for a look-up with which more is connected than can be folded."""
+        for _ in selection.extend(self._overlay, nodes):
+            if len(selection.entries) > MOST_FOLDED:
+                raise Unavailable(BEHIND, RETRY_AFTER_S)
+            await asyncio.sleep(0)
+
+    async def _read(self, selection: Selection, partition: int) -> tuple[int, Loaded, Applied]:
+        """Epoch, the state and how far it is applied."""
+        target = selection.target
+        removed = self._overlay.removed_members(target.organisation_id)
+        if len(selection.entries) >= THREAD_FROM:
+            wanted = await asyncio.to_thread(overlay_lookup.wanted, selection, removed)
+        else:
+            wanted = overlay_lookup.wanted(selection, removed)
+        async with self._connect(target.organisation_id) as connection:
+            found = await overlay_read.read(
+                connection, target.organisation_id, self._topic, partition, wanted
+            )
+        loaded = Loaded(found.state, found.next_offset, found.displays)
+        return found.epoch, loaded, Applied(found.next_offset, found.last_append_time)
+
+    async def _fold(
+        self, selection: Selection, loaded: Loaded
+    ) -> list[FoundMember] | list[FoundGroup]:
+        if len(selection.entries) >= THREAD_FROM or len(loaded.displays) >= THREAD_FROM:
+            return await asyncio.to_thread(_fold_and_find, selection, loaded)
+        return _fold_and_find(selection, loaded)
+
+
+def _fold_and_find(selection: Selection, loaded: Loaded) -> list[FoundMember] | list[FoundGroup]:
+    overlay_lookup.fold_over(loaded, selection.ordered())
+    if selection.target.endpoint == "Users":
+        return overlay_lookup.find_members(loaded, selection.target)
+    return overlay_lookup.find_groups(loaded, selection.target)

@@ -1,0 +1,84 @@
+"""Lists while the directory is behind: which look-up a filter means, and a page of what it found.
+
+A filter that asks for one `id`, `userName`, `externalId` or `displayName`, alone or beside other
+conditions, is a look-up by that key; the whole filter is then asked of what was found. Pure.
+"""
+
+from collections.abc import Sequence
+from typing import Final, TypeVar, cast
+
+from services.ingress import answer
+from services.ingress.answer import View, stored_times
+from services.ingress.overlay_lookup import KINDS, Attribute
+from shared.events.request import Endpoint
+from shared.postgres.directory_search import FoundGroup, FoundMember
+from shared.runtime.ids import parse_id
+from shared.scim.filter import And, Comparison, Filter, Not, Or, Present, ValuePath
+from shared.scim.json_body import Json
+from shared.scim.match import compile_filter, folding
+from shared.scim.page import Page
+from shared.scim.sort import Sort, in_order
+
+Found = FoundMember | FoundGroup
+T = TypeVar("T", FoundMember, FoundGroup)
+Key = tuple[Attribute, str]
+RELATED: Final = frozenset({"groups", "members"})
+
+
+def key_of(node: Filter | None, endpoint: Endpoint) -> Key | None:
+    """What the filter can be looked up by, normalised as it is kept; None for nothing."""
+    if isinstance(node, And):
+        keys = (key_of(term, endpoint) for term in node.terms)
+        return next((key for key in keys if key is not None), None)
+    if not isinstance(node, Comparison) or node.op != "eq" or not isinstance(node.value, str):
+        return None
+    name = cast(Attribute, node.path.text)
+    if (endpoint, name) not in KINDS or not node.value:
+        return None
+    if name == "id":
+        return (name, node.value) if parse_id(node.value) == node.value else None
+    return name, folding(node.path.target)(node.value)
+
+
+def names_related(node: Filter | None) -> bool:
+    """Whether the filter asks for a User's groups or a Group's members."""
+    match node:
+        case None:
+            return False
+        case Comparison(path) | Present(path) | ValuePath(path):
+            return path.attribute.name in RELATED
+        case And(terms) | Or(terms):
+            return any(map(names_related, terms))
+        case Not(term):
+            return names_related(term)
+
+
+def page_of(
+    found: Sequence[T], condition: Filter | None, sort: Sort | None, page: Page, base_url: str
+) -> tuple[int, list[T]]:
+    """How many of the resources meet the filter, and one page of them; in order of their ids."""
+    by_id = {_id(each): each for each in found}
+    documents = [_document(each, base_url) for each in found]
+    if condition is not None:
+        is_match = compile_filter(condition)
+        documents = [document for document in documents if is_match(document)]
+    if sort is None:
+        documents.sort(key=lambda document: document["id"])
+    else:
+        documents = in_order(documents, sort)
+    chosen = documents[page.offset : page.offset + page.count]
+    return len(documents), [by_id[document["id"]] for document in chosen]
+
+
+def _id(found: Found) -> str:
+    return found.member.id if isinstance(found, FoundMember) else found.group.id
+
+
+def _document(found: Found, base_url: str) -> Json:
+    view = View(base_url)
+    if isinstance(found, FoundMember):
+        member = found.member
+        times = stored_times(member)
+        return answer.user_document(member.id, times, member.resource, view, found.groups)
+    group = found.group
+    return answer.group_document(group.id, stored_times(group), group.resource, view, found.members)

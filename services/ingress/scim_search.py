@@ -1,0 +1,127 @@
+"""What a list asks for: from the query of a GET, or a SearchRequest (RFC 7644 §3.4.2, §3.4.3)."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from services.ingress.query import KNOWN, Query, check_characters
+from shared.observability.logging import get_logger
+from shared.observability.metrics import INGRESS_REPAIRS
+from shared.postgres.attribute_sql import ResourceType
+from shared.postgres.directory_search import Search
+from shared.postgres.filter_sql import ANYTHING, compile_filter, compile_sort
+from shared.scim.errors import InvalidSyntax, InvalidValue
+from shared.scim.filter import Filter, read_filter
+from shared.scim.json_body import fold_names, parse_object
+from shared.scim.limits import Limits
+from shared.scim.page import Page, parse_page
+from shared.scim.profile import Profile
+from shared.scim.quirks import Repairs, repair_number
+from shared.scim.schema import USER, ResourceSchema
+from shared.scim.sort import Sort, parse_sort
+from shared.scim.values import refuse_unknown
+
+SEARCH_REQUEST_URN: Final = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
+_LISTS: Final = frozenset({"attributes", "excludedAttributes"})
+_NUMBERS: Final = frozenset({"startIndex", "count"})
+_BY_NAME: Final = {name.lower(): name for name in KNOWN}
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which resources, in which order, and which page of them."""
+
+    search: Search
+    page: Page
+    filter: Filter | None = None
+    sort: Sort | None = None
+
+
+def read_listing(
+    query: Query, schema: ResourceSchema, profile: Profile, limits: Limits, base_url: str
+) -> Listing:
+    """The list that the parameters ask for. Repairs are counted.
+
+    Raises InvalidFilter, and InvalidValue for `sortBy`, `sortOrder`, `startIndex` and `count`.
+    """
+    page = parse_page(
+        query.get("startIndex"),
+        query.get("count"),
+        default=limits.default_page,
+        maximum=limits.largest_page,
+    )
+    resource_type: ResourceType = "User" if schema is USER else "Group"
+    repairs = Repairs(profile)
+    sort = parse_sort(query.get("sortBy"), query.get("sortOrder"), schema, repairs)
+    order = compile_sort(sort, resource_type)
+    fired = repairs.fired
+    condition, meant, text = ANYTHING, None, query.get("filter", "")
+    if text.strip():
+        read = read_filter(text, schema, profile, limits=limits.filter)
+        meant = read.filter
+        condition = compile_filter(meant, resource_type)
+        fired = (*read.repairs, *fired)
+    count_repairs(fired)
+    return Listing(Search(condition, order, base_url), page, meant, sort)
+
+
+def read_search_request(raw: bytes, profile: Profile, limits: Limits) -> Query:
+    """The parameters in the body of a POST to `/.search`, as a query would have them.
+
+    Names count in any letter case. Raises InvalidSyntax for a body that is no SearchRequest,
+    InvalidValue for a value of another kind, and what `parse_query` raises for its characters.
+    """
+    body = parse_object(raw, max_depth=limits.depth)
+    repairs = Repairs(profile)
+    found: dict[str, str] = {}
+    schemas: Any = None
+    fold_names(body)
+    for name, value in body.items():
+        known = _BY_NAME.get(name.lower())
+        if name.lower() == "schemas":
+            schemas = value
+        elif known is None:
+            refuse_unknown(name, repairs)
+        elif value is not None:
+            found[known] = check_characters(_as_text(known, value, repairs), known)
+    _check_schemas(schemas, repairs)
+    count_repairs(repairs.fired)
+    return found
+
+
+def count_repairs(rules: tuple[str, ...]) -> None:
+    """Count the repairs that a read needed, as those of writes are."""
+    if rules:
+        for rule in rules:
+            INGRESS_REPAIRS.labels(rule).inc()
+        log.debug("request.repaired", rules=rules)
+
+
+def _as_text(name: str, value: Any, repairs: Repairs) -> str:
+    if name in _NUMBERS:
+        value = repair_number(value, repairs)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidValue(f"{name} must be a whole number.", attribute=name)
+        return str(value)
+    if name in _LISTS and isinstance(value, list) and all(type(item) is str for item in value):
+        return ",".join(value)
+    if not isinstance(value, str):
+        wanted = "a list of attribute names" if name in _LISTS else "a text in quotation marks"
+        raise InvalidValue(f"{name} must be {wanted}.", attribute=name)
+    return value
+
+
+def _check_schemas(value: Any, repairs: Repairs) -> None:
+    if value is None or value == []:
+        is_right = repairs.fire("missing-schemas")
+    else:
+        is_right = (
+            isinstance(value, list)
+            and all(isinstance(urn, str) for urn in value)
+            and SEARCH_REQUEST_URN.lower() in {urn.lower() for urn in value}
+        )
+    if not is_right:
+        raise InvalidSyntax(
+            f'schemas of a search must be a list with "{SEARCH_REQUEST_URN}".', attribute="schemas"
+        )

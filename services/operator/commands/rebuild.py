@@ -1,0 +1,70 @@
+"""`rollcall rebuild`: the directory made anew from the log, and put in the live one's place."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.operator import terminal
+from services.operator.deployment import HERE, DataOption, JsonOption, OperatorSettings, find
+from services.operator.rebuild import places, rebuild
+from services.operator.rebuild.meter import Meter
+from services.operator.rebuild.rebuild import Options, Report
+
+FromOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        help="A snapshot, or a folder of them: the newest. Without one the log is read from its "
+        "beginning.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `rebuild` to the command line."""
+    app.command("rebuild")(run)
+
+
+def run(
+    snapshot: FromOption = None,
+    apply_dead: Annotated[
+        bool,
+        typer.Option("--apply-dead", help="Try events that are recorded dead as if they were new."),
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew where an earlier rebuild was broken off.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be folded; change nothing.")
+    ] = False,
+    data: DataOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the directory anew while the live one serves, then swap; broken off, run it again."""
+    options = Options(snapshot, applies_dead=apply_dead, restarts=restart, dry_run=dry_run)
+    report = terminal.run(_rebuild(find(data), options))
+    if as_json:
+        terminal.print_json({**report.to_json(), "dry_run": dry_run})
+        return
+    if dry_run:
+        print(f"{report.events:,} events of {report.partitions} partitions would be folded.")
+        return
+    resumed = ", going on where an earlier one was broken off" if report.is_resumed else ""
+    print(
+        f"Rebuilt from {report.events:,} events in {report.taken_s:.1f} s{resumed}; the partitions "
+        f"stood for {report.paused_s:.1f} s. The former directory is the schema directory_previous."
+    )
+    for partition in report.mended:
+        print(
+            f"The position of partition {partition} was taken from the audit: the one in progress "
+            "did not agree with the log.",
+            file=sys.stderr,
+        )
+
+
+async def _rebuild(settings: OperatorSettings, options: Options) -> Report:
+    async with places.open_world(settings, "rebuild") as world:
+        with Meter() as meter:
+            return await rebuild.rebuild(world, options, meter)

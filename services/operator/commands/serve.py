@@ -1,0 +1,39 @@
+"""`rollcall serve NAME`: become one of the services, in the same process."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import services
+from services.operator import terminal
+
+REST = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def register(app: typer.Typer) -> None:
+    """Add `serve` to the command line."""
+    app.command("serve", context_settings=REST)(serve)
+
+
+def names() -> list[str]:
+    """The services that this installation has: the packages that can be started, but for us."""
+    found = Path(services.__path__[0]).glob("*/__main__.py")
+    return sorted(path.parent.name for path in found if path.parent.name != "operator")
+
+
+def serve(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Of: " + ", ".join(names()) + ".")],
+) -> None:
+    """Run a service. What follows its name (`--print-config`) is handed on to it.
+
+    The process is replaced, so the service has our process id: it gets the signals of whoever
+    started us, and its exit status is ours. Nothing of it is imported here.
+    """
+    if name not in names():
+        terminal.fail(f"there is no service of that name; there are {', '.join(names())}", 2)
+    # `-P`: nothing is imported from the folder that we happen to be started in.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", f"services.{name}", *context.args])  # noqa: S606

@@ -1,0 +1,54 @@
+"""`rollcall verify`: whether the live directory is what its log says, under load as well."""
+
+import typer
+
+from services.operator import terminal
+from services.operator.commands.rebuild import FromOption
+from services.operator.deployment import HERE, DataOption, JsonOption, OperatorSettings, find
+from services.operator.rebuild import places, verify
+from services.operator.rebuild.meter import Meter
+from services.operator.rebuild.verify import Verified
+from shared.postgres.scratch import Difference
+
+DRIFT = 1
+"""Exit status where something differs; 2 where it cannot be known."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add `verify` to the command line."""
+    app.command("verify")(run)
+
+
+def run(snapshot: FromOption = None, data: DataOption = HERE, as_json: JsonOption = False) -> None:
+    """Fold the log beside the directory and compare every row: 0 equal, 1 drift, 2 not known."""
+    verified = terminal.run(_verify(find(data), snapshot))
+    if as_json:
+        terminal.print_json(verified.to_json())
+    else:
+        for drift in verified.drifts:
+            print(describe(drift))
+        print(
+            f"{len(verified.drifts) or 'No'} drift{'' if len(verified.drifts) == 1 else 's'}; "
+            f"{verified.events:,} events folded in {verified.taken_s:.1f} s."
+        )
+    if verified.drifts:
+        raise typer.Exit(DRIFT)
+
+
+def describe(drift: Difference) -> str:
+    """One line: table, key, and which columns differ; never their values."""
+    key = ", ".join(f"{name}={value}" for name, value in drift.key.items())
+    match drift.kind:
+        case "missing":
+            what = "is missing: the log has it"
+        case "extra":
+            what = "is too much: the log has it not"
+        case _:
+            what = f"differs in {', '.join(drift.columns)}"
+    return f"{drift.table} ({key}) {what}"
+
+
+async def _verify(settings: OperatorSettings, snapshot: FromOption) -> Verified:
+    async with places.open_world(settings, "verify") as world:
+        with Meter() as meter:
+            return await verify.verify(world, snapshot, meter)

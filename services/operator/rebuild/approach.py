@@ -1,0 +1,74 @@
+"""Steps that rebuild and verify share: one at a time, where the scratch stands, getting close."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from services.operator.rebuild.fold_log import Folding, Range, fold
+from services.operator.rebuild.places import World
+from services.operator.terminal import CommandError
+from shared.postgres import progress, scratch
+from shared.postgres.progress import Progress
+from shared.postgres.scratch import InScratch, Names
+
+if TYPE_CHECKING:
+    from shared.postgres.pool import Connection
+
+CLOSE_RECORDS: Final = 2000
+"""So few records are folded in a second or so: close enough to the live directory."""
+ROUNDS: Final = 50
+LOCK: Final = {"rebuild": 0x726F6C6C, "verify": 0x76657269}
+"""Advisory locks: one rebuild and one verify at a time, each over a scratch of its own."""
+
+Begin = dict[int, Progress]
+
+
+@asynccontextmanager
+async def only_one(world: World, what: str) -> AsyncIterator[None]:
+    """Hold a command's lock; Postgres gives it back when the process dies. Raises CommandError."""
+    async with world.database.connection() as connection:
+        if not await scratch.lock(connection, LOCK[what]):
+            raise CommandError(f"another {what} is under way; wait for it, or end it")
+        try:
+            yield
+        finally:
+            await scratch.unlock(connection, LOCK[what])
+
+
+async def begin_of(connection: "Connection", names: Names, topic: str) -> Begin:
+    """Partition → how far the scratch is folded."""
+    rows = await progress.read_all(InScratch(connection, names), topic)  # type: ignore[arg-type]
+    return {each.partition: each for each in rows}
+
+
+async def approach(
+    world: World, folding: Folding, todo_of: Callable[[Begin], Awaitable[Sequence[Range]]]
+) -> int:
+    """Fold up to where the live directory stands, until what came meanwhile is little.
+
+    Returns how many records were folded. What is left is for whoever stops the live directory, or
+    looks at one moment of it.
+    """
+    folded = 0
+    for _ in range(ROUNDS):
+        async with world.database.connection() as connection:
+            begin = await begin_of(connection, folding.names, world.topics.requests)
+        todo = await todo_of(begin)
+        number = sum(map(len, todo))
+        await fold_from(world, folding, todo, begin)
+        folded += number
+        if number <= CLOSE_RECORDS:
+            break
+    return folded
+
+
+async def fold_from(world: World, folding: Folding, todo: Sequence[Range], begin: Begin) -> None:
+    """Fold the ranges, of partitions of which nothing is folded yet as well."""
+    topic = world.topics.requests
+    async with world.database.connection() as connection:
+        for part in todo:
+            if part.partition not in begin:
+                made = InScratch(connection, folding.names)
+                await progress.ensure(made, topic, part.partition)  # type: ignore[arg-type]
+    folding.meter.note("fold the log", sum(map(len, todo)))
+    await fold(world.database, folding, todo)

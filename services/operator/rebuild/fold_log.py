@@ -1,0 +1,221 @@
+"""The log folded into a scratch directory by the provisioner's own steps.
+
+Read `fold_records` first: it is the provisioner's batch, over other tables, without announcements.
+Two things come from the live audit, because the log does not say them: which events were dead when
+they were decided (they stay dead: a fix that was rolled out since must not apply them at their old
+place, where later events did not find them applied), and when. So each batch is cut at redrives: an
+event that was dead at its place may have been applied by one.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from services.operator.rebuild.meter import Meter
+from services.operator.rebuild.provisioning import (
+    Entry,
+    Homes,
+    Place,
+    apply_at_once,
+    apply_one_by_one,
+    audit_id,
+    drop_duplicates,
+    drop_expired,
+    understand,
+)
+from services.operator.rebuild.reading import read
+from services.operator.terminal import CommandError
+from shared.events.topics import Topics
+from shared.kafka.feed import Record
+from shared.kafka.log_identity import event_id_of
+from shared.postgres import audit, progress, refold
+from shared.postgres.pool import KEYS_ONLY, Database, as_unavailable
+from shared.postgres.refusal import refusal_of, savepoint
+from shared.postgres.scratch import InScratch, Names
+from shared.runtime.config import Settings
+from shared.runtime.errors import Unavailable
+
+if TYPE_CHECKING:
+    from shared.postgres.pool import Connection
+
+AT_ONCE: Final = 2
+"""Partitions that are folded side by side: Python and Postgres keep a core busy each."""
+_FAST: Final = "; ".join(
+    [f"SET LOCAL {name} = {value}" for name, value in KEYS_ONLY.items()]
+    + ["SET LOCAL synchronous_commit = off"]  # what a crash takes is folded again
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """What a fold needs: where the log is, where it goes, and how strict it is.
+
+    `applies_dead`: events that are recorded dead are tried as if they were new. `is_strict`: an
+    event that cannot be applied now and was applied before ends the fold.
+    """
+
+    settings: Settings
+    topics: Topics
+    names: Names
+    meter: Meter
+    applies_dead: bool = False
+    is_strict: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A part of the log: records of a partition from `begin` to below `end`."""
+
+    partition: int
+    begin: int
+    end: int
+    epoch: int = 0
+
+    def __len__(self) -> int:
+        return max(0, self.end - self.begin)
+
+
+async def fold(database: Database, folding: Folding, ranges: Sequence[Range]) -> None:
+    """Fold the ranges, each batch in a transaction of its own: what is done stays done.
+
+    Raises Unavailable, CommandError.
+    """
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(part: Range) -> None:
+        homes = Homes(part.partition)
+        async with slots:
+            position = part.begin
+            async for records in read(
+                folding.settings, folding.topics.requests, part.partition, part.begin, part.end
+            ):
+                async with database.transaction() as connection:
+                    await connection.execute(_FAST)
+                    await fold_records(connection, folding, homes, part, position, records)
+                position = records[-1].offset + 1
+                folding.meter.add(len(records))
+        if position != part.end:
+            raise Unavailable(f"the log of partition {part.partition}")
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for part in ranges:
+                tasks.create_task(one(part))
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+
+
+async def fold_here(connection: "Connection", folding: Folding, ranges: Sequence[Range]) -> None:
+    """The same inside the caller's transaction, which sees both directories as of its snapshot."""
+    await connection.execute(_FAST)
+    for part in ranges:
+        homes, position = Homes(part.partition), part.begin
+        async for records in read(
+            folding.settings, folding.topics.requests, part.partition, part.begin, part.end
+        ):
+            await fold_records(connection, folding, homes, part, position, records)
+            position = records[-1].offset + 1
+            folding.meter.add(len(records))
+
+
+async def fold_records(
+    connection: "Connection",
+    folding: Folding,
+    homes: Homes,
+    part: Range,
+    position: int,
+    records: Sequence[Record],
+) -> None:
+    """One batch, inside the caller's transaction; `position` is where the scratch stands.
+
+    Raises CommandError: somebody else fills the same scratch, or this release cannot read or apply
+    what was applied before.
+    """
+    place = Place(folding.topics.requests, part.partition, part.epoch)
+    scratch = InScratch(connection, folding.names)
+    understood = understand(records)
+    for entries in _runs(understood.entries):
+        last = entries[-1]
+        moved = await progress.advance(
+            scratch,  # type: ignore[arg-type]  # the part of a connection that queries use
+            place.topic,
+            place.partition,
+            expected=position,
+            epoch=part.epoch,
+            new=last.record.offset + 1,
+            published=last.record.offset + 1,
+            last_event_id=event_id_of(last.record.headers),
+            last_append_time=last.append_time,
+        )
+        if not moved:
+            raise CommandError("the scratch directory has moved; another rebuild is under way")
+        await _apply(connection, scratch, folding, homes, place, entries)
+        position = last.record.offset + 1
+    if understood.halt is not None:
+        raise CommandError(f"partition {part.partition}: {understood.halt}", exit_code=1)
+
+
+async def _apply(
+    connection: "Connection",
+    scratch: InScratch,
+    folding: Folding,
+    homes: Homes,
+    place: Place,
+    entries: Sequence[Entry],
+) -> None:
+    ours = await homes.refuse_misplaced(connection, entries)
+    in_time = drop_expired(ours)
+    ids = [entry.event_id for entry in in_time if entry.event_id is not None]
+    applied = await audit.already_applied(scratch, ids)  # type: ignore[arg-type]
+    fresh = drop_duplicates(in_time, applied)
+    if not fresh:
+        return
+    known = (
+        {}
+        if folding.applies_dead
+        else await refold.known_deaths(connection, [audit_id(place, entry) for entry in fresh])
+    )
+    try:
+        async with savepoint(connection):
+            decided = await apply_at_once(scratch, place, fresh, None, known)  # type: ignore[arg-type]
+    except Exception as error:
+        if refusal_of(error) is None or as_unavailable(error) is not None:
+            raise
+        decided = await apply_one_by_one(scratch, place, fresh, None, known)  # type: ignore[arg-type]
+    if folding.is_strict and decided.deaths:
+        names = {death.name for death in decided.deaths}
+        dead = [entry for entry in fresh if place.name(entry.record.offset) in names]
+        await _check_deaths(connection, place, dead)
+
+
+async def _check_deaths(connection: "Connection", place: Place, dead: Sequence[Entry]) -> None:
+    """What was applied before must not be lost because this release cannot apply it."""
+    rows = await audit.find(connection, [audit_id(place, entry) for entry in dead])
+    for entry in dead:
+        row = rows.get(audit_id(place, entry))
+        if row is not None and all(each["fact"] != "request.failed" for each in row.outcomes):
+            raise CommandError(
+                f"this release cannot apply {place.name(entry.record.offset)}, which was applied "
+                "before; rebuild with the release that applied it",
+                exit_code=1,
+            )
+
+
+def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """The entries in order, each redrive alone."""
+    begin = 0
+    for index, entry in enumerate(entries):
+        if entry.request is not None and entry.request.is_about_dead:
+            if begin < index:
+                yield entries[begin:index]
+            yield entries[index : index + 1]
+            begin = index + 1
+    if begin < len(entries):
+        yield entries[begin:]
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a task group, to be told in one line."""
+    error: BaseException = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,27 @@
+"""The one door to the provisioner's own code: understand → load → fold → write.
+
+A rebuild that had a copy of these steps would agree with itself and not with the service, so it
+takes the service's. Nothing else of the operator imports a service.
+"""
+
+from services.provisioner.dead_letters import Place, audit_id
+from services.provisioner.foreign import Homes
+from services.provisioner.isolate import apply_at_once, apply_one_by_one
+from services.provisioner.understand import (
+    Entry,
+    drop_duplicates,
+    drop_expired,
+    understand,
+)
+
+__all__ = [
+    "Entry",
+    "Homes",
+    "Place",
+    "apply_at_once",
+    "apply_one_by_one",
+    "audit_id",
+    "drop_duplicates",
+    "drop_expired",
+    "understand",
+]

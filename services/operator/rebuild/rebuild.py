@@ -1,0 +1,268 @@
+"""`rollcall rebuild`: the directory made anew beside the live one, and put in its place.
+
+Four steps, of which the first two may be broken off and go on where they were:
+1. load the snapshot, if one is named, into a scratch directory;
+2. fold the log up to where the live directory stands, again and again until little is left;
+3. pause the partitions (identity providers are answered `pending`), fold the rest;
+4. in one transaction: take over the positions, rename the schemas. The former directory stays as
+   `directory_previous`.
+A pause ends by itself after half a minute, so a rebuild that dies in step 3 holds nothing up.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from services.operator.rebuild import places, snapshot
+from services.operator.rebuild.approach import approach, begin_of, fold_from, only_one
+from services.operator.rebuild.fold_log import Folding, Range
+from services.operator.rebuild.meter import Meter
+from services.operator.rebuild.places import Standing, World
+from services.operator.rebuild.snapshot import Manifest
+from services.operator.terminal import CommandError
+from shared.postgres import progress, refold, scratch
+from shared.postgres.progress import Progress
+from shared.postgres.scratch import REBUILD, SchemaDiffers
+from shared.runtime.ids import new_id
+
+if TYPE_CHECKING:
+    from shared.postgres.pool import Connection
+
+PAUSE_S: Final = 30.0
+TRIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for. `restarts`: throw away what an earlier rebuild left half-made."""
+
+    snapshot: Path | None = None
+    applies_dead: bool = False
+    restarts: bool = False
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What was done, or would be."""
+
+    snapshot: str | None
+    events: int = 0
+    is_resumed: bool = False
+    taken_s: float = 0.0
+    paused_s: float = 0.0
+    partitions: int = 0
+    mended: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it; the names are a contract with scripts."""
+        return {
+            "snapshot": self.snapshot,
+            "partitions": self.partitions,
+            "events": self.events,
+            "resumed": self.is_resumed,
+            "seconds": round(self.taken_s, 3),
+            "paused_seconds": round(self.paused_s, 3),
+            "positions_from_audit": list(self.mended),
+        }
+
+
+async def rebuild(world: World, options: Options, meter: Meter) -> Report:
+    """Make the directory anew. Raises CommandError (2: it cannot be known), Unavailable."""
+    began_s = time.monotonic()
+    manifest = None if options.snapshot is None else snapshot.read_manifest(options.snapshot)
+    if manifest is not None and manifest.topic != world.topics.requests:
+        raise CommandError(f"the snapshot is of {manifest.topic}, not of {world.topics.requests}")
+    report = Report(None if manifest is None else manifest.folder.name)
+    async with only_one(world, "rebuild"):
+        if manifest is not None:
+            await asyncio.to_thread(snapshot.check_files, manifest, meter)
+            await places.check_begin(world, manifest.begin())
+        todo = await _todo(world, manifest, {} if manifest is None else manifest.begin())
+        report.events = sum(map(len, todo))
+        report.partitions = len(todo)
+        if options.dry_run:
+            report.taken_s = time.monotonic() - began_s
+            return report
+        folding = Folding(
+            world.settings, world.topics, REBUILD, meter, applies_dead=options.applies_dead
+        )
+        report.is_resumed = await _prepare(world, manifest, options, meter)
+        report.events = await approach(world, folding, lambda begin: _todo(world, manifest, begin))
+        await _stop_and_swap(world, folding, manifest, report)
+    report.taken_s = time.monotonic() - began_s
+    return report
+
+
+async def _prepare(world: World, manifest: Manifest | None, options: Options, meter: Meter) -> bool:
+    """Make the scratch and load the snapshot, unless that is done; whether it was done."""
+    note = _note(manifest, options)
+    async with world.database.connection() as connection:
+        found = await scratch.note_of(connection, REBUILD.directory)
+        if found == note and not options.restarts and await _is_of_one_form(connection):
+            return True
+        await scratch.drop(connection, REBUILD.directory, REBUILD.audit)
+        async with connection.transaction():
+            await scratch.make_tables(connection, REBUILD, is_kept=True)
+        if manifest is not None:
+            await snapshot.load(connection, manifest, REBUILD, meter)
+        meter.note("make indexes", None)
+        async with connection.transaction():
+            await scratch.finish_tables(connection, REBUILD)
+            await refold.forget_other_progress(connection, REBUILD, world.topics.requests)
+            await scratch.annotate(connection, REBUILD.directory, note)
+    return False
+
+
+async def _is_of_one_form(connection: "Connection") -> bool:
+    made = await scratch.tables(connection, REBUILD.directory)
+    return made == await scratch.tables(connection)
+
+
+def _note(manifest: Manifest | None, options: Options) -> str:
+    """What a scratch is made of: only a rebuild of the same goes on with it."""
+    return orjson.dumps(
+        {
+            "rebuild": None
+            if manifest is None
+            else [manifest.folder.name, manifest.files[0].sha256],
+            "applies_dead": options.applies_dead,
+        }
+    ).decode()
+
+
+async def _todo(world: World, manifest: Manifest | None, begin: dict[int, Progress]) -> list[Range]:
+    async with world.database.connection() as connection:
+        standing = await places.standings(world, connection)
+    return places.ranges(_ends(standing, manifest), begin)
+
+
+def _ends(standing: Sequence[Standing], manifest: Manifest | None) -> list[Standing]:
+    """How far to fold. A directory that is older than the snapshot gets the snapshot as it is:
+    from there the provisioner goes on, and announces what it applies."""
+    known = {} if manifest is None else manifest.begin()
+    found = []
+    for each in standing:
+        position = known.get(each.partition)
+        if position is not None and (each.progress is None or each.end < position.next_offset):
+            each = replace(each, end=position.next_offset, epoch=position.epoch)
+        found.append(each)
+    return found
+
+
+async def _stop_and_swap(
+    world: World, folding: Folding, manifest: Manifest | None, report: Report
+) -> None:
+    who = f"rebuild {new_id()}"
+    for _ in range(TRIES):
+        began_s = time.monotonic()
+        async with _paused(world, who):
+            async with world.database.connection() as connection:
+                begin = await begin_of(connection, REBUILD, world.topics.requests)
+                standing = _ends(await places.standings(world, connection), manifest)
+            todo = places.ranges(standing, begin)
+            await fold_from(world, folding, todo, begin)
+            report.events += sum(map(len, todo))
+            try:
+                if await _swap(world, standing, manifest):
+                    report.partitions = len(standing)
+                    report.mended = tuple(each.partition for each in standing if each.trouble)
+                    report.paused_s = time.monotonic() - began_s
+                    return
+            except SchemaDiffers as error:
+                raise CommandError(f"{error} (--restart)") from error
+    raise CommandError("the partitions did not stand still; run it again", exit_code=1)
+
+
+@asynccontextmanager
+async def _paused(world: World, who: str) -> AsyncIterator[None]:
+    """The requests' partitions stand, for as long as the block runs and half a minute at most."""
+
+    async def pause() -> None:
+        async with world.database.connection() as connection:
+            rows = await progress.read_all(connection, world.topics.requests)
+            numbers = [each.partition for each in rows]
+            await progress.pause(connection, world.topics.requests, numbers, who, PAUSE_S)
+
+    async def prolong() -> None:
+        while True:
+            await asyncio.sleep(PAUSE_S / 3)
+            await pause()
+
+    await pause()
+    prolonging = asyncio.create_task(prolong())
+    try:
+        yield
+    finally:
+        prolonging.cancel()
+        await asyncio.wait([prolonging])
+        async with world.database.connection() as connection:
+            await progress.unpause(connection, world.topics.requests, who)
+
+
+async def _swap(world: World, standing: Sequence[Standing], manifest: Manifest | None) -> bool:
+    """The swap; False, and nothing is done, where somebody moved a position meanwhile."""
+    topic = world.topics.requests
+    async with world.database.transaction() as connection:
+        live = await refold.lock_progress(connection)
+        present = {each.partition: each for each in live if each.topic == topic}
+        positions = await begin_of(connection, REBUILD, topic)
+        for each in standing:
+            position = positions.get(each.partition)
+            if _moved(each.progress, present.get(each.partition)):
+                return False
+            if each.end != (0 if position is None else position.next_offset):
+                raise CommandError("the scratch directory has moved; run it again", exit_code=1)
+            if position is not None:
+                await refold.put_progress(connection, REBUILD, _position(each, position, manifest))
+            elif each.progress is not None:
+                await refold.put_progress(connection, REBUILD, _running(each.progress))
+        for other in live:
+            if other.topic == world.topics.tenancy:
+                await refold.put_progress(connection, REBUILD, other)
+        await refold.settle_letters(connection, REBUILD)
+        await scratch.take_over_events(connection, REBUILD)
+        await refold.retire_progress(connection, "a rebuilt directory took its place")
+        await scratch.swap(connection, REBUILD)
+    return True
+
+
+def _moved(then: Progress | None, now: Progress | None) -> bool:
+    """Whether somebody applied something, or let another log in, since we looked."""
+    if then is None or now is None:
+        return then is not now
+    return (then.next_offset, then.epoch) != (now.next_offset, now.epoch)
+
+
+def _position(standing: Standing, made: Progress, manifest: Manifest | None) -> Progress:
+    """The position of a partition in the new directory.
+
+    What the live directory had announced stays announced, and what it had not is announced by the
+    next owner, from the audit. Where the live position is not to be believed, all that the audit
+    knows counts as announced.
+    """
+    live = standing.progress
+    if manifest is not None and (live is None or live.next_offset < made.next_offset):
+        known = manifest.begin().get(made.partition)
+        if known is not None and known.next_offset == made.next_offset:
+            return replace(made, published_offset=known.published_offset)
+    if live is None or standing.trouble is not None:
+        return replace(made, published_offset=made.next_offset)
+    kept = live if live.state == "halted" else _running(live)
+    return replace(
+        made,
+        published_offset=min(live.published_offset, made.next_offset),
+        state=kept.state,
+        reason=kept.reason,
+        detail=kept.detail,
+    )
+
+
+def _running(position: Progress) -> Progress:
+    return replace(position, state="running", reason=None, detail=None)

@@ -1,0 +1,130 @@
+"""`rollcall verify`: the log folded beside the live directory, and every row compared.
+
+Under load the two are compared at one place: a REPEATABLE READ transaction sees the directory with
+its positions, the scratch is folded exactly so far inside the same transaction, and compared in it.
+What comes before that is folded in transactions of its own, up to where the live directory was a
+moment ago, so that the last one is short.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from services.operator.rebuild import places, snapshot
+from services.operator.rebuild.approach import Begin, approach, begin_of, only_one
+from services.operator.rebuild.fold_log import Folding, Range, fold_here
+from services.operator.rebuild.meter import Meter
+from services.operator.rebuild.places import World
+from services.operator.terminal import CommandError
+from shared.postgres import progress, refold, scratch
+from shared.postgres.pool import KEYS_ONLY
+from shared.postgres.scratch import VERIFY, Difference, InScratch
+
+LIMIT: Final = 10_000
+"""At most so many drifts of a table are named; there may be more."""
+CONTROL: Final = {
+    "progress": frozenset(
+        {"published_offset", "state", "reason", "detail", "paused_until"},
+    )
+}
+"""Columns about which the log says nothing: how far is announced, and who made what stand."""
+
+
+WHOLE_TABLES: Final = "; ".join(f"SET LOCAL {name} = on" for name in KEYS_ONLY)
+"""The comparison reads all of both directories; the fold goes by keys."""
+
+
+@dataclass(slots=True)
+class Verified:
+    """What was compared, and what differs."""
+
+    events: int = 0
+    taken_s: float = 0.0
+    positions: dict[int, int] = field(default_factory=dict)
+    drifts: list[Difference] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it; no value of a row but its key."""
+        return {
+            "events": self.events,
+            "seconds": round(self.taken_s, 3),
+            "positions": {str(number): at for number, at in self.positions.items()},
+            "drifts": [
+                {
+                    "table": each.table,
+                    "key": dict(each.key),
+                    "kind": each.kind,
+                    "columns": list(each.columns),
+                }
+                for each in self.drifts
+            ],
+        }
+
+
+async def verify(world: World, from_snapshot: Path | None, meter: Meter) -> Verified:
+    """Compare the live directory with its log. Raises CannotKnow, CommandError, Unavailable."""
+    began_s = time.monotonic()
+    manifest = None if from_snapshot is None else snapshot.read_manifest(from_snapshot)
+    if manifest is not None and manifest.topic != world.topics.requests:
+        raise CommandError(f"the snapshot is of {manifest.topic}, not of {world.topics.requests}")
+    verified = Verified()
+    folding = Folding(world.settings, world.topics, VERIFY, meter, is_strict=False)
+    async with only_one(world, "verify"):
+        if manifest is not None:
+            await asyncio.to_thread(snapshot.check_files, manifest, meter)
+            await places.check_begin(world, manifest.begin())
+        await _todo(world, {} if manifest is None else manifest.begin())  # refuses what it cannot
+        try:
+            async with world.database.connection() as connection:
+                await scratch.drop(connection, VERIFY.directory, VERIFY.audit)
+                await scratch.make_tables(connection, VERIFY, is_kept=False)
+                if manifest is not None:
+                    await snapshot.load(connection, manifest, VERIFY, meter)
+                await scratch.finish_tables(connection, VERIFY)
+                await refold.forget_other_progress(connection, VERIFY, world.topics.requests)
+            verified.events = await approach(world, folding, lambda begin: _todo(world, begin))
+            await _compare(world, folding, verified)
+        finally:
+            async with world.database.connection() as connection:
+                await scratch.drop(connection, VERIFY.directory, VERIFY.audit)
+    verified.taken_s = time.monotonic() - began_s
+    return verified
+
+
+async def _compare(world: World, folding: Folding, verified: Verified) -> None:
+    """One transaction: the live directory as of its beginning, the scratch folded so far."""
+    topic, tenancy = world.topics.requests, world.topics.tenancy
+    async with world.database.connection() as connection:
+        transaction = connection.transaction(isolation="repeatable_read")
+        await transaction.start()
+        try:
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            standing = await places.standings(world, connection)
+            made = InScratch(connection, VERIFY)
+            todo = places.ranges(standing, await begin_of(connection, VERIFY, topic))
+            for each in standing:
+                if each.progress is not None or each.end:
+                    await progress.ensure(made, topic, each.partition)  # type: ignore[arg-type]
+            folding.meter.note("fold the rest", sum(map(len, todo)))
+            await fold_here(connection, folding, todo)
+            verified.events += sum(map(len, todo))
+            verified.positions = {each.partition: each.end for each in standing}
+            folding.meter.note("compare", None)
+            await connection.execute(WHOLE_TABLES)
+            await refold.settle_letters(connection, VERIFY)
+            verified.drifts = await scratch.compare(
+                connection,
+                VERIFY,
+                ignored=CONTROL,
+                where={"progress": f"topic <> {scratch.literal(tenancy)}"},
+                limit=LIMIT,
+            )
+        finally:
+            await transaction.rollback()
+
+
+async def _todo(world: World, begin: Begin) -> list[Range]:
+    async with world.database.connection() as connection:
+        return places.ranges(await places.standings(world, connection), begin)

@@ -1,0 +1,46 @@
+-- name: server_facts
+-- Version, whether this is a standby, and the server's clock.
+-- roles: ingress, provisioner, notifier, owner
+SELECT current_setting('server_version_num')::int AS version,
+       pg_is_in_recovery() AS is_standby,
+       clock_timestamp() AS clock
+
+-- name: granted_rights
+-- Every right on a schema, a table or columns of it that somebody beside its owner has.
+-- $1 names of our schemas
+-- roles: ingress, provisioner, notifier, owner
+SELECT role, thing, privilege, array_agg(column_name ORDER BY column_name)
+       FILTER (WHERE column_name IS NOT NULL) AS columns
+FROM (
+    SELECT entry.grantee, 'schema ' || space.nspname AS thing, entry.privilege_type AS privilege,
+           NULL::text AS column_name, space.nspowner AS owner
+    FROM pg_catalog.pg_namespace AS space
+    CROSS JOIN LATERAL pg_catalog.aclexplode(space.nspacl) AS entry
+    WHERE space.nspname = ANY ($1::text[])
+    UNION ALL
+    SELECT entry.grantee, space.nspname || '.' || held.relname, entry.privilege_type, NULL,
+           held.relowner
+    FROM pg_catalog.pg_class AS held
+    JOIN pg_catalog.pg_namespace AS space ON space.oid = held.relnamespace
+    CROSS JOIN LATERAL pg_catalog.aclexplode(held.relacl) AS entry
+    WHERE space.nspname = ANY ($1::text[])
+    UNION ALL
+    SELECT entry.grantee, space.nspname || '.' || held.relname, entry.privilege_type,
+           part.attname::text, held.relowner
+    FROM pg_catalog.pg_attribute AS part
+    JOIN pg_catalog.pg_class AS held ON held.oid = part.attrelid
+    JOIN pg_catalog.pg_namespace AS space ON space.oid = held.relnamespace
+    CROSS JOIN LATERAL pg_catalog.aclexplode(part.attacl) AS entry
+    WHERE space.nspname = ANY ($1::text[])
+) AS found
+CROSS JOIN LATERAL (
+    SELECT CASE found.grantee WHEN 0 THEN 'public' ELSE found.grantee::regrole::text END AS role
+) AS named
+WHERE found.grantee <> found.owner
+GROUP BY role, thing, privilege, column_name IS NULL
+ORDER BY role, thing, privilege
+
+-- name: newest_append_time
+-- The broker's clock at the last record that was applied; null where there is none.
+-- roles: ingress, provisioner, notifier, owner
+SELECT max(last_append_time) FROM directory.progress

@@ -1,0 +1,1 @@
+"""Foreign conformance suites against a whole deployment, as their users run them."""

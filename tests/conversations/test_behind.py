@@ -1,0 +1,203 @@
+"""Every conversation with the provisioner stopped, and what the directory is once it is back.
+
+Nobody applies anything while a client talks; ingress answers from what it has accepted. Then the
+provisioner starts, and the directory must be what the answers said.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from services.operator.demo import conversation, player
+from services.operator.demo.client import Answer, ScimClient, Tally, open_session
+from services.operator.demo.conversation import Step
+from tests.conversations.test_other_clients import CLIENTS, steps_of
+from tests.support.stack import Organisation, Stack, until
+
+BUDGET_S = "0.3"
+CONVERSATIONS = (*conversation.NAMES, *CLIENTS)
+Json = dict[str, Any]
+NO_PATCH_BODY = "status 204, expected 200"
+
+
+@dataclass(slots=True)
+class Told:
+    """What one conversation was told: by the path of a resource, the last answer that showed it."""
+
+    name: str
+    organisation: Organisation
+    surprises: list[str] = field(default_factory=list)
+    shown: dict[str, Json] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    touched: set[str] = field(default_factory=set)
+    pending: int = 0
+    doomed: list[int] = field(default_factory=list)
+    """Statuses of what was answered with success and will be refused."""
+
+    def note(self, step: Step, answer: Answer, names: Json) -> None:
+        """Remember what a write was answered with."""
+        if answer.is_pending:
+            self.pending += 1
+        is_read = step.method == "GET" or ".search" in step.path
+        if is_read or not 200 <= answer.status < 300:
+            return
+        if answer.is_pending and is_doomed(step, answer):
+            self.doomed.append(step.expect.status)
+            return
+        path = conversation.fill(step.path, names).partition("?")[0]
+        if step.method == "POST":
+            path = f"{path}/{answer.document['id']}"
+        self.touched.add(path)
+        self.shown.pop(path, None)
+        if step.method == "DELETE":
+            self.gone.add(path)
+        elif answer.document is not None and "?" not in step.path.rstrip("?"):
+            self.shown[path] = answer.document
+
+
+def is_doomed(step: Step, answer: Answer) -> bool:
+    """Sent when nobody could know yet that the provisioner had gone: answered, and not true."""
+    return step.expect.status >= 400 and 200 <= answer.status < 300
+
+
+def surprises_of(played: player.Played) -> list[str]:
+    """What is not as expected; a PATCH of a User that is pending needs no body."""
+    answer = played.answer
+    if (
+        answer is not None
+        and answer.is_pending
+        and played.step.method == "PATCH"
+        and played.differences == (NO_PATCH_BODY,)
+    ):
+        return []
+    return [f"{played} {answer and answer.document}"] if played.differences else []
+
+
+async def talk(client: ScimClient, name: str, told: Told, other_key: str) -> None:
+    names = {"apiKey": told.organisation.key, "otherOrgApiKey": other_key}
+    steps = conversation.load(name) if name in conversation.NAMES else steps_of(name)
+    for step in steps:
+        [played] = await player.play(client, [step], names=names, tally=Tally())
+        told.surprises += surprises_of(played)
+        if played.answer is not None:
+            told.note(step, played.answer, names)
+
+
+async def read_all(client: ScimClient, told: Told) -> dict[str, tuple[int, Any]]:
+    """Path → status and body, of every resource that was ever written and of both lists."""
+    found = {}
+    for path in (*sorted(told.touched), "/Users", "/Groups"):
+        answer = await client.send("GET", path, tally=Tally())
+        document = answer.document if answer.status < 400 else None
+        found[path] = (answer.status, document)
+    return found
+
+
+async def refused(stack: Stack, organisation: Organisation) -> list[tuple[str, int]]:
+    """What was answered with success and refused: kind and status, in order."""
+    rows = await stack.rows(
+        "SELECT type, status FROM audit.event WHERE organisation_id = $1::uuid AND optimistic "
+        'AND status >= 400 ORDER BY "offset"',
+        organisation.id,
+    )
+    return [(row["type"].split("request.")[1], row["status"]) for row in rows]
+
+
+async def until_applied(stack: Stack) -> None:
+    async def is_applied() -> bool:
+        rows = await stack.rows("SELECT partition, next_offset FROM directory.progress")
+        applied = {row["partition"]: row["next_offset"] for row in rows}
+        ends = [await stack.end_offset(stack.topics.requests, number) for number in range(4)]
+        return all(applied.get(number, 0) >= end for number, end in enumerate(ends))
+
+    await until(is_applied, "everything is applied", 60)
+
+
+async def test_every_conversation_runs_to_its_end_without_a_provisioner_and_comes_true(
+    stack: Stack,
+) -> None:
+    stack.environment["ROLLCALL_INGRESS_REPLY_BUDGET_S"] = BUDGET_S
+    await stack.start("ingress")
+    other = await stack.organisation("Another")
+    everything: list[tuple[Told, dict[str, tuple[int, Any]]]] = []
+
+    async with open_session(4) as session:
+        for name in CONVERSATIONS:
+            told = Told(name, await stack.organisation(name))
+            client = ScimClient(session, told.organisation.base, told.organisation.key)
+            await talk(client, name, told, other.key)
+            everything.append((told, await read_all(client, told)))
+
+        surprises = [line for told, _ in everything for line in told.surprises]
+        assert not surprises, "\n".join(surprises)
+        assert all(told.pending for told, _ in everything)
+        await stack.start("provisioner")
+        await until_applied(stack)
+
+        for told, before in everything:
+            client = ScimClient(session, told.organisation.base, told.organisation.key)
+            assert await read_all(client, told) == before, told.name
+            for path, document in told.shown.items():
+                assert without_groups(before[path][1]) == without_groups(document), told.name
+            for path in told.gone:
+                assert before[path][0] == 404, told.name
+            assert await refused(stack, told.organisation) == [], told.name
+
+
+def without_groups(document: Any) -> Any:
+    """A User without its groups: they are changed by others' requests. An empty list is none."""
+    return {name: value for name, value in document.items() if name != "groups" and value != []}
+
+
+@pytest.mark.parametrize("name", ["entra-default", "okta-oin"])
+async def test_with_a_provisioner_that_comes_and_goes_no_read_contradicts_an_answer(
+    name: str, stack: Stack
+) -> None:
+    """It is suspended and resumed again and again, in the middle of the conversation."""
+    stack.environment["ROLLCALL_INGRESS_REPLY_BUDGET_S"] = BUDGET_S
+    await stack.start("ingress")
+    provisioner = await stack.start("provisioner")
+    other = await stack.organisation("Another")
+    told = Told(name, await stack.organisation(name))
+    names = {"apiKey": told.organisation.key, "otherOrgApiKey": other.key}
+    contradictions: list[str] = []
+
+    async with open_session(4) as session:
+        client = ScimClient(session, told.organisation.base, told.organisation.key)
+        for number, step in enumerate(conversation.load(name)):
+            if number % 4 == 0:
+                provisioner.pause()
+            elif number % 4 == 2:
+                provisioner.resume()
+            [played] = await player.play(client, [step], names=names, tally=Tally())
+            answer = played.answer
+            if answer is None or not (answer.is_pending and is_doomed(step, answer)):
+                told.surprises += surprises_of(played)
+            if answer is not None:
+                told.note(step, answer, names)
+            contradictions += await contradicted(client, told, step.id)
+        provisioner.resume()
+
+        assert not told.surprises, "\n".join(told.surprises)
+        assert not contradictions, "\n".join(contradictions)
+        assert told.pending, "nothing was answered while it was away"
+        before = await read_all(client, told)
+        await until_applied(stack)
+        assert await read_all(client, told) == before
+        refusals = await refused(stack, told.organisation)
+        assert [status for _, status in refusals] == told.doomed
+
+
+async def contradicted(client: ScimClient, told: Told, step_id: str) -> list[str]:
+    """Reads of what was answered that say something else; a 503 says that it is not known."""
+    found = []
+    for path, document in told.shown.items():
+        answer = await client.send("GET", path, tally=Tally())
+        if answer.status != 503 and without_groups(answer.document) != without_groups(document):
+            found.append(f"after {step_id}: {path}: {answer.status} {answer.document}")
+    for path in told.gone:
+        answer = await client.send("GET", path, tally=Tally())
+        if answer.status not in (404, 503):
+            found.append(f"after {step_id}: {path}: {answer.status}, but it was removed")
+    return found

@@ -1,0 +1,179 @@
+"""Certain absence: 404 only where everything that was accepted is applied. On a real log."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.ingress.log_end import Applied, LogEnd, is_older_than, judge_id
+from services.ingress.lookup import Lookup
+from services.ingress.overlay import Overlay
+from services.ingress.overlay_lookup import Target
+from shared.events.request import to_event
+from shared.events.topics import Topics
+from shared.kafka.admin import apply_topics
+from shared.kafka.feed import Look
+from shared.kafka.log_probe import LogProbe
+from shared.kafka.producer import Producer
+from shared.postgres import progress
+from shared.runtime.clock import now
+from shared.runtime.config import Settings, load
+from shared.runtime.errors import Unavailable
+from shared.runtime.ids import minted_at, new_id
+from tests.support import builders
+from tests.support.builders import ORGANISATION
+from tests.support.databases import TestDatabase
+from tests.support.servers import KafkaServer
+
+PARTITION = 2
+
+
+@dataclass(slots=True)
+class Log:
+    """A requests topic of this test's own."""
+
+    settings: Settings
+    topics: Topics
+    producer: Producer
+    probe: LogProbe
+    probes: list[LogEnd] = field(default_factory=list)
+
+    async def append(self, number: int) -> int:
+        """One more record; returns the log's end."""
+        event = to_event(builders.create(number, f"u{number}@example.org"))
+        done = await self.producer.send(
+            self.topics.requests, partition=PARTITION, key=ORGANISATION, event=event
+        )
+        return done.offset + 1
+
+
+@pytest.fixture
+async def log(kafka_server: KafkaServer) -> AsyncIterator[Log]:
+    settings = load(Settings, kafka_bootstrap=kafka_server.bootstrap)
+    topics = Topics(f"e{uuid.uuid4().hex[:12]}", 4, 1)
+    await apply_topics(settings, topics, replication=1)
+    producer = Producer(settings, client_id="test")
+    await producer.start()
+    probe = LogProbe(settings, topics.requests)
+    try:
+        yield Log(settings, topics, producer, probe)
+    finally:
+        await probe.close()
+        await producer.stop()
+
+
+async def test_the_end_is_behind_the_last_record(log: Log) -> None:
+    end = LogEnd(log.probe, timeout_s=10)
+
+    empty = await end.end(PARTITION)
+    ends = [await log.append(number) for number in range(3)]
+
+    assert empty == 0
+    assert await end.end(PARTITION) == ends[-1] == 3
+    assert await end.ends(range(4)) == {0: 0, 1: 0, 2: 3, 3: 0}
+
+
+async def test_whoever_asks_after_a_record_was_acknowledged_hears_of_it(log: Log) -> None:
+    """Answers are shared, but never with somebody who asked after the question was put."""
+    end = LogEnd(log.probe, timeout_s=10)
+
+    async def append_and_ask(number: int) -> bool:
+        offset = await log.append(number)
+        return await end.end(PARTITION) >= offset
+
+    told = await asyncio.gather(*(append_and_ask(number) for number in range(60)))
+
+    assert all(told)
+
+
+async def test_many_questions_are_answered_by_few(log: Log) -> None:
+    asked: list[int] = []
+    real = log.probe.look
+
+    async def look(partition: int, offset: int) -> Look:
+        asked.append(partition)
+        return await real(partition, offset)
+
+    log.probe.look = look  # type: ignore[method-assign]
+    end = LogEnd(log.probe, timeout_s=10)
+
+    await asyncio.gather(*(end.end(PARTITION) for _ in range(500)))
+
+    assert len(asked) <= 2
+
+
+async def test_where_kafka_is_away_nobody_waits_longer_than_told() -> None:
+    probe = LogProbe(load(Settings, kafka_bootstrap="127.0.0.1:1"), "t.requests")
+    end = LogEnd(probe, timeout_s=0.2)
+
+    async with asyncio.timeout(2):
+        with pytest.raises(Unavailable):
+            await end.end(0)
+
+    await end.close()
+
+
+def test_an_id_that_is_older_than_what_is_applied_is_certainly_not_there() -> None:
+    resource_id = new_id()
+    minted = minted_at(resource_id)
+
+    def judge(seconds: float) -> str:
+        at = minted + timedelta(seconds=seconds)
+        return judge_id(resource_id, Applied(7, at), accept_s=10)
+
+    assert [judge(seconds) for seconds in (-1, 14.9, 15.1)] == ["ask", "ask", "certain"]
+    assert judge_id(resource_id, Applied(0, None), accept_s=10) == "ask"
+    assert judge_id(str(uuid.uuid4()), Applied(7, now()), accept_s=10) == "ask"
+
+
+@pytest.mark.parametrize("attribute", ["id", "userName"])
+async def test_a_miss_is_absence_only_if_all_that_was_accepted_is_applied(
+    log: Log, database: TestDatabase, attribute: Any
+) -> None:
+    """Another process accepted what is on the log, so the overlay cannot know."""
+    topic = log.topics.requests
+    key = new_id() if attribute == "id" else "nobody@example.org"
+    target = Target(ORGANISATION, "Users", attribute, key)
+    end = await log.append(1)
+    overlay = Overlay()
+    overlay.begin_at({PARTITION: end})
+
+    @asynccontextmanager
+    async def connect(_: str) -> AsyncIterator[Any]:
+        async with database.connect("ingress") as connection:
+            yield connection
+
+    lookup = Lookup(overlay, connect, LogEnd(log.probe, timeout_s=10), topic, accept_s=10)
+    with pytest.raises(Unavailable):
+        await lookup.members(target, PARTITION)
+
+    async with database.connect("provisioner") as connection:
+        await progress.ensure(connection, topic, PARTITION)
+        await progress.advance(
+            connection,
+            topic,
+            PARTITION,
+            expected=0,
+            epoch=0,
+            new=end,
+            published=0,
+            last_event_id=None,
+            last_append_time=now(),
+        )
+
+    assert await lookup.members(target, PARTITION) == []
+
+
+def test_an_id_that_is_older_than_its_organisation_is_nobody_s() -> None:
+    minted = minted_at(new_id())
+
+    assert is_older_than("00000000-0000-7000-8000-0000000000aa", minted)
+    assert is_older_than("c4d8f2a0-0000-4000-8000-0000000000aa", minted)  # no id of ours
+    assert not is_older_than(new_id(), minted)
+    assert not is_older_than(new_id(), minted + timedelta(seconds=4))  # clocks may differ
+    assert is_older_than(new_id(), minted + timedelta(seconds=60))

@@ -1,0 +1,191 @@
+"""A deployment with a history worth rebuilding, and the commands over it. No test in here."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from services.operator.cli import app
+from services.operator.deployment import OperatorSettings
+from services.operator.rebuild import places, rebuild, snapshot, verify
+from services.operator.rebuild.meter import Meter
+from services.operator.rebuild.places import World
+from services.operator.rebuild.rebuild import Options, Report
+from services.operator.rebuild.snapshot import Manifest
+from services.operator.rebuild.verify import Verified
+from shared.events.request import Request
+from shared.runtime.clock import now_ms
+from shared.runtime.config import load
+from shared.runtime.ids import new_id
+from tests.integration.provisioner.conftest import Deployment
+from tests.support.builders import (
+    ORGANISATION,
+    OTHER_ORGANISATION,
+    a_group,
+    a_member,
+    a_request,
+    an_id,
+    create,
+    patch,
+    regroup,
+    replacing,
+)
+
+POISON = "Poison"
+REFUSE_TITLE = f"""
+CREATE FUNCTION directory.refuse_title() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF new.document ->> 'title' = '{POISON}' THEN
+        RAISE EXCEPTION 'refused' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN new;
+END $$;
+CREATE TRIGGER refuse_title BEFORE INSERT OR UPDATE ON directory.member
+    FOR EACH ROW EXECUTE FUNCTION directory.refuse_title();
+"""
+FIX = "DROP TRIGGER refuse_title ON directory.member"
+TABLES = ("member", "group", "group_member", "resource_count", "dead_letter", "parked")
+PARTITION_OF = {ORGANISATION: 0, OTHER_ORGANISATION: 1}
+NO_WAIT = {"accept_by_ms": None}
+
+
+def history(seed: int, count: int, *, first: int = 1000) -> list[Request]:
+    """Requests of two organisations: members and groups, copies, late ones, refused ones."""
+    chance = random.Random(seed)
+    made: list[Request] = []
+    members: dict[str, list[int]] = {ORGANISATION: [], OTHER_ORGANISATION: []}
+    groups: dict[str, list[int]] = {ORGANISATION: [], OTHER_ORGANISATION: []}
+    for number in range(first, first + count):
+        organisation = chance.choice((ORGANISATION, OTHER_ORGANISATION))
+        own, own_groups = members[organisation], groups[organisation]
+        at: dict[str, Any] = {"organisation_id": organisation, "id": an_id(500_000 + number)}
+        kind = chance.choice(("create",) * 4 + ("title", "revoke", "delete", "group", "regroup"))
+        if kind == "create" or not own:
+            request = replace(create(number, f"user{number % 50}@example.org"), **at)
+            own.append(number)
+        elif kind == "title":
+            request = replace(_patch(chance.choice(own), "title", f"T{number}"), **at)
+        elif kind == "revoke":
+            request = replace(_patch(chance.choice(own), "active", bool(number % 2)), **at)
+        elif kind == "delete":
+            request = a_request("member.delete", an_id(chance.choice(own)), **at)
+        elif kind == "group" or not own_groups:
+            request = a_request(
+                "group.create", an_id(number), resource={"displayName": f"Group {number}"}, **at
+            )
+            own_groups.append(number)
+        else:
+            group = a_group(chance.choice(own_groups))
+            request = replace(regroup(group, add=(an_id(chance.choice(own)),)), **at)
+        if chance.random() < 0.05:
+            request = replace(request, accept_by_ms=1)  # appended too late
+        made.append(request)
+        if chance.random() < 0.1:
+            made.append(chance.choice(made[-20:]))  # a copy
+    return made
+
+
+def _patch(number: int, path: str, value: Any) -> Request:
+    return patch(a_member(number), replacing(path, value))
+
+
+async def send_all(deployment: Deployment, requests: Sequence[Request]) -> dict[int, int]:
+    """Append them, each to its organisation's partition; partition → offset behind the last."""
+    ends: dict[int, int] = {}
+    for request in requests:
+        partition = PARTITION_OF[request.organisation_id]
+        sent = await deployment.send(request, partition)
+        ends[partition] = sent.offset + 1
+    return ends
+
+
+async def apply_all(deployment: Deployment, requests: Sequence[Request]) -> None:
+    """Append them, and wait until the provisioner has applied them."""
+    for partition, end in (await send_all(deployment, requests)).items():
+        await deployment.applied(end, partition)
+
+
+async def contents(deployment: Deployment, schema: str = "directory") -> dict[str, list[str]]:
+    """Every row of the directory as text, in order, and the positions that a fold gives."""
+    found = {}
+    for table in TABLES:
+        rows = await deployment.rows(f'SELECT t::text AS row FROM {schema}."{table}" AS t')
+        found[table] = sorted(row["row"] for row in rows)
+    rows = await deployment.rows(
+        f"SELECT topic, partition, next_offset, published_offset, last_event_id::text, "
+        f"last_append_time::text, epoch, state FROM {schema}.progress ORDER BY 1, 2"
+    )
+    found["progress"] = [str(tuple(row)) for row in rows]
+    return found
+
+
+def settings_of(deployment: Deployment) -> OperatorSettings:
+    """What the command reads from the environment."""
+    return load(
+        OperatorSettings,
+        kafka_bootstrap=deployment.settings.kafka_bootstrap,
+        topic_prefix=deployment.settings.topic_prefix,
+        database_url=deployment.database.url("owner"),
+    )
+
+
+@asynccontextmanager
+async def world_of(deployment: Deployment) -> AsyncIterator[World]:
+    """What the commands work with."""
+    async with places.open_world(settings_of(deployment), "test") as world:
+        yield world
+
+
+async def do_rebuild(deployment: Deployment, **options: Any) -> Report:
+    """`rollcall rebuild`."""
+    async with world_of(deployment) as world:
+        with Meter(is_shown=False) as meter:
+            return await rebuild.rebuild(world, Options(**options), meter)
+
+
+async def do_verify(deployment: Deployment, from_snapshot: Path | None = None) -> Verified:
+    """`rollcall verify`."""
+    async with world_of(deployment) as world:
+        with Meter(is_shown=False) as meter:
+            return await verify.verify(world, from_snapshot, meter)
+
+
+async def do_snapshot(deployment: Deployment, to: Path) -> Manifest:
+    """`rollcall snapshot`."""
+    async with world_of(deployment) as world:
+        with Meter(is_shown=False) as meter:
+            return await snapshot.take(world, to, meter)
+
+
+async def rollcall(deployment: Deployment, *arguments: str) -> Result:
+    """The command line, beside the test's deployment."""
+    environment = {
+        "ROLLCALL_KAFKA_BOOTSTRAP": deployment.settings.kafka_bootstrap,
+        "ROLLCALL_TOPIC_PREFIX": deployment.settings.topic_prefix,
+        "ROLLCALL_DATABASE_URL": deployment.database.url("owner"),
+    }
+    return await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment)
+
+
+async def rollcall_json(deployment: Deployment, *arguments: str, code: int = 0) -> Any:
+    """What it prints for scripts."""
+    done = await rollcall(deployment, *arguments, "--json")
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout)
+
+
+async def execute(deployment: Deployment, statement: str) -> None:
+    """As the owner."""
+    async with deployment.database.connect() as connection:
+        await connection.execute(statement)
+
+
+def fresh(request: Request) -> Request:
+    """The request under an id of now."""
+    return replace(request, id=new_id(), accept_by_ms=now_ms() + 60_000)

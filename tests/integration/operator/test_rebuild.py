@@ -1,0 +1,350 @@
+"""`rollcall rebuild`: the same bytes, under load, broken off and run again, refused where it must.
+
+The live services read and write through the swap with the statements that they had prepared.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.operator.rebuild import fold_log, rebuild
+from services.operator.terminal import CommandError
+from shared.directory import decide
+from shared.postgres import directory_search
+from shared.postgres.pool import open_pool
+from tests.integration.operator.rebuilding import (
+    FIX,
+    POISON,
+    REFUSE_TITLE,
+    apply_all,
+    contents,
+    do_rebuild,
+    do_snapshot,
+    do_verify,
+    execute,
+    history,
+    rollcall,
+    rollcall_json,
+    send_all,
+)
+from tests.integration.provisioner import logs
+from tests.integration.provisioner.conftest import Deployment, until
+from tests.integration.provisioner.conftest import deployment as deployment
+from tests.support.builders import ORGANISATION, a_member, an_id, create, patch, redrive, replacing
+
+ANA = a_member(1, "ana@example.org")
+
+
+class BrokenOff(Exception):
+    """A rebuild ends here, in the middle."""
+
+
+async def poisoned(deployment: Deployment) -> None:
+    """A member in quarantine with a request behind it, one that was redriven, one discarded."""
+    await execute(deployment, REFUSE_TITLE)
+    wrong = [
+        replace(patch(a_member(number), replacing("title", POISON)), id=an_id(700_000 + number))
+        for number in (1, 2, 3)
+    ]
+    await apply_all(
+        deployment,
+        [
+            *(create(number, f"poisoned{number}@example.org") for number in (1, 2, 3)),
+            *wrong,
+            replace(patch(a_member(2), replacing("title", "Bosun")), id=an_id(700_012)),
+            replace(patch(a_member(3), replacing("title", "Cook")), id=an_id(700_013)),
+            replace(redrive(wrong[0], 700_021)),  # fails again
+        ],
+    )
+    await execute(deployment, FIX)
+    await apply_all(
+        deployment,
+        [redrive(wrong[1], 700_022), redrive(wrong[2], 700_023, kind="dead.discard")],
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_rebuilt_directory_is_byte_for_byte_the_one_before(
+    deployment: Deployment, seed: int
+) -> None:
+    running = await deployment.start()
+    await poisoned(deployment)
+    await apply_all(deployment, history(seed, 300))
+    await running.end()
+    before = await contents(deployment)
+    assert before["dead_letter"]
+
+    report = await do_rebuild(deployment)
+
+    assert await contents(deployment) == before
+    assert await contents(deployment, "directory_previous") != {}
+    assert report.events > 300
+
+
+async def test_a_rebuild_from_a_snapshot_needs_only_the_log_behind_it(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    running = await deployment.start()
+    await poisoned(deployment)
+    requests = history(3, 400)
+    await apply_all(deployment, requests[:250])
+    taken = await do_snapshot(deployment, tmp_path)
+    copies = requests[230:250]  # appended again: known by the ids that the snapshot keeps
+    await apply_all(deployment, [*copies, *requests[250:]])
+    await running.end()
+    before = await contents(deployment)
+    for partition in (0, 1):
+        at = taken.begin()[partition].next_offset
+        await logs.cut(deployment, deployment.topics.requests, at - 1, partition)
+
+    report = await do_rebuild(deployment, snapshot=taken.folder)
+
+    assert await contents(deployment) == before
+    assert report.snapshot == taken.folder.name
+    with pytest.raises(CommandError, match="name a snapshot") as refused:
+        await do_rebuild(deployment)
+    assert refused.value.exit_code == 2
+
+
+async def test_services_go_on_through_the_swap_with_the_statements_they_prepared(
+    deployment: Deployment,
+) -> None:
+    """Applied and read all the while: no error, no event lost, nobody waits for long."""
+    running = await deployment.start()
+    await apply_all(deployment, [create(1, "ana@example.org"), *history(5, 200)])
+    pool = await open_pool(
+        deployment.database.url("ingress"),
+        role_hint="ingress",
+        max_size=2,
+        statement_timeout_s=5,
+        application_name="reader",
+    )
+    sent, seen, done = 0, 0, asyncio.Event()
+
+    async def write() -> None:
+        nonlocal sent
+        while not done.is_set():
+            sent += 1
+            title = replace(patch(ANA, replacing("title", f"T{sent}")), id=an_id(800_000 + sent))
+            await send_all(deployment, [title])
+
+    async def read() -> None:
+        nonlocal seen
+        while not done.is_set():
+            async with pool.connection() as connection:
+                found = await directory_search.find_member(connection, ORGANISATION, ANA.id)
+            assert found is not None
+            title = int(str(found.member.resource.get("title", "T0"))[1:])
+            assert title >= seen, "a read went back behind an earlier one"
+            seen = title
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(write())
+        tasks.create_task(read())
+        first = await do_rebuild(deployment)
+        second = await do_rebuild(deployment)
+        done.set()
+    await deployment.applied((await deployment.progress(0))["next_offset"])
+
+    async def all_read() -> bool:
+        [row] = await deployment.rows(
+            "SELECT document ->> 'title' AS title FROM directory.member WHERE id = $1", ANA.id
+        )
+        return bool(row["title"] == f"T{sent}")
+
+    await until(all_read, "the last change is applied")
+    assert (await do_verify(deployment)).drifts == []
+    assert max(first.paused_s, second.paused_s) < 20
+    announced = {each.request_id for each in await deployment.outcomes(sent)}
+    assert {an_id(800_000 + number) for number in range(1, sent + 1)} <= announced
+    await pool.close()
+    await running.end()
+
+
+async def test_a_rebuild_that_is_broken_off_goes_on_where_it_was(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await deployment.start()
+    await apply_all(deployment, history(7, 300))
+    await running.end()
+    before = await contents(deployment)
+    real, batches = fold_log.fold_records, 0
+
+    async def dies(*arguments: object) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 3:
+            raise BrokenOff
+        await real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fold_log, "fold_records", dies)
+    monkeypatch.setattr("services.operator.rebuild.reading.BATCH_RECORDS", 40)
+    with pytest.raises(BrokenOff):
+        await do_rebuild(deployment)
+    assert await contents(deployment) == before
+    monkeypatch.setattr(fold_log, "fold_records", real)
+
+    report = await do_rebuild(deployment)
+
+    assert report.is_resumed
+    assert (
+        0
+        < report.events
+        < sum(
+            row["next_offset"] for row in await deployment.rows("SELECT * FROM directory.progress")
+        )
+    )
+    assert await contents(deployment) == before
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "killed"])
+async def test_a_process_that_is_ended_close_to_the_swap_is_followed_by_one_that_goes_on(
+    deployment: Deployment, how: signal.Signals
+) -> None:
+    """Held where it pauses the partitions: somebody has their positions locked."""
+    running = await deployment.start()
+    await apply_all(deployment, history(13, 120))
+    await running.end()
+    before = await contents(deployment)
+
+    async def waits() -> bool:
+        return bool(
+            await deployment.rows(
+                "SELECT FROM pg_stat_activity WHERE application_name = 'rollcall rebuild' "
+                "AND datname = current_database() AND wait_event_type = 'Lock' "
+                "AND query LIKE '%state = ''paused''%'"
+            )
+        )
+
+    async with deployment.database.connect() as connection, connection.transaction():
+        await connection.execute("SELECT FROM directory.progress FOR UPDATE")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "services.operator", "rebuild"),
+            env={
+                **os.environ,
+                "ROLLCALL_KAFKA_BOOTSTRAP": deployment.settings.kafka_bootstrap,
+                "ROLLCALL_TOPIC_PREFIX": deployment.settings.topic_prefix,
+                "ROLLCALL_DATABASE_URL": deployment.database.url("owner"),
+            },
+            stderr=asyncio.subprocess.PIPE,
+        )
+        await until(waits, "the rebuild pauses the partitions", 60)
+        process.send_signal(how)
+        await asyncio.wait_for(process.wait(), 30)
+    assert process.returncode == (130 if how is signal.SIGINT else -how)
+    # What Postgres was waiting to do for a process that was killed, it does: a pause that ends.
+    assert {**await contents(deployment), "progress": before["progress"]} == before
+
+    async def is_free() -> bool:
+        return not await waits()
+
+    await until(is_free, "Postgres has noticed that it is gone")
+    report = await do_rebuild(deployment)
+
+    assert report.is_resumed
+    assert report.events == 0
+    assert await contents(deployment) == before
+
+
+async def test_a_rebuild_that_dies_while_partitions_stand_holds_them_up_for_a_moment_only(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await deployment.start()
+    await apply_all(deployment, history(9, 100))
+    monkeypatch.setattr(rebuild, "PAUSE_S", 1.5)
+
+    async def dies(*_: object) -> bool:
+        raise asyncio.CancelledError
+
+    async def nothing(*_: object) -> None:
+        """Who was killed does not clean up."""
+
+    monkeypatch.setattr(rebuild, "_swap", dies)
+    monkeypatch.setattr("shared.postgres.progress.unpause", nothing)
+    with pytest.raises(asyncio.CancelledError):
+        await do_rebuild(deployment)
+    states = {row["state"] for row in await deployment.rows("SELECT state FROM directory.progress")}
+    assert "paused" in states
+
+    await apply_all(deployment, history(10, 20, first=5000))
+
+    rows = await deployment.rows("SELECT state FROM directory.progress WHERE next_offset > 0")
+    assert {row["state"] for row in rows} == {"running"}
+    await running.end()
+
+
+async def test_events_that_were_dead_stay_dead_unless_told_otherwise(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release of today would apply it, at a place where others did not find it applied."""
+    right = decide.DECIDERS["member.patch"]
+    wrong = replace(patch(ANA, replacing("title", POISON)), id=an_id(700_001))
+
+    def broken(*arguments: object) -> object:
+        raise KeyError(POISON)
+
+    monkeypatch.setitem(decide.DECIDERS, "member.patch", broken)
+    running = await deployment.start()
+    await apply_all(deployment, [create(1, "ana@example.org"), wrong])
+    await running.end()
+    monkeypatch.setitem(decide.DECIDERS, "member.patch", right)
+    before = await contents(deployment)
+
+    await do_rebuild(deployment)
+    assert await contents(deployment) == before
+
+    await do_rebuild(deployment, applies_dead=True)
+    after = await contents(deployment)
+    assert after["dead_letter"] == []
+    assert POISON in after["member"][0]
+
+
+async def test_a_release_that_cannot_apply_what_was_applied_does_not_swap(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await deployment.start()
+    await apply_all(
+        deployment, [create(1, "ana@example.org"), patch(ANA, replacing("title", "Cook"))]
+    )
+    await running.end()
+    before = await contents(deployment)
+
+    def broken(*arguments: object) -> object:
+        raise KeyError(POISON)
+
+    monkeypatch.setitem(decide.DECIDERS, "member.patch", broken)
+
+    with pytest.raises(CommandError, match=r"cannot apply .*/0/1, which was applied before"):
+        await do_rebuild(deployment)
+    assert await contents(deployment) == before
+
+
+async def test_a_dry_run_says_how_much_there_is_and_changes_nothing(deployment: Deployment) -> None:
+    running = await deployment.start()
+    await apply_all(deployment, history(11, 60))
+    await running.end()
+    before = await contents(deployment)
+
+    told = await rollcall_json(deployment, "rebuild", "--dry-run")
+
+    assert told["dry_run"]
+    assert told["events"] >= 60
+    assert await contents(deployment) == before
+    assert (
+        await deployment.rows("SELECT FROM pg_namespace WHERE nspname LIKE 'directory\\_%'") == []
+    )
+
+
+async def test_one_rebuild_at_a_time(deployment: Deployment) -> None:
+    async with deployment.database.connect() as connection:
+        await connection.execute("SELECT pg_advisory_lock($1)", 0x726F6C6C)
+
+        refused = await rollcall(deployment, "rebuild")
+
+    assert refused.exit_code == 2
+    assert "another rebuild is under way" in refused.stderr

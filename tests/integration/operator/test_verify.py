@@ -1,0 +1,185 @@
+"""`rollcall verify`: no drift where there is none, every drift where somebody changed a row."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.operator.rebuild.places import CannotKnow
+from services.operator.rebuild.verify import CONTROL
+from tests.integration.operator.rebuilding import (
+    apply_all,
+    contents,
+    do_rebuild,
+    do_snapshot,
+    do_verify,
+    history,
+    rollcall,
+    rollcall_json,
+    send_all,
+)
+from tests.integration.operator.test_rebuild import poisoned
+from tests.integration.provisioner import logs
+from tests.integration.provisioner.conftest import Deployment
+from tests.integration.provisioner.conftest import deployment as deployment
+from tests.support.builders import OTHER_ORGANISATION, create
+
+FORM = """
+SELECT relation.relname AS table_name, attname AS column_name, format_type(atttypid, NULL) AS type,
+       EXISTS (SELECT FROM pg_constraint WHERE conrelid = relation.oid AND contype = 'p'
+               AND attnum = ANY (conkey)) AS is_key
+FROM pg_class AS relation JOIN pg_attribute ON attrelid = relation.oid
+WHERE relnamespace = 'directory'::regnamespace AND relkind = 'r' AND attnum > 0
+  AND NOT attisdropped
+ORDER BY 1, attnum
+"""
+OTHER = {
+    "uuid": "gen_random_uuid()",
+    "text": "coalesce({column}, '') || 'x'",
+    "text[]": "{column} || ARRAY['x']",
+    "timestamp with time zone": "coalesce({column}, now()) + interval '1 millisecond'",
+    "integer": "coalesce({column}, 0) + 1",
+    "bigint": "coalesce({column}, 0) + 1",
+    "jsonb": "jsonb_build_array({column})",
+    "bytea": r"coalesce({column}, '') || '\x00'",
+}
+"""SQL type → another value than a column has."""
+
+
+async def test_a_directory_under_load_has_no_drift(deployment: Deployment) -> None:
+    running = await deployment.start()
+    await poisoned(deployment)
+    await send_all(deployment, history(21, 400))
+
+    during = await do_verify(deployment)
+    again = await rollcall_json(deployment, "verify")
+
+    assert during.drifts == []
+    assert again["drifts"] == []
+    await running.end()
+
+
+async def test_a_snapshot_stands_for_the_log_before_it(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    running = await deployment.start()
+    await apply_all(deployment, history(22, 200))
+    taken = await do_snapshot(deployment, tmp_path)
+    await apply_all(deployment, history(23, 100, first=3000))
+    await running.end()
+    await logs.cut(deployment, deployment.topics.requests, taken.begin()[0].next_offset - 1)
+
+    with pytest.raises(CannotKnow, match="name a snapshot"):
+        await do_verify(deployment)
+    assert (await rollcall(deployment, "verify")).exit_code == 2
+
+    assert (await do_verify(deployment, taken.folder)).drifts == []
+
+
+async def test_a_log_that_was_made_anew_says_nothing(deployment: Deployment) -> None:
+    running = await deployment.start()
+    await apply_all(deployment, history(24, 50))
+    await running.end()
+    await logs.make_anew(deployment, deployment.topics.requests)
+
+    done = await rollcall(deployment, "verify")
+
+    assert done.exit_code == 2
+    assert "truncated or made anew" in done.stderr
+
+
+async def test_a_drift_is_named_without_a_value(deployment: Deployment) -> None:
+    running = await deployment.start()
+    await apply_all(deployment, [create(1, "ana@example.org"), create(2, "ben@example.org")])
+    await running.end()
+    async with deployment.database.connect() as connection:
+        await connection.execute(
+            "UPDATE directory.member SET user_name_key = 'eve@example.org' "
+            "WHERE user_name_key = 'ana@example.org'"
+        )
+        await connection.execute(
+            "DELETE FROM directory.member WHERE user_name_key = 'ben@example.org'"
+        )
+
+    done = await rollcall(deployment, "verify")
+
+    assert done.exit_code == 1
+    assert "differs in user_name_key" in done.stdout
+    assert "is missing: the log has it" in done.stdout
+    assert "@example.org" not in done.output
+
+
+async def test_any_column_of_any_table_that_somebody_changed_is_found_and_mended(
+    deployment: Deployment,
+) -> None:
+    """Every column of every table of the directory, by chance and by the catalogue."""
+    running = await deployment.start()
+    await poisoned(deployment)
+    await apply_all(deployment, history(25, 150))
+    # In each partition the last event is decided, so that the audit knows its epoch.
+    last = [create(9001, "last@example.org"), create(9002, "last@example.org")]
+    last[1] = replace(last[1], organisation_id=OTHER_ORGANISATION)
+    await apply_all(deployment, last)
+    await running.end()
+    before = await contents(deployment)
+    columns = [
+        (row["table_name"], row["column_name"], row["type"])
+        for row in await deployment.rows(FORM)
+        if row["column_name"] not in CONTROL.get(row["table_name"], ())
+    ]
+    assert {table for table, _, _ in columns} >= {"member", "group", "parked", "resource_count"}
+    loop = asyncio.get_running_loop()
+
+    async def changed_found_and_mended(table: str, column: str, kind: str) -> None:
+        if await tamper(deployment, table, column, kind):
+            verified = await do_verify(deployment)
+            await do_rebuild(deployment)
+            assert table in {drift.table for drift in verified.drifts}
+            assert await contents(deployment) == before
+
+    @settings(
+        max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    )
+    @given(st.sampled_from(columns))
+    def pick(chosen: tuple[str, str, str]) -> None:
+        asyncio.run_coroutine_threadsafe(changed_found_and_mended(*chosen), loop).result()
+
+    await asyncio.to_thread(pick)
+
+
+async def tamper(deployment: Deployment, table: str, column: str, kind: str) -> bool:
+    """Change one value behind the service's back; whether there was one to change."""
+    value = OTHER[kind].format(column=f'"{column}"')
+    checks = await deployment.rows(
+        "SELECT conname FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'c'",
+        f'directory."{table}"',
+    )
+    async with deployment.database.connect() as connection:
+        for check in checks:  # somebody who goes behind the service goes behind these too
+            await connection.execute(
+                f'ALTER TABLE directory."{table}" DROP CONSTRAINT {check["conname"]}'
+            )
+        try:
+            done: Any = await connection.execute(
+                f'UPDATE directory."{table}" SET "{column}" = {value} WHERE ctid = '
+                f'(SELECT ctid FROM directory."{table}" WHERE {only(table)} LIMIT 1)'
+            )
+        except asyncpg.UniqueViolationError:
+            return False  # another row has that key
+    return str(done) != "UPDATE 0"
+
+
+def only(table: str) -> str:
+    """Rows about which the log says everything."""
+    match table:
+        case "progress":
+            return "topic LIKE '%.requests' AND next_offset > 0"
+        case "dead_letter":
+            return "resource_id IS NOT NULL"
+        case _:
+            return "true"

@@ -1,0 +1,232 @@
+"""A cluster that `KUBECONFIG` names, and the dev overlay in it. No test in here.
+
+`ROLLCALL_CLUSTER_LOAD` is the command that makes an image archive (`docker save`) known to the
+cluster's nodes, with `{archive}` in it: `kind load image-archive {archive}`, or
+`k3d image import {archive}`.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from services.operator.stack.process import wait_until
+from tests.support import stand_in_images
+from tests.support.docker_engine import Engine, Missing
+from tests.support.manifests import KUBERNETES, kubectl
+
+NAMESPACE: Final = "rollcall"
+BESIDE: Final = "rollcall-test"
+"""A namespace of our own, whose pods may knock at the door; and one for strangers."""
+STRANGERS: Final = "rollcall-strangers"
+OURS: Final = "localhost/rollcall-test-ours"
+TAG: Final = "0.1.0"
+NEXT_TAG: Final = "0.1.1"
+LOAD: Final = Path(__file__).parents[1] / "cluster" / "load.py"
+Json = dict[str, Any]
+RESTRICTED: Final[Json] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kube:
+    """kubectl against the cluster; every call has a time-out."""
+
+    folder: Path
+
+    def try_(self, *arguments: str, stdin: str = "", timeout_s: float = 120) -> "Done":
+        """Run kubectl, whatever becomes of it."""
+        return subprocess.run(
+            [str(kubectl()), *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def __call__(self, *arguments: str, stdin: str = "", timeout_s: float = 120) -> str:
+        """Run kubectl; its output. Fails with what it said."""
+        done = self.try_(*arguments, stdin=stdin, timeout_s=timeout_s)
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr or done.stdout}"
+        return done.stdout
+
+    def ours(self, *arguments: str, timeout_s: float = 120) -> str:
+        """Run kubectl in the namespace of the overlay."""
+        return self("--namespace", NAMESPACE, *arguments, timeout_s=timeout_s)
+
+    def listed(self, kind: str, namespace: str = NAMESPACE, selector: str = "") -> list[Json]:
+        """Objects of a kind."""
+        choice = [f"--selector={selector}"] if selector else []
+        found = self("--namespace", namespace, "get", kind, "--output=json", *choice)
+        items: list[Json] = json.loads(found)["items"]
+        return items
+
+    def pods(self, component: str) -> list[Json]:
+        """Pods of one of our components that are not on their way out."""
+        found = self.listed("pods", selector=f"app.kubernetes.io/component={component}")
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def python(self, target: str, code: str, namespace: str = NAMESPACE) -> "Done":
+        """Run Python in a pod of our image."""
+        where = ["--namespace", namespace, "exec", target, "--"]
+        return self.try_(*where, "python3", "-c", code, timeout_s=60)
+
+    def write_overlay(self, *extra: Json) -> Path:
+        """The dev overlay as it stands with image names overridden; more kustomization on top."""
+        folder = self.folder / "overlay"
+        folder.mkdir(exist_ok=True)
+        theirs = {"apache/kafka": "kafka", "postgres": "postgres", "axllent/mailpit": "mailpit"}
+        images = [{"name": "rollcall", "newName": OURS, "newTag": TAG}]
+        for name, role in theirs.items():
+            new_name, _, tag = stand_in_images.image(role).rpartition(":")
+            images.append({"name": name, "newName": new_name, "newTag": tag})
+        kustomization: Json = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": NAMESPACE,
+            "resources": [os.path.relpath(KUBERNETES / "overlays" / "dev", folder.resolve())],
+            "images": images,
+        }
+        for each in extra:
+            kustomization |= each
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        return folder
+
+    def unready(self) -> dict[str, str]:
+        """Pods that are neither ready nor done, with why."""
+        found = {}
+        for pod in self.listed("pods"):
+            status = pod["status"]
+            ready = any(
+                each["type"] == "Ready" and each["status"] == "True"
+                for each in status.get("conditions", [])
+            )
+            if not ready and status["phase"] != "Succeeded":
+                found[pod["metadata"]["name"]] = json.dumps(
+                    [each.get("state") for each in status.get("containerStatuses", [])]
+                )[:300]
+        return found
+
+    def run_pod(self, name: str, command: Sequence[str], namespace: str = BESIDE) -> None:
+        """Start a pod of our image beside the overlay, restricted as ours are."""
+        container: Json = {
+            "name": name,
+            "image": f"{OURS}:{TAG}",
+            "command": list(command),
+            "securityContext": RESTRICTED,
+            "volumeMounts": [{"name": "scripts", "mountPath": "/scripts", "readOnly": True}],
+        }
+        pod: Json = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {
+                "restartPolicy": "Never",
+                "automountServiceAccountToken": False,
+                "terminationGracePeriodSeconds": 1,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 10001,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [container],
+                "volumes": [{"name": "scripts", "configMap": {"name": "scripts"}}],
+            },
+        }
+        self("apply", "--filename=-", stdin=json.dumps(pod))
+
+    def logs(self, pod: str, namespace: str = BESIDE) -> str:
+        """What a pod wrote."""
+        return self.try_("--namespace", namespace, "logs", pod).stdout
+
+
+Done = subprocess.CompletedProcess[str]
+
+
+def require_cluster(folder: Path) -> Kube:
+    """The cluster of KUBECONFIG, which answers. Raises Missing."""
+    if not os.environ.get("KUBECONFIG"):
+        raise Missing("name a cluster in KUBECONFIG, and its loader in ROLLCALL_CLUSTER_LOAD")
+    if "{archive}" not in os.environ.get("ROLLCALL_CLUSTER_LOAD", ""):
+        raise Missing("ROLLCALL_CLUSTER_LOAD must be a command with {archive} in it")
+    found = Kube(folder)
+    done = found.try_("version", "--output=json", "--request-timeout=20s")
+    if done.returncode:
+        raise Missing(f"the cluster does not answer: {done.stderr}")
+    return found
+
+
+def load_images(engine: Engine, folder: Path) -> None:
+    """Build ours twice (an update's second tag), the stand-ins, and hand them to the cluster."""
+    for tag in (TAG, NEXT_TAG):
+        engine.build(f"{OURS}:{tag}", engine.base(), VERSION=tag)
+    stand_in_images.build(engine)
+    names = [f"{OURS}:{tag}" for tag in (TAG, NEXT_TAG)]
+    names += [stand_in_images.image(role) for role in stand_in_images.ROLES]
+    archive = folder / "images.tar"
+    engine("save", "--output", str(archive), *names, timeout_s=600)
+    command = os.environ["ROLLCALL_CLUSTER_LOAD"].replace("{archive}", str(archive))
+    done = subprocess.run(
+        shlex.split(command), capture_output=True, text=True, timeout=900, check=False
+    )
+    archive.unlink()
+    if done.returncode:
+        raise Missing(f"{command}: {done.stderr[-2000:]}")
+
+
+def prepare(kube: Kube) -> None:
+    """What the cluster has to have: a default storage class, namespaces beside the overlay."""
+    classes = json.loads(kube("get", "storageclass", "--output=json"))["items"]
+    default = "storageclass.kubernetes.io/is-default-class"
+    documents: list[Json] = []
+    if not any(each["metadata"].get("annotations", {}).get(default) for each in classes):
+        documents.append(
+            {
+                "apiVersion": "storage.k8s.io/v1",
+                "kind": "StorageClass",
+                "metadata": {"name": "rollcall-test", "annotations": {default: "true"}},
+                "provisioner": "kubernetes.io/host-path",
+                "reclaimPolicy": "Delete",
+            }
+        )
+    for name, labels in ((BESIDE, {"rollcall.io/reaches-door": "true"}), (STRANGERS, {})):
+        documents.append(
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": name, "labels": labels},
+            }
+        )
+        documents.append(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "scripts", "namespace": name},
+                "data": {"load.py": LOAD.read_text()},
+            }
+        )
+    kube("apply", "--filename=-", stdin="\n---\n".join(json.dumps(each) for each in documents))
+
+
+def clean(kube: Kube) -> None:
+    """Take away what `prepare` made, and the overlay if it is still there."""
+    for name in (NAMESPACE, BESIDE, STRANGERS):
+        kube.try_(
+            "delete", "namespace", name, "--ignore-not-found", "--timeout=120s", timeout_s=150
+        )
+    kube.try_("delete", "storageclass", "rollcall-test", "--ignore-not-found")
+
+
+def wait(holds: Any, what: str, timeout_s: float) -> None:
+    """Wait for a condition with a deadline."""
+    assert wait_until(holds, timeout_s, every_s=1.0), f"not within {timeout_s:g} s: {what}"

@@ -1,0 +1,100 @@
+"""A whole directory in memory that answers as `shared.postgres.overlay_read` does. No test in here.
+
+What the statement itself returns is tested against Postgres (test_overlay_read.py).
+"""
+
+from services.ingress import overlay_lookup
+from services.ingress.accepted import prepare
+from services.ingress.overlay import Overlay
+from services.ingress.overlay_lookup import Loaded, Target
+from shared.directory.state import State
+from shared.events.request import Request
+from shared.postgres.directory_search import FoundGroup, FoundMember
+from shared.postgres.overlay_read import Wanted
+from shared.postgres.search_keys import member_display_name_key
+
+PARTITION = 3
+APPENDED_MS = 1_764_057_600_500
+
+
+def an_overlay(*requests: Request, first_offset: int = 0) -> Overlay:
+    """An overlay that has accepted the requests, one offset after the other."""
+    overlay = Overlay()
+    overlay.begin_at({PARTITION: 0})
+    for offset, request in enumerate(requests, first_offset):
+        accept(overlay, request, offset)
+    return overlay
+
+
+def accept(overlay: Overlay, request: Request, offset: int) -> None:
+    """Send and accept one request."""
+    prepared = prepare(request)
+    overlay.begin(prepared.request)
+    overlay.accept(prepared, PARTITION, offset, APPENDED_MS)
+
+
+def read(whole: State, wanted: Wanted, next_offset: int) -> Loaded:
+    """The part of the directory that is wanted, and no more."""
+    touch = wanted.touch
+    members = {
+        member.id
+        for member in whole.members.values()
+        if member.id in touch.members | touch.members_with_groups
+        or member.user_name_key in touch.user_names
+        or member.external_id in touch.member_external_ids
+        or member_display_name_key(member.resource) in wanted.member_display_names
+    }
+    with_groups = touch.members_with_groups | (members if wanted.groups_of_all else set())
+    pairs = {(group, member) for group, ids in whole.memberships.items() for member in ids}
+    memberships = {pair for pair in pairs if pair[1] in with_groups}
+    groups = {group for group, _ in memberships} | {
+        group.id
+        for group in whole.groups.values()
+        if group.id in touch.groups | touch.whole_groups
+        or group.display_name_key in touch.group_names
+        or group.external_id in touch.group_external_ids
+    }
+    in_full = touch.whole_groups | (groups if wanted.members_of_all else set())
+    memberships |= {pair for pair in pairs if pair[0] in in_full or pair in touch.pairs}
+    memberships |= {
+        (group, member)
+        for group, member in pairs
+        if group in groups & whole.groups.keys()
+        if member in wanted.in_any_group
+    }
+    state = State(whole.organisation_id)
+    for member_id in members:
+        state.add_member(whole.members[member_id])
+    for member_id in with_groups:
+        state.groups_of[member_id] = set()
+    for group_id in groups:
+        state.add_group(whole.groups[group_id])
+    for group_id, member_id in memberships:
+        state.memberships.setdefault(group_id, set()).add(member_id)
+        if member_id in with_groups:
+            state.groups_of[member_id].add(group_id)
+    shown = touch.known | {member for group, member in memberships if group in in_full}
+    displays = {
+        member_id: resource.get("displayName")
+        for member_id in shown & whole.members.keys()
+        for resource in [whole.members[member_id].resource]
+    }
+    state.known_members.update(displays)
+    return Loaded(state, next_offset, displays)
+
+
+def look_up(
+    overlay: Overlay, whole: State, next_offset: int, target: Target
+) -> list[FoundMember] | list[FoundGroup]:
+    """What `Lookup` does, with the directory in memory."""
+    selection, nodes = overlay_lookup.begin(overlay, target)
+    while nodes:
+        for _ in selection.extend(overlay, nodes):
+            continue
+        removed = overlay.removed_members(target.organisation_id)
+        loaded = read(whole, overlay_lookup.wanted(selection, removed), next_offset)
+        nodes = overlay_lookup.uncovered(overlay, selection, loaded)
+    overlay_lookup.fold_over(loaded, selection.ordered())
+    if target.endpoint == "Users":
+        return overlay_lookup.find_members(loaded, target)
+    return overlay_lookup.find_groups(loaded, target)
