@@ -1,0 +1,1 @@
+"""Chaos: identity providers at work, everything behind them failing, and a model that judges."""

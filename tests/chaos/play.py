@@ -1,0 +1,208 @@
+"""One run: a deployment, identity providers at work, a gremlin, and the judgement.
+
+`arena` brings the servers, which runs may share; `play` is one run on a deployment of its own.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from services.operator.stack import postgres_roles
+from services.operator.stack.kafka_native import KafkaBroker
+from tests.chaos.case import Case, Violation, make_case, tell
+from tests.chaos.gremlin import PROCESSES, Gremlin
+from tests.chaos.history import Attempt
+from tests.chaos.judge import judge
+from tests.chaos.look import is_settled, look
+from tests.chaos.plan import ORGANISATIONS, Plan, Target, make_plan
+from tests.chaos.provider import AtWork
+from tests.support.databases import create_database, drop_database
+from tests.support.postgres_faults import MortalPostgres
+from tests.support.servers import PostgresServer, own_kafka, own_postgres
+from tests.support.stack import SCIM, Client, Organisation, Stack, running
+
+RESTS_WITHIN_S = 60.0
+"""Rebalances, an election, leases and the longest retry, one after the other, on two cores."""
+SETTLES_S = 240.0
+MOST_TOLD = 5
+ENVIRONMENT = {
+    "ROLLCALL_INGRESS_REPLY_BUDGET_S": "2",
+    "ROLLCALL_NOTIFIER_INVITATION_GRACE_S": "2",
+    "ROLLCALL_NOTIFIER_RETRY_INITIAL_S": "0.5",
+    "ROLLCALL_NOTIFIER_RETRY_MAXIMUM_S": "4",
+    "ROLLCALL_NOTIFIER_LEASE_S": "5",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """The servers that a run may hurt."""
+
+    broker: KafkaBroker
+    postgres: MortalPostgres
+
+
+@dataclass(slots=True)
+class Played:
+    """A run and what is wrong with it."""
+
+    plan: Plan
+    case: Case
+    violations: list[Violation]
+    gremlin: Gremlin
+    unfinished: int
+    seconds: float
+    settled_s: float
+    statuses: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{name} {count}" for name, count in sorted(self.statuses.items()))
+        pending = sum(attempt.is_pending for attempt in self.case.history)
+        return (
+            f"seed {self.plan.seed}: {len(self.case.history)} requests ({counts}; {pending} "
+            f"pending, {len(self.case.found.refused)} told and refused), "
+            f"{len(self.case.found.mails)} mails, {len(self.gremlin.disturbances)} faults, "
+            f"{self.unfinished} steps not begun, settled {self.settled_s:.1f} s after the end, "
+            f"{self.seconds:.0f} s, {len(self.violations)} violations"
+        )
+
+    def faults(self) -> str:
+        """What was disturbed when, in seconds of the run."""
+        began_s = min(attempt.sent_s for attempt in self.case.history)
+        return "\n".join(
+            f"  {each.from_s - began_s:6.1f} to {each.until_s - began_s:6.1f} s: "
+            f"{each.target} {each.trouble}"
+            for each in sorted(self.gremlin.disturbances, key=lambda each: each.from_s)
+        )
+
+    def tell(self) -> str:
+        """The seed, and for the first violations what was asked and answered about the resource."""
+        told = [tell(each, self.case) for each in self.violations[:MOST_TOLD]]
+        kinds = Counter(each.what for each in self.violations)
+        replay = f"make chaos SEED={self.plan.seed} MINUTES={self.plan.seconds / 60:g}"
+        return "\n".join([replay, str(dict(kinds)), self.faults(), *told])
+
+
+@contextlib.contextmanager
+def arena() -> Iterator[Arena]:
+    """A native broker and a native Postgres, started by a thread that lives on."""
+    with own_kafka() as broker, own_postgres() as native:
+        shared = PostgresServer(native.admin_url, "native")
+        asyncio.run(postgres_roles.bootstrap(native.admin_url, shared.passwords, database=None))
+        yield Arena(broker, MortalPostgres(native, shared, ""))
+
+
+async def play(seed: int, seconds: float, at: Arena, *, logs: Path | None = None) -> Played:
+    """Play the plan of the seed and judge it; `logs` is where the logs of all parts are kept."""
+    began_s = time.monotonic()
+    plan = make_plan(seed, seconds)
+    at.postgres.database = await create_database(at.postgres.shared)
+    prefix = f"chaos{uuid.uuid4().hex[:10]}"
+    with tempfile.TemporaryDirectory(prefix="rollcall-chaos-") as folder:
+        async with running(Path(folder), at.broker.bootstrap, prefix, at.postgres.url) as stack:
+            stack.environment |= ENVIRONMENT
+            gremlin = Gremlin(stack, at.broker, at.postgres)
+            try:
+                await gremlin.start()
+                async with gremlin.watching():
+                    history, unfinished = await _work(stack, plan, gremlin)
+                    trail = await _settle(stack)
+                found = await look(stack, gremlin.disturbances)
+            finally:
+                if logs is not None:
+                    _keep(logs / str(seed), Path(folder), at)
+    await drop_database(at.postgres.shared, at.postgres.database)
+    case = make_case(history, found)
+    violations = [*_at_rest(trail), *_processes(gremlin), *judge(case)]
+    statuses = Counter(str(each.status) if each.status else "none" for each in history)
+    return Played(
+        plan,
+        case,
+        violations,
+        gremlin,
+        unfinished,
+        time.monotonic() - began_s,
+        trail[-1][0],
+        statuses,
+    )
+
+
+def _keep(into: Path, folder: Path, at: Arena) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    for log in (*folder.glob("*.log"), at.broker.log, at.postgres.native.log):
+        shutil.copy(log, into)
+
+
+async def _work(stack: Stack, plan: Plan, gremlin: Gremlin) -> tuple[list[Attempt], int]:
+    """Everybody at once; the providers end what they have begun."""
+    history: list[Attempt] = []
+    doors: list[Target] = [target for target in PROCESSES if target in gremlin.door_ports]
+    async with contextlib.AsyncExitStack() as exits:
+        at_work = []
+        for number, name in enumerate(ORGANISATIONS):
+            organisation = await stack.organisation(name)
+            # A load balancer sends an organisation to one replica as long as that is there.
+            port = gremlin.door_ports[doors[number % len(doors)]]
+            for provider in (each for each in plan.providers if each.organisation == name):
+                client = await exits.enter_async_context(_client(organisation, port))
+                work = AtWork(plan.seed, provider, organisation.id, client, history)
+                at_work.append(work)
+        began_s = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gremlin.work(plan, began_s))
+            for work in at_work:
+                group.create_task(work.work(began_s, plan.seconds))
+    return history, sum(work.unfinished for work in at_work)
+
+
+@contextlib.asynccontextmanager
+async def _client(organisation: Organisation, port: int) -> AsyncIterator[Client]:
+    """A client with connections of its own, which gives up after 60 s."""
+    headers = {**SCIM, "Authorization": f"Bearer {organisation.key}"}
+    timeout = aiohttp.ClientTimeout(total=60)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+        # A retry behind our back would be a request that nobody wrote down.
+        session._retry_connection = False
+        yield Client(session, f"http://127.0.0.1:{port}/v2/{organisation.id}")
+
+
+async def _settle(stack: Stack) -> list[tuple[float, str]]:
+    """Wait until nothing moves. Seconds after the end, and what was left then, where that changed.
+
+    The last one has nothing left, unless it was too long to wait for.
+    """
+    began_s = time.monotonic()
+    trail = [(0.0, await is_settled(stack))]
+    while trail[-1][1] and time.monotonic() - began_s < SETTLES_S:
+        await asyncio.sleep(0.3)  # how often it is looked
+        left = await is_settled(stack)
+        if left != trail[-1][1]:
+            trail.append((time.monotonic() - began_s, left))
+    return trail
+
+
+def _at_rest(trail: list[tuple[float, str]]) -> Iterator[Violation]:
+    after_s, left = trail[-1]
+    if left or after_s > RESTS_WITHIN_S:
+        told = "; ".join(f"{each_s:.0f} s: {what or 'nothing'}" for each_s, what in trail[-12:])
+        yield Violation("no rest", "", None, f"lag 0 within {RESTS_WITHIN_S:g} s", told)
+
+
+def _processes(gremlin: Gremlin) -> Iterator[Violation]:
+    for each in gremlin.ended:
+        yield Violation(
+            "a process ended by itself",
+            "",
+            None,
+            f"{each.target} goes on",
+            f"exit status {each.status}\n{each.log}",
+        )
