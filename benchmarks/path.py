@@ -14,9 +14,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -27,8 +24,9 @@ import aiohttp
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from benchmarks.stack import a_place
+
 SCIM = {"Content-Type": "application/scim+json"}
-ROLLCALL = Path(sys.executable).with_name("rollcall")
 MEASURED = ("ingress", "provisioner", "notifier", "kafka", "postgres")
 
 
@@ -189,25 +187,8 @@ def main() -> None:
     parser.add_argument("--clients", default="1,10,50")
     args = parser.parse_args()
     args.clients = [int(number) for number in args.clients.split(",")]
-    with tempfile.TemporaryDirectory(prefix="rollcall-bench-") as folder:
-        data = args.data or Path(folder)
-        own = not (data / ".rollcall" / "stack.json").exists()
-        if own:
-            subprocess.run([ROLLCALL, "up", "--detach", "--data", data], check=True)
-        try:
-            made = subprocess.run(
-                [ROLLCALL, "org", "create", "Benchmark", "--json", "--data", data],
-                check=True,
-                capture_output=True,
-            )
-            organisation = json.loads(made.stdout)
-            stack = json.loads((data / ".rollcall" / "stack.json").read_text())
-            asyncio.run(
-                measure(stack, organisation["scim_base_url"], organisation["api_key"], args)
-            )
-        finally:
-            if own:
-                subprocess.run([ROLLCALL, "down", "--data", data], check=True)
+    with a_place(args.data) as place:
+        asyncio.run(measure(place.stack, place.base, place.key, args))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,122 @@
+"""Rollcall on servers of its own that a benchmark may stop: one process of each service.
+
+No claim in here; `bursts`, `shapes` and `neighbours` measure on it.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.path import cpu_seconds
+from services.operator.stack import postgres_roles
+from services.operator.stack.kafka_native import KafkaBroker
+from services.operator.stack.postgres_native import PostgresServer as NativePostgres
+from tests.crash.load import applied
+from tests.support.databases import TestDatabase, create_database
+from tests.support.servers import PostgresServer, own_kafka, own_postgres
+from tests.support.stack import Organisation, Process, Stack, running
+
+MEASURED = ("ingress", "provisioner", "notifier", "kafka", "postgres", "client")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The services and what is behind them."""
+
+    stack: Stack
+    broker: KafkaBroker
+    postgres: NativePostgres
+
+    def process(self, service: str) -> Process:
+        """The running process of a service."""
+        return self.stack.running(service)[0]
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds used so far, by part; the client is this process."""
+        found = {
+            name: cpu_seconds([each.pid for each in self.stack.running(name)])
+            for name in ("ingress", "provisioner", "notifier")
+        }
+        found["kafka"] = cpu_seconds([self.broker.pid])
+        found["postgres"] = cpu_seconds([self.postgres.pid])
+        found["client"] = time.process_time()
+        return found
+
+    async def caught_up(self, *organisations: Organisation, timeout_s: float = 120.0) -> float:
+        """Seconds until all that is on the log is applied."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        for organisation in organisations:
+            while not await applied(self.stack, organisation):
+                if loop.time() - began_s > timeout_s:
+                    return float("inf")
+                await asyncio.sleep(0.05)
+        return loop.time() - began_s
+
+    @contextlib.contextmanager
+    def frozen_postgres(self) -> Iterator[None]:
+        """Every process of Postgres stands still; connections to it stay open."""
+        pids = [self.postgres.pid, *_children(self.postgres.pid)]
+        _signal(pids, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _signal(pids, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def frozen_kafka(self) -> Iterator[None]:
+        """The broker stands still; connections to it stay open."""
+        _signal([self.broker.pid], signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _signal([self.broker.pid], signal.SIGCONT)
+
+
+@contextlib.asynccontextmanager
+async def deployed(**environment: str) -> AsyncIterator[Deployment]:
+    """All services ready, on servers of their own; two seconds of patience, as by default."""
+    with (
+        own_kafka() as broker,
+        own_postgres() as postgres,
+        tempfile.TemporaryDirectory(prefix="rollcall-bench-") as folder,
+    ):
+        server = PostgresServer(postgres.admin_url, "native")
+        await postgres_roles.bootstrap(server.admin_url, server.passwords, database=None)
+        database = TestDatabase(await create_database(server), server)
+        settings = {"ROLLCALL_INGRESS_REPLY_BUDGET_S": "2", **environment}
+        prefix = f"b{uuid.uuid4().hex[:10]}"
+        async with running(
+            Path(folder), broker.bootstrap, prefix, database.url, replication=1, **settings
+        ) as up:
+            await up.start_all()
+            yield Deployment(up, broker, postgres)
+
+
+def told_load() -> str:
+    """The load average of the machine, to be read beside each figure."""
+    return "load average " + " ".join(f"{each:.1f}" for each in os.getloadavg())
+
+
+def per_request(before: Mapping[str, float], after: Mapping[str, float], requests: int) -> str:
+    """CPU microseconds a request, by part."""
+    spent = {name: (after[name] - before[name]) / max(1, requests) * 1e6 for name in MEASURED}
+    return "CPU µs a request: " + ", ".join(f"{name} {spent[name]:.0f}" for name in MEASURED)
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in found]
+
+
+def _signal(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

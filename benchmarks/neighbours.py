@@ -1,0 +1,225 @@
+"""Neighbours: what one organisation may cost the others.
+
+    python -m benchmarks.neighbours [--seconds 10] [--only traffic,group,filter]
+
+Four quiet organisations send 20 requests a second together (a create, a look-up and two reads by
+id in turn), each on time whether earlier ones are answered or not. Their p99 is taken first alone,
+then beside each neighbour:
+
+- `traffic`: one organisation with 90 % of all requests, 180 a second;
+- `group`: one that puts a group of 100,000 members (5 MB) after another, among small requests;
+- `filter`: one with 20,000 members that asks, four times at once, for what no index serves.
+
+What is claimed: the others' p99 within 2× of what it was. Both figures and the ratio are printed;
+exit status 1 where one does not hold.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import uvloop
+
+from benchmarks.callers import GROUP, Answer, Call, Caller, Load, burst, creator, pace
+from benchmarks.deployment import Deployment, deployed, told_load
+from shared.runtime.ids import new_id
+from tests.support.stack import Organisation
+
+QUIET, QUIET_RATE, LOUD_RATE = 4, 5.0, 180.0
+MEMBERS = 100_000
+MOST_RATIO = 2.0
+
+
+@dataclass(slots=True)
+class Place:
+    """A quiet organisation and the ids of its members."""
+
+    organisation: Organisation
+    ids: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Bench:
+    """One deployment with its quiet organisations."""
+
+    at: Deployment
+    seconds: float
+    quiet: list[Place] = field(default_factory=list)
+    runs: int = 0
+
+    async def others(self) -> Load:
+        """What the quiet ones are answered for a while."""
+        self.runs += 1
+        load = Load()
+        async with asyncio.TaskGroup() as group:
+            for place in self.quiet:
+                group.create_task(
+                    pace(
+                        place.organisation.base,
+                        place.organisation.key,
+                        QUIET_RATE,
+                        self.seconds,
+                        everyday(place, f"r{self.runs}"),
+                        load=load,
+                    )
+                )
+        return load
+
+
+def everyday(place: Place, run: str) -> Call:
+    """A create, a look-up, two reads by id in turn."""
+
+    async def call(caller: Caller, number: int) -> Answer:
+        match number % 4:
+            case 0:
+                return await creator(f"{run}.{os.getpid()}")(caller, number)
+            case 1:
+                name = f"m{number % 20}.seed%40bench.example"
+                return await caller.call("GET", f"/Users?filter=userName%20eq%20%22{name}%22")
+            case _:
+                return await caller.call("GET", f"/Users/{place.ids[number % len(place.ids)]}")
+
+    return call
+
+
+async def a_place(at: Deployment, name: str) -> Place:
+    """A quiet organisation of twenty."""
+    place = Place(await at.stack.organisation(name))
+
+    async def create(caller: Caller, number: int) -> Answer:
+        answer = await creator("seed")(caller, number)
+        place.ids.append(json.loads(answer.body)["id"])
+        return answer
+
+    await burst(place.organisation.base, place.organisation.key, range(20), 1, create)
+    return place
+
+
+@contextlib.asynccontextmanager
+async def beside(work: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncIterator[None]:
+    """A neighbour at work for as long as the block runs."""
+    is_over = asyncio.Event()
+    task = asyncio.ensure_future(work(is_over))
+    try:
+        yield
+    finally:
+        is_over.set()
+        await task
+
+
+async def traffic(bench: Bench) -> Load:
+    """Nine of ten requests are one organisation's."""
+    loud = await a_place(bench.at, "Loud")
+    own = Load()
+
+    async def work(_: asyncio.Event) -> None:
+        await pace(
+            loud.organisation.base,
+            loud.organisation.key,
+            LOUD_RATE,
+            bench.seconds,
+            everyday(loud, "loud"),
+            load=own,
+        )
+
+    async with beside(work):
+        load = await bench.others()
+    print(f"  the loud one   {own}")
+    return load
+
+
+async def group(bench: Bench) -> Load:
+    """Groups of 5 MB, one after another."""
+    large = await bench.at.stack.organisation("Large")
+    members = [{"value": new_id()} for _ in range(MEMBERS)]
+    body = json.dumps({"schemas": [GROUP], "displayName": "All", "members": members}).encode()
+    own = Load()
+
+    async def work(is_over: asyncio.Event) -> None:
+        caller = Caller(large.base, large.key)
+        made = await caller.call(
+            "POST", "/Groups", json.dumps({"schemas": [GROUP], "displayName": "All"}).encode()
+        )
+        path = f"/Groups/{json.loads(made.body)['id']}"
+        loop = asyncio.get_running_loop()
+        while not is_over.is_set():
+            began_s = loop.time()
+            own.note(await caller.call("PUT", path, body), loop.time() - began_s)
+        caller.close()
+
+    async with beside(work):
+        load = await bench.others()
+    print(f"  {len(body) / 1e6:.1f} MB        {own}")
+    return load
+
+
+async def filters(bench: Bench) -> Load:
+    """What reads every document of 20,000, four times at once."""
+    wide = await bench.at.stack.organisation("Wide")
+    await burst(wide.base, wide.key, range(20_000), 100, creator("wide"))
+    await bench.at.caught_up(wide)
+    own = Load()
+
+    async def one(is_over: asyncio.Event) -> None:
+        caller = Caller(wide.base, wide.key)
+        loop = asyncio.get_running_loop()
+        while not is_over.is_set():
+            began_s = loop.time()
+            path = "/Users?filter=name.familyName%20co%20%22nobody%22"
+            own.note(await caller.call("GET", path), loop.time() - began_s)
+        caller.close()
+
+    async def work(is_over: asyncio.Event) -> None:
+        await asyncio.gather(*(one(is_over) for _ in range(4)))
+
+    async with beside(work):
+        load = await bench.others()
+    print(f"  full table     {own}")
+    return load
+
+
+PARTS: dict[str, Callable[[Bench], Awaitable[Load]]] = {
+    "traffic": traffic,
+    "group": group,
+    "filter": filters,
+}
+
+
+async def measure(args: argparse.Namespace) -> bool:
+    """The quiet ones alone and beside each neighbour; whether every claim held."""
+    held = True
+    async with deployed() as at:
+        bench = Bench(at, args.seconds)
+        bench.quiet = [await a_place(at, f"Quiet {number}") for number in range(QUIET)]
+        await bench.others()  # warm
+        for part in args.only.split(","):
+            alone = await bench.others()
+            with_neighbour = await PARTS[part](bench)
+            ratio = with_neighbour.percentile_ms(99) / alone.percentile_ms(99)
+            is_so = ratio <= MOST_RATIO and with_neighbour.failed == 0
+            held = held and is_so
+            print(f"  others alone   {alone}")
+            print(f"  beside it      {with_neighbour}")
+            print(
+                f"{'ok ' if is_so else 'NOT'}  {part}: the others' p99 is "
+                f"{alone.percentile_ms(99):.1f} ms alone and "
+                f"{with_neighbour.percentile_ms(99):.1f} ms beside it: {ratio:.2f}×, "
+                f"at most {MOST_RATIO:g}×   ({told_load()})\n"
+            )
+    return held
+
+
+def main() -> None:
+    """Measure, and fail where a claim does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--only", default=",".join(PARTS))
+    raise SystemExit(0 if uvloop.run(measure(parser.parse_args())) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""A stack to measure: the one that runs in a folder, or one of our own for the time being."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROLLCALL = Path(sys.executable).with_name("rollcall")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One new organisation on a stack: `stack` is the content of its `stack.json`."""
+
+    stack: dict[str, Any]
+    organisation_id: str
+    base: str
+    key: str
+
+
+@contextmanager
+def a_place(data: Path | None) -> Iterator[Place]:
+    """A new organisation on the stack in `data`, or on one that is started and taken down here."""
+    with tempfile.TemporaryDirectory(prefix="rollcall-bench-") as folder:
+        where = data or Path(folder)
+        is_own = not (where / ".rollcall" / "stack.json").exists()
+        if is_own:
+            subprocess.run([ROLLCALL, "up", "--detach", "--data", where], check=True)
+        try:
+            made = subprocess.run(
+                [ROLLCALL, "org", "create", "Benchmark", "--json", "--data", where],
+                check=True,
+                capture_output=True,
+            )
+            organisation = json.loads(made.stdout)
+            yield Place(
+                stack=json.loads((where / ".rollcall" / "stack.json").read_text()),
+                organisation_id=organisation["organisation_id"],
+                base=organisation["scim_base_url"],
+                key=organisation["api_key"],
+            )
+        finally:
+            if is_own:
+                subprocess.run([ROLLCALL, "down", "--data", where], check=True)
