@@ -1,0 +1,12 @@
+-- Run once by the image, when the data folder is empty: our roles, and the database of the owner.
+\getenv owner ROLLCALL_OWNER_PASSWORD
+\getenv ingress ROLLCALL_INGRESS_PASSWORD
+\getenv provisioner ROLLCALL_PROVISIONER_PASSWORD
+\getenv notifier ROLLCALL_NOTIFIER_PASSWORD
+CREATE ROLE rollcall_owner LOGIN PASSWORD :'owner';
+CREATE ROLE rollcall_ingress LOGIN PASSWORD :'ingress';
+CREATE ROLE rollcall_provisioner LOGIN PASSWORD :'provisioner';
+CREATE ROLE rollcall_notifier LOGIN PASSWORD :'notifier';
+CREATE DATABASE rollcall OWNER rollcall_owner;
+REVOKE ALL ON DATABASE rollcall FROM PUBLIC;
+GRANT CONNECT ON DATABASE rollcall TO rollcall_ingress, rollcall_provisioner, rollcall_notifier;

@@ -1,0 +1,170 @@
+"""deploy/compose.yaml: valid, and the same deployment as the dev overlay for Kubernetes."""
+
+import json
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from services.operator.stack import postgres_roles
+from shared.runtime.config import PREFIX
+from tests.deploy.test_settings import ALL_SETTINGS, SETTINGS, parse, settings_of, variables
+from tests.support.manifests import ROOT, Json, built
+
+FILE = ROOT / "deploy" / "compose.yaml"
+ROLES = ROOT / "deploy" / "compose" / "roles.sql"
+OURS = ("topics", "schema", "ingress", "provisioner", "notifier", "operator")
+DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
+
+
+def composed(**given: str) -> Json:
+    """The file with its variables replaced by the given values, or their defaults."""
+    text = DEFAULT.sub(lambda found: given.get(found[1], found[2]), FILE.read_text())
+    found: Json = yaml.safe_load(text)
+    return found
+
+
+SERVICES: dict[str, Json] = composed()["services"]
+
+
+def validate(document: Json) -> None:
+    """By the schema's draft, which it names in a way that the library does not know."""
+    published = json.loads((ROOT / "deploy/schemas/compose-spec.json").read_text())
+    jsonschema.Draft7Validator(published).validate(document)
+
+
+def test_it_is_valid_by_the_specification_s_schema() -> None:
+    validate(composed())
+
+
+def test_a_key_that_the_specification_does_not_know_is_found() -> None:
+    document = composed()
+    document["services"]["kafka"]["restarts"] = "always"
+
+    with pytest.raises(jsonschema.ValidationError, match="restarts"):
+        validate(document)
+
+
+def test_every_image_is_named_by_a_variable() -> None:
+    document = composed(
+        ROLLCALL_IMAGE="ours", KAFKA_IMAGE="log", POSTGRES_IMAGE="rows", MAILPIT_IMAGE="mails"
+    )
+
+    images = {name: each["image"] for name, each in document["services"].items()}
+
+    assert {images.pop(name) for name in OURS} == {"ours"}
+    assert images == {"kafka": "log", "postgres": "rows", "mailpit": "mails"}
+
+
+def test_images_are_those_of_the_dev_overlay() -> None:
+    cluster = {container["image"] for pod in built("dev").pods() for container in pod.containers}
+
+    assert {each["image"] for each in SERVICES.values()} == cluster
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_of_ours_is_confined(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["user"] == "10001:10001"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"topics", "schema", "operator"}))
+def test_what_goes_on_running_says_whether_it_is_well(name: str) -> None:
+    assert SERVICES[name]["restart"] == "unless-stopped"
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_probe_asks_where_the_service_answers(name: str) -> None:
+    service = SERVICES[name]
+    command = service["healthcheck"]["test"][1:]
+    port = service["environment"][f"{PREFIX}{name.upper()}_ADMIN_PORT"]
+
+    assert command[0] == "rollcall"
+    parse(command[1:])
+    assert command[-1] == f"http://127.0.0.1:{port}/readyz"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_commands_and_variables_are_those_of_the_code(name: str) -> None:
+    service = SERVICES[name]
+    known = set.union(*map(variables, ALL_SETTINGS))
+    shared = set(composed()["x-settings"])
+
+    assert set(service["environment"]) <= known
+    if name != "operator":
+        parse(service["command"])
+        own = set(service["environment"]) - shared
+        assert own <= variables(settings_of({"args": service["command"]}))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_are_complete_and_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in SERVICES[name]["environment"].items():
+        monkeypatch.setenv(variable, str(value))
+
+    SETTINGS[name]()
+
+
+def test_services_begin_after_the_release() -> None:
+    for name in ("ingress", "provisioner", "notifier", "operator"):
+        conditions = {on: each["condition"] for on, each in SERVICES[name]["depends_on"].items()}
+        assert conditions == dict.fromkeys(("topics", "schema"), "service_completed_successfully")
+
+
+def test_the_broker_has_the_settings_of_the_dev_overlay() -> None:
+    """But for its own name, and the place of its volume."""
+    cluster = built("dev")
+    [pod] = [pod for pod in cluster.pods() if pod.name == "kafka"]
+    theirs = cluster.environment(pod.containers[0])
+    ours: dict[str, Any] = SERVICES["kafka"]["environment"]
+    own = {"KAFKA_ADVERTISED_LISTENERS", "KAFKA_LOG_DIRS"}
+
+    assert {k: v for k, v in ours.items() if k not in own} == {
+        k: v for k, v in theirs.items() if k not in own
+    }
+
+
+def test_the_roles_are_made_with_the_passwords_that_the_services_use() -> None:
+    text = ROLES.read_text()
+    given: Json = composed(
+        **{f"ROLLCALL_{name}_PASSWORD": f"pw-{name}" for name in ("OWNER", "INGRESS")}
+    )["services"]
+
+    for role in postgres_roles.ROLES:
+        name = role.removeprefix("rollcall_")
+        variable = f"ROLLCALL_{name.upper()}_PASSWORD"
+        assert f"\\getenv {name} {variable}\n" in text
+        assert f"CREATE ROLE {role} LOGIN PASSWORD :'{name}';" in text
+        password = SERVICES["postgres"]["environment"][variable]
+        user = {"owner": "schema"}.get(name, name)
+        assert f"//{role}:{password}@" in SERVICES[user]["environment"]["ROLLCALL_DATABASE_URL"]
+    assert (
+        "//rollcall_ingress:pw-INGRESS@" in given["ingress"]["environment"]["ROLLCALL_DATABASE_URL"]
+    )
+    assert "//rollcall_owner:pw-OWNER@" in given["operator"]["environment"]["ROLLCALL_DATABASE_URL"]
+
+
+def test_nothing_is_open_to_the_network_beside_this_machine() -> None:
+    published = [port for each in SERVICES.values() for port in each.get("ports", [])]
+
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_data_is_kept_in_volumes() -> None:
+    kept = {
+        volume.split(":")[0]
+        for each in SERVICES.values()
+        for volume in each.get("volumes", [])
+        if not volume.startswith(".")
+    }
+
+    assert kept == set(composed()["volumes"])
