@@ -1,6 +1,6 @@
 """What is in flight is bounded, counted where an operator looks, and given back.
 
-The memory of a whole burst is measured in tests/crash/test_frozen_burst.py.
+The memory of a whole burst is measured in tests/long/test_frozen_burst.py.
 """
 
 import asyncio

@@ -202,6 +202,11 @@ async def test_a_rebuild_that_is_broken_off_goes_on_where_it_was(
     assert await contents(deployment) == before
 
 
+def heed_ctrl_c() -> None:
+    """A process started in the background is told to ignore it, and so are its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "killed"])
 async def test_a_process_that_is_ended_close_to_the_swap_is_followed_by_one_that_goes_on(
     deployment: Deployment, how: signal.Signals
@@ -232,6 +237,7 @@ async def test_a_process_that_is_ended_close_to_the_swap_is_followed_by_one_that
                 "ROLLCALL_DATABASE_URL": deployment.database.url("owner"),
             },
             stderr=asyncio.subprocess.PIPE,
+            preexec_fn=heed_ctrl_c,
         )
         await until(waits, "the rebuild pauses the partitions", 60)
         process.send_signal(how)

@@ -96,6 +96,7 @@ async def burst(organisation: Organisation, title: str, connections: int) -> Cou
     return seen
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_a_burst_with_everything_frozen_stays_below_400_mib(
     frozen_stack: Stack, native_kafka: KafkaBroker
