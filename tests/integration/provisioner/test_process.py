@@ -28,13 +28,17 @@ async def test_it_starts_applies_and_drains(stack: Stack, deployment: Deployment
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{base}/livez") as alive:
             assert alive.status == 200
-        async with session.get(f"{base}/metrics") as metrics:
-            text = await metrics.text()
+
+        async def is_counted() -> bool:  # a moment after the commit
+            async with session.get(f"{base}/metrics") as metrics:
+                text = await metrics.text()
+            return 'events_total{kind="member.create",status="2xx"} 1.0' in text
+
+        await until(is_counted, "the event is counted")
 
     status = process.terminate()
 
     assert status == 0, process.explain()
-    assert 'rollcall_provisioner_events_total{kind="member.create",status="2xx"} 1.0' in text
     assert "ana@example.org" not in process.log.read_text()
     found = await deployment.progress()
     assert found["published_offset"] == last.offset + 1
