@@ -1,7 +1,7 @@
 """Offsets in Kafka. The truth about what was applied is in Postgres; these are for lag monitors."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -37,30 +37,29 @@ async def end_offsets(
     consumer: AIOKafkaConsumer, partitions: set[TopicPartition]
 ) -> dict[TopicPartition, int]:
     """The offset behind the last record of each partition; empty if Kafka does not answer."""
-    if not partitions:
-        return {}
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            found: dict[TopicPartition, int] = await consumer.end_offsets(list(partitions))
-    except (KafkaError, IllegalStateError, TimeoutError) as error:
-        log.debug("kafka.unavailable", doing="end offsets", error=type(error).__name__)
-        return {}
-    return found
+    return await _ask(consumer.end_offsets, partitions, "end offsets")
 
 
 async def first_offsets(
     consumer: AIOKafkaConsumer, partitions: set[TopicPartition]
 ) -> dict[TopicPartition, int]:
     """Where the log of each partition begins by now; empty if Kafka does not answer."""
+    return await _ask(consumer.beginning_offsets, partitions, "first offsets")
+
+
+async def _ask(
+    question: Callable[[list[TopicPartition]], Awaitable[dict[TopicPartition, int]]],
+    partitions: set[TopicPartition],
+    doing: str,
+) -> dict[TopicPartition, int]:
     if not partitions:
         return {}
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            found: dict[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
+            return await question(list(partitions))
     except (KafkaError, IllegalStateError, TimeoutError) as error:
-        log.debug("kafka.unavailable", doing="first offsets", error=type(error).__name__)
+        log.debug("kafka.unavailable", doing=doing, error=type(error).__name__)
         return {}
-    return found
 
 
 async def topic_ends(settings: Settings, topic: str) -> dict[int, int]:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.directory.lifecycle import Status
 from shared.directory.quarantine import Quarantine
 from shared.directory.state import Group, Member, State
 from shared.directory.touch import Touch
 from shared.postgres import queries
-from shared.postgres.rows import is_id, is_storable, to_utc
+from shared.postgres.rows import is_id, is_storable, to_group, to_member, to_utc
 from shared.runtime.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -108,8 +107,8 @@ async def read(
 
 def _state(organisation_id: str, row: Any, wanted: Wanted) -> State:
     state = State(organisation_id)
-    members = [_to_member(each) for each in row["members"] or ()]
-    groups = [_to_group(each) for each in row["groups"] or ()]
+    members = [to_member(each) for each in row["members"] or ()]
+    groups = [to_group(each) for each in row["groups"] or ()]
     if max(len(members), len(groups)) > MOST_OF_A_NAME:
         _check_names(members, groups, wanted)
     for member in members:
@@ -139,36 +138,3 @@ def _check_names(members: list[Member], groups: list[Group], wanted: Wanted) -> 
     of_name = sum(group.display_name_key in names for group in groups)
     if (wanted.member_display_names and len(members) > MOST_OF_A_NAME) or of_name > MOST_OF_A_NAME:
         raise Unavailable("the directory (it is behind, and too many have this displayName)", 10.0)
-
-
-def _to_member(row: Json) -> Member:
-    restore_status = row["restore_status"]
-    return Member(
-        id=row["id"],
-        user_name_key=row["user_name_key"],
-        external_id=row["external_id"],
-        status=Status(row["status"]),
-        restore_status=None if restore_status is None else Status(restore_status),
-        invitation_id=row["invitation_id"],
-        version=row["version"],
-        created=_moment(row["created"]),
-        last_modified=_moment(row["last_modified"]),
-        resource=row["document"],
-    )
-
-
-def _to_group(row: Json) -> Group:
-    return Group(
-        id=row["id"],
-        display_name_key=row["display_name_key"],
-        external_id=row["external_id"],
-        version=row["version"],
-        created=_moment(row["created"]),
-        last_modified=_moment(row["last_modified"]),
-        resource=row["document"],
-        name_is_unique=row["unique_name_key"] is not None,
-    )
-
-
-def _moment(text: str) -> datetime:
-    return to_utc(datetime.fromisoformat(text))

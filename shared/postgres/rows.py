@@ -1,8 +1,9 @@
 """Rows of the directory as members and groups, and ids as Postgres takes them."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.directory.lifecycle import Status
 from shared.directory.state import Group, Member
@@ -29,8 +30,8 @@ def is_storable(text: str) -> bool:
     return True
 
 
-def to_member(row: "asyncpg.Record") -> Member:
-    """The member in a row that has its columns, `document` included."""
+def to_member(row: "asyncpg.Record | Mapping[str, Any]") -> Member:
+    """The member in a row that has its columns, `document` included; as a record or as JSON."""
     restore_status = row["restore_status"]
     return Member(
         id=row["id"],
@@ -46,8 +47,8 @@ def to_member(row: "asyncpg.Record") -> Member:
     )
 
 
-def to_group(row: "asyncpg.Record") -> Group:
-    """The group in a row that has its columns, `document` included."""
+def to_group(row: "asyncpg.Record | Mapping[str, Any]") -> Group:
+    """The group in a row that has its columns, `document` included; as a record or as JSON."""
     return Group(
         id=row["id"],
         display_name_key=row["display_name_key"],
@@ -60,6 +61,8 @@ def to_group(row: "asyncpg.Record") -> Group:
     )
 
 
-def to_utc(moment: datetime) -> datetime:
-    """The same moment with the `datetime.UTC` that the rest of the code uses."""
+def to_utc(moment: datetime | str) -> datetime:
+    """The moment, a text if it was JSON, with the `datetime.UTC` that the code uses."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
     return moment.astimezone(UTC)
