@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= .
-WORKERS ?= 6
+WORKERS ?= 4
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
@@ -34,7 +34,7 @@ demo: install ## The demo that ends by itself; exit status 0 if every expectatio
 	@exec $(BIN)/rollcall demo
 
 test: install ## All tests but the long ones
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m 'not long' $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not long' $(ARGS)
 
 test-cluster: install ## The manifests on the cluster that KUBECONFIG names; ROLLCALL_CLUSTER_LOAD loads an image
 	$(BIN)/pytest tests/cluster -m long -n 0 $(ARGS)

@@ -32,6 +32,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
@@ -47,6 +48,9 @@ _ADDRESSES = {"kafka": "ROLLCALL_KAFKA_BOOTSTRAP", "postgres": "ROLLCALL_DATABAS
 IMAGES = {"kafka": kafka_docker.IMAGE, "postgres": "postgres:18"}
 _START_TIMEOUT_S = 180.0  # the first run of all fetches jars
 _PASSWORD = "only-for-tests"
+# Nobody kills the shared broker, so its session may outlast every pause of a busy machine: one
+# that its own controller takes for dead fails all tests at once. Thousands of topics need a heap.
+_SHARED_BROKER: Final[dict[str, Any]] = {"heap_mib": 1024, "broker_session_timeout_ms": "60000"}
 _keepers: list[subprocess.Popen[bytes]] = []
 
 
@@ -138,11 +142,21 @@ def native_postgres() -> Iterator[NativePostgres]:
 
 
 @contextlib.contextmanager
-def own_kafka() -> Iterator[KafkaBroker]:
-    """Start a native broker in a folder of its own; stop and remove it afterwards."""
+def own_kafka(heap_mib: int = 256, **extra: str) -> Iterator[KafkaBroker]:
+    """Start a native broker in a folder of its own; stop and remove it afterwards.
+
+    `extra` holds broker settings, with `_` for the dots of their names.
+    """
     with _folder() as folder:
         port = ports.choose()
-        broker = KafkaBroker(BrokerSettings(folder, port, ports.choose([port])))
+        settings = BrokerSettings(
+            folder,
+            port,
+            ports.choose([port]),
+            heap_mib=heap_mib,
+            extra={name.replace("_", "."): value for name, value in extra.items()},
+        )
+        broker = KafkaBroker(settings)
         broker.start()
         try:
             yield broker
@@ -305,7 +319,7 @@ def _start_kafka(kind: str, stack: contextlib.ExitStack) -> KafkaServer:
         return KafkaServer(os.environ[_ADDRESSES["kafka"]], kind)
     if kind == "docker":
         return KafkaServer(_kafka_container(stack), kind)
-    return KafkaServer(stack.enter_context(own_kafka()).bootstrap, kind)
+    return KafkaServer(stack.enter_context(own_kafka(**_SHARED_BROKER)).bootstrap, kind)
 
 
 def _kafka_container(stack: contextlib.ExitStack) -> str:
