@@ -1,7 +1,9 @@
 """Offsets in Kafka. The truth about what was applied is in Postgres; these are for lag monitors."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -80,6 +82,56 @@ async def topic_ends(settings: Settings, topic: str) -> dict[int, int]:
     finally:
         await stop_consumer(consumer, TIMEOUT_S)
     return {partition.partition: offset for partition, offset in ends.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a partition holds: the records from offset `first` to below `end`."""
+
+    first: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+
+async def extents(settings: Settings, topic: str) -> dict[int, Extent]:
+    """Partition → what it holds, asked once; empty where there is no topic. Raises Unavailable."""
+    count = await partition_count(settings, topic)
+    async with _asking(settings) as consumer:
+        partitions = [TopicPartition(topic, number) for number in range(count)]
+        first = await consumer.beginning_offsets(partitions)
+        end = await consumer.end_offsets(partitions)
+    return {at.partition: Extent(first[at], end[at]) for at in partitions}
+
+
+async def offsets_at(
+    settings: Settings, topic: str, held: Mapping[int, Extent], at_ms: int
+) -> dict[int, int]:
+    """Partition → the first offset of those `held` that was appended at `at_ms` or later.
+
+    Where nothing was, the end. `at_ms` is in epoch milliseconds. Raises Unavailable.
+    """
+    async with _asking(settings) as consumer:
+        found = await consumer.offsets_for_times(
+            {TopicPartition(topic, number): max(0, at_ms) for number in held}
+        )
+    offsets = {at.partition: each.offset for at, each in found.items() if each is not None}
+    return {number: offsets.get(number, extent.end) for number, extent in held.items()}
+
+
+@asynccontextmanager
+async def _asking(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer that only asks; what fails of Kafka within becomes Unavailable."""
+    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
+    try:
+        async with asyncio.timeout(TIMEOUT_S * 2):
+            await consumer.start()
+            yield consumer
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Unavailable(f"Kafka ({type(error).__name__})") from error
+    finally:
+        await stop_consumer(consumer, TIMEOUT_S)
 
 
 async def committed(settings: Settings, group_id: str, topic: str) -> dict[int, int]:
