@@ -1,6 +1,6 @@
 """Neighbours: what one organisation may cost the others.
 
-    python -m benchmarks.neighbours [--seconds 10] [--only traffic,group,filter]
+    python -m benchmarks.neighbours [--seconds 20] [--only traffic,group,filter]
 
 Four quiet organisations send 20 requests a second together (a create, a look-up and two reads by
 id in turn), each on time whether earlier ones are answered or not. Their p99 is taken first alone,
@@ -10,8 +10,10 @@ then beside each neighbour:
 - `group`: one that puts a group of 100,000 members (5 MB) after another, among small requests;
 - `filter`: one with 20,000 members that asks, four times at once, for what no index serves.
 
-What is claimed: the others' p99 within 2× of what it was. Both figures and the ratio are printed;
-exit status 1 where one does not hold.
+What is claimed: the others' p99 within 2× of what it was, for those whose partition is not the
+neighbour's. Both figures and the ratio are printed; exit status 1 where one does not hold. Those
+that share its partition are printed beside it, and nothing is claimed: a partition is applied in
+order, so what is sent behind 5 MB waits for them.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import uvloop
@@ -51,10 +53,10 @@ class Bench:
     quiet: list[Place] = field(default_factory=list)
     runs: int = 0
 
-    async def others(self) -> Load:
+    async def others(self) -> "Others":
         """What the quiet ones are answered for a while."""
         self.runs += 1
-        load = Load()
+        loads = {place.organisation.partition: Load() for place in self.quiet}
         async with asyncio.TaskGroup() as group:
             for place in self.quiet:
                 group.create_task(
@@ -64,10 +66,33 @@ class Bench:
                         QUIET_RATE,
                         self.seconds,
                         everyday(place, f"r{self.runs}"),
-                        load=load,
+                        load=loads[place.organisation.partition],
                     )
                 )
-        return load
+        return loads
+
+
+Others = dict[int, Load]
+"""Partition of the requests topic → what its quiet organisations were answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """What the others were answered beside one whose partition this is."""
+
+    partition: int
+    others: Others
+
+
+def together(loads: Iterable[Load]) -> Load:
+    """Several loads as one."""
+    result = Load()
+    for load in loads:
+        result.seconds += load.seconds
+        result.statuses += load.statuses
+        result.pending += load.pending
+        result.wall_s = max(result.wall_s, load.wall_s)
+    return result
 
 
 def everyday(place: Place, run: str) -> Call:
@@ -111,7 +136,7 @@ async def beside(work: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncItera
         await task
 
 
-async def traffic(bench: Bench) -> Load:
+async def traffic(bench: Bench) -> Neighbour:
     """Nine of ten requests are one organisation's."""
     loud = await a_place(bench.at, "Loud")
     own = Load()
@@ -127,12 +152,12 @@ async def traffic(bench: Bench) -> Load:
         )
 
     async with beside(work):
-        load = await bench.others()
+        others = await bench.others()
     print(f"  the loud one   {own}")
-    return load
+    return Neighbour(loud.organisation.partition, others)
 
 
-async def group(bench: Bench) -> Load:
+async def group(bench: Bench) -> Neighbour:
     """Groups of 5 MB, one after another."""
     large = await bench.at.stack.organisation("Large")
     members = [{"value": new_id()} for _ in range(MEMBERS)]
@@ -152,12 +177,12 @@ async def group(bench: Bench) -> Load:
         caller.close()
 
     async with beside(work):
-        load = await bench.others()
+        others = await bench.others()
     print(f"  {len(body) / 1e6:.1f} MB        {own}")
-    return load
+    return Neighbour(large.partition, others)
 
 
-async def filters(bench: Bench) -> Load:
+async def filters(bench: Bench) -> Neighbour:
     """What reads every document of 20,000, four times at once."""
     wide = await bench.at.stack.organisation("Wide")
     await burst(wide.base, wide.key, range(20_000), 100, creator("wide"))
@@ -177,12 +202,12 @@ async def filters(bench: Bench) -> Load:
         await asyncio.gather(*(one(is_over) for _ in range(4)))
 
     async with beside(work):
-        load = await bench.others()
+        others = await bench.others()
     print(f"  full table     {own}")
-    return load
+    return Neighbour(wide.partition, others)
 
 
-PARTS: dict[str, Callable[[Bench], Awaitable[Load]]] = {
+PARTS: dict[str, Callable[[Bench], Awaitable[Neighbour]]] = {
     "traffic": traffic,
     "group": group,
     "filter": filters,
@@ -197,17 +222,22 @@ async def measure(args: argparse.Namespace) -> bool:
         bench.quiet = [await a_place(at, f"Quiet {number}") for number in range(QUIET)]
         await bench.others()  # warm
         for part in args.only.split(","):
-            alone = await bench.others()
-            with_neighbour = await PARTS[part](bench)
-            ratio = with_neighbour.percentile_ms(99) / alone.percentile_ms(99)
-            is_so = ratio <= MOST_RATIO and with_neighbour.failed == 0
+            before = await bench.others()
+            neighbour = await PARTS[part](bench)
+            apart = [number for number in before if number != neighbour.partition]
+            alone = together(before[number] for number in apart)
+            beside_it = together(neighbour.others[number] for number in apart)
+            ratio = beside_it.percentile_ms(99) / alone.percentile_ms(99)
+            is_so = ratio <= MOST_RATIO and beside_it.failed == 0
             held = held and is_so
             print(f"  others alone   {alone}")
-            print(f"  beside it      {with_neighbour}")
+            print(f"  beside it      {beside_it}")
+            if shared := neighbour.others.get(neighbour.partition):
+                print(f"  its partition  {shared}")
             print(
                 f"{'ok ' if is_so else 'NOT'}  {part}: the others' p99 is "
                 f"{alone.percentile_ms(99):.1f} ms alone and "
-                f"{with_neighbour.percentile_ms(99):.1f} ms beside it: {ratio:.2f}×, "
+                f"{beside_it.percentile_ms(99):.1f} ms beside it: {ratio:.2f}×, "
                 f"at most {MOST_RATIO:g}×   ({told_load()})\n"
             )
     return held
@@ -216,7 +246,7 @@ async def measure(args: argparse.Namespace) -> bool:
 def main() -> None:
     """Measure, and fail where a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--only", default=",".join(PARTS))
     raise SystemExit(0 if uvloop.run(measure(parser.parse_args())) else 1)
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
 from services.provisioner import dead_letters
 from services.provisioner.dead_letters import Place
@@ -33,6 +33,8 @@ from shared.postgres.refusal import refusal_of, savepoint
 if TYPE_CHECKING:
     from shared.postgres.pool import Connection
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Batch = list[tuple[Event, datetime]]
 Resource = tuple[str, str, str]
 """(organisation, endpoint, resource)"""
@@ -120,13 +122,12 @@ async def _decide(
     connection: "Connection", place: Place, entries: Sequence[Entry], refusals: Refusals
 ) -> list[Folded]:
     batch: Batch = [(dead_letters.to_event(place, entry), entry.append_time) for entry in entries]
-    states = await _load(connection, batch)
-    if is_large([entry.record for entry in entries]):
-        return await asyncio.to_thread(fold_batch, states, batch, refusals)
-    return fold_batch(states, batch, refusals)
+    in_thread = is_large([entry.record for entry in entries])
+    states = await _load(connection, batch, in_thread=in_thread)
+    return await _calculate(in_thread, fold_batch, states, batch, refusals)
 
 
-async def _load(connection: "Connection", batch: Batch) -> dict[str, State]:
+async def _load(connection: "Connection", batch: Batch, *, in_thread: bool) -> dict[str, State]:
     """What the batch touches; for each redrive also what is held, and what that touches."""
     events = [event for event, _ in batch]
     held = await _load_held(connection, events)
@@ -134,7 +135,7 @@ async def _load(connection: "Connection", batch: Batch) -> dict[str, State]:
     for quarantine in held.values():
         kept = [each.event for each in (quarantine.dead, *quarantine.parked) if each is not None]
         requests.extend(event for event in kept if isinstance(event, Request))
-    touched = touches(requests)
+    touched = await _calculate(in_thread, touches, requests)
     for event in events:
         if isinstance(event, Unreadable) and event.has_resource:
             touched.setdefault(event.organisation_id, Touch())
@@ -142,6 +143,12 @@ async def _load(connection: "Connection", batch: Batch) -> dict[str, State]:
     for (organisation_id, key), quarantine in held.items():
         states[organisation_id].quarantines[key] = quarantine
     return states
+
+
+async def _calculate(in_thread: bool, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    if in_thread:
+        return await asyncio.to_thread(make, *args, **kwargs)
+    return make(*args, **kwargs)
 
 
 async def _load_held(

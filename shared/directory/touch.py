@@ -16,7 +16,8 @@ class Touch:
     `members_with_groups`: members all of whose groups (rows and memberships) are needed.
     `whole_groups`: groups all of whose members' ids are needed.
     `known`: ids of which only the existence as a member matters.
-    `pairs`: memberships (group, member) of which only the existence matters.
+    `pairs`: memberships (group, member) of which only the existence matters, except those that a
+    request replaces as a whole.
     """
 
     members: set[str] = field(default_factory=set)
@@ -70,9 +71,10 @@ def _touch_group(touch: Touch, request: Request) -> None:
     touch.group_external_ids.update(_external_ids(request))
     if request.members is None:
         return
+    touch.known.update(request.members.add)
     if request.members.clear:
         touch.whole_groups.add(group_id)
-    touch.known.update(request.members.add)
+        return
     touch.pairs.update((group_id, member_id) for member_id in request.members.add)
     touch.pairs.update((group_id, member_id) for member_id in request.members.remove)
 

@@ -1,19 +1,24 @@
-"""What a batch touches, of all its organisations, in at most seven set-based queries."""
+"""What a batch touches, of all its organisations, in seven set-based queries at most.
+
+Ids of members, of which one request may name 100,000, are asked for in chunks: checking, encoding
+and decoding them all at once would hold the event loop, and every other partition, for as long.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from shared.directory.quarantine import Quarantine
 from shared.directory.state import State
 from shared.directory.touch import Touch
 from shared.postgres import dead_letter, queries
-from shared.postgres.rows import is_id, is_storable, to_group, to_member
+from shared.postgres.rows import is_id, is_storable, joined, to_group, to_member
 
 if TYPE_CHECKING:
     from shared.postgres.pool import Connection
 
-CURSOR_ROWS: Final = 5000
-"""Rows of whole groups that are decoded at once: a few milliseconds of the event loop."""
+ROWS_AT_ONCE: Final = 5000
+"""Ids that are encoded, or rows that are decoded, at once: a few milliseconds of the event loop."""
 
 _SQL = queries.load("directory_load")
 _MEMBERS = _SQL["load_members"]
@@ -70,11 +75,15 @@ async def _load_members(
 async def _load_known_members(
     connection: "Connection", touches: Touches, states: dict[str, State]
 ) -> None:
-    known = _pairs(touches, lambda touch: touch.known, is_id)
-    if not known[0]:
-        return
-    for organisation_id, member_id in await connection.fetch(_KNOWN_MEMBERS, *known):
-        states[organisation_id].known_members.add(member_id)
+    wanted = (
+        (organisation_id, member_id)
+        for organisation_id, touch in touches.items()
+        for member_id in touch.known
+        if is_id(member_id)
+    )
+    while chunk := list(islice(wanted, ROWS_AT_ONCE)):
+        for organisation_id, member_id in await connection.fetch(_KNOWN_MEMBERS, *joined(chunk)):
+            states[organisation_id].known_members.add(member_id)
 
 
 async def _load_groups_of_members(
@@ -118,20 +127,17 @@ async def _load_groups(
 async def _load_memberships(
     connection: "Connection", touches: Touches, states: dict[str, State]
 ) -> None:
-    organisations: list[str] = []
-    groups: list[str] = []
-    members: list[str] = []
-    for organisation_id, touch in touches.items():
-        for group_id, member_id in touch.pairs:
-            if group_id not in touch.whole_groups and is_id(group_id) and is_id(member_id):
-                organisations.append(organisation_id)
-                groups.append(group_id)
-                members.append(member_id)
-    if not organisations:
-        return
-    rows = await connection.fetch(_MEMBERSHIPS, organisations, groups, members)
-    for organisation_id, group_id, member_id in rows:
-        states[organisation_id].memberships.setdefault(group_id, set()).add(member_id)
+    wanted = (
+        (organisation_id, group_id, member_id)
+        for organisation_id, touch in touches.items()
+        for group_id, member_id in touch.pairs
+        if group_id not in touch.whole_groups and is_id(group_id) and is_id(member_id)
+    )
+    while chunk := list(islice(wanted, ROWS_AT_ONCE)):
+        for organisation_id, group_id, member_id in await connection.fetch(
+            _MEMBERSHIPS, *joined(chunk)
+        ):
+            states[organisation_id].memberships.setdefault(group_id, set()).add(member_id)
 
 
 async def _load_whole_groups(
@@ -144,7 +150,7 @@ async def _load_whole_groups(
     if not groups[0]:
         return
     cursor = await connection.cursor(_MEMBERS_OF_GROUPS, *groups)
-    while rows := await cursor.fetch(CURSOR_ROWS):
+    while rows := await cursor.fetch(ROWS_AT_ONCE):
         for organisation_id, group_id, member_id in rows:
             states[organisation_id].memberships[group_id].add(member_id)
 

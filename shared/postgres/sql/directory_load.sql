@@ -24,10 +24,11 @@ JOIN directory.member USING (organisation_id, id)
 
 -- name: load_known_members
 -- Which of these ids are members.
--- $1 organisations, $2 ids: in pairs
+-- $1 organisations, $2 ids: in pairs, each column as one text (see `rows.joined`)
 -- roles: provisioner
 SELECT organisation_id::text, member.id::text
-FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organisation_id, id)
+FROM unnest(string_to_array($1, ',')::uuid[], string_to_array($2, ',')::uuid[])
+    AS wanted (organisation_id, id)
 JOIN directory.member USING (organisation_id, id)
 
 -- name: load_groups
@@ -55,10 +56,14 @@ JOIN directory."group" AS found USING (organisation_id, id)
 
 -- name: load_memberships
 -- Which of these memberships exist.
--- $1 organisations, $2 groups, $3 members: in threes
+-- $1 organisations, $2 groups, $3 members: in threes, each column as one text
 -- roles: provisioner
 SELECT organisation_id::text, group_id::text, member_id::text
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS wanted (organisation_id, group_id, member_id)
+FROM unnest(
+    string_to_array($1, ',')::uuid[],
+    string_to_array($2, ',')::uuid[],
+    string_to_array($3, ',')::uuid[]
+) AS wanted (organisation_id, group_id, member_id)
 JOIN directory.group_member USING (organisation_id, group_id, member_id)
 
 -- name: load_members_of_groups

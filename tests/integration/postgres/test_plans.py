@@ -89,6 +89,8 @@ def arrays(name: str, rows: int) -> list[str]:
     ids = "{" + ",".join(an_id(number) for number in range(rows)) + "}"
     if name in ("load_members", "load_groups"):
         return [organisations, ids] * 3
+    if name in ("load_known_members", "load_memberships"):  # each column as one text
+        organisations, ids = organisations.strip("{}"), ids.strip("{}")
     return [organisations, ids, ids] if name == "load_memberships" else [organisations, ids]
 
 
