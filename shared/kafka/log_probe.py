@@ -21,6 +21,9 @@ ROUND_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 5.0
 REQUEST_TIMEOUT_MS: Final = 5_000
 POLL_MS: Final = 200
+EMPTY_FETCH_MS: Final = 5
+"""What is asked for is there. A fetch that asks for nothing yet, between assignment and position,
+must not keep the next one, and the batch that waits for the look, for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class LogProbe:
                 enable_auto_commit=False,
                 auto_offset_reset="latest",
                 request_timeout_ms=REQUEST_TIMEOUT_MS,
-                fetch_max_wait_ms=POLL_MS,
+                fetch_max_wait_ms=EMPTY_FETCH_MS,
                 # The first batch of a fetch comes whole, however large; no more is wanted.
                 max_partition_fetch_bytes=1,
             )
