@@ -59,7 +59,7 @@ def test_a_query_over_directory_rows_takes_the_organisation_first(
     """`$1` is the organisation, or an array of organisations that is joined."""
     if not DIRECTORY_ROWS.search(query.sql):
         return
-    is_array = "$1::uuid[]" in query.sql
+    is_array = re.search(r"\$1::uuid\[\]|string_to_array\(\$1, ','\)::uuid\[\]", query.sql)
     joined = re.search(
         r"USING \(organisation_id|\.organisation_id = \w+\.organisation_id"
         r"|ON CONFLICT \(organisation_id",

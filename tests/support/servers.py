@@ -56,7 +56,11 @@ _keepers: list[subprocess.Popen[bytes]] = []
 
 @dataclass(frozen=True, slots=True)
 class KafkaServer:
-    """The run's shared broker. Nobody may kill it: tests that do so take `native_kafka`."""
+    """The run's shared broker. Nobody may kill it: tests that do so take `native_kafka`.
+
+    It is patient with itself (`_SHARED_BROKER`), which `rollcall topics check` and `doctor` refuse.
+    Modules about these override the fixture `kafka_server` by a `native_kafka` of their own.
+    """
 
     bootstrap: str
     kind: str

@@ -23,6 +23,12 @@ from shared.runtime.errors import Unavailable
 from tests.support.servers import KafkaServer
 
 
+@pytest.fixture(scope="module")
+def kafka_server(native_kafka: KafkaBroker) -> KafkaServer:
+    """A broker of this module's own, set up as it must be."""
+    return KafkaServer(native_kafka.bootstrap, "native")
+
+
 @pytest.fixture
 def settings(kafka_server: KafkaServer) -> Settings:
     return load(Settings, kafka_bootstrap=kafka_server.bootstrap)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.operator.cli import app
+from services.operator.stack.kafka_native import KafkaBroker
 from shared.events.topics import Topics
 from shared.kafka.admin import apply_topics
 from shared.postgres import rights
@@ -24,6 +25,12 @@ FUTURE_ROW = """
 INSERT INTO directory.progress (topic, partition, next_offset, last_event_id, last_append_time)
 VALUES ('x', 0, 1, gen_random_uuid(), now() + interval '1 minute')
 """
+
+
+@pytest.fixture(scope="module")
+def kafka_server(native_kafka: KafkaBroker) -> KafkaServer:
+    """A broker of this module's own, set up as it must be."""
+    return KafkaServer(native_kafka.bootstrap, "native")
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,20 @@ from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner
 
 from services.operator.cli import app
+from services.operator.stack.kafka_native import KafkaBroker
 from services.operator.tenancy_log import Tenancy, open_log
 from shared.runtime.clock import now
 from shared.runtime.ids import new_id
 from shared.tenancy import api_key
 from shared.tenancy.organisation import Organisation
 from tests.integration.operator.conftest import Deployment
+from tests.support.servers import KafkaServer
+
+
+@pytest.fixture(scope="module")
+def kafka_server(native_kafka: KafkaBroker) -> KafkaServer:
+    """A broker of this module's own, set up as it must be."""
+    return KafkaServer(native_kafka.bootstrap, "native")
 
 
 @pytest.fixture
