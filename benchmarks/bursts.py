@@ -1,6 +1,11 @@
 """Bursts: 20,000 creates over 200 connections, with all well and with each part away.
 
-    python -m benchmarks.bursts [--requests 20000] [--connections 200] [--only healthy,stopped,…]
+    python -m benchmarks.bursts [--requests 20000] [--connections 200] [--ingress 2]
+                                [--only healthy,stopped,…]
+
+As many organisations as processes of ingress share the burst, each at a process of its own: that
+is what hashing by organisation does in front of replicas. Ingress is one core's work, so
+`--ingress 1` shows what a burst of one organisation meets.
 
 What is claimed, and judged at the end (exit status 1 where one does not hold):
 
@@ -20,12 +25,12 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import uvloop
 
-from benchmarks.callers import Answer, Caller, Load, burst, creator
+from benchmarks.callers import Answer, Caller, Load, burst, creator, together
 from benchmarks.deployment import Deployment, deployed, per_request, told_load
 from shared.events.envelope import Event
 from shared.kafka.producer import Producer
@@ -44,6 +49,7 @@ class Bench:
     at: Deployment
     requests: int
     connections: int
+    ingress: int
     verdicts: list[tuple[bool, str]] = field(default_factory=list)
 
     def judge(self, holds: bool, claim: str) -> None:
@@ -51,26 +57,43 @@ class Bench:
         self.verdicts.append((holds, claim))
         print(f"  {'ok ' if holds else 'NOT'}  {claim}")
 
-    async def creates(self, title: str, organisation: Organisation) -> Load:
+    async def organisations(self, name: str) -> list[Organisation]:
+        """A new organisation for each process of ingress, which is in its address."""
+        made = []
+        for process in self.at.stack.running("ingress"):
+            organisation = await self.at.stack.organisation(name)
+            base = f"http://127.0.0.1:{process.door_port}/v2/{organisation.id}"
+            made.append(replace(organisation, base=base))
+        return made
+
+    async def creates(self, title: str, organisations: Sequence[Organisation]) -> Load:
         """A burst of creates; prints what came back and what it cost."""
         run = f"{title}{os.getpid()}"
+        shares = len(organisations)
         before = self.at.cpu()
-        load = await burst(
-            organisation.base,
-            organisation.key,
-            range(self.requests),
-            self.connections,
-            creator(run),
+        load = together(
+            await asyncio.gather(
+                *(
+                    burst(
+                        organisation.base,
+                        organisation.key,
+                        range(number, self.requests, shares),
+                        self.connections // shares,
+                        creator(run),
+                    )
+                    for number, organisation in enumerate(organisations)
+                )
+            )
         )
         print(f"{title:9} {load}\n          {per_request(before, self.at.cpu(), self.requests)}")
         print(f"          {told_load()}")
         return load
 
-    async def directory(self, organisation: Organisation) -> int:
-        """How many members the organisation has."""
+    async def directory(self, organisations: Sequence[Organisation]) -> int:
+        """How many members the organisations have."""
         [row] = await self.at.stack.rows(
-            "SELECT count(*) AS n FROM directory.member WHERE organisation_id = $1::uuid",
-            organisation.id,
+            "SELECT count(*) AS n FROM directory.member WHERE organisation_id = ANY($1::uuid[])",
+            [organisation.id for organisation in organisations],
         )
         return int(row["n"])
 
@@ -114,9 +137,9 @@ async def bare_sends(bench: Bench) -> float:
 async def healthy(bench: Bench) -> None:
     """All is well."""
     livez_cpu_s, bare_s = await baseline(bench)
-    organisation = await bench.at.stack.organisation("Healthy")
+    organisations = await bench.organisations("Healthy")
     before = bench.at.cpu()
-    load = await bench.creates("healthy", organisation)
+    load = await bench.creates("healthy", organisations)
     cpu_s = (bench.at.cpu()["ingress"] - before["ingress"]) / bench.requests
     print(f"          a create costs ingress {cpu_s / livez_cpu_s:.1f}× a GET /livez (CPU); ")
     print(f"          the burst takes {load.wall_s / bare_s:.1f}× the bare sends (wall clock)")
@@ -124,43 +147,44 @@ async def healthy(bench: Bench) -> None:
     bench.judge(load.wall_s <= HEALTHY_S, f"healthy: {load.wall_s:.2f} s ≤ {HEALTHY_S:g} s")
     p99 = load.percentile_ms(99)
     bench.judge(p99 < P99_MS, f"healthy: p99 {p99:.0f} ms < {P99_MS:g} ms")
-    await bench.at.caught_up(organisation)
-    found = await bench.directory(organisation)
+    await bench.at.caught_up(*organisations)
+    found = await bench.directory(organisations)
     bench.judge(found == bench.requests, f"healthy: {found:,} members of {bench.requests:,}")
 
 
 async def stopped(bench: Bench) -> None:
     """The provisioner is stopped, then started again."""
-    organisation = await bench.at.stack.organisation("Stopped")
+    organisations = await bench.organisations("Stopped")
     bench.at.process("provisioner").terminate()
-    load = await bench.creates("stopped", organisation)
+    load = await bench.creates("stopped", organisations)
     bench.judge(load.failed == 0, "stopped: every answer is 2xx")
     bench.judge(load.wall_s <= STOPPED_S, f"stopped: {load.wall_s:.2f} s ≤ {STOPPED_S:g} s")
     began_s = time.perf_counter()
     await bench.at.stack.start("provisioner")
     ready_s = time.perf_counter() - began_s
-    taken_s = await bench.at.caught_up(organisation)
+    taken_s = await bench.at.caught_up(*organisations)
     print(f"          ready after {ready_s:.1f} s, caught up {taken_s:.1f} s later")
     bench.judge(taken_s <= CATCH_UP_S, f"stopped: caught up {taken_s:.1f} s ≤ {CATCH_UP_S:g} s")
-    found = await bench.directory(organisation)
+    found = await bench.directory(organisations)
     bench.judge(found == bench.requests, f"stopped: {found:,} members of {bench.requests:,}")
 
 
 async def postgres(bench: Bench) -> None:
     """Postgres stands still for the burst."""
-    organisation = await bench.at.stack.organisation("Postgres")
+    organisations = await bench.organisations("Postgres")
     with bench.at.frozen_postgres():
-        load = await bench.creates("postgres", organisation)
+        load = await bench.creates("postgres", organisations)
     bench.judge(load.failed == 0, "postgres frozen: every answer is 2xx")
-    taken_s = await bench.at.caught_up(organisation)
+    taken_s = await bench.at.caught_up(*organisations)
     print(f"          caught up {taken_s:.1f} s after it went on")
-    found = await bench.directory(organisation)
+    found = await bench.directory(organisations)
     bench.judge(found == bench.requests, f"postgres frozen: {found:,} members")
 
 
 async def kafka(bench: Bench) -> None:
     """Kafka stands still; reads of what is there go on."""
-    organisation = await bench.at.stack.organisation("Kafka")
+    organisations = await bench.organisations("Kafka")
+    organisation = organisations[0]
     seed = await burst(organisation.base, organisation.key, range(20), 1, creator("seed"))
     await bench.at.caught_up(organisation)
     [row] = await bench.at.stack.rows(
@@ -180,7 +204,7 @@ async def kafka(bench: Bench) -> None:
     with bench.at.frozen_kafka():
         reading = asyncio.create_task(read())
         until_s = time.monotonic() + FROZEN_S
-        load = await bench.creates("kafka", organisation)
+        load = await bench.creates("kafka", organisations)
         await asyncio.sleep(max(0.0, until_s - time.monotonic()))
         is_over.set()
         await reading
@@ -195,11 +219,11 @@ async def kafka(bench: Bench) -> None:
             organisation.base, organisation.key, range(50), 1, creator(f"a{time.time_ns()}")
         )
     print(f"          writes go on {time.perf_counter() - began_s:.1f} s after it went on")
-    await bench.at.caught_up(organisation)
+    await bench.at.caught_up(*organisations)
     [row] = await bench.at.stack.rows(
-        "SELECT count(*) AS n FROM directory.member WHERE organisation_id = $1::uuid "
+        "SELECT count(*) AS n FROM directory.member WHERE organisation_id = ANY($1::uuid[]) "
         "AND document ->> 'userName' LIKE '%.kafka%'",
-        organisation.id,
+        [each.id for each in organisations],
     )
     # What got no acknowledgement in 12 s may be there, if it was appended in time: here it cannot.
     bench.judge(row["n"] == 0, f"kafka frozen: {row['n']} of the refused are there")
@@ -218,10 +242,10 @@ PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
 
 async def measure(args: argparse.Namespace) -> bool:
     """All parts asked for, on one deployment; whether every claim held."""
-    async with deployed() as at:
-        warm = await at.stack.organisation("Warm")
-        await burst(warm.base, warm.key, range(500), 20, creator("warm"))
-        bench = Bench(at, args.requests, args.connections)
+    async with deployed(args.ingress) as at:
+        bench = Bench(at, args.requests, args.connections, args.ingress)
+        for warm in await bench.organisations("Warm"):
+            await burst(warm.base, warm.key, range(500), 20, creator("warm"))
         for part in args.only.split(","):
             await PARTS[part](bench)
             print()
@@ -237,6 +261,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--connections", type=int, default=200)
+    parser.add_argument("--ingress", type=int, default=2)
     parser.add_argument("--only", default=",".join(PARTS))
     raise SystemExit(0 if uvloop.run(measure(parser.parse_args())) else 1)
 

@@ -133,6 +133,18 @@ class Load:
         )
 
 
+def together(loads: Iterable[Load]) -> Load:
+    """Several loads as one."""
+    result = Load()
+    for load in loads:
+        result.seconds += load.seconds
+        result.statuses += load.statuses
+        result.pending += load.pending
+        result.without_retry_after += load.without_retry_after
+        result.wall_s = max(result.wall_s, load.wall_s)
+    return result
+
+
 Call = Callable[[Caller, int], Awaitable[Answer]]
 """(connection, number of the request) → its answer."""
 

@@ -81,8 +81,11 @@ class Deployment:
 
 
 @contextlib.asynccontextmanager
-async def deployed(**environment: str) -> AsyncIterator[Deployment]:
-    """All services ready, on servers of their own; two seconds of patience, as by default."""
+async def deployed(ingress: int = 1, **environment: str) -> AsyncIterator[Deployment]:
+    """All services ready, on servers of their own; two seconds of patience, as by default.
+
+    `ingress`: so many processes of it, each with a port of its own.
+    """
     with (
         own_kafka() as broker,
         own_postgres() as postgres,
@@ -97,6 +100,8 @@ async def deployed(**environment: str) -> AsyncIterator[Deployment]:
             Path(folder), broker.bootstrap, prefix, database.url, replication=1, **settings
         ) as up:
             await up.start_all()
+            for _ in range(ingress - 1):
+                await up.start("ingress")
             yield Deployment(up, broker, postgres)
 
 

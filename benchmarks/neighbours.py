@@ -21,12 +21,12 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import uvloop
 
-from benchmarks.callers import GROUP, Answer, Call, Caller, Load, burst, creator, pace
+from benchmarks.callers import GROUP, Answer, Call, Caller, Load, burst, creator, pace, together
 from benchmarks.deployment import Deployment, deployed, told_load
 from shared.runtime.ids import new_id
 from tests.support.stack import Organisation
@@ -82,17 +82,6 @@ class Neighbour:
 
     partition: int
     others: Others
-
-
-def together(loads: Iterable[Load]) -> Load:
-    """Several loads as one."""
-    result = Load()
-    for load in loads:
-        result.seconds += load.seconds
-        result.statuses += load.statuses
-        result.pending += load.pending
-        result.wall_s = max(result.wall_s, load.wall_s)
-    return result
 
 
 def everyday(place: Place, run: str) -> Call:

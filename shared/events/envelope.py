@@ -97,8 +97,9 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
 
 def format_time(moment: datetime) -> str:
     """RFC 3339 with milliseconds and `Z`; `moment` must be aware."""
-    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
-    return text.removesuffix("+00:00") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_time(text: str) -> datetime:
