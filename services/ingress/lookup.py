@@ -83,8 +83,14 @@ class Lookup:
             await asyncio.sleep(wait_s)
             seen = await self._look(target, partition)
             behind = end - seen.applied.next_offset
-            if seen.found or behind <= 0:
+            if seen.found or behind == 0:
                 return seen
+            if behind < 0:
+                # More was applied meanwhile, or it is another log than the one that is applied.
+                end = await self._log_end.end(partition)
+                if end >= seen.applied.next_offset:
+                    return seen
+                break
             if behind > LAST_BATCH:
                 break
         raise Unavailable(BEHIND, RETRY_AFTER_S)
@@ -144,8 +150,9 @@ class Lookup:
             found = await overlay_read.read(
                 connection, target.organisation_id, self._topic, partition, wanted
             )
-        loaded = Loaded(found.state, found.next_offset, found.displays)
-        return found.epoch, loaded, Applied(found.next_offset, found.last_append_time)
+        next_offset = self._overlay.applied_of(partition, found.epoch, found.next_offset)
+        loaded = Loaded(found.state, next_offset, found.displays)
+        return found.epoch, loaded, Applied(next_offset, found.last_append_time)
 
     async def _fold(
         self, selection: Selection, loaded: Loaded

@@ -13,7 +13,8 @@ A read is Postgres's state with these requests folded in (overlay_lookup.py). Th
   So is what Kafka may or may not have appended: `doubt`.
 - Offsets mean something in one log only. Where the operator has accepted another log (a read tells
   of another epoch), or an acknowledgement shows that the partition begins anew, all that is kept
-  of the partition is dropped, and misses are not certain until the log's end was asked.
+  of the partition is dropped, and misses are not certain until the log's end was asked. Until the
+  operator has accepted it, no offset of the directory's says anything about the new log.
 
 One per process; not for several threads. `WritePath` writes it, `Lookup` reads it.
 """
@@ -57,7 +58,8 @@ class _Partition:
 
     What this process accepted begins at `began_at` (None: not known yet); of that, some below
     `forgotten_below` is forgotten. `last` is the greatest offset that an acknowledgement named,
-    and its append time; `epoch` is that of the last read.
+    and its append time; `epoch` is that of the last read. `has_left_epoch`: an acknowledgement has
+    shown another log than that of `epoch`, which the operator has not accepted yet.
     """
 
     entries: dict[int, Accepted] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class _Partition:
     doubted_until_s: float = float("-inf")
     last: tuple[int, int] = (-1, 0)
     epoch: int | None = None
+    has_left_epoch: bool = False
 
 
 Place = tuple[int, int]
@@ -136,11 +139,26 @@ class Overlay:
         if known.began_at is None and now_s >= known.doubted_until_s:
             known.began_at = end
 
+    def acknowledged(self, partition: int, offset: int, append_time_ms: int) -> None:
+        """The broker has appended something of ours; called in the order of acknowledgements.
+
+        Offsets rise in it, within one log. Where an acknowledgement was read late, and a later one
+        before it, its append time is the earlier one as well.
+        """
+        known = self._partition(partition)
+        last_offset, last_ms = known.last
+        if offset <= last_offset and append_time_ms > last_ms:
+            self._begin_another_log(partition)
+            known.has_left_epoch = True
+        if offset > known.last[0]:
+            known.last = offset, append_time_ms
+
     def settle(self, request: Request, partition: int, offset: int, append_time_ms: int) -> None:
         """Its sender has the reply: it is applied or refused, and so is all before it."""
         self._end_sending(request)
         self._decided_early.discard(request.id)
         self._note(request, partition, offset, append_time_ms)
+        self._partition(partition).has_left_epoch = False  # somebody applies this log
         self.applied(partition, offset + 1)
 
     def accept(self, prepared: Prepared, partition: int, offset: int, append_time_ms: int) -> None:
@@ -152,6 +170,7 @@ class Overlay:
         entry = Accepted(self._number, offset, from_milliseconds(append_time_ms), prepared)
         if request.id in self._decided_early:  # its reply overtook the acknowledgement
             self._decided_early.discard(request.id)
+            self._partition(partition).has_left_epoch = False
             self.applied(partition, offset + 1)
             return
         if request.is_about_dead or request.id in self._places:
@@ -165,14 +184,26 @@ class Overlay:
         if request_id in self._sending:
             self._decided_early.add(request_id)
         elif (place := self._places.get(request_id)) is not None:
+            self._partition(place[0]).has_left_epoch = False
             self.applied(place[0], place[1] + 1)
 
+    def applied_of(self, partition: int, epoch: int, next_offset: int) -> int:
+        """How far the log is applied that Kafka has now, by a read of this epoch: 0 if another."""
+        known = self._partition(partition)
+        is_left = known.has_left_epoch and (known.epoch is None or epoch <= known.epoch)
+        return 0 if is_left else next_offset
+
     def read_at(self, partition: int, epoch: int, next_offset: int) -> Sight:
-        """A read has found everything below `next_offset` of this epoch's log applied."""
+        """A read has found everything below `next_offset` of this epoch's log applied.
+
+        `next_offset` is what `applied_of` says of it.
+        """
         known = self._partition(partition)
         if known.epoch is not None and epoch < known.epoch:
             return "outdated"
-        if known.epoch is not None and epoch > known.epoch:
+        if known.epoch is not None and epoch > known.epoch and known.has_left_epoch:
+            known.has_left_epoch = False  # what is kept is of the log that is accepted now
+        elif known.epoch is not None and epoch > known.epoch:
             self._begin_another_log(partition)
             known.epoch = epoch
             return "another log"

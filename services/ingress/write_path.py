@@ -202,7 +202,9 @@ class WritePath:
     async def _publish(self, write: _Write, partition: int) -> None:
         """Raises Unavailable, PayloadTooLarge."""
         try:
-            write.acknowledged = await self._publisher.publish(write.request, partition)
+            place = await self._publisher.publish(write.request, partition)
+            self._overlay.acknowledged(partition, place.offset, place.append_time_ms)
+            write.acknowledged = place
             self._to_keep[write.request.organisation_id][write] = None
         except (Unavailable, asyncio.CancelledError):
             # It may be on the log all the same, until its `acceptby`.

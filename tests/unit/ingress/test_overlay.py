@@ -272,6 +272,58 @@ def test_a_request_that_is_accepted_out_of_order_is_no_sign_of_another_log() -> 
     assert ids_kept(overlay, 100) == [0, 1, 2, 3, 4, 77, 78]
 
 
+def an_overlay_on_another_log() -> Overlay:
+    """Three of the old log are applied; one of a new log is accepted, and nobody applies it yet."""
+    overlay = a_filled(3)
+    overlay.acknowledged(PARTITION, 2, APPENDED_MS)
+    overlay.read_at(PARTITION, 0, 3)
+    overlay.acknowledged(PARTITION, 0, APPENDED_MS + 1)
+    accept(overlay, a_create(77, "anew@example.org"), 0)
+    return overlay
+
+
+def test_offsets_of_the_log_before_say_nothing_about_one_that_begins_anew() -> None:
+    overlay = an_overlay_on_another_log()
+
+    next_offset = overlay.applied_of(PARTITION, 0, 3)
+    overlay.read_at(PARTITION, 0, next_offset)
+
+    assert next_offset == 0
+    assert ids_kept(overlay, 100) == [77]
+    assert not overlay.is_complete(PARTITION, next_offset)
+
+
+def test_what_was_accepted_in_the_new_log_is_kept_when_the_operator_accepts_that() -> None:
+    overlay = an_overlay_on_another_log()
+
+    next_offset = overlay.applied_of(PARTITION, 1, 0)
+    sight = overlay.read_at(PARTITION, 1, next_offset)
+
+    assert sight == "current"
+    assert ids_kept(overlay, 100) == [77]
+    overlay.read_at(PARTITION, 1, overlay.applied_of(PARTITION, 1, 1))
+    assert ids_kept(overlay, 100) == []
+
+
+def test_a_reply_shows_that_the_log_is_the_one_that_is_applied() -> None:
+    overlay = an_overlay_on_another_log()
+
+    overlay.decided(an_id(177))
+
+    assert overlay.applied_of(PARTITION, 0, 3) == 3
+    assert ids_kept(overlay, 100) == []
+
+
+def test_an_acknowledgement_that_is_read_late_is_no_sign_of_another_log() -> None:
+    overlay = a_filled(3)
+    overlay.acknowledged(PARTITION, 2, APPENDED_MS)
+
+    overlay.acknowledged(PARTITION, 1, APPENDED_MS)
+
+    assert overlay.applied_of(PARTITION, 0, 2) == 2
+    assert ids_kept(overlay, 3) == [0, 1, 2]
+
+
 def test_an_acknowledgement_that_never_came_makes_misses_uncertain_until_it_cannot_come() -> None:
     overlay = a_filled(3)
 

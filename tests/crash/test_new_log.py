@@ -1,0 +1,114 @@
+"""The requests topic made anew under a running deployment, and accepted by an operator."""
+
+import asyncio
+import subprocess
+import sys
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from shared.kafka.admin import apply_topics
+from tests.support.stack import ROOT, Answer, Client, Organisation, Stack, until
+
+SURE = {200, 503}
+"""What a read of somebody who is there may be answered at any time: found, or ask again."""
+
+
+async def test_a_log_made_anew_is_accepted_and_no_read_denies_what_was_answered(
+    stack: Stack,
+) -> None:
+    for service in ("ingress", "provisioner"):
+        await stack.start(service, ROLLCALL_INGRESS_REPLY_BUDGET_S="1")
+    organisation = await stack.organisation()
+    async with stack.client(organisation) as client:
+        before = [await client.create_user(f"before{n}@example.org") for n in range(3)]
+        assert [answer.status for answer in before] == [201] * 3
+        assert not any(answer.is_pending for answer in before)
+
+        await make_requests_anew(stack)
+        late = await accepted(client)
+        seen = [await statuses(client, *before, late)]
+        await until(lambda: is_halted(stack, organisation), "the partition is halted")
+        seen.append(await statuses(client, *before, late))
+        done = await asyncio.to_thread(rollcall, stack, "partition", "resume", organisation)
+        assert done.returncode == 0, done.stderr
+        seen.append(await statuses(client, *before, late))
+
+        async def is_settled() -> bool:
+            seen.append(await statuses(client, *before, late))
+            after = await client.call("GET", f"/Users/{late.body['id']}")
+            return after.status == 200 and not after.is_pending and set(seen[-1]) == {200}
+
+        await until(is_settled, "the late one is applied")
+        again = await client.create_user("late@example.org")
+        other = await client.create_user("after@example.org")
+
+    assert all(SURE.issuperset(each) for each in seen), seen
+    assert again.status == 409
+    assert other.status == 201
+    names = {f"{name}@example.org" for name in ("before0", "before1", "before2", "late", "after")}
+
+    async def is_all_there() -> bool:
+        rows = await stack.rows("SELECT user_name_key FROM directory.member")
+        return {row["user_name_key"] for row in rows} == names
+
+    await until(is_all_there, "everybody is in the directory once")
+
+
+async def make_requests_anew(stack: Stack) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([stack.topics.requests])
+
+        async def is_gone() -> bool:
+            return stack.topics.requests not in await admin.list_topics()
+
+        await until(is_gone, "the topic is gone")
+    finally:
+        await admin.close()
+    await apply_topics(stack.settings, stack.topics, replication=1)
+
+
+async def accepted(client: Client) -> Answer:
+    """A create that is accepted, sent again as an IdP does while it is refused."""
+    answers: list[Answer] = []
+
+    async def is_accepted() -> bool:
+        answers.append(await client.create_user("late@example.org"))
+        return answers[-1].status != 503
+
+    await until(is_accepted, "a create is accepted", 60.0)
+    assert answers[-1].status == 201, answers[-1]
+    return answers[-1]
+
+
+async def statuses(client: Client, *answers: Answer) -> tuple[int, ...]:
+    return tuple(
+        [(await client.call("GET", f"/Users/{each.body['id']}")).status for each in answers]
+    )
+
+
+async def is_halted(stack: Stack, organisation: Organisation) -> bool:
+    [row] = await stack.rows(
+        "SELECT state FROM directory.progress WHERE topic = $1 AND partition = $2",
+        stack.topics.requests,
+        organisation.partition,
+    )
+    return bool(row["state"] == "halted")
+
+
+def rollcall(
+    stack: Stack, group: str, verb: str, organisation: Organisation
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "services.operator", group, verb),
+            *(str(organisation.partition), "--new-log", "--yes"),
+        ],
+        cwd=ROOT,
+        env={**stack.environment, "ROLLCALL_DATABASE_URL": stack.database_url("owner")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
