@@ -113,6 +113,8 @@ class OutcomesWorker:
                 records = await feed.take(self._tools.batch_records, BATCH_BYTES, IDLE_S)
                 if records:
                     await self._apply(feed, records)
+                elif await insist(feed, self._was_moved, self._outage):
+                    self._fenced()  # `rollcall replay`: there is something to read again
         except FeedClosed:
             return
         except OutOfRange as error:
@@ -202,6 +204,14 @@ class OutcomesWorker:
                 connection, self._tools.topic, self._partition, schema="notice"
             )
         return found is not None and found.state == "running"
+
+    async def _was_moved(self) -> bool:
+        async with self._tools.database.connection() as connection:
+            found = await progress.read(
+                connection, self._tools.topic, self._partition, schema="notice"
+            )
+        here = (self._next_offset, self._epoch)
+        return found is None or (found.next_offset, found.epoch) != here
 
     def _outage(self, is_away: bool) -> None:
         self._waits = is_away

@@ -28,6 +28,7 @@ it), and state and address are read just before:
 9. Until the person has answered, "the last mail" means the last one since the open invitation:
    a mail before that went to another address, and whoever reads the present one was never told.
 10. No address → dropped (`no_address`), visibly.
+11. Whose organisation is being deleted gets no mail any more: dropped (`organisation_leaves`).
 """
 
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ Reason = Literal[
     "revoked_again",
     "nothing_to_take_back",
     "no_address",
+    "organisation_leaves",
 ]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.notifier.compose import Letter, Sender, greeting_name
-from services.notifier.due import DueNotice, Judgement, Kind, Send, judge
+from services.notifier.due import Drop, DueNotice, Judgement, Kind, Send, judge
 from shared.directory.invitation import make_token, message_id
 from shared.directory.lifecycle import Status
 from shared.directory.state import Member
@@ -61,6 +61,8 @@ def is_unanswered(member: Member) -> bool:
 
 def judge_found(notice: Notice, found: Found, options: LetterOptions, at: datetime) -> Judgement:
     """What the rules say of this notice (due.py)."""
+    if found.organisation is not None and found.organisation.leaving is not None:
+        return Drop("organisation_leaves")
     due = DueNotice(
         event_id=notice.event_id,
         kind=kind_of(notice.kind),

@@ -65,6 +65,7 @@ async def change_organisation(
     """Set `KEY=VALUE` of an organisation. Raises CommandError, Unavailable."""
     changes = parse_values(values)
     organisation = (await log.read()).organisation(id_or_name)
+    _refuse_leaving(organisation)
     return await log.change(organisation, lambda present: replace(present, **changes))
 
 
@@ -72,6 +73,8 @@ async def create_key(
     log: TenancyLog, organisation_id: str, *, name: str, expires: datetime | None = None
 ) -> tuple[ApiKey, NewKey]:
     """Make a key and write its record. Raises CommandError for a wrong name, Unavailable."""
+    if found := (await log.read()).organisations.get(organisation_id):
+        _refuse_leaving(found)
     made = api_key.make(secrets.token_bytes(48))
     record = ApiKey(
         public_id=made.public_id,
@@ -99,6 +102,13 @@ async def revoke_key(log: TenancyLog, id_or_name: str, public_id: str) -> ApiKey
     raise NotThere(
         f"{organisation.name} has no key {public_id!r}; `rollcall key list` shows its keys"
     )
+
+
+def _refuse_leaving(organisation: Organisation) -> None:
+    if organisation.leaving is not None:
+        raise CommandError(
+            f"{organisation.name} is being deleted; `rollcall org delete {organisation.id}` ends it"
+        )
 
 
 def parse_values(values: Sequence[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -122,6 +122,28 @@ class TenancyLog:
                 self._topics.tenancy, partition=0, key=records.record_key(record), event=event
             )
         return acknowledged.offset
+
+    async def remove(self, key: str) -> int:
+        """Write a tombstone for what was recorded under a key, and return its offset.
+
+        Compaction takes away what was recorded, and later the tombstone too. Raises Unavailable.
+        """
+        producer = AIOKafkaProducer(
+            **client_options(self._settings),
+            client_id="rollcall-operator",
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=3000,
+        )
+        async with _kafka_errors():
+            await producer.start()
+            try:
+                sent = await producer.send_and_wait(
+                    self._topics.tenancy, None, key=key.encode(), partition=0
+                )
+            finally:
+                await producer.stop()
+        return int(sent.offset)
 
     async def change(self, record: R, alter: Callable[[R], R]) -> R:
         """Write `alter(record)`; if somebody else wrote meanwhile, alter theirs and write again.

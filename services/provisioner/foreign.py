@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.provisioner.dead_letters import Place
+from services.provisioner.dead_letters import Place, organisation_of
 from services.provisioner.understand import Entry, ForeignEvent
 from shared.observability import metrics
 from shared.observability.logging import get_logger
-from shared.postgres import tenancy
+from shared.postgres import directory_write, tenancy
 
 if TYPE_CHECKING:
     from shared.postgres.pool import Connection
@@ -64,6 +64,20 @@ def refuse_misplaced(
             error=ForeignEvent("the organisation lives in another partition"),
         )
         for entry in entries
+    ]
+
+
+async def drop_departed(connection: "Connection", entries: Sequence[Entry]) -> list[Entry]:
+    """The entries of organisations that have not left for good. Of the others no trace is kept.
+
+    A foreign event stays: nothing that it says of itself is believed, its organisation neither.
+    """
+    named = {each for entry in entries if (each := organisation_of(entry)) is not None}
+    gone = await directory_write.departed(connection, named)
+    return [
+        entry
+        for entry in entries
+        if isinstance(entry.error, ForeignEvent) or organisation_of(entry) not in gone
     ]
 
 

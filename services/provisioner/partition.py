@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from services.provisioner import foreign
@@ -25,6 +26,8 @@ from services.provisioner.understand import (
     Understood,
     drop_duplicates,
     drop_expired,
+    is_final,
+    runs,
     understand,
 )
 from shared.events.topics import MEBIBYTE, Topics
@@ -73,6 +76,16 @@ class Tools:
     batch_records: int = 500
     batch_bytes: int = 4 * MEBIBYTE
     dead_letter_limit: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How many entries of a batch there are, and are left after each thing that drops some."""
+
+    all: int
+    in_time: int
+    present: int
+    fresh: int
 
 
 class PartitionWorker:
@@ -175,10 +188,11 @@ class PartitionWorker:
         if understood.entries:
             if is_large(records):
                 await self._announcer.say_size(understood.entries)
-            try:
-                await insist(feed, lambda: self._isolating(feed, understood.entries), self._outage)
-            except PartitionHalted as too_many:
-                await self._halt(feed, too_many)
+            for entries in runs(understood.entries, is_final):
+                try:
+                    await insist(feed, partial(self._isolating, feed, entries), self._outage)
+                except PartitionHalted as too_many:
+                    await self._halt(feed, too_many)
             await self._catch_up(feed)
         if understood.halt is not None:
             await self._halt(feed, understood.halt)
@@ -213,8 +227,9 @@ class PartitionWorker:
             ours = await self._homes.refuse_misplaced(connection, entries)
             # Expired copies first: they leave no trace, so a later copy of the same id may count.
             in_time = drop_expired(ours)
-            applied = await audit.already_applied(connection, ids_of(in_time))
-            fresh = drop_duplicates(in_time, applied)
+            present = await foreign.drop_departed(connection, in_time)
+            applied = await audit.already_applied(connection, ids_of(present))
+            fresh = drop_duplicates(present, applied)
             limit = self._tools.dead_letter_limit
             decided = await apply(connection, self._place, fresh, limit)
             self._tools.faults.passes("provisioner.before_commit")
@@ -226,15 +241,15 @@ class PartitionWorker:
         self._tools.faults.passes("provisioner.after_replies")
         await self._announcer.send_outcomes(decided.rows, self._next_offset)
         foreign.tell(self._place, ours)
-        self._note(decided, len(entries), len(in_time), len(fresh), started_s)
+        taken = Taken(len(entries), len(in_time), len(present), len(fresh))
+        self._note(decided, taken, started_s)
 
-    def _note(
-        self, decided: Decided, taken: int, in_time: int, fresh: int, started_s: float
-    ) -> None:
-        metrics.PROVISIONER_BATCH_EVENTS.observe(taken)
+    def _note(self, decided: Decided, taken: Taken, started_s: float) -> None:
+        metrics.PROVISIONER_BATCH_EVENTS.observe(taken.all)
         metrics.PROVISIONER_BATCH_SECONDS.observe(time.perf_counter() - started_s)
-        metrics.PROVISIONER_EXPIRED.inc(taken - in_time)
-        metrics.PROVISIONER_DUPLICATES.inc(in_time - fresh)
+        metrics.PROVISIONER_EXPIRED.inc(taken.all - taken.in_time)
+        metrics.PROVISIONER_DEPARTED.inc(taken.in_time - taken.present)
+        metrics.PROVISIONER_DUPLICATES.inc(taken.present - taken.fresh)
         count(decided)
         if refused := told_and_refused(decided):
             self._log.warning("pending.refused", requests=refused)
@@ -245,9 +260,11 @@ class PartitionWorker:
                 error_class=death.error_class,
                 runbook="dead-letters",
             )
-        if taken > in_time:
-            self._log.warning("event.expired", events=taken - in_time)
-        self._log.debug("batch.applied", events=taken, next_offset=self._next_offset)
+        if taken.all > taken.in_time:
+            self._log.warning("event.expired", events=taken.all - taken.in_time)
+        if taken.in_time > taken.present:
+            self._log.warning("event.departed", events=taken.in_time - taken.present)
+        self._log.debug("batch.applied", events=taken.all, next_offset=self._next_offset)
 
     async def _advance(self, connection: "Connection", last: Entry, published: int) -> None:
         is_ours = await progress.advance(

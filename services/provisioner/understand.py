@@ -5,7 +5,7 @@ halt the partition: an event of a newer version than this release knows, and a t
 do not carry the broker's append time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -95,6 +95,26 @@ def drop_duplicates(entries: Sequence[Entry], applied: set[str]) -> list[Entry]:
             seen.add(entry.event_id)
         fresh.append(entry)
     return fresh
+
+
+def runs(
+    entries: Sequence[Entry], stands_alone: Callable[[Request], bool]
+) -> Iterator[Sequence[Entry]]:
+    """The entries in order, each whose request `stands_alone` in a run of its own."""
+    begin = 0
+    for index, entry in enumerate(entries):
+        if entry.request is not None and stands_alone(entry.request):
+            if begin < index:
+                yield entries[begin:index]
+            yield entries[index : index + 1]
+            begin = index + 1
+    if begin < len(entries):
+        yield entries[begin:]
+
+
+def is_final(request: Request) -> bool:
+    """Whether what comes behind it must find it done: an erasure, the end of an organisation."""
+    return request.is_final
 
 
 def _read(record: Record) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.events.outcome import Outcome
@@ -57,7 +58,34 @@ class RemoveMembers:
     member_ids: tuple[str, ...]
 
 
-Change = PutMember | RemoveMember | PutGroup | RemoveGroup | AddMembers | RemoveMembers
+@dataclass(frozen=True, slots=True)
+class EraseHeld:
+    """Delete what is kept of a member's events, bytes and all: its dead letters and parked ones."""
+
+    member_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveOrganisation:
+    """Delete all that the directory has of the organisation, and note that it has left.
+
+    `event_id` and `time` are those of the event that says so.
+    """
+
+    event_id: str
+    time: datetime
+
+
+Change = (
+    PutMember
+    | RemoveMember
+    | PutGroup
+    | RemoveGroup
+    | AddMembers
+    | RemoveMembers
+    | EraseHeld
+    | RemoveOrganisation
+)
 
 
 @dataclass(frozen=True, slots=True)

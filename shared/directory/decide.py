@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from shared.directory import groups, members
+from shared.directory import groups, leaving, members
 from shared.directory.changes import Decision, Verdict
 from shared.directory.state import State
 from shared.events.outcome import Outcome
@@ -27,10 +27,12 @@ DECIDERS: Final[dict[Kind, Decider]] = {
     "member.patch": members.patch,
     "member.delete": members.delete,
     "member.accept": members.accept,
+    "member.erase": members.erase,
     "group.create": groups.create,
     "group.replace": groups.replace_group,
     "group.patch": groups.patch,
     "group.delete": groups.delete,
+    "organisation.delete": leaving.delete,
 }
 
 

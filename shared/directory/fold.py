@@ -6,6 +6,8 @@ resource (quarantine.py) and stops nobody else.
 
 A request with a precondition is never parked: behind a dead letter its version is not settled, and
 whoever sent it was promised that it is decided now or not at all. It is refused with 503.
+
+An erasure and the end of an organisation are not parked either: what waits is what they take away.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,11 +20,13 @@ from shared.directory.changes import (
     AddMembers,
     Change,
     Decision,
+    EraseHeld,
     PutGroup,
     PutMember,
     RemoveGroup,
     RemoveMember,
     RemoveMembers,
+    RemoveOrganisation,
     Verdict,
 )
 from shared.directory.decide import decide, rejected
@@ -86,7 +90,7 @@ def _fold_one(
     if isinstance(event, Request) and event.is_about_dead:
         return _redrive(state, event, at, refusals)
     quarantine = state.quarantines.get(key_of(event))
-    if quarantine is not None:
+    if quarantine is not None and not (isinstance(event, Request) and event.is_final):
         if isinstance(event, Request) and event.precondition is not None:
             return _unsettled(event, at, state)
         quarantine.parked.append(Held(event, at))
@@ -190,7 +194,7 @@ def to_reply(request: Request, verdict: Verdict, state: State) -> Reply:
 class NetChanges:
     """What is left to write of many changes: each row once. Deletions come first.
 
-    Every tuple starts with the organisation id.
+    Every tuple starts with the organisation id; `left`: event id and time of an organisation's end.
     """
 
     put_members: list[tuple[str, Member]] = field(default_factory=list)
@@ -199,6 +203,8 @@ class NetChanges:
     removed_groups: list[Key] = field(default_factory=list)
     added_members: list[Pair] = field(default_factory=list)
     removed_members_of_groups: list[Pair] = field(default_factory=list)
+    erased_members: list[Key] = field(default_factory=list)
+    left: list[tuple[str, str, datetime]] = field(default_factory=list)
 
 
 def collapse(changes: Iterable[tuple[str, Change]]) -> NetChanges:
@@ -211,6 +217,7 @@ def collapse(changes: Iterable[tuple[str, Change]]) -> NetChanges:
     gone_members: dict[Key, None] = {}
     gone_groups: dict[Key, None] = {}
     pairs: dict[Key, dict[str, bool]] = {}
+    net = NetChanges()
     for organisation_id, change in changes:
         match change:
             case PutMember(member):
@@ -233,14 +240,19 @@ def collapse(changes: Iterable[tuple[str, Change]]) -> NetChanges:
             case RemoveMembers(group_id, member_ids):
                 of_group = pairs.setdefault((organisation_id, group_id), {})
                 of_group.update(dict.fromkeys(member_ids, False))
+            case EraseHeld(member_id):
+                net.erased_members.append((organisation_id, member_id))
+            case RemoveOrganisation(event_id, time):
+                members = {key: each for key, each in members.items() if key[0] != organisation_id}
+                groups = {key: each for key, each in groups.items() if key[0] != organisation_id}
+                pairs = {key: each for key, each in pairs.items() if key[0] != organisation_id}
+                net.left.append((organisation_id, event_id, time))
             case _:
                 assert_never(change)
-    net = NetChanges(
-        put_members=[(key[0], member) for key, member in members.items()],
-        removed_members=list(gone_members),
-        put_groups=[(key[0], group) for key, group in groups.items()],
-        removed_groups=list(gone_groups),
-    )
+    net.put_members = [(key[0], member) for key, member in members.items()]
+    net.removed_members = list(gone_members)
+    net.put_groups = [(key[0], group) for key, group in groups.items()]
+    net.removed_groups = list(gone_groups)
     for (organisation_id, group_id), of_group in pairs.items():
         for member_id, is_there in of_group.items():
             target = net.added_members if is_there else net.removed_members_of_groups

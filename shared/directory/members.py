@@ -4,7 +4,15 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.directory.address import notice_address
-from shared.directory.changes import Change, Decision, PutGroup, PutMember, RemoveMember, Verdict
+from shared.directory.changes import (
+    Change,
+    Decision,
+    EraseHeld,
+    PutGroup,
+    PutMember,
+    RemoveMember,
+    Verdict,
+)
 from shared.directory.facts import about, given
 from shared.directory.lifecycle import INVITED, Standing, Status, Step, after, revoked_from
 from shared.directory.state import Json, Member, State, touched
@@ -84,6 +92,31 @@ def delete(state: State, request: Request, at: datetime) -> Decision:
     return Decision(
         changes=tuple(changes),
         outcomes=(about(request, "member.removed", detail={"from": member.status.value}),),
+        verdict=Verdict(204),
+    )
+
+
+def erase(state: State, request: Request, at: datetime) -> Decision:
+    """Remove the member as `delete` does, and all that is held of its events.
+
+    A member that is not there (any more) is erased as well: what is dead or parked may be all that
+    is left of it, and a member that was never made leaves the groups in which its id was known.
+    """
+    member = state.members.get(request.resource_id)
+    groups = sorted(state.groups_of.get(request.resource_id, ()))
+    changes: list[Change] = [EraseHeld(request.resource_id)]
+    outcomes = []
+    if member is not None or groups:
+        changes.append(RemoveMember(request.resource_id))
+        changes.extend(
+            PutGroup(touched(state.groups[group_id], request.id, request.time))
+            for group_id in groups
+        )
+    if member is not None:
+        outcomes.append(about(request, "member.removed", detail={"from": member.status.value}))
+    return Decision(
+        changes=tuple(changes),
+        outcomes=(*outcomes, about(request, "member.erased")),
         verdict=Verdict(204),
     )
 

@@ -70,7 +70,7 @@ def redrive(state: State, request: Request, attempt: Attempt) -> tuple[Decision,
         return Decision(verdict=Verdict(FAILED)), done
     left = quarantine.parked[len(done.applied) - (done.discarded is None) :]
     if done.stopped is None:
-        del state.quarantines[key_of(request)]
+        state.quarantines.pop(key_of(request), None)  # an erasure has ended it already
         done = replace(done, mended=_mended(state, request))
         state.apply(done.mended)
     else:

@@ -8,18 +8,20 @@ leaves no trace.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, assert_never
 
 from shared.directory.changes import (
     AddMembers,
     Change,
+    EraseHeld,
     PutGroup,
     PutMember,
     RemoveGroup,
     RemoveMember,
     RemoveMembers,
+    RemoveOrganisation,
 )
 from shared.directory.lifecycle import Standing, Status
 from shared.directory.quarantine import Key, Quarantine
@@ -168,8 +170,18 @@ class State:
                 for member_id in member_ids:
                     if member_id in self.groups_of:
                         self.groups_of[member_id].discard(group_id)
+            case EraseHeld(member_id):
+                self.quarantines.pop(("Users", member_id), None)
+            case RemoveOrganisation():
+                self._forget_all()
             case _:
                 assert_never(change)
+
+    def _forget_all(self) -> None:
+        """The organisation has left: nothing of it is there."""
+        empty = State(self.organisation_id)
+        for each in fields(self):
+            setattr(self, each.name, getattr(empty, each.name))
 
 
 def touched(group: Group, version: str, moment: datetime) -> Group:

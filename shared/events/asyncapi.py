@@ -231,6 +231,7 @@ def _schemas() -> Json:
                 "language": {"enum": ["en", "nl"]},
                 "rate": {"type": "integer", "minimum": 25, "maximum": 100_000},
                 "burst": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+                "leaving": {**TIME, "description": "when its deletion began"},
             },
             required=["id", "name", "partition", "created"],
         ),

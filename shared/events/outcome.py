@@ -24,6 +24,7 @@ Fact = Literal[
     "member.accepted",
     "member.confirmed",
     "member.removed",
+    "member.erased",
     "group.created",
     "group.changed",
     "group.removed",
@@ -32,6 +33,7 @@ Fact = Literal[
     "request.parked",
     "dead.redriven",
     "dead.discarded",
+    "organisation.deleted",
 ]
 FACTS: Final[frozenset[str]] = frozenset(get_args(Fact))
 VERSION: Final = 1

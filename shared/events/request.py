@@ -26,12 +26,14 @@ Kind = Literal[
     "member.patch",
     "member.delete",
     "member.accept",
+    "member.erase",
     "group.create",
     "group.replace",
     "group.patch",
     "group.delete",
     "dead.redrive",
     "dead.discard",
+    "organisation.delete",
 ]
 Endpoint = Literal["Users", "Groups"]
 
@@ -48,7 +50,9 @@ CONDITIONAL: Final = 2
 TYPE_PREFIX: Final = "io.rollcall.request."
 SOURCE: Final = "/rollcall/ingress"
 OPERATOR: Final = "/rollcall/operator"
-"""Source of the requests that are about dead letters."""
+"""Source of the requests that only an operator makes."""
+FINAL_KINDS: Final[frozenset[str]] = frozenset({"member.erase", "organisation.delete"})
+"""The kinds after which something is gone for good, what is held of it in quarantine included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class Request:
     `invitation_id` and `invitation_expires` belong to `member.accept` only. A request about a dead
     letter names it twice: by the id of the event that is dead (`dead_id`, on the wire
     `causationid`) and by its place (`dead_letter`, `topic/partition/offset`); `dead_endpoint` says
-    whether its resource is a member or a group. `precondition` makes it version 2 of its type.
+    whether its resource is a member or a group. The `resource_id` of `organisation.delete` is the
+    organisation's. `precondition` makes it version 2 of its type.
     `accept_by_ms`, `answer_by_ms` are epoch milliseconds.
     """
 
@@ -114,16 +119,21 @@ class Request:
         return self.endpoint == "Users"
 
     @property
+    def is_final(self) -> bool:
+        """Whether it takes away more than one resource's row: it is a batch of its own."""
+        return self.kind in FINAL_KINDS
+
+    @property
     def is_about_dead(self) -> bool:
         """Whether it is about a dead letter: `dead.redrive` or `dead.discard`."""
         return self.kind.startswith("dead.")
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the resource is found: `Users` or `Groups`."""
+        """Where the resource is found: `Users` or `Groups`; of a whole organisation: `Users`."""
         if self.dead_endpoint is not None:
             return self.dead_endpoint
-        return "Users" if self.kind.startswith("member.") else "Groups"
+        return "Groups" if self.kind.startswith("group.") else "Users"
 
     @property
     def type(self) -> str:
@@ -184,7 +194,7 @@ def to_event(request: Request) -> Event:
     return Event(
         id=request.id,
         type=request.type,
-        source=OPERATOR if request.is_about_dead else SOURCE,
+        source=OPERATOR if request.is_about_dead or request.is_final else SOURCE,
         subject=request.subject,
         time=request.time,
         data=data,

@@ -98,6 +98,8 @@ class Extent:
 async def extents(settings: Settings, topic: str) -> dict[int, Extent]:
     """Partition → what it holds, asked once; empty where there is no topic. Raises Unavailable."""
     count = await partition_count(settings, topic)
+    if not count:
+        return {}
     async with _asking(settings) as consumer:
         partitions = [TopicPartition(topic, number) for number in range(count)]
         first = await consumer.beginning_offsets(partitions)

@@ -40,6 +40,7 @@ LogEvent = Literal[
     "batch.fenced",
     "batch.refused",
     "event.dead_lettered",
+    "event.departed",
     "event.expired",
     "event.foreign",
     "partition.halted",

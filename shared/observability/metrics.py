@@ -86,6 +86,8 @@ PROVISIONER_BEHIND = Gauge(
 )
 # Provisioner: copies dropped because the broker appended them too late.
 PROVISIONER_EXPIRED = Counter("rollcall_provisioner_expired_total", "Expired copies dropped")
+# Provisioner: events dropped because their organisation has left for good.
+PROVISIONER_DEPARTED = Counter("rollcall_provisioner_departed_total", "Events of who has left")
 # Provisioner: copies dropped because their id was applied before.
 PROVISIONER_DUPLICATES = Counter("rollcall_provisioner_duplicates_total", "Duplicates dropped")
 # Provisioner: batches refused because somebody else owns the partition.

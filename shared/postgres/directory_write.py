@@ -1,10 +1,12 @@
 """The net changes of a batch as rows: one query per kind of change, deletes before puts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from shared.directory.state import Group, Member
 from shared.postgres import queries, search_keys
+from shared.postgres.rows import is_id, joined
 
 if TYPE_CHECKING:
     from shared.directory.fold import NetChanges
@@ -23,6 +25,20 @@ _DELETE_MEMBERS = _SQL["delete_members"]
 _UPSERT_MEMBERS = _SQL["upsert_members"]
 _UPSERT_GROUPS = _SQL["upsert_groups"]
 _INSERT_MEMBERSHIPS = _SQL["insert_memberships"]
+_ERASE_LETTERS = _SQL["erase_letters"]
+_ERASE_PARKED = _SQL["erase_parked"]
+_LEAVE: Final = (
+    _SQL["delete_memberships_of_organisation"],
+    _SQL["delete_groups_of_organisation"],
+    _SQL["delete_members_of_organisation"],
+    _SQL["delete_parked_of_organisation"],
+    _SQL["delete_letters_of_organisation"],
+)
+_NOTE_DEPARTED = _SQL["note_departed"]
+_FIND_DEPARTED = _SQL["find_departed"]
+_ALLOW_LONG_STATEMENTS = _SQL["allow_long_statements"]
+LEAVING_TIMEOUT_MS: Final = 600_000
+"""Deleting a million members is one statement, and is not to be given up halfway for ever."""
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
@@ -35,7 +51,7 @@ async def write_changes(connection: "Connection", net: "NetChanges") -> None:
     on something else than the rows: a bug of ours.
     """
     for chunk in _chunks(net.removed_members_of_groups):
-        await connection.execute(_DELETE_MEMBERSHIPS, *_columns(chunk, 3))
+        await connection.execute(_DELETE_MEMBERSHIPS, *joined(chunk))
     if net.removed_groups:
         groups = _columns(net.removed_groups, 2)
         await connection.execute(_DELETE_MEMBERSHIPS_OF_GROUPS, *groups)
@@ -51,7 +67,31 @@ async def write_changes(connection: "Connection", net: "NetChanges") -> None:
         group_rows = [_group_row(organisation, group) for organisation, group in net.put_groups]
         await connection.execute(_UPSERT_GROUPS, *_columns(group_rows, 9))
     for chunk in _chunks(net.added_members):
-        await connection.execute(_INSERT_MEMBERSHIPS, *_columns(chunk, 3))
+        await connection.execute(_INSERT_MEMBERSHIPS, *joined(chunk))
+    if net.erased_members:
+        erased = _columns(net.erased_members, 2)
+        await connection.execute(_ERASE_LETTERS, *erased)
+        await connection.execute(_ERASE_PARKED, *erased)
+    for organisation_id, event_id, moment in net.left:
+        await _remove_organisation(connection, organisation_id, event_id, moment)
+
+
+async def departed(connection: "Connection", organisation_ids: Iterable[str]) -> set[str]:
+    """Those of the organisations that have left for good. What is no id has not."""
+    possible = [each for each in organisation_ids if is_id(each)]
+    if not possible:
+        return set()
+    return {row["organisation_id"] for row in await connection.fetch(_FIND_DEPARTED, possible)}
+
+
+async def _remove_organisation(
+    connection: "Connection", organisation_id: str, event_id: str, moment: datetime
+) -> None:
+    """Delete every row of the organisation, and keep one that says that it has left."""
+    await connection.execute(_ALLOW_LONG_STATEMENTS, LEAVING_TIMEOUT_MS)
+    for query in _LEAVE:
+        await connection.execute(query, organisation_id, timeout=LEAVING_TIMEOUT_MS / 1000)
+    await connection.execute(_NOTE_DEPARTED, organisation_id, event_id, moment)
 
 
 def _member_row(organisation_id: str, member: Member) -> tuple[Any, ...]:

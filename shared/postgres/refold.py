@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _SQL = queries.load("refold")
 _RECORDED_LETTERS = _SQL["recorded_letters"]
 _RECORDED_PARKED = _SQL["recorded_parked"]
+_FORGET_DEPARTED = _SQL["forget_departed"]
 _KNOWN_DEATHS = _SQL["known_deaths"]
 _LAST_DECIDED = _SQL["last_decided"]
 _EPOCH_DECIDED = _SQL["epoch_decided"]
@@ -46,8 +47,9 @@ async def settle_letters(connection: "Connection", names: Names) -> None:
     """Give what is kept in the scratch the times that the audit has for it.
 
     A letter without a resource is closed where the live one is: no event of the log says that.
+    What came to other partitions in the name of an organisation that has left is not kept.
     """
-    for query in (_RECORDED_LETTERS, _RECORDED_PARKED):
+    for query in (_FORGET_DEPARTED, _RECORDED_LETTERS, _RECORDED_PARKED):
         await connection.execute(in_schema(query, LIVE, names.directory))
     closed = await connection.fetch(_CLOSED_LETTERS)
     if closed:

@@ -208,11 +208,17 @@ async def audit_columns(connection: "Connection") -> tuple[str, ...]:
 
 
 async def take_over_events(connection: "Connection", names: Names) -> None:
-    """Add the events of the scratch's audit that the live audit has not."""
+    """Add the events of the scratch's audit that the live audit has not.
+
+    Of an organisation that has left only the event that says so: the rest was taken away.
+    """
     columns = ", ".join(map(_quote, await audit_columns(connection)))
     await connection.execute(
         f"INSERT INTO {AUDIT}.event ({columns}) "  # noqa: S608 names of the catalogue, quoted
-        f"SELECT {columns} FROM {_quote(names.audit)}.event ON CONFLICT (id) DO NOTHING"
+        f"SELECT {columns} FROM {_quote(names.audit)}.event AS made WHERE NOT EXISTS ("
+        f"SELECT FROM {_quote(names.directory)}.departed AS gone "
+        "WHERE gone.organisation_id = made.organisation_id AND gone.event_id <> made.id) "
+        "ON CONFLICT (id) DO NOTHING"
     )
 
 

@@ -31,7 +31,7 @@ LEAST_RATE: Final = 25
 """Requests a second; identity providers are promised that many."""
 MOST_RATE: Final = 100_000
 MOST_BURST: Final = 1_000_000
-_ONLY_WHERE_SET: Final = frozenset({"rate", "burst"})
+_ONLY_WHERE_SET: Final = frozenset({"rate", "burst", "leaving"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ class Organisation:
 
     `language` is that of its mails and of the invitation page, `en` or `nl`. `rate` is how many
     requests a second one replica of ingress takes, None for no limit; `burst` is how many may come
-    at once, None for as many as come in a second.
+    at once, None for as many as come in a second. `leaving` is when its deletion began: nothing is
+    sent to its members any more, and it gets no keys.
 
     Raises ValueError for a rate or a burst that is out of its range.
     """
@@ -56,6 +57,7 @@ class Organisation:
     language: Literal["en", "nl"] = "en"
     rate: int | None = None
     burst: int | None = None
+    leaving: datetime | None = None
 
     def __post_init__(self) -> None:
         for name, value, least, most in (
@@ -143,7 +145,7 @@ _KEY_FIELDS: Final = frozenset(each.name for each in fields(ApiKey))
 def _known(data: Mapping[str, Any], names: frozenset[str]) -> Json:
     """The fields of these names, times parsed."""
     found = {name: value for name, value in data.items() if name in names}
-    for name in ("created", "expires", "revoked"):
+    for name in ("created", "expires", "revoked", "leaving"):
         if found.get(name) is not None:
             found[name] = parse_time(found[name])
     return found

@@ -1,4 +1,6 @@
-"""Makes things fail as the plan says, mends them, and notes when what was not well."""
+"""Makes things fail as the plan says, mends them, and notes when what was not well.
+
+An operator's commands are in the plan as well: they are not to fail, whatever else does."""
 
 import asyncio
 import contextlib
@@ -10,6 +12,7 @@ from services.operator.stack.kafka_native import KafkaBroker
 from services.operator.stack.mailbox import Action, Rule
 from shared.postgres.pool import Service
 from tests.chaos.found import Disturbance
+from tests.chaos.operations import Operation, operate
 from tests.chaos.plan import Fault, Plan, Target
 from tests.support.postgres_faults import LAUNCHER, MortalPostgres
 from tests.support.stack import Process, Stack
@@ -46,6 +49,7 @@ class Gremlin:
     processes: dict[Target, Process] = field(default_factory=dict)
     disturbances: list[Disturbance] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
     _locks: dict[Target, asyncio.Lock] = field(default_factory=dict)
     _in_hand: set[Target] = field(default_factory=set)
 
@@ -100,6 +104,8 @@ class Gremlin:
                         await self._hurt_postgres(fault)
                     case "smtp":
                         await self._hurt_smtp(fault)
+                    case "operator":
+                        self.operations.append(await operate(fault.trouble, self._operator()))
                     case _:
                         await self._hurt_process(fault)
             finally:
@@ -165,6 +171,11 @@ class Gremlin:
         self.stack.misbehave(Rule(actions[fault.trouble]))
         await asyncio.sleep(fault.for_s)  # how long it misbehaves
         self.stack.misbehave()
+
+    def _operator(self) -> dict[str, str]:
+        """What names the deployment to a command."""
+        owner = self.stack.database_url("owner")
+        return {**self.stack.environment, "ROLLCALL_DATABASE_URL": owner}
 
     async def _spawn(self, target: Target) -> Process:
         port = self.door_ports.get(target)

@@ -6,6 +6,7 @@ runs of a seed have the same schedule, and much the same conversation.
 """
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,8 +21,19 @@ Target = Literal[
     "kafka",
     "postgres",
     "smtp",
+    "operator",
 ]
-Trouble = Literal["kill", "freeze", "restart", "refuse_for_now", "drop", "reset_after_yes", "away"]
+Trouble = Literal[
+    "kill",
+    "freeze",
+    "restart",
+    "refuse_for_now",
+    "drop",
+    "reset_after_yes",
+    "away",
+    "verify",
+    "rebuild",
+]
 
 ORGANISATIONS = ("entra and ping", "okta", "onelogin", "jumpcloud", "entra")
 WHO_IS_WHERE = {
@@ -47,6 +59,8 @@ WEIGHTS: dict[Target, int] = {
     "postgres": 3,
     "smtp": 4,
 }
+OPERATING: tuple[Trouble, ...] = ("verify", "rebuild")
+OPERATION_EVERY_S = 12.0
 BOTH: tuple[Target, ...] = ("provisioner-0", "provisioner-1")
 FAULT_EVERY_S = 2.0
 CALM_AT_START_S = 3.0
@@ -103,7 +117,12 @@ def make_plan(seed: int, seconds: float) -> Plan:
         for organisation in ORGANISATIONS
         for name in WHO_IS_WHERE[organisation]
     )
-    return Plan(seed, seconds, providers, _faults(random.Random(f"{seed} faults"), seconds))
+    faults = [
+        *_faults(random.Random(f"{seed} faults"), seconds),
+        *_operations(random.Random(f"{seed} operations"), seconds),
+    ]
+    faults.sort(key=lambda fault: fault.at_s)
+    return Plan(seed, seconds, providers, tuple(faults))
 
 
 def _provider(seed: int, organisation: str, name: str, seconds: float) -> Provider:
@@ -141,6 +160,15 @@ def _faults(dice: random.Random, seconds: float) -> tuple[Fault, ...]:
                 found.append(Fault(at_s, each, trouble, for_s))
                 free_at[each] = at_s + for_s + 1.0
         at_s += dice.expovariate(1 / FAULT_EVERY_S)
+
+
+def _operations(dice: random.Random, seconds: float) -> Iterator[Fault]:
+    """Both kinds in a run, and whatever comes after them; one at a time (its target)."""
+    kinds = dice.sample(OPERATING, len(OPERATING))
+    at_s = CALM_AT_START_S
+    while at_s < seconds - CALM_AT_END_S:
+        yield Fault(at_s, "operator", kinds.pop() if kinds else dice.choice(OPERATING), 0.0)
+        at_s += dice.expovariate(1 / OPERATION_EVERY_S)
 
 
 _SERVERS: tuple[Target, ...] = ("kafka", "postgres")

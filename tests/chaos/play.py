@@ -10,7 +10,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from tests.chaos.gremlin import PROCESSES, Gremlin
 from tests.chaos.history import Attempt
 from tests.chaos.judge import judge
 from tests.chaos.look import is_settled, look
+from tests.chaos.operations import Operation
 from tests.chaos.plan import ORGANISATIONS, Plan, Target, make_plan
 from tests.chaos.provider import AtWork
 from tests.support.databases import create_database, drop_database
@@ -71,9 +72,16 @@ class Played:
             f"seed {self.plan.seed}: {len(self.case.history)} requests ({counts}; {pending} "
             f"pending, {len(self.case.found.refused)} told and refused), "
             f"{len(self.case.found.mails)} mails, {len(self.gremlin.disturbances)} faults, "
+            f"{self._operated()}, "
             f"{self.unfinished} steps not begun, settled {self.settled_s:.1f} s after the end, "
             f"{self.seconds:.0f} s, {len(self.violations)} violations"
         )
+
+    def _operated(self) -> str:
+        done = self.gremlin.operations
+        kinds = Counter(each.command for each in done if each.is_well)
+        counts = " and ".join(f"{count} {name}" for name, count in sorted(kinds.items()))
+        return f"{counts or 'no operation'} ended well in {sum(each.tries for each in done)} tries"
 
     def faults(self) -> str:
         """What was disturbed when, in seconds of the run."""
@@ -122,7 +130,12 @@ async def play(seed: int, seconds: float, at: Arena, *, logs: Path | None = None
                     _keep(logs / str(seed), Path(folder), at)
     await drop_database(at.postgres.shared, at.postgres.database)
     case = make_case(history, found)
-    violations = [*_at_rest(trail), *_processes(gremlin), *judge(case)]
+    violations = [
+        *_at_rest(trail),
+        *_processes(gremlin),
+        *_operations(gremlin.operations),
+        *judge(case),
+    ]
     statuses = Counter(str(each.status) if each.status else "none" for each in history)
     return Played(
         plan,
@@ -195,6 +208,19 @@ def _at_rest(trail: list[tuple[float, str]]) -> Iterator[Violation]:
     if left or after_s > RESTS_WITHIN_S:
         told = "; ".join(f"{each_s:.0f} s: {what or 'nothing'}" for each_s, what in trail[-12:])
         yield Violation("no rest", "", None, f"lag 0 within {RESTS_WITHIN_S:g} s", told)
+
+
+def _operations(operations: Sequence[Operation]) -> Iterator[Violation]:
+    for each in operations:
+        if not each.is_well:
+            yield Violation(
+                f"rollcall {each.command} failed",
+                "",
+                None,
+                "exit status 0, once Kafka and Postgres are there",
+                f"exit status {each.status} at try {each.tries}, after {each.taken_s:.0f} s\n"
+                f"{each.said}",
+            )
 
 
 def _processes(gremlin: Gremlin) -> Iterator[Violation]:

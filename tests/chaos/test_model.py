@@ -13,7 +13,8 @@ from tests.chaos.case import Case, make_case, tell
 from tests.chaos.found import Audited, Disturbance, Found, Logged, Mail
 from tests.chaos.history import NO_ANSWER, Attempt, Effect, Endpoint, Seen, State
 from tests.chaos.judge import judge
-from tests.chaos.plan import make_plan
+from tests.chaos.operations import is_outage
+from tests.chaos.plan import OPERATING, make_plan
 
 ORGANISATION = "org"
 ADDRESS = "ana@chaos.example"
@@ -365,6 +366,22 @@ def test_a_copy_of_a_mail_is_excused_by_what_was_disturbed_then_and_by_nothing_l
     assert run.wrong() == {"a mail came twice"}
 
 
+@pytest.mark.parametrize(
+    ("status", "output", "error", "retried"),
+    [
+        (1, "", "rollcall: Kafka (KafkaError) is unavailable, try again in 5 s\n", True),
+        (1, "", "rollcall: the partitions did not stand still; run it again\n", True),
+        (1, '{"drifts": [1]}', "", False),
+        (1, "", "Traceback (most recent call last)\nOSError: Postgres\n", False),
+        (2, "", "rollcall: the log of partition 0 begins at offset 7; run it again\n", False),
+    ],
+)
+def test_only_an_outage_lets_an_operator_try_again(
+    status: int, output: str, error: str, retried: bool
+) -> None:
+    assert is_outage(status, output, error) is retried
+
+
 def test_the_plan_is_the_seed_s() -> None:
     one = make_plan(7, 60.0)
 
@@ -372,7 +389,8 @@ def test_the_plan_is_the_seed_s() -> None:
     assert make_plan(8, 60.0) != one
     assert {fault.target for seed in range(5) for fault in make_plan(seed, 60.0).faults} == {
         *("ingress-0", "ingress-1", "provisioner-0", "provisioner-1", "notifier-0"),
-        *("kafka", "postgres", "smtp"),
+        *("kafka", "postgres", "smtp", "operator"),
     }
+    assert {each.trouble for each in one.faults if each.target == "operator"} == {*OPERATING}
     assert all(fault.at_s + fault.for_s <= 60.0 for fault in one.faults)
     assert all(len(provider.steps) > 50 for provider in one.providers)

@@ -26,8 +26,14 @@ WAITED_FOR: dict[str, Any] = {
     "reply_to": 3,
 }
 SAMPLES: dict[str, tuple[str, envelope.Event]] = {}
-ADDED = ("dead.discarded", "dead.redriven", "request.parked")
-"""Facts that came later: their samples are numbered behind the older ones."""
+ADDED = (
+    "dead.discarded",
+    "dead.redriven",
+    "request.parked",
+    "member.erased",
+    "organisation.deleted",
+)
+"""Facts that came later, in their order: their samples are numbered behind the older ones."""
 
 
 def sample(name: str, schema: str, event: envelope.Event) -> None:
@@ -57,6 +63,8 @@ for made in (
     a_request("group.delete", an_id(50)),
     builders.redrive(builders.create(1, "ana@example.org")),
     builders.redrive(builders.create(1, "ana@example.org"), kind="dead.discard"),
+    a_request("member.erase", an_id(1), actor="operator"),
+    a_request("organisation.delete", builders.ORGANISATION, actor="operator"),
 ):
     sample(f"request.{made.kind}.v1", "Request", request.to_event(made))
 for conditional in (
@@ -88,7 +96,7 @@ for conditional in (
     a_request("group.delete", an_id(50), precondition=Precondition(if_match=(an_id(150),))),
 ):
     sample(f"request.{conditional.kind}.v2", "Request", request.to_event(conditional))
-for number, fact in enumerate(sorted(outcome.FACTS, key=lambda each: (each in ADDED, each))):
+for number, fact in enumerate([*sorted(outcome.FACTS - {*ADDED}), *ADDED]):
     sample(
         f"outcome.{fact}.v1",
         "Outcome",
@@ -212,6 +220,17 @@ sample(
     "Organisation",
     organisation.to_event(
         organisation.Organisation(builders.ORGANISATION, "Zeeburg", 3, MOMENT, rate=50, burst=200),
+        event_id=an_id(201),
+        time=MOMENT,
+    ),
+)
+sample(
+    "tenancy.organisation.v1.leaving",
+    "Organisation",
+    organisation.to_event(
+        organisation.Organisation(
+            builders.ORGANISATION, "Zeeburg", 3, MOMENT, scim_enabled=False, leaving=MOMENT
+        ),
         event_id=an_id(201),
         time=MOMENT,
     ),

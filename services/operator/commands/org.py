@@ -1,4 +1,4 @@
-"""`rollcall org create|list|set`: organisations, as records of the tenancy topic."""
+"""`rollcall org create|list|set|export|delete`: organisations, as records of the tenancy topic."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from services.operator import organisations, terminal
+from services.operator.commands import org_leaving
 from services.operator.deployment import HERE, DataOption, JsonOption, OperatorSettings, find
 from services.operator.tenancy_log import Tenancy, open_log
 from shared.events.envelope import format_time
@@ -20,10 +21,13 @@ OrganisationArgument = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add `org` to the command line."""
-    org = typer.Typer(help="Organisations: create, list, set.", no_args_is_help=True)
+    org = typer.Typer(
+        help="Organisations: create, list, set, export, delete.", no_args_is_help=True
+    )
     org.command("create")(create)
     org.command("list")(list_all)
     org.command("set")(set_values)
+    org_leaving.register(org)
     app.add_typer(org, name="org")
 
 

@@ -1,5 +1,7 @@
 """`rollcall verify`: whether the live directory is what its log says, under load as well."""
 
+from typing import Annotated
+
 import typer
 
 from services.operator import terminal
@@ -19,11 +21,23 @@ def register(app: typer.Typer) -> None:
     app.command("verify")(run)
 
 
-def run(snapshot: FromOption = None, data: DataOption = HERE, as_json: JsonOption = False) -> None:
+def run(
+    snapshot: FromOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be read; fold and compare nothing.")
+    ] = False,
+    data: DataOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
     """Fold the log beside the directory and compare every row: 0 equal, 1 drift, 2 not known."""
-    verified = terminal.run(_verify(find(data), snapshot))
+    verified = terminal.run(_verify(find(data), snapshot, dry_run=dry_run))
     if as_json:
-        terminal.print_json(verified.to_json())
+        terminal.print_json({**verified.to_json(), "dry_run": dry_run})
+    elif dry_run:
+        print(
+            f"{verified.events:,} events of {len(verified.positions)} partitions would be folded "
+            "and compared."
+        )
     else:
         for drift in verified.drifts:
             print(describe(drift))
@@ -48,7 +62,8 @@ def describe(drift: Difference) -> str:
     return f"{drift.table} ({key}) {what}"
 
 
-async def _verify(settings: OperatorSettings, snapshot: FromOption) -> Verified:
+async def _verify(settings: OperatorSettings, snapshot: FromOption, *, dry_run: bool) -> Verified:
     async with places.open_world(settings, "verify") as world:
         with Meter() as meter:
-            return await verify.verify(world, snapshot, meter)
+            work = verify.would_read if dry_run else verify.verify
+            return await work(world, snapshot, meter)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 CLOSE_RECORDS: Final = 2000
 """So few records are folded in a second or so: close enough to the live directory."""
 ROUNDS: Final = 50
-LOCK: Final = {"rebuild": 0x726F6C6C, "verify": 0x76657269}
-"""Advisory locks: one rebuild and one verify at a time, each over a scratch of its own."""
+LOCK: Final = {"rebuild": 0x726F6C6C, "verify": 0x76657269, "replay": 0x7265706C}
+"""Advisory locks: one rebuild, one verify, one replay at a time, each over a scratch of its own."""
 
 Begin = dict[int, Progress]
 

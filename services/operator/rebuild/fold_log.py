@@ -8,7 +8,7 @@ event that was dead at its place may have been applied by one.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,12 +20,16 @@ from services.operator.rebuild.provisioning import (
     apply_at_once,
     apply_one_by_one,
     audit_id,
+    drop_departed,
     drop_duplicates,
     drop_expired,
+    is_final,
+    runs,
     understand,
 )
 from services.operator.rebuild.reading import read
 from services.operator.terminal import CommandError
+from shared.events.request import Request
 from shared.events.topics import Topics
 from shared.kafka.feed import Record
 from shared.kafka.log_identity import event_id_of
@@ -41,7 +45,7 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 2
 """Partitions that are folded side by side: Python and Postgres keep a core busy each."""
-_FAST: Final = "; ".join(
+FAST: Final = "; ".join(
     [f"SET LOCAL {name} = {value}" for name, value in KEYS_ONLY.items()]
     + ["SET LOCAL synchronous_commit = off"]  # what a crash takes is folded again
 )
@@ -91,7 +95,7 @@ async def fold(database: Database, folding: Folding, ranges: Sequence[Range]) ->
                 folding.settings, folding.topics.requests, part.partition, part.begin, part.end
             ):
                 async with database.transaction() as connection:
-                    await connection.execute(_FAST)
+                    await connection.execute(FAST)
                     await fold_records(connection, folding, homes, part, position, records)
                 position = records[-1].offset + 1
                 folding.meter.add(len(records))
@@ -108,7 +112,7 @@ async def fold(database: Database, folding: Folding, ranges: Sequence[Range]) ->
 
 async def fold_here(connection: "Connection", folding: Folding, ranges: Sequence[Range]) -> None:
     """The same inside the caller's transaction, which sees both directories as of its snapshot."""
-    await connection.execute(_FAST)
+    await connection.execute(FAST)
     for part in ranges:
         homes, position = Homes(part.partition), part.begin
         async for records in read(
@@ -135,7 +139,7 @@ async def fold_records(
     place = Place(folding.topics.requests, part.partition, part.epoch)
     scratch = InScratch(connection, folding.names)
     understood = understand(records)
-    for entries in _runs(understood.entries):
+    for entries in runs(understood.entries, _stands_alone):
         last = entries[-1]
         moved = await progress.advance(
             scratch,  # type: ignore[arg-type]  # the part of a connection that queries use
@@ -165,7 +169,7 @@ async def _apply(
     entries: Sequence[Entry],
 ) -> None:
     ours = await homes.refuse_misplaced(connection, entries)
-    in_time = drop_expired(ours)
+    in_time = await drop_departed(scratch, drop_expired(ours))  # type: ignore[arg-type]
     ids = [entry.event_id for entry in in_time if entry.event_id is not None]
     applied = await audit.already_applied(scratch, ids)  # type: ignore[arg-type]
     fresh = drop_duplicates(in_time, applied)
@@ -202,17 +206,8 @@ async def _check_deaths(connection: "Connection", place: Place, dead: Sequence[E
             )
 
 
-def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """The entries in order, each redrive alone."""
-    begin = 0
-    for index, entry in enumerate(entries):
-        if entry.request is not None and entry.request.is_about_dead:
-            if begin < index:
-                yield entries[begin:index]
-            yield entries[index : index + 1]
-            begin = index + 1
-    if begin < len(entries):
-        yield entries[begin:]
+def _stands_alone(request: Request) -> bool:
+    return request.is_about_dead or is_final(request)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

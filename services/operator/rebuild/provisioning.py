@@ -5,12 +5,14 @@ takes the service's. Nothing else of the operator imports a service.
 """
 
 from services.provisioner.dead_letters import Place, audit_id
-from services.provisioner.foreign import Homes
+from services.provisioner.foreign import Homes, drop_departed
 from services.provisioner.isolate import apply_at_once, apply_one_by_one
 from services.provisioner.understand import (
     Entry,
     drop_duplicates,
     drop_expired,
+    is_final,
+    runs,
     understand,
 )
 
@@ -21,7 +23,10 @@ __all__ = [
     "apply_at_once",
     "apply_one_by_one",
     "audit_id",
+    "drop_departed",
     "drop_duplicates",
     "drop_expired",
+    "is_final",
+    "runs",
     "understand",
 ]

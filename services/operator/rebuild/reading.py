@@ -50,6 +50,8 @@ async def read(
                 raise Unavailable("Kafka (it gives no records)")
             for batch in _bounded(records):
                 yield batch
+            if records:
+                heard_s = time.monotonic()  # however long the caller took over them
             position = await consumer.position(place)
     except (KafkaError, IllegalStateError, OSError, TimeoutError) as error:
         raise Unavailable(f"Kafka ({type(error).__name__})") from error

@@ -17,6 +17,7 @@ from services.operator.rebuild.approach import Begin, approach, begin_of, only_o
 from services.operator.rebuild.fold_log import Folding, Range, fold_here
 from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.places import World
+from services.operator.rebuild.snapshot import Manifest
 from services.operator.terminal import CommandError
 from shared.postgres import progress, refold, scratch
 from shared.postgres.pool import KEYS_ONLY
@@ -66,15 +67,10 @@ class Verified:
 async def verify(world: World, from_snapshot: Path | None, meter: Meter) -> Verified:
     """Compare the live directory with its log. Raises CannotKnow, CommandError, Unavailable."""
     began_s = time.monotonic()
-    manifest = None if from_snapshot is None else snapshot.read_manifest(from_snapshot)
-    if manifest is not None and manifest.topic != world.topics.requests:
-        raise CommandError(f"the snapshot is of {manifest.topic}, not of {world.topics.requests}")
     verified = Verified()
     folding = Folding(world.settings, world.topics, VERIFY, meter, is_strict=False)
     async with only_one(world, "verify"):
-        if manifest is not None:
-            await asyncio.to_thread(snapshot.check_files, manifest, meter)
-            await places.check_begin(world, manifest.begin())
+        manifest = None if from_snapshot is None else await _whole(world, from_snapshot, meter)
         await _todo(world, {} if manifest is None else manifest.begin())  # refuses what it cannot
         try:
             async with world.database.connection() as connection:
@@ -91,6 +87,31 @@ async def verify(world: World, from_snapshot: Path | None, meter: Meter) -> Veri
                 await scratch.drop(connection, VERIFY.directory, VERIFY.audit)
     verified.taken_s = time.monotonic() - began_s
     return verified
+
+
+async def would_read(world: World, from_snapshot: Path | None, meter: Meter) -> Verified:
+    """What `verify` would read now, and whether it could: nothing is folded, nothing compared.
+
+    Raises as `verify` does, except where another one is under way.
+    """
+    began_s = time.monotonic()
+    begin = {} if from_snapshot is None else (await _whole(world, from_snapshot, meter)).begin()
+    todo = await _todo(world, begin)
+    return Verified(
+        events=sum(map(len, todo)),
+        taken_s=time.monotonic() - began_s,
+        positions={each.partition: each.end for each in todo},
+    )
+
+
+async def _whole(world: World, from_snapshot: Path, meter: Meter) -> Manifest:
+    """A snapshot that is known to be whole and of this log. Raises CannotKnow, CommandError."""
+    manifest = snapshot.read_manifest(from_snapshot)
+    if manifest.topic != world.topics.requests:
+        raise CommandError(f"the snapshot is of {manifest.topic}, not of {world.topics.requests}")
+    await asyncio.to_thread(snapshot.check_files, manifest, meter)
+    await places.check_begin(world, manifest.begin())
+    return manifest
 
 
 async def _compare(world: World, folding: Folding, verified: Verified) -> None:

@@ -1,5 +1,6 @@
 -- name: plan_notifications
--- Add notices that are due; one that is known (a repeated outcome) is left as it is.
+-- Add notices that are due; one that is known (a repeated outcome) is left as it is, and who has
+-- left for good gets none.
 -- $1 event ids, $2 kinds, $3 organisations, $4 members, $5 partitions, $6 epochs, $7 offsets,
 -- $8 indexes, $9 event times, $10 details, $11 due at
 -- roles: notifier
@@ -14,6 +15,8 @@ FROM unnest(
 ) AS given (
     event_id, kind, organisation_id, member_id, partition, epoch, "offset", "index", event_time,
     detail, due_at)
+WHERE NOT EXISTS (
+    SELECT FROM directory.departed WHERE departed.organisation_id = given.organisation_id)
 ON CONFLICT (event_id, kind) DO NOTHING
 RETURNING event_id::text, kind
 
@@ -73,6 +76,11 @@ WITH ready AS (
             ON read_to.topic = $8 AND read_to.partition = floor.partition
           WHERE floor.partition = candidate.partition
             AND coalesce(read_to.next_offset, 0) < floor."offset")
+      AND NOT EXISTS (  -- an operator lets it be read again: what left is told further on
+          SELECT FROM notice.progress AS again
+          WHERE again.topic = $8
+            AND again.partition = candidate.partition
+            AND again.next_offset < again.published_offset)
       AND NOT EXISTS (
           SELECT FROM notice.notification AS earlier
           WHERE earlier.organisation_id = candidate.organisation_id

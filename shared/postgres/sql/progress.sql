@@ -80,13 +80,13 @@ RETURNING true
 -- $3 the offset that must be the next one
 -- $4 the epoch that must be the present one
 -- $5 the new next offset
--- $6 everything below is announced
+-- $6 how far it has read by now; where it had read further before a replay, that stays
 -- $7 id of the record before the new offset, null where it has none
 -- $8 append time of that record
 -- roles: notifier
 UPDATE notice.progress
 SET next_offset = $5,
-    published_offset = $6,
+    published_offset = greatest(published_offset, $6),
     last_event_id = $7::uuid,
     last_append_time = $8
 WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND state = 'running'

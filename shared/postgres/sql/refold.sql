@@ -1,3 +1,10 @@
+-- name: forget_departed
+-- Dead letters in the name of organisations that have left, of whichever partition.
+-- roles: owner
+DELETE FROM directory.dead_letter AS letter
+USING directory.departed AS gone
+WHERE letter.organisation_id = gone.organisation_id
+
 -- name: recorded_letters
 -- Give kept records the times at which the audit says that they were kept: those of the
 -- transactions that decided them, or in which a redrive failed.

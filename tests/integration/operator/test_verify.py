@@ -183,3 +183,30 @@ def only(table: str) -> str:
             return "resource_id IS NOT NULL"
         case _:
             return "true"
+
+
+async def test_a_dry_run_says_how_much_would_be_read_and_makes_nothing(
+    deployment: Deployment,
+) -> None:
+    running = await deployment.start()
+    await apply_all(deployment, history(31, 40))
+    await running.end()
+    ends = {number: (await deployment.progress(number))["next_offset"] for number in (0, 1)}
+
+    done = await rollcall_json(deployment, "verify", "--dry-run")
+    said = await rollcall(deployment, "verify", "--dry-run")
+
+    assert done["dry_run"] is True
+    assert done["events"] == sum(ends.values())
+    assert done["positions"] == {str(number): end for number, end in ends.items()}
+    assert f"{sum(ends.values()):,} events of 2 partitions would be" in said.stdout
+    assert await deployment.rows("SELECT FROM pg_namespace WHERE nspname ~ '_verify$'") == []
+
+
+async def test_a_dry_run_refuses_what_a_verify_would_refuse(deployment: Deployment) -> None:
+    running = await deployment.start()
+    await apply_all(deployment, history(32, 40))
+    await running.end()
+    await logs.cut(deployment, deployment.topics.requests, 3)
+
+    assert (await rollcall(deployment, "verify", "--dry-run")).exit_code == 2

@@ -1,14 +1,20 @@
 """Which notice leaves, and which falls away: each rule of `services/notifier/due.py`."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from services.notifier.compose import Sender
 from services.notifier.due import Drop, DueNotice, Judgement, Kind, Send, judge
+from services.notifier.prepare import Found, LetterOptions, judge_found
 from shared.directory.invitation import Invitation, expires_at
 from shared.directory.lifecycle import Status
 from shared.directory.state import Member
+from shared.events.outcome import Sequence
+from shared.postgres.notification import Notice
+from shared.tenancy.organisation import Organisation
 from tests.support.builders import ORGANISATION, a_member, an_id
 
 LIFETIME_S = 5 * 86400.0
@@ -156,3 +162,25 @@ def test_a_restoration_of_a_member_revoked_again_is_dropped() -> None:
 
 def test_a_restoration_of_nobody_is_dropped() -> None:
     assert judged("restoration", None, "revocation") == Drop("removed")
+
+
+@pytest.mark.parametrize("kind", ["invitation", "revocation", "restoration"])
+def test_nothing_leaves_for_an_organisation_that_is_being_deleted(kind: Kind) -> None:
+    stays = Organisation(ORGANISATION, "Zeeburg", 0, AT)
+    notice = Notice(
+        event_id=INVITATION_ID,
+        kind=kind,
+        organisation_id=ORGANISATION,
+        member_id=an_id(1),
+        partition=0,
+        sequence=Sequence(0, 1, 0),
+        event_time=AT,
+        due_at=AT,
+    )
+    member = a_member() if kind == "invitation" else revoked(Status.CONFIRMED)
+    options = LetterOptions(Sender("r@example.org"), "", b"", LIFETIME_S)
+
+    leaving = judge_found(notice, Found(member, None, replace(stays, leaving=AT)), options, AT)
+
+    assert leaving == Drop("organisation_leaves")
+    assert judge_found(notice, Found(member, None, stays), options, AT) != leaving

@@ -1,0 +1,69 @@
+"""`rollcall erase ORG MEMBER`: what is kept of a person, gone."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.operator import terminal
+from services.operator.commands.org import OrganisationArgument
+from services.operator.deployment import HERE, DataOption, JsonOption, find
+from services.operator.leaving import erase as leaving
+from services.operator.leaving.erase import Erased
+from services.operator.leaving.places import open_office
+from services.operator.leaving.what_stays import SNAPSHOTS
+
+MemberArgument = Annotated[
+    str, typer.Argument(metavar="MEMBER", help="Id of the member, or its userName.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `erase` to the command line."""
+    app.command("erase")(run)
+
+
+def run(
+    org: OrganisationArgument,
+    member: MemberArgument,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = (
+        False
+    ),
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data: DataOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a member from the directory, notices and dead letters; say what the log keeps."""
+    if not dry_run and not yes:
+        typer.confirm("Erase this member? It cannot be undone.", abort=True, err=True)
+    done = terminal.run(_erase(data, org, member, dry_run=dry_run))
+    if as_json:
+        terminal.print_json(done.to_json())
+    else:
+        for line in describe(done):
+            print(line)
+
+
+def describe(done: Erased) -> list[str]:
+    """What was done, and what the log keeps; a line each, no value of the member."""
+    there = done.traces
+    verb = "would be erased" if done.dry_run else "is erased"
+    member = "Member" if there.is_there else "Member (no row of the directory any more)"
+    counts = f"{there.letters} dead letters, {there.parked} parked events, {there.notices} notices"
+    lines = [f"{member} {done.member_id} {verb}: {counts}."]
+    if there.uncertain:
+        lines.append(
+            f"{there.uncertain} dead letters of the organisation do not say whom they are about, "
+            "and stay: look with `rollcall dead list` and `rollcall dead show --body`."
+        )
+    return [*lines, *map(str, done.kept), SNAPSHOTS]
+
+
+async def _erase(data: Path, org: str, member: str, *, dry_run: bool) -> Erased:
+    async with open_office(find(data)) as office:
+        return await leaving.erase(office, org, member, dry_run=dry_run, say=_say)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

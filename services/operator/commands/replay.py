@@ -1,0 +1,257 @@
+"""`rollcall replay`: the log read again, into a reader, a topic, or an organisation as it was."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from services.operator import terminal
+from services.operator.dead_letters import parse_since
+from services.operator.deployment import HERE, DataOption, JsonOption, OperatorSettings, find
+from services.operator.rebuild import places
+from services.operator.rebuild.meter import Meter
+from services.operator.replay import as_of, downstream, notifier
+from services.operator.replay.as_of import Folded, Plan
+from services.operator.replay.bounds import organisation_of, parse_place
+from services.operator.replay.copies import Report, Wanted
+from services.operator.replay.export import FORMATS, Counts, export, output_to
+from shared.events.envelope import format_time
+
+NOTIFIER = "notifier"
+
+
+class Topic(StrEnum):
+    """What can be replayed."""
+
+    outcomes = "outcomes"
+    requests = "requests"
+
+
+class Format(StrEnum):
+    """How an organisation is written."""
+
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+def register(app: typer.Typer) -> None:
+    """Add `replay` to the command line."""
+    app.command("replay")(run)
+
+
+def run(
+    topic: Annotated[Topic, typer.Option(help="Which log is read again.")],
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME|OFFSET", help="Of outcomes: where to begin."),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="TIME|OFFSET|FILE",
+            help="Of outcomes: where to end (not part of it). Of requests: a new file.",
+        ),
+    ] = None,
+    org: Annotated[
+        str | None, typer.Option("--org", help="An organisation: its id, or unique name.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=0.1, help="Into a topic: records a second.")
+    ] = None,
+    into: Annotated[
+        str | None, typer.Option("--into", metavar="notifier|TOPIC", help="Who gets the outcomes.")
+    ] = None,
+    moment: Annotated[
+        str | None, typer.Option("--as-of", metavar="TIME", help="Of requests: up to when.")
+    ] = None,
+    output: Annotated[
+        Format | None, typer.Option("--format", help="Of requests: JSON lines, or CSV.")
+    ] = None,
+    from_snapshot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of requests: a snapshot, or a folder of them, where the log begins too late."
+        ),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Into the notifier: until it has read.")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be read; change nothing.")
+    ] = False,
+    data: DataOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the log again. Nothing is sent twice, and a replay that was broken off goes on."""
+    of_outcomes = {"--from": begin, "--into": into, "--rate": rate}
+    of_requests = {"--as-of": moment, "--format": output, "--from-snapshot": from_snapshot}
+    if topic is Topic.requests:
+        _refuse(of_outcomes, "goes with --topic outcomes")
+        if moment is None or org is None:
+            terminal.fail("--topic requests needs --as-of TIME and --org ORG", 2)
+        file = None if to is None else Path(to)
+        past = _Past(org, moment, from_snapshot, file, output or Format.jsonl)
+        terminal.run(past.show(find(data), dry_run, as_json))
+        return
+    _refuse(of_requests, "goes with --topic requests")
+    if begin is None or into is None:
+        terminal.fail("--topic outcomes needs --from TIME|OFFSET and --into notifier|TOPIC", 2)
+    again = _Again(into, begin, to, org, rate)
+    if into != NOTIFIER:
+        terminal.run(again.into_topic(find(data), dry_run, as_json))
+        return
+    _refuse({"--to": to, "--rate": rate}, "goes with a topic: the notifier reads on to the end")
+    terminal.run(again.into_notifier(find(data), wait, dry_run, as_json))
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """Outcomes, as they were asked for."""
+
+    into: str
+    begin: str
+    end: str | None
+    org: str | None
+    rate: float | None
+
+    async def into_notifier(
+        self, settings: OperatorSettings, wait: bool, dry_run: bool, as_json: bool
+    ) -> None:
+        """Let the notifier read again, and print what it reads."""
+        async with places.open_world(settings, "replay") as world:
+            organisation = None if self.org is None else await organisation_of(world, self.org)
+            with Meter() as meter:
+                report = await notifier.into_notifier(
+                    world,
+                    parse_place(self.begin),
+                    None if organisation is None else {organisation.partition},
+                    meter,
+                    dry_run=dry_run,
+                    waits=wait,
+                )
+        if as_json:
+            terminal.print_json({**report.to_json(), "dry_run": dry_run})
+        else:
+            _tell_notifier(report, dry_run)
+
+    async def into_topic(self, settings: OperatorSettings, dry_run: bool, as_json: bool) -> None:
+        """Send what the topic has not, and print how much that was."""
+        async with places.open_world(settings, "replay") as world:
+            organisation = None if self.org is None else await organisation_of(world, self.org)
+            wanted = Wanted(
+                into=self.into,
+                begin=parse_place(self.begin),
+                end=None if self.end is None else parse_place(self.end),
+                organisation_id=None if organisation is None else organisation.id,
+                partitions=None if organisation is None else {organisation.partition},
+                rate=self.rate,
+                dry_run=dry_run,
+            )
+            with Meter() as meter:
+                report = await downstream.into_topic(world, wanted, meter)
+        if as_json:
+            terminal.print_json({**report.to_json(), "dry_run": dry_run})
+        else:
+            _tell_topic(report, dry_run)
+
+
+def _tell_notifier(report: notifier.Report, dry_run: bool) -> None:
+    number = sum(map(len, report.parts))
+    where = f"{number:,} outcomes and mails of {len(report.parts)} partitions"
+    if not report.parts:
+        print("The notifier has read nothing from there on: there is nothing to read again.")
+    elif dry_run:
+        print(f"The notifier would read {where} again.")
+    elif report.is_read:
+        print(f"The notifier has read {where} again, in {report.taken_s:.1f} s.")
+    else:
+        print(f"The notifier reads {where} again; `rollcall lag` shows how far it is.")
+
+
+def _tell_topic(report: Report, dry_run: bool) -> None:
+    number = sum(map(len, report.copies))
+    resumed = ", going on behind what it has already" if report.is_resumed else ""
+    if dry_run:
+        print(f"{number:,} records would be read for {report.into}{resumed}.")
+    else:
+        print(
+            f"{report.sent:,} of {number:,} records sent to {report.into} in "
+            f"{report.taken_s:.1f} s{resumed}."
+        )
+    for short in (each.part.partition for each in report.copies if each.part.is_short):
+        print(
+            f"The log of partition {short} begins after that time: earlier ones may be gone.",
+            file=sys.stderr,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """An organisation as it was, as it was asked for. `file` None: standard output."""
+
+    org: str
+    moment: str
+    snapshot: Path | None
+    file: Path | None
+    output: Format
+
+    async def show(self, settings: OperatorSettings, dry_run: bool, as_json: bool) -> None:
+        """Fold it and write it. Raises CommandError, Unavailable."""
+        async with places.open_world(settings, "replay") as world:
+            organisation = await organisation_of(world, self.org)
+            at = parse_since(self.moment)
+            planned = await as_of.plan(world, organisation, at, self.snapshot)
+            if dry_run:
+                _tell_plan(planned, as_json)
+                return
+            with Meter() as meter, output_to(self.file) as target:
+                async with as_of.folded(world, planned, meter) as folded:
+                    writer = FORMATS[self.output.value](target)
+                    counts = await export(world, planned, writer, meter)
+        # Standard output may be the export itself.
+        told = sys.stderr if self.file is None else sys.stdout
+        line = _as_json(folded, counts) if as_json else _told(folded, counts)
+        print(line, file=told)
+
+
+def _tell_plan(planned: Plan, as_json: bool) -> None:
+    if as_json:
+        terminal.print_json({**planned.to_json(), "dry_run": True})
+        return
+    behind = "" if planned.manifest is None else f" behind {planned.manifest.folder.name}"
+    print(f"{len(planned.part):,} records{behind} would be read.")
+
+
+def _as_json(folded: Folded, counts: Counts) -> str:
+    report = {
+        **folded.plan.to_json(),
+        "events": folded.events,
+        "users": counts.users,
+        "groups": counts.groups,
+        "erased_since": counts.left_out,
+        "dropped_stale": folded.found_stale,
+        "seconds": round(folded.taken_s, 3),
+    }
+    return orjson.dumps(report, option=orjson.OPT_INDENT_2).decode()
+
+
+def _told(folded: Folded, counts: Counts) -> str:
+    erased = f" ({counts.left_out:,} erased since)" if counts.left_out else ""
+    return (
+        f"{counts.users:,} users{erased} and {counts.groups:,} groups as of "
+        f"{format_time(folded.plan.at)}, from {folded.events:,} of {len(folded.plan.part):,} "
+        f"records in {folded.taken_s:.1f} s."
+    )
+
+
+def _refuse(options: Mapping[str, Any], why: str) -> None:
+    """An option that means nothing here is a misunderstanding, not to be passed over."""
+    for name, value in options.items():
+        if value is not None:
+            terminal.fail(f"{name} {why}", 2)

@@ -1,0 +1,260 @@
+"""How far everybody is behind the log: by partition, by organisation, and against retention.
+
+The positions are those in Postgres (`progress`), which are the truth; the log is Kafka's. What an
+organisation waits for is not counted anywhere, so the unapplied end of each partition is read, up
+to a bound that the answer names: beyond it a number is a lower bound.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+from services.operator.rebuild.places import World
+from services.operator.rebuild.reading import read
+from services.operator.tenancy_log import Tenancy, open_log
+from services.operator.terminal import CommandError
+from shared.events.envelope import format_time, from_milliseconds
+from shared.kafka.admin import topic_config
+from shared.kafka.offsets import Extent, extents
+from shared.postgres import progress
+from shared.postgres.progress import Progress, Schema
+from shared.runtime import clock
+
+TopicName = Literal["requests", "outcomes", "tenancy"]
+READERS: Final[Mapping[TopicName, tuple[str, Schema]]] = {
+    "requests": ("provisioner", "directory"),
+    "outcomes": ("notifier", "notice"),
+    "tenancy": ("provisioner", "directory"),
+}
+"""Topic → who reads it with a position in Postgres, and the schema of that position."""
+SCAN_RECORDS: Final = 10_000
+AT_ONCE: Final = 4
+UNTOLD: Final = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long a topic keeps a record. `keeps_s` None: for ever, as far as `is_known`.
+
+    `is_by_size`: a full partition loses its oldest records before that.
+    """
+
+    keeps_s: float | None
+    is_known: bool = True
+    is_by_size: bool = False
+
+    def left_s(self, appended: datetime, now: datetime) -> float | None:
+        """Seconds until a record may be deleted, not below 0; None: never, or nobody knows."""
+        if self.keeps_s is None or not self.is_known:
+            return None
+        return max(0.0, (appended + timedelta(seconds=self.keeps_s) - now).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """One partition of one topic. `oldest`: append time of the oldest record that waits.
+
+    `again_to`: it is replayed, and its mails wait until it is read to this offset.
+    """
+
+    topic: TopicName
+    partition: int
+    reader: str
+    state: str
+    position: int
+    held: Extent
+    retention: Retention
+    again_to: int | None = None
+    oldest: datetime | None = None
+
+    @property
+    def lag(self) -> int:
+        """Offsets between the position and the end: records, but for what compaction took."""
+        return max(0, self.held.end - max(self.position, self.held.first))
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong between the position and the log, in words."""
+        if self.position > self.held.end:
+            return "the log ends below the position"
+        if self.position < self.held.first and self.topic != "tenancy":
+            return f"retention took {self.held.first - self.position} records that were not applied"
+        if self.again_to is not None:
+            return f"it is replayed; its mails wait until it is read to offset {self.again_to}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationLag:
+    """What waits of an organisation in a partition; `is_exact`: all that waits there was read."""
+
+    topic: TopicName
+    partition: int
+    organisation_id: str
+    waiting: int
+    oldest: datetime
+    is_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How everybody stands at one moment; `scanned`: at most so many records of each partition."""
+
+    at: datetime
+    scanned: int
+    partitions: Sequence[PartitionLag]
+    organisations: Sequence[OrganisationLag]
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it; the names are a contract with scripts."""
+        return {
+            "at": format_time(self.at),
+            "scanned_records_per_partition": self.scanned,
+            "partitions": [self._partition(each) for each in self.partitions],
+            "organisations": [self._organisation(each) for each in self.organisations],
+        }
+
+    def age_s(self, moment: datetime | None) -> float | None:
+        """How long ago it was, by this machine's clock against the broker's."""
+        return None if moment is None else round(max(0.0, (self.at - moment).total_seconds()), 3)
+
+    def left_s(self, each: PartitionLag) -> float | None:
+        """Seconds until its oldest record that waits may be deleted; None: never, or not known."""
+        return None if each.oldest is None else each.retention.left_s(each.oldest, self.at)
+
+    def _partition(self, each: PartitionLag) -> dict[str, Any]:
+        retention = each.retention
+        keeps_s = retention.keeps_s
+        kept: str | float = "never" if keeps_s is None else keeps_s
+        return {
+            "topic": each.topic,
+            "partition": each.partition,
+            "reader": each.reader,
+            "state": each.state,
+            "position": each.position,
+            "first_offset": each.held.first,
+            "end_offset": each.held.end,
+            "lag": each.lag,
+            "oldest": None if each.oldest is None else format_time(each.oldest),
+            "oldest_age_s": self.age_s(each.oldest),
+            "deleted_after_s": kept if retention.is_known else "unknown",
+            "deleted_by_size": retention.is_by_size,
+            "oldest_deleted_in_s": self.left_s(each),
+            "replayed_to": each.again_to,
+            "trouble": each.trouble,
+        }
+
+    def _organisation(self, each: OrganisationLag) -> dict[str, Any]:
+        return {
+            "topic": each.topic,
+            "partition": each.partition,
+            "organisation_id": each.organisation_id,
+            "name": self.names.get(each.organisation_id),
+            "waiting": each.waiting,
+            "exact": each.is_exact,
+            "oldest": format_time(each.oldest),
+            "oldest_age_s": self.age_s(each.oldest),
+        }
+
+
+async def measure(world: World, scan_records: int = SCAN_RECORDS) -> Lag:
+    """How everybody stands now. Raises CommandError where a topic is missing, Unavailable.
+
+    At least the first waiting record of each partition is read, for its age.
+    """
+    async with open_log(world.settings) as log:
+        tenancy = await log.read()
+    partitions = [each for name in READERS for each in await _partitions(world, name)]
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def scanned(each: PartitionLag) -> tuple[PartitionLag, list[OrganisationLag]]:
+        async with slots:
+            return await _scan(world, each, max(1, scan_records))
+
+    found = await asyncio.gather(*map(scanned, partitions))
+    return Lag(
+        at=clock.now(),
+        scanned=max(1, scan_records),
+        partitions=[each for each, _ in found],
+        organisations=sorted(
+            (each for _, waiting in found for each in waiting), key=lambda each: each.oldest
+        ),
+        names=_names(tenancy),
+    )
+
+
+async def _partitions(world: World, name: TopicName) -> list[PartitionLag]:
+    topic: str = getattr(world.topics, name)
+    reader, schema = READERS[name]
+    # The position first: a log that is asked afterwards is not behind it.
+    async with world.database.connection() as connection:
+        rows = await progress.read_all(connection, topic, schema=schema)
+    known: dict[int, Progress] = {each.partition: each for each in rows}
+    held = await extents(world.settings, topic)
+    if not held:
+        raise CommandError(f"Kafka has no topic {topic}; run `rollcall topics apply`")
+    retention = retention_of(await topic_config(world.settings, topic) or {})
+    return [
+        PartitionLag(
+            name,
+            number,
+            reader,
+            known[number].state if number in known else "unowned",
+            known[number].next_offset if number in known else 0,
+            extent,
+            retention,
+            _again_to(known.get(number)) if name == "outcomes" else None,
+        )
+        for number, extent in sorted(held.items())
+    ]
+
+
+def _again_to(found: Progress | None) -> int | None:
+    """How far a partition of the outcomes was read before a replay set it back."""
+    if found is None or found.next_offset >= found.published_offset:
+        return None
+    return found.published_offset
+
+
+async def _scan(
+    world: World, each: PartitionLag, scan_records: int
+) -> tuple[PartitionLag, list[OrganisationLag]]:
+    """The partition with its oldest waiting record, and what waits by organisation."""
+    begin = max(each.position, each.held.first)
+    end = min(each.held.end, begin + scan_records)
+    topic: str = getattr(world.topics, each.topic)
+    oldest: datetime | None = None
+    first_of: dict[str, datetime] = {}
+    waiting: dict[str, int] = {}
+    async for records in read(world.settings, topic, each.partition, begin, end):
+        for record in records:
+            appended = from_milliseconds(record.timestamp)
+            oldest = oldest or appended
+            if each.topic != "tenancy":  # its keys are those of API keys as well
+                key = (record.key or b"").decode("utf-8", "replace") or UNTOLD
+                waiting[key] = waiting.get(key, 0) + 1
+                first_of.setdefault(key, appended)
+    return replace(each, oldest=oldest), [
+        OrganisationLag(
+            each.topic, each.partition, key, number, first_of[key], end == each.held.end
+        )
+        for key, number in waiting.items()
+    ]
+
+
+def retention_of(config: Mapping[str, str]) -> Retention:
+    """What a topic's settings in force say; without any, nobody may read them."""
+    if "retention.ms" not in config:
+        return Retention(None, is_known=False)
+    if "delete" not in config.get("cleanup.policy", "delete"):
+        return Retention(None)
+    keeps_ms = int(config["retention.ms"])
+    by_size = int(config.get("retention.bytes", "-1")) >= 0
+    return Retention(None if keeps_ms < 0 else keeps_ms / 1000, is_by_size=by_size)
+
+
+def _names(tenancy: Tenancy) -> dict[str, str]:
+    return {each.id: each.name for each in tenancy.organisations.values()}

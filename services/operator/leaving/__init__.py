@@ -1,0 +1,1 @@
+"""Leaving: an organisation written out, an organisation deleted, a member erased."""

@@ -1,0 +1,281 @@
+"""`rollcall org delete`: an organisation leaves, for good.
+
+The order, of which each step may be broken off and is found done, or half done, by the next run:
+1. its keys are revoked, and its record says that it leaves (tenancy topic): every replica of
+   ingress answers 401 as soon as it has read that; nothing that is due is sent any more;
+2. wait until whatever was accepted before must be in the log, or is late: a request is applied only
+   if the broker appended it within `ROLLCALL_INGRESS_ACCEPT_S` of its receipt;
+3. `organisation.delete` goes into its partition, behind all that it was ever answered. The
+   provisioner deletes the directory's rows in the order of the log, and drops what comes behind;
+4. the outcomes are announced, and the rest of its rows deleted, table by table;
+5. tombstones take the place of its keys' records, and at the very end of its own.
+So what was answered with success before the first step is applied and then deleted, in that order,
+and what comes later is refused: at the door, by its append time, or behind the last event.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from services.operator.leaving.places import Office, publish, until
+from services.operator.leaving.what_stays import Kept, what_stays
+from services.operator.tenancy_log import NotThere, Tenancy, TenancyLog, open_log
+from shared.events.request import Request
+from shared.postgres import leaving, progress
+from shared.postgres.leaving import Departure
+from shared.runtime.clock import now
+from shared.runtime.ids import new_id, parse_id
+from shared.tenancy.organisation import ApiKey, Organisation
+
+SETTLE_S: Final = 15.0
+"""Ten seconds in which a request may be appended, two until every replica knows, and some more."""
+WAIT_S: Final = 120.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for; `settle_s`: how long after the last key is dead the log may be closed."""
+
+    dry_run: bool = False
+    settle_s: float = SETTLE_S
+    wait_s: float = WAIT_S
+
+
+@dataclass(slots=True)
+class Deleted:
+    """What was done, or would be; `rows` are those that this run deleted itself."""
+
+    organisation_id: str
+    name: str | None
+    dry_run: bool
+    was_gone: bool = False
+    keys: int = 0
+    event_id: str | None = None
+    rows: dict[str, int] = field(default_factory=dict)
+    kept: list[Kept] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it; the names are a contract with scripts."""
+        return {
+            "organisation_id": self.organisation_id,
+            "name": self.name,
+            "dry_run": self.dry_run,
+            "already_deleted": self.was_gone,
+            "keys": self.keys,
+            "event_id": self.event_id,
+            "rows": self.rows,
+            "log": [each.to_json() for each in self.kept],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaver:
+    """Who leaves: the record, None where it is gone already."""
+
+    id: str
+    record: Organisation | None
+    keys: tuple[ApiKey, ...]
+
+
+async def delete(office: Office, org: str, options: Options, say: Say) -> Deleted:
+    """Delete an organisation. Raises CommandError, NotThere, Unavailable: run it again."""
+    async with open_log(office.settings) as log:
+        leaver = await _find(office, await log.read(), org)
+        found = await _departure(office, leaver.id)
+        report = Deleted(
+            leaver.id,
+            None if leaver.record is None else leaver.record.name,
+            options.dry_run,
+            was_gone=leaver.record is None,
+            keys=len(leaver.keys),
+        )
+        if options.dry_run:
+            report.rows = await _count(office, leaver.id, found)
+            report.kept = await what_stays(
+                office.settings, office.topics, "organisation", found.time if found else now()
+            )
+            return report
+        if leaver.record is not None:
+            leaver = await _close_door(office, log, leaver, say)
+        if found is None and leaver.record is not None:
+            found = await _end(office, leaver, leaver.record, options, say)
+        if found is None:
+            raise NotThere(f"no organisation {org!r}; `rollcall org list` shows all")
+        report.event_id = found.event_id
+        await _announced(office, found, options)
+        say("deleting what is left of its rows")
+        report.rows = await _delete_rows(office, leaver, found)
+        await _remove_records(office, log, leaver, options, say)
+    report.kept = await what_stays(office.settings, office.topics, "organisation", found.time)
+    return report
+
+
+async def _find(office: Office, tenancy: Tenancy, org: str) -> _Leaver:
+    """The organisation by its record, or by what is left of it. Raises NotThere."""
+    try:
+        record = tenancy.organisation(org)
+    except NotThere:
+        given = org.lower()
+        if parse_id(given) != given or await _departure(office, given) is None:
+            raise
+        return _Leaver(given, None, tuple(tenancy.keys_of(given)))
+    return _Leaver(record.id, record, tuple(tenancy.keys_of(record.id)))
+
+
+async def _departure(office: Office, organisation_id: str) -> Departure | None:
+    async with office.database.connection() as connection:
+        return await leaving.departure(connection, organisation_id)
+
+
+async def _close_door(office: Office, log: TenancyLog, leaver: _Leaver, say: Say) -> _Leaver:
+    """Step 1. Its keys first, so that nobody is answered that SCIM is only off; then its record,
+    after which none can be made; then what was made in between."""
+    at = now()
+    await _revoke(office, log, leaver.id, at, say)
+    record = leaver.record
+    if record is not None and record.leaving is None:
+        record = await log.change(
+            record,
+            lambda present: replace(present, scim_enabled=False, leaving=present.leaving or at),
+        )
+    office.faults.passes("leaving.after_record")
+    await _revoke(office, log, leaver.id, at, say)
+    async with office.database.connection() as connection:
+        await leaving.drop_notices(connection, leaver.id)
+    return _Leaver(leaver.id, record, tuple((await log.read()).keys_of(leaver.id)))
+
+
+async def _revoke(
+    office: Office, log: TenancyLog, organisation_id: str, at: datetime, say: Say
+) -> None:
+    keys = (await log.read()).keys_of(organisation_id)
+    alive = [key for key in keys if key.revoked is None]
+    if alive:
+        say(f"revoking {len(alive)} keys")
+    for key in alive:
+        await log.change(key, lambda present: replace(present, revoked=present.revoked or at))
+        office.faults.passes("leaving.after_key")
+
+
+async def _end(
+    office: Office, leaver: _Leaver, record: Organisation, options: Options, say: Say
+) -> Departure:
+    """Steps 2 and 3: the last event of the organisation, and the provisioner's doing."""
+    closed = max([each.revoked for each in leaver.keys if each.revoked] + [record.leaving or now()])
+    wait_s = (closed + timedelta(seconds=options.settle_s) - now()).total_seconds()
+    if wait_s > 0:
+        say(f"what was accepted before settles: {wait_s:.0f} s")
+        await asyncio.sleep(wait_s)  # the time in which an accepted request may still be appended
+    office.faults.passes("leaving.after_wait")
+    request = Request(
+        id=new_id(),
+        kind="organisation.delete",
+        organisation_id=leaver.id,
+        resource_id=leaver.id,
+        time=now(),
+        actor="operator",
+    )
+    offset = await publish(office, request, record.partition)
+    office.faults.passes("leaving.after_event")
+    say("the provisioner deletes its directory")
+    found: list[Departure] = []
+
+    async def is_gone() -> bool:
+        departure = await _departure(office, leaver.id)
+        if departure is not None:
+            found.append(departure)
+        return bool(found)
+
+    await until(
+        is_gone,
+        options.wait_s,
+        f"its keys are dead, and its last event is accepted as {office.topics.requests}/"
+        f"{record.partition}/{offset}, but not applied yet (`rollcall partition list` shows how "
+        "far the provisioner is); run this again to end it",
+    )
+    office.faults.passes("leaving.after_applied")
+    return found[0]
+
+
+async def _announced(office: Office, found: Departure, options: Options) -> None:
+    """The audit's rows are what outcomes are announced from: they must have been."""
+    if found.place is None:
+        return
+    partition, offset = found.place
+
+    async def is_announced() -> bool:
+        async with office.database.connection() as connection:
+            position = await progress.read(connection, office.topics.requests, partition)
+        return position is not None and position.published_offset > offset
+
+    await until(
+        is_announced,
+        options.wait_s,
+        f"its directory is gone, but partition {partition} has not announced it yet; "
+        "run this again to end it",
+    )
+
+
+async def _count(office: Office, organisation_id: str, found: Departure | None) -> dict[str, int]:
+    event_id = None if found is None else found.event_id
+    async with office.database.connection() as connection:
+        tables = await leaving.tables(connection)
+        counts = {
+            str(each): await leaving.count(connection, each, organisation_id, event_id)
+            for each in tables
+        }
+    return {name: number for name, number in counts.items() if number}
+
+
+async def _delete_rows(office: Office, leaver: _Leaver, found: Departure) -> dict[str, int]:
+    """Step 4: every table that names it, but the live directory, in steps of a second or so."""
+    public_ids = [each.public_id for each in leaver.keys]
+    async with office.database.transaction() as connection:
+        tables = await leaving.tables(connection)
+        await leaving.forget_unheard(connection, leaver.id)
+        await leaving.forget_tenancy(connection, leaver.id, public_ids)
+    done: dict[str, int] = {}
+    for table in tables:
+        if table.is_live and table.name != "dead_letter":
+            continue
+        while True:
+            async with office.database.transaction() as connection:
+                number = await leaving.delete_some(connection, table, leaver.id, found.event_id)
+            if not number:
+                break
+            done[str(table)] = done.get(str(table), 0) + number
+            office.faults.passes("leaving.in_rows")
+    office.faults.passes("leaving.after_rows")
+    return done
+
+
+async def _remove_records(
+    office: Office, log: TenancyLog, leaver: _Leaver, options: Options, say: Say
+) -> None:
+    """Step 5, and its copy in Postgres: the record of the organisation goes last."""
+    names = [each.public_id for each in leaver.keys]
+    if leaver.record is not None:
+        names.append(leaver.id)
+    if not names:
+        return
+    say("its records are replaced by tombstones")
+    last = -1
+    for name in names:
+        office.faults.passes("leaving.before_tombstone")
+        last = await log.remove(name)
+    office.faults.passes("leaving.after_tombstones")
+
+    async def is_copied() -> bool:
+        async with office.database.connection() as connection:
+            position = await progress.read(connection, office.topics.tenancy, 0)
+        return position is None or position.next_offset > last
+
+    await until(
+        is_copied,
+        options.wait_s,
+        "all is deleted, but the provisioner has not read that its records are gone; "
+        "it will when it runs",
+    )

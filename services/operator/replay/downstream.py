@@ -1,0 +1,141 @@
+"""Outcomes replayed into a topic of somebody else's: history for a new reader, once.
+
+Every record goes to the partition of its own number, in its order, with its key, its value and its
+headers, and three headers more that say where it is from. They are also how a replay that was
+broken off goes on: what the target holds is read from its end, never remembered elsewhere. So a
+replay may be run twice and adds nothing the second time.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from services.operator.rebuild.approach import only_one
+from services.operator.rebuild.meter import Meter
+from services.operator.rebuild.places import World
+from services.operator.rebuild.reading import read
+from services.operator.replay.bounds import Part, parts_of
+from services.operator.replay.copies import EVERYBODY, Copy, Mark, Report, Wanted, mark_in
+from services.operator.replay.send import Sender
+from services.operator.terminal import CommandError
+from shared.events.topics import MAX_RECORD_BYTES, Topics
+from shared.kafka.admin import topic_config
+from shared.kafka.log_identity import event_id_of
+from shared.kafka.log_probe import LogProbe
+from shared.kafka.offsets import Extent, extents
+
+OURS: Final = (".requests", ".requests.dead", ".replies", ".outcomes", ".tenancy")
+FIRST_WINDOW: Final = 64
+
+
+async def into_topic(world: World, wanted: Wanted, meter: Meter) -> Report:
+    """Send what the target has not. Raises CommandError, Unavailable."""
+    began_s = time.monotonic()
+    source = world.topics.outcomes
+    refuse_ours(world.topics, wanted.into)
+    report = Report(wanted.into)
+    async with only_one(world, "replay"):
+        target = await extents(world.settings, wanted.into)
+        config = await topic_config(world.settings, wanted.into) or {}
+        parts = await parts_of(world, source, wanted.begin, wanted.end, wanted.partitions)
+        _refuse_unfit(wanted.into, target, config, parts)
+        meter.note("look at the target", None)
+        probe = LogProbe(world.settings, source)
+        try:
+            for part in parts:
+                mark = await last_mark(
+                    world, wanted.into, part.partition, target[part.partition], meter
+                )
+                report.copies.append(await _copy(probe, source, part, wanted, mark))
+        finally:
+            await probe.close()
+        if not wanted.dry_run and any(map(len, report.copies)):
+            limit = int(config.get("max.message.bytes", MAX_RECORD_BYTES))
+            await Sender(world, wanted, report, limit).run(meter)
+    report.taken_s = time.monotonic() - began_s
+    return report
+
+
+def refuse_ours(topics: Topics, name: str) -> None:
+    """No topic of this deployment is written to, nor one that another one may own."""
+    if name in {each.name for each in topics.all()} or name.endswith(OURS):
+        raise CommandError(
+            f"{name} is, or is named like, a topic of a deployment, and is not written to: name a "
+            "topic of the reader's own"
+        )
+    if name.startswith("__"):
+        raise CommandError(f"{name} is a topic of Kafka's own")
+
+
+def _refuse_unfit(
+    name: str, target: Mapping[int, Extent], config: Mapping[str, str], parts: Sequence[Part]
+) -> None:
+    if not target:
+        raise CommandError(
+            f"Kafka has no topic {name}; make it first, with at least {len(parts)} partitions"
+        )
+    missing = [part.partition for part in parts if part.partition not in target]
+    if missing:
+        raise CommandError(
+            f"{name} has {len(target)} partitions and needs {max(missing) + 1}: each record goes "
+            "to the partition of its own number, so that the order of each key is kept"
+        )
+    if "compact" in config.get("cleanup.policy", ""):
+        raise CommandError(f"{name} is compacted: of a history it would keep the last of each key")
+
+
+async def last_mark(
+    world: World, topic: str, partition: int, held: Extent, meter: Meter
+) -> Mark | None:
+    """The last replayed record of a partition; it is looked for from the end, ever further."""
+    end, window = held.end, FIRST_WINDOW
+    while end > held.first:
+        begin, found = max(held.first, end - window), None
+        async for records in read(world.settings, topic, partition, begin, end):
+            for record in records:
+                found = mark_in(record.headers) or found
+            meter.add(len(records))
+        if found is not None:
+            return found
+        end, window = begin, window * 8
+    return None
+
+
+async def _copy(
+    probe: LogProbe, source: str, part: Part, wanted: Wanted, mark: Mark | None
+) -> Copy:
+    """Where a partition goes on. Raises CommandError where what the target has does not fit."""
+    if mark is None:
+        return Copy(part, part.begin, part.begin)
+    where = f"partition {part.partition} of {wanted.into}"
+    if (mark.topic, mark.partition) != (source, part.partition):
+        raise CommandError(f"{where} has a replay of {mark.topic}/{mark.partition}; use another")
+    if mark.who != wanted.who:
+        raise CommandError(
+            f"{where} has a replay of {'all organisations' if mark.who == EVERYBODY else mark.who}"
+            "; use a topic for each selection"
+        )
+    if part.begin < mark.begin:
+        raise CommandError(
+            f"{where} has a replay from offset {mark.begin} on, and what is before cannot come "
+            f"after it: begin there, or use another topic"
+        )
+    if not await _is_there(probe, part, mark):
+        raise CommandError(f"{where} has a replay of another log of {source}; use another topic")
+    is_connected = part.begin <= mark.offset + 1
+    first = mark.begin if is_connected else part.begin
+    return Copy(part, max(part.begin, mark.offset + 1), first)
+
+
+async def _is_there(probe: LogProbe, part: Part, mark: Mark) -> bool:
+    """Whether the source has the record that was replayed last, unless retention took it."""
+    if mark.offset >= part.held.end:
+        return False
+    if mark.offset < part.held.first:
+        return True
+    record = (await probe.look(part.partition, mark.offset + 1)).before
+    return (
+        record is not None
+        and record.offset == mark.offset
+        and event_id_of(record.headers) == mark.event_id
+    )
