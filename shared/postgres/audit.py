@@ -112,13 +112,13 @@ async def unannounced(
 ) -> list[AuditRow]:
     """Rows of the partition at and above `from_offset`, in order of their offset."""
     rows = await connection.fetch(_UNANNOUNCED, topic, partition, from_offset, epoch, limit)
-    return [_to_row(row) for row in rows]
+    return [to_row(row) for row in rows]
 
 
 async def find(connection: "Connection", ids: Iterable[str]) -> dict[str, AuditRow]:
     """Id → what became of the request; those that are not decided yet are left out."""
     rows = await connection.fetch(_FIND, list(ids))
-    return {row["id"]: _to_row(row) for row in rows}
+    return {row["id"]: to_row(row) for row in rows}
 
 
 async def record_unheard(connection: "Connection", ids: Sequence[str]) -> None:
@@ -139,10 +139,11 @@ async def find_refused(
     Dead letters that were answered in the same way are among them, with status 500.
     """
     rows = await connection.fetch(_FIND_REFUSED, organisation_id, since, limit)
-    return [Refused(_to_row(row), to_utc(row["recorded"]), row["is_unheard"]) for row in rows]
+    return [Refused(to_row(row), to_utc(row["recorded"]), row["is_unheard"]) for row in rows]
 
 
-def _to_row(row: "asyncpg.Record") -> AuditRow:
+def to_row(row: "asyncpg.Record") -> AuditRow:
+    """The audit row in a record that has its columns."""
     return AuditRow(
         id=row["id"],
         organisation_id=row["organisation_id"],

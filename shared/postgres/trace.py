@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from shared.postgres import queries
+from shared.postgres import audit, queries
 from shared.postgres.audit import AuditRow
 from shared.postgres.rows import to_utc
 
@@ -96,23 +96,4 @@ async def notices(connection: "Connection", ids: Sequence[str]) -> dict[str, lis
 
 
 def _to_decision(row: "asyncpg.Record") -> Decision:
-    return Decision(
-        AuditRow(
-            id=row["id"],
-            organisation_id=row["organisation_id"],
-            topic=row["topic"],
-            partition=row["partition"],
-            offset=row["offset"],
-            type=row["type"],
-            resource_id=row["resource_id"],
-            actor=row["actor"],
-            append_time=to_utc(row["append_time"]),
-            event_time=to_utc(row["event_time"]),
-            status=row["status"],
-            scim_type=row["scim_type"],
-            outcomes=row["outcomes"],
-            epoch=row["epoch"],
-            optimistic=row["optimistic"],
-        ),
-        to_utc(row["recorded"]),
-    )
+    return Decision(audit.to_row(row), to_utc(row["recorded"]))

@@ -12,12 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TextIO
 
-import orjson
-
 from services.operator import organisations
 from services.operator.leaving.places import Office
 from services.operator.rebuild.meter import Meter
-from services.operator.replay.export import inert
+from services.operator.replay.export import ResourceLines, inert
 from shared.directory.state import Group, Member
 from shared.events.envelope import format_time
 from shared.postgres import replay
@@ -127,11 +125,8 @@ async def export(
     return counts
 
 
-class JsonLines:
-    """One document a line."""
-
-    def __init__(self, output: Digesting) -> None:
-        self._output = output
+class JsonLines(ResourceLines):
+    """One document a line, and a manifest."""
 
     def begin(self, organisation: Organisation) -> None:
         """The organisation and its settings."""
@@ -145,39 +140,9 @@ class JsonLines:
             }
         )
 
-    def user(self, member: Member, groups: Sequence[Named]) -> None:
-        """A user: the resource as SCIM has it, and what it does not show."""
-        restore = member.restore_status
-        self._write(
-            {
-                "type": "user",
-                "id": member.id,
-                "status": member.status.value,
-                "restore_status": None if restore is None else restore.value,
-                **_times(member),
-                "groups": list(map(_named, groups)),
-                "resource": member.resource,
-            }
-        )
-
-    def group(self, group: Group, members: Sequence[Named]) -> None:
-        """A group with its members."""
-        self._write(
-            {
-                "type": "group",
-                "id": group.id,
-                **_times(group),
-                "members": list(map(_named, members)),
-                "resource": group.resource,
-            }
-        )
-
     def end(self, counts: Counts) -> None:
         """The manifest."""
         self._write({"type": "manifest", **counts.to_json()})
-
-    def _write(self, value: Mapping[str, Any]) -> None:
-        self._output.write(orjson.dumps(value).decode() + "\n")
 
 
 class Csv:
@@ -257,15 +222,3 @@ FORMATS: Final[Mapping[str, type[JsonLines] | type[Csv]]] = {"jsonl": JsonLines,
 
 def _values(resource: Json, name: str) -> str:
     return "; ".join(str(each.get("value", "")) for each in resource.get(name) or ())
-
-
-def _times(each: Member | Group) -> dict[str, str]:
-    return {
-        "created": format_time(each.created),
-        "last_modified": format_time(each.last_modified),
-        "version": each.version,
-    }
-
-
-def _named(each: Named) -> dict[str, str | None]:
-    return {"value": each.id, "display": each.display}

@@ -89,15 +89,17 @@ async def export(world: World, planned: Plan, writer: Writer, meter: Meter) -> C
     return Counts(users, groups, left_out)
 
 
-class JsonLines:
-    """One document a line."""
+class Output(Protocol):
+    """What text is written to."""
 
-    def __init__(self, output: TextIO) -> None:
+    def write(self, text: str, /) -> int: ...
+
+
+class ResourceLines:
+    """Users and groups, one document a line; what comes before them is the format's own."""
+
+    def __init__(self, output: Output) -> None:
         self._output = output
-
-    def begin(self, planned: Plan) -> None:
-        """What this is."""
-        self._write({"type": "organisation", **planned.to_json()})
 
     def user(self, member: Member, groups: Sequence[Named]) -> None:
         """A user, with what SCIM does not show of it."""
@@ -128,6 +130,14 @@ class JsonLines:
 
     def _write(self, value: Mapping[str, Any]) -> None:
         self._output.write(orjson.dumps(value).decode() + "\n")
+
+
+class JsonLines(ResourceLines):
+    """One document a line."""
+
+    def begin(self, planned: Plan) -> None:
+        """What this is."""
+        self._write({"type": "organisation", **planned.to_json()})
 
 
 class Csv:

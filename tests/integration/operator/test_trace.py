@@ -170,6 +170,11 @@ async def test_an_event_in_a_place_that_is_not_its_own_is_a_dead_letter(
     deployment: Deployment,
 ) -> None:
     running = await deployment.start()
+
+    async def is_copied() -> bool:
+        return len(await deployment.rows("SELECT id FROM tenancy.organisation")) == 2
+
+    await until(is_copied, "the provisioner knows where the organisations live")
     stray = replace(create(1, "ana@example.org"), id=new_id())
     sent = await deployment.send(stray, partition=1)
     await deployment.applied(sent.offset + 1, 1)
