@@ -37,7 +37,7 @@ test: install ## All tests but the long ones
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not long' $(ARGS)
 
 test-cluster: install ## The manifests on the cluster that KUBECONFIG names; ROLLCALL_CLUSTER_LOAD loads an image
-	$(BIN)/pytest tests/cluster -m long -n 0 $(ARGS)
+	$(BIN)/pytest tests/cluster -m long -n 0 -rP $(ARGS)
 
 test-long: install ## The long tests; those of a cluster where KUBECONFIG names one
 	$(BIN)/pytest -m long $(if $(KUBECONFIG),,--ignore tests/cluster) $(ARGS)

@@ -37,6 +37,19 @@ async def create(session: aiohttp.ClientSession, base: str, name: str, tries: in
     return found
 
 
+async def let_in(session: aiohttp.ClientSession, base: str) -> None:
+    """Wait until this pod is let in: a network plug-in needs a moment to know its address."""
+    deadline = time.monotonic() + 60
+    in_a_row = 0
+    while in_a_row < 5 and time.monotonic() < deadline:
+        try:
+            async with session.get(f"{base}/ServiceProviderConfig") as answer:
+                in_a_row = in_a_row + 1 if answer.status == 200 else 0
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            in_a_row = 0
+        await asyncio.sleep(0.2)
+
+
 async def everybody(session: aiohttp.ClientSession, base: str) -> list[str]:
     """The userName of every user that is there."""
     names: list[str] = []
@@ -81,6 +94,7 @@ async def main() -> None:
             else:
                 accepted.add(name)
 
+        await let_in(session, base)
         print("started", flush=True)
         began = time.monotonic()
         tasks = []

@@ -15,6 +15,7 @@ NEEDS = {
     "release": {"kafka", "postgres"},
     "topics-check": {"kafka", "postgres"},
     "audit-months": {"kafka", "postgres"},
+    "snapshot": {"kafka", "postgres"},
 }
 DNS = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
 
@@ -28,6 +29,11 @@ class Way:
 
     def is_names(self) -> bool:
         return self.ports == DNS
+
+
+def everything(overlay: str) -> Manifests:
+    """With the component that has a pod of its own."""
+    return built(overlay, "snapshots")
 
 
 def policies(manifests: Manifests, pod: Pod, direction: str) -> list[Json]:
@@ -74,14 +80,14 @@ def addresses(manifests: Manifests, pod: Pod) -> dict[str, tuple[str, int]]:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_whatever_is_not_allowed_is_denied(overlay: str) -> None:
-    denying = built(overlay).named("NetworkPolicy", "rollcall-default-deny")["spec"]
+    denying = everything(overlay).named("NetworkPolicy", "rollcall-default-deny")["spec"]
 
     assert denying == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_policy_opens_a_way_to_or_from_everybody(overlay: str) -> None:
-    manifests = built(overlay)
+    manifests = everything(overlay)
     for pod in manifests.pods():
         for way in [*ways_out(manifests, pod), *ways_in(manifests, pod)]:
             assert way.ports, pod.name
@@ -94,7 +100,7 @@ def test_no_policy_opens_a_way_to_or_from_everybody(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_policy_is_about_pods_that_exist(overlay: str) -> None:
-    manifests = built(overlay)
+    manifests = everything(overlay)
     for policy in manifests.of("NetworkPolicy"):
         selector = policy["spec"]["podSelector"]
         assert any(selects(selector, pod.labels) for pod in manifests.pods()), policy["metadata"]
@@ -102,7 +108,7 @@ def test_every_policy_is_about_pods_that_exist(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_pod_says_exactly_what_it_reaches(overlay: str) -> None:
-    for pod in built(overlay).our_pods():
+    for pod in everything(overlay).our_pods():
         said = {
             label.removeprefix("rollcall.io/reaches-")
             for label, value in pod.labels.items()
@@ -113,7 +119,7 @@ def test_every_pod_says_exactly_what_it_reaches(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_pod_has_one_way_out_to_each_dependency_and_to_the_names(overlay: str) -> None:
-    manifests = built(overlay)
+    manifests = everything(overlay)
     for pod in manifests.our_pods():
         ways = ways_out(manifests, pod)
 
@@ -125,7 +131,7 @@ def test_every_pod_has_one_way_out_to_each_dependency_and_to_the_names(overlay: 
 
 def test_in_one_cluster_each_way_out_meets_a_way_in() -> None:
     """Both ends have to agree: the one may go, the other lets it in, on the port it listens on."""
-    manifests = built("dev")
+    manifests = everything("dev")
     servers = {pod.name: pod for pod in manifests.pods() if not pod.is_ours}
     for pod in manifests.our_pods():
         for way in ways_out(manifests, pod):
@@ -151,7 +157,7 @@ def test_in_one_cluster_each_way_out_meets_a_way_in() -> None:
 
 
 def test_in_one_cluster_the_settings_name_services_of_it() -> None:
-    manifests = built("dev")
+    manifests = everything("dev")
     services = {each["metadata"]["name"]: each["spec"] for each in manifests.of("Service")}
     for pod in manifests.our_pods():
         for host, port in addresses(manifests, pod).values():
@@ -174,7 +180,7 @@ def test_in_one_cluster_the_settings_name_services_of_it() -> None:
 def test_only_labelled_namespaces_reach_the_door_and_nobody_the_other_services(
     overlay: str,
 ) -> None:
-    manifests = built(overlay)
+    manifests = everything(overlay)
     [way] = ways_in(manifests, manifests.pod("ingress"))
 
     assert way.peer == {"namespaceSelector": {"matchLabels": {"rollcall.io/reaches-door": "true"}}}

@@ -12,7 +12,7 @@ PRODUCER_STOP_S = 5.0
 
 
 def pods(overlay: str) -> list[Pod]:
-    return list(built(overlay).pods())
+    return list(built(overlay, "snapshots").pods())
 
 
 def labels_of(document: Json) -> Json:
@@ -234,3 +234,70 @@ def test_the_dev_overlay_has_room_on_two_cores_while_all_of_it_is_updated() -> N
         )
 
     assert asked <= 1800
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_snapshot_is_written_to_a_volume_that_is_claimed(overlay: str) -> None:
+    """And the operator's pod sees the same one at the same place."""
+    manifests = built(overlay, "snapshots")
+    [claim] = manifests.of("PersistentVolumeClaim")
+    places = []
+    for component in ("snapshot", "operator"):
+        spec = manifests.pod(component).spec
+        [volume] = [each for each in spec["volumes"] if "persistentVolumeClaim" in each]
+        [container] = spec["containers"]
+        assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+        places += [
+            each["mountPath"]
+            for each in container["volumeMounts"]
+            if each["name"] == volume["name"]
+        ]
+    arguments = manifests.pod("snapshot").spec["containers"][0]["args"]
+
+    assert len(places) == 2
+    assert len(set(places)) == 1
+    assert arguments[arguments.index("--to") + 1].startswith(f"{places[0]}/")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_variable_is_given_twice(overlay: str) -> None:
+    """A container's own would hide a shared one; whoever reads the ConfigMap would believe that."""
+    manifests = built(overlay, "snapshots")
+    for pod in manifests.pods():
+        for container in pod.containers:
+            names = [each["name"] for each in container.get("env", [])]
+            for source in container.get("envFrom", []):
+                names += manifests.named("ConfigMap", source["configMapRef"]["name"])["data"]
+            assert len(names) == len(set(names)), (pod.name, container["name"])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_finished_jobs_go_by_age_and_those_of_a_cron_job_by_number(overlay: str) -> None:
+    """An age would take the log of a failed one away before somebody has read it."""
+    manifests = built(overlay, "snapshots")
+    for job in manifests.of("Job"):
+        assert job["spec"]["ttlSecondsAfterFinished"] > 0
+    for cron in manifests.of("CronJob"):
+        assert "ttlSecondsAfterFinished" not in cron["spec"]["jobTemplate"]["spec"]
+        assert cron["spec"]["failedJobsHistoryLimit"] >= 1
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_disruption_budget_lets_one_go_and_always_one_that_is_not_ready(overlay: str) -> None:
+    budgets = built(overlay).of("PodDisruptionBudget")
+
+    assert len(budgets) == len(SERVICES)
+    for budget in budgets:
+        assert budget["spec"]["maxUnavailable"] == 1
+        assert "minAvailable" not in budget["spec"]
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_job_waits_for_its_servers_first(overlay: str) -> None:
+    """A new pod may be kept out for a moment, until the network plug-in knows its address."""
+    jobs = [pod for pod in built(overlay, "snapshots").our_pods() if "Job" in pod.kind]
+
+    assert len(jobs) == 4
+    for pod in jobs:
+        assert pod.containers[0]["args"][:3] == ["wait", "kafka", "postgres"], pod.name

@@ -8,10 +8,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from services.operator.stack.kafka_native import KafkaBroker
 from tests.support.databases import TestDatabase
 from tests.support.pods import SERVICES, Cluster, dev, empty_cluster, http
 from tests.support.servers import KafkaServer
 from tests.support.stack import SCIM, USER, until
+
+
+@pytest.fixture(scope="module")
+def kafka_server(native_kafka: KafkaBroker) -> KafkaServer:
+    """A broker of this module's own, set up as it must be."""
+    return KafkaServer(native_kafka.bootstrap, "native")
 
 
 @pytest.fixture

@@ -61,7 +61,8 @@ def variables(settings_class: type[Settings]) -> set[str]:
 
 
 def containers(overlay: str) -> list[tuple[Pod, Json]]:
-    return [(pod, each) for pod in built(overlay).our_pods() for each in pod.containers]
+    pods = built(overlay, "snapshots").our_pods()
+    return [(pod, each) for pod in pods for each in pod.containers]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

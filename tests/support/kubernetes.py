@@ -8,11 +8,13 @@ cluster's nodes, with `{archive}` in it: `kind load image-archive {archive}`, or
 import json
 import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -28,7 +30,9 @@ STRANGERS: Final = "rollcall-strangers"
 OURS: Final = "localhost/rollcall-test-ours"
 TAG: Final = "0.1.0"
 NEXT_TAG: Final = "0.1.1"
-LOAD: Final = Path(__file__).parents[1] / "cluster" / "load.py"
+SCRIPTS: Final = [Path(__file__).parents[1] / "cluster" / name for name in ("load.py", "burn.py")]
+VOLUMES: Final = 4
+VOLUMES_FOLDER: Final = "/tmp/rollcall-test-volumes"
 Json = dict[str, Any]
 RESTRICTED: Final[Json] = {
     "allowPrivilegeEscalation": False,
@@ -76,31 +80,48 @@ class Kube:
         found = self.listed("pods", selector=f"app.kubernetes.io/component={component}")
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
+    def ready(self, component: str) -> int:
+        """How many pods of a component are ready."""
+        return sum(
+            {"type": "Ready", "status": "True"}.items() <= condition.items()
+            for pod in self.pods(component)
+            for condition in pod["status"].get("conditions", [])
+        )
+
     def python(self, target: str, code: str, namespace: str = NAMESPACE) -> "Done":
         """Run Python in a pod of our image."""
         where = ["--namespace", namespace, "exec", target, "--"]
         return self.try_(*where, "python3", "-c", code, timeout_s=60)
 
-    def write_overlay(self, *extra: Json) -> Path:
-        """The dev overlay as it stands with image names overridden; more kustomization on top."""
-        folder = self.folder / "overlay"
-        folder.mkdir(exist_ok=True)
+    def write_overlay(self, tag: str = TAG, *components: str, secret: str | None = None) -> Path:
+        """The dev overlay as it stands but for image names; written into a copy, as users do.
+
+        With components named where the documentation says; with another invitation secret.
+        """
+        # Over the copy of before: what is written below begins with what the project has.
+        shutil.copytree(KUBERNETES, self.folder / "kubernetes", dirs_exist_ok=True)
+        folder = self.folder / "kubernetes" / "overlays" / "dev"
+        file = folder / "kustomization.yaml"
+        kustomization: Json = yaml.safe_load(file.read_text())
         theirs = {"apache/kafka": "kafka", "postgres": "postgres", "axllent/mailpit": "mailpit"}
-        images = [{"name": "rollcall", "newName": OURS, "newTag": TAG}]
+        images = [{"name": "rollcall", "newName": OURS, "newTag": tag}]
         for name, role in theirs.items():
-            new_name, _, tag = stand_in_images.image(role).rpartition(":")
-            images.append({"name": name, "newName": new_name, "newTag": tag})
-        kustomization: Json = {
-            "apiVersion": "kustomize.config.k8s.io/v1beta1",
-            "kind": "Kustomization",
-            "namespace": NAMESPACE,
-            "resources": [os.path.relpath(KUBERNETES / "overlays" / "dev", folder.resolve())],
-            "images": images,
-        }
-        for each in extra:
-            kustomization |= each
-        (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+            new_name, _, new_tag = stand_in_images.image(role).rpartition(":")
+            images.append({"name": name, "newName": new_name, "newTag": new_tag})
+        kustomization["images"] = images
+        kustomization["components"] += [f"../../components/{each}" for each in components]
+        if secret is not None:
+            for each in kustomization["secretGenerator"]:
+                if each["name"] == "rollcall-invitation":
+                    each["literals"] = [f"secret={secret}"]
+        file.write_text(yaml.safe_dump(kustomization, sort_keys=False))
         return folder
+
+    def rolled_out(self, *deployments: str) -> None:
+        """Wait until what runs is what was asked for."""
+        for name in deployments:
+            status = ["rollout", "status", f"deployment/{name}", "--timeout=240s"]
+            self.ours(*status, timeout_s=270)
 
     def unready(self) -> dict[str, str]:
         """Pods that are neither ready nor done, with why."""
@@ -120,7 +141,7 @@ class Kube:
     def run_pod(self, name: str, command: Sequence[str], namespace: str = BESIDE) -> None:
         """Start a pod of our image beside the overlay, restricted as ours are."""
         container: Json = {
-            "name": name,
+            "name": "test",
             "image": f"{OURS}:{TAG}",
             "command": list(command),
             "securityContext": RESTRICTED,
@@ -151,6 +172,20 @@ class Kube:
 
 
 Done = subprocess.CompletedProcess[str]
+
+
+@dataclass
+class World:
+    """The cluster, and the organisation that the load belongs to."""
+
+    kube: Kube
+    organisation: Json
+
+    @property
+    def base(self) -> str:
+        """The SCIM base as seen from within the cluster."""
+        path = urlsplit(self.organisation["scim_base_url"]).path
+        return f"http://rollcall-ingress.{NAMESPACE}.svc{path}"
 
 
 def require_cluster(folder: Path) -> Kube:
@@ -185,20 +220,8 @@ def load_images(engine: Engine, folder: Path) -> None:
 
 
 def prepare(kube: Kube) -> None:
-    """What the cluster has to have: a default storage class, namespaces beside the overlay."""
-    classes = json.loads(kube("get", "storageclass", "--output=json"))["items"]
-    default = "storageclass.kubernetes.io/is-default-class"
+    """What the cluster has to have: volumes to be claimed, namespaces beside the overlay."""
     documents: list[Json] = []
-    if not any(each["metadata"].get("annotations", {}).get(default) for each in classes):
-        documents.append(
-            {
-                "apiVersion": "storage.k8s.io/v1",
-                "kind": "StorageClass",
-                "metadata": {"name": "rollcall-test", "annotations": {default: "true"}},
-                "provisioner": "kubernetes.io/host-path",
-                "reclaimPolicy": "Delete",
-            }
-        )
     for name, labels in ((BESIDE, {"rollcall.io/reaches-door": "true"}), (STRANGERS, {})):
         documents.append(
             {
@@ -212,9 +235,78 @@ def prepare(kube: Kube) -> None:
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
                 "metadata": {"name": "scripts", "namespace": name},
-                "data": {"load.py": LOAD.read_text()},
+                "data": {path.name: path.read_text() for path in SCRIPTS},
             }
         )
+    apply(kube, documents)
+    classes = json.loads(kube("get", "storageclass", "--output=json"))["items"]
+    default = "storageclass.kubernetes.io/is-default-class"
+    if not any(each["metadata"].get("annotations", {}).get(default) for each in classes):
+        make_volumes(kube, default)
+
+
+def make_volumes(kube: Kube, default: str) -> None:
+    """Folders of the node that every user may write to, where nobody provides volumes.
+
+    Kubernetes does not hand a host's folder over to a pod's `fsGroup`, so a pod makes them.
+    """
+    code = (
+        "import os\n"
+        f"for n in range({VOLUMES}):\n"
+        f"    os.makedirs(f'/volumes/{{n}}', exist_ok=True)\n"
+        f"    os.chmod(f'/volumes/{{n}}', 0o777)\n"
+    )
+    host: Json = {"path": VOLUMES_FOLDER, "type": "DirectoryOrCreate"}
+    maker: Json = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "volumes", "namespace": BESIDE},
+        "spec": {
+            "restartPolicy": "Never",
+            "securityContext": {"runAsUser": 0},
+            "containers": [
+                {
+                    "name": "volumes",
+                    "image": f"{OURS}:{TAG}",
+                    "command": ["python3", "-c", code],
+                    "volumeMounts": [{"name": "volumes", "mountPath": "/volumes"}],
+                }
+            ],
+            "volumes": [{"name": "volumes", "hostPath": host}],
+        },
+    }
+    kube.try_("--namespace", BESIDE, "delete", "pod", "volumes", "--ignore-not-found")
+    apply(kube, [maker])
+    succeeded = "--for=jsonpath={.status.phase}=Succeeded"
+    kube("--namespace", BESIDE, "wait", succeeded, "pod/volumes", "--timeout=60s")
+    documents: list[Json] = [
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": "rollcall-test", "annotations": {default: "true"}},
+            "provisioner": "kubernetes.io/no-provisioner",
+        }
+    ]
+    documents += [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": f"rollcall-test-{n}", "labels": {"rollcall.io/test": "true"}},
+            "spec": {
+                "storageClassName": "rollcall-test",
+                "accessModes": ["ReadWriteOnce"],
+                "capacity": {"storage": "20Gi"},
+                "persistentVolumeReclaimPolicy": "Delete",
+                "hostPath": {"path": f"{VOLUMES_FOLDER}/{n}"},
+            },
+        }
+        for n in range(VOLUMES)
+    ]
+    apply(kube, documents)
+
+
+def apply(kube: Kube, documents: Sequence[Json]) -> None:
+    """Apply documents of the test's own."""
     kube("apply", "--filename=-", stdin="\n---\n".join(json.dumps(each) for each in documents))
 
 
@@ -225,6 +317,7 @@ def clean(kube: Kube) -> None:
             "delete", "namespace", name, "--ignore-not-found", "--timeout=120s", timeout_s=150
         )
     kube.try_("delete", "storageclass", "rollcall-test", "--ignore-not-found")
+    kube.try_("delete", "persistentvolume", "--selector=rollcall.io/test=true", "--timeout=30s")
 
 
 def wait(holds: Any, what: str, timeout_s: float) -> None:

@@ -6,7 +6,7 @@ user's cache. Nothing here needs a cluster.
 
 import base64
 import io
-import os
+import shutil
 import stat
 import subprocess
 import tarfile
@@ -73,26 +73,21 @@ def build(folder: Path) -> list[Json]:
 @cache
 def built(overlay: str, component: str | None = None) -> "Manifests":
     """An overlay, with a component on top where one is named."""
-    folder = KUBERNETES / "overlays" / overlay
     if component is None:
-        return Manifests(tuple(build(folder)))
-    return Manifests(tuple(build_on_top(folder, component)))
+        return Manifests(tuple(build(KUBERNETES / "overlays" / overlay)))
+    return Manifests(tuple(build_on_top(overlay, component)))
 
 
-def build_on_top(overlay: Path, component: str) -> list[Json]:
-    """An overlay of one's own, as the documentation has it: theirs, and a component."""
+def build_on_top(overlay: str, component: str) -> list[Json]:
+    """A copy of an overlay that names a component, as the documentation has it."""
     with tempfile.TemporaryDirectory() as made:
-        # kustomize takes relative paths only, from wherever the folder really is.
-        folder = Path(made).resolve()
-        kustomization = {
-            "apiVersion": "kustomize.config.k8s.io/v1beta1",
-            "kind": "Kustomization",
-            "namespace": "rollcall",
-            "resources": [os.path.relpath(overlay, folder)],
-            "components": [os.path.relpath(KUBERNETES / "components" / component, folder)],
-        }
-        (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-        return build(folder)
+        copied = Path(made).resolve() / "kubernetes"
+        shutil.copytree(KUBERNETES, copied)
+        file = copied / "overlays" / overlay / "kustomization.yaml"
+        kustomization = yaml.safe_load(file.read_text())
+        kustomization["components"].append(f"../../components/{component}")
+        file.write_text(yaml.safe_dump(kustomization))
+        return build(file.parent)
 
 
 @dataclass(frozen=True, slots=True)
