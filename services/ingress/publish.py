@@ -48,19 +48,15 @@ class Publisher:
         accept_by_ms -= ahead_ms
         sent = replace(request, accept_by_ms=accept_by_ms) if ahead_ms else request
         sent_ms = now_ms()
-        acknowledgement: asyncio.Future[Acknowledged] | None = None
         try:
-            async with asyncio.timeout(self._acknowledge_s):
-                acknowledgement = await self._producer.enqueue(
-                    self._topic,
-                    partition=partition,
-                    key=request.organisation_id,
-                    event=to_event(sent),
-                )
-                self._watch(acknowledgement, partition, request, sent_ms)
-                acknowledged = await asyncio.shield(acknowledgement)
-        except TimeoutError as error:
-            acknowledged = await _last_look(acknowledgement, error)
+            acknowledgement = await self._producer.enqueue(
+                self._topic,
+                partition=partition,
+                key=request.organisation_id,
+                event=to_event(sent),
+            )
+            self._watch(acknowledgement, partition, request, sent_ms)
+            acknowledged = await _within(acknowledgement, began_s + self._acknowledge_s)
         except RecordTooLarge as error:
             raise PayloadTooLarge(
                 f"The change takes more than {MAX_RECORD_BYTES} bytes once it is understood, which "
@@ -101,15 +97,15 @@ class Publisher:
             raise Unavailable(KAFKA, RETRY_AFTER_S)
 
 
-async def _last_look(
-    acknowledgement: "asyncio.Future[Acknowledged] | None", late: TimeoutError
-) -> Acknowledged:
-    """The acknowledgement, if it only had to be read, or asked for again, after all.
+async def _within(acknowledgement: "asyncio.Future[Acknowledged]", until_s: float) -> Acknowledged:
+    """The acknowledgement, awaited until a moment of the loop's time.
 
-    Raises Unavailable.
+    What only had to be read, or asked for again, after all, still counts. Raises Unavailable.
     """
-    if acknowledgement is not None:
-        await asyncio.wait([acknowledgement], timeout=LAST_LOOK_S)
+    left_s = until_s - asyncio.get_running_loop().time()
+    for wait_s in (max(0.0, left_s), LAST_LOOK_S):
+        # Unlike `wait_for`, `wait` leaves the future alone: its record is delivered all the same.
+        await asyncio.wait((acknowledgement,), timeout=wait_s)
         if acknowledgement.done():
             return acknowledgement.result()
-    raise Unavailable(KAFKA, RETRY_AFTER_S) from late
+    raise Unavailable(KAFKA, RETRY_AFTER_S)

@@ -8,6 +8,7 @@ A request with a precondition is never answered optimistically. It is not publis
 partition is known to be behind, and its reply is awaited for as long as Kafka may take to accept
 it, not only for the budget of an answer. While the breaker is open one request a second goes as
 its probe, these included: otherwise a client that sends no others would never get through again.
+Any other probe is answered at once, and its reply awaited behind its sender's back.
 """
 
 import asyncio
@@ -105,6 +106,7 @@ class WritePath:
         self._replies = replies
         self._overlay = overlay
         self._budgets = budgets
+        self._probes: set[asyncio.Task[None]] = set()
         self._under_way: dict[str, dict[_Write, None]] = defaultdict(dict)
         self._to_keep: dict[str, dict[_Write, None]] = defaultdict(dict)
 
@@ -136,14 +138,18 @@ class WritePath:
         self._refuse_pending_name(request)
         is_conditional = request.precondition is not None
         wait_s = self._budgets.accept_s if is_conditional else self._budgets.reply_s
+        is_open = self._breakers.is_open(partition)
         may_wait = wait_s > 0 and self._hears_replies() and self._breakers.may_wait(partition)
         if is_conditional and not may_wait:
             raise Unavailable(BEHIND, BEHIND_RETRY_AFTER_S)
-        stamped = self._stamp(request, wait_s if may_wait else None)
+        is_probe = is_open and may_wait and not is_conditional
+        stamped = self._stamp(request, None if not may_wait else 0.0 if is_probe else wait_s)
         write = self._begin(stamped)
         try:
             reply = None
-            if may_wait:
+            if is_probe:
+                await self._publish_probe(write, partition)
+            elif may_wait:
                 reply = await self._publish_and_wait(write, partition)
             else:
                 await self._publish(write, partition)
@@ -178,7 +184,10 @@ class WritePath:
         return self._replies.partition is not None and self._replies.positioned.is_set()
 
     def _stamp(self, request: Request, wait_s: float | None) -> Request:
-        """The request with its expiry and, where somebody waits so many seconds, the way back."""
+        """The request with its expiry and, where somebody waits so many seconds, the way back.
+
+        With 0, a reply is asked for that nobody is answered by: it is decided after that.
+        """
         began_ms = now_ms()
         return replace(
             request,
@@ -234,6 +243,34 @@ class WritePath:
             return waiter.result()
         finally:
             self._waiting.forget(request.id)
+
+    async def _publish_probe(self, write: _Write, partition: int) -> None:
+        """Publish it, and learn behind its sender's back whether the partition is in time again.
+
+        The sender is answered at once, as all are while the breaker is open: with one probe a
+        second, the last of a burst would otherwise wait out the whole budget for nothing.
+        """
+        waiter = self._waiting.register(write.request.id)
+        try:
+            await self._publish(write, partition)
+        except BaseException:
+            self._waiting.forget(write.request.id)
+            raise
+        task = asyncio.create_task(self._watch_probe(write, waiter, partition), name="probe")
+        self._probes.add(task)
+        task.add_done_callback(self._probes.discard)
+
+    async def _watch_probe(
+        self, write: _Write, waiter: "asyncio.Future[Reply]", partition: int
+    ) -> None:
+        try:
+            await self._replied(waiter, write.began_s + self._budgets.reply_s)
+            if waiter.done():
+                self._breakers.answered(partition, waiter.result().backlog)
+            else:
+                self._breakers.missed(partition)
+        finally:
+            self._waiting.forget(write.request.id)
 
     async def _replied(self, waiter: "asyncio.Future[Reply]", until_s: float) -> float:
         """Wait for the reply until a moment of the loop's time; how many seconds there were.

@@ -59,6 +59,9 @@ class Acknowledged:
     append_time_ms: int
 
 
+_HandedOver = tuple[AIOKafkaProducer, "asyncio.Future[RecordMetadata]"]
+
+
 class RecordTooLarge(ValueError):
     """The record is larger than the topics take; it was not sent."""
 
@@ -162,11 +165,15 @@ class Producer:
         acknowledged: asyncio.Future[Acknowledged] = loop.create_future()
         self._waiting[acknowledged] = _Waiting(loop.time(), size)
         self._waiting_bytes += size
+        record = (topic, partition, key_bytes, headers, value)
+        until_s = loop.time() + ENQUEUE_TIMEOUT_S
         try:
-            async with asyncio.timeout(ENQUEUE_TIMEOUT_S):
-                producer, delivery = await self._hand_over(
-                    topic, partition, key_bytes, headers, value
-                )
+            # Nearly always there is room, and no need for a timer.
+            handed_over = await self._try_to_hand_over(*record) if self._usable.is_set() else None
+            if handed_over is None:
+                async with asyncio.timeout_at(until_s):
+                    handed_over = await self._hand_over(*record)
+            producer, delivery = handed_over
         except BaseException as error:
             self._forget(acknowledged)
             if isinstance(error, TimeoutError):
@@ -182,28 +189,41 @@ class Producer:
         key: bytes | None,
         headers: list[tuple[str, bytes]],
         value: bytes,
-    ) -> "tuple[AIOKafkaProducer, asyncio.Future[RecordMetadata]]":
+    ) -> "_HandedOver":
         """Put the record into aiokafka's open batch, waiting for room or for a new producer."""
         while True:
             await self._usable.wait()
-            producer = self._producer
-            if producer is None:
-                raise Unavailable(KAFKA, RETRY_AFTER_S)
-            try:
-                partitions = await producer.partitions_for(topic)
-                if partition is not None and partition not in partitions:
-                    raise Unavailable(f"{KAFKA} (partition {partition} of {topic})", RETRY_AFTER_S)
-                delivery = await producer.send(
-                    topic, value, key=key, partition=partition, headers=headers
-                )
-            except KafkaTimeoutError:
-                continue  # the open batch is full and waits; the caller's time-out ends this
-            except KafkaError as error:
-                if error.retriable:
-                    raise Unavailable(KAFKA, RETRY_AFTER_S) from error
-                self._give_up(producer, error)
-                continue
-            return producer, delivery
+            done = await self._try_to_hand_over(topic, partition, key, headers, value)
+            if done is not None:
+                return done
+
+    async def _try_to_hand_over(
+        self,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        headers: list[tuple[str, bytes]],
+        value: bytes,
+    ) -> "_HandedOver | None":
+        """The same tried once, for no longer than aiokafka's request time-out; None: again."""
+        producer = self._producer
+        if producer is None:
+            raise Unavailable(KAFKA, RETRY_AFTER_S)
+        try:
+            partitions = await producer.partitions_for(topic)
+            if partition is not None and partition not in partitions:
+                raise Unavailable(f"{KAFKA} (partition {partition} of {topic})", RETRY_AFTER_S)
+            delivery = await producer.send(
+                topic, value, key=key, partition=partition, headers=headers
+            )
+        except KafkaTimeoutError:
+            return None  # the open batch is full and waits; the caller's time-out ends this
+        except KafkaError as error:
+            if error.retriable:
+                raise Unavailable(KAFKA, RETRY_AFTER_S) from error
+            self._give_up(producer, error)
+            return None
+        return producer, delivery
 
     def _settle(
         self,

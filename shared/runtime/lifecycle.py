@@ -18,7 +18,7 @@ SWITCH_S: Final = 0.0005
 """How long a thread that calculates keeps the interpreter from the event loop, which asks for it
 after every read and write: with Python's 5 ms, a small request beside a group of 5 MB would wait
 for that a dozen times."""
-COLLECT_EVERY: Final = (25_000, 20, 20)
+COLLECT_EVERY: Final = (100_000, 10, 10)
 """New containers before the cycle collector looks at the youngest ones, and how many such looks
 before the older ones have their turn. A request makes hundreds of containers, nearly none of them
 in a cycle, and an overlay of 20,000 requests is looked through again and again: with Python's
@@ -32,6 +32,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a service's main coroutine to its end on the fast event loop."""
     sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(*COLLECT_EVERY)
+    gc.freeze()  # modules and classes stay: no collection has to look through them
     uvloop.run(main)
 
 

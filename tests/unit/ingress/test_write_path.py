@@ -127,6 +127,33 @@ async def test_behind_an_open_breaker_nobody_waits_and_no_reply_is_asked_for() -
     assert publisher.published[0][0].answer_by_ms is None
 
 
+@pytest.mark.parametrize("is_in_time", [True, False])
+async def test_a_probe_is_answered_at_once_and_its_reply_closes_the_breaker(
+    is_in_time: bool,
+) -> None:
+    publisher, waiting, clock_s = FakePublisher(), Waiting(), [0.0]
+    path, breakers = a_path(publisher, waiting, reply_s=0.05, clock=lambda: clock_s[0])
+    for _ in range(3):
+        breakers.missed(3)
+    clock_s[0] = 5.0
+    before_ms = now_ms()
+
+    submitted = await path.submit(a_request())
+
+    ((request, _),) = publisher.published
+    assert submitted.reply is None
+    assert (request.reply_to, breakers.is_open(3)) == (5, True)
+    # Decided later than that, it counts as told before: a refusal is then one told afterwards.
+    assert request.answer_by_ms is not None
+    assert request.answer_by_ms <= before_ms
+    ((_, waiter),) = waiting._waiters.items()
+    if is_in_time:
+        waiter.set_result(Reply(an_id(1), 201))
+    while waiting._waiters:  # noqa: ASYNC110 - until nobody watches the probe
+        await asyncio.sleep(0.001)
+    assert breakers.is_open(3) is not is_in_time
+
+
 def a_conditional(number: int = 1) -> Request:
     return replace(a_request(number), precondition=Precondition(if_match=(an_id(9),)))
 
