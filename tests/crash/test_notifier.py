@@ -3,6 +3,8 @@
 import re
 from collections import Counter
 
+import pytest
+
 from tests.crash.load import Answered, creates
 from tests.support.stack import Stack, until
 
@@ -35,6 +37,7 @@ async def settled(stack: Stack) -> bool:
     return bool(row["due"] == 0)
 
 
+@pytest.mark.long
 async def test_killed_before_smtp_s_yes_each_mail_leaves_once(stack: Stack) -> None:
     await stack.start("ingress")
     await stack.start("provisioner")

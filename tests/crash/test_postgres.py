@@ -210,6 +210,7 @@ async def test_postgres_frozen_costs_reads_and_no_write(
     assert played.reads.slowest_s < READ_WITHIN_S
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_slow_commits_cost_waiting_and_nothing_else(
     mortal_stack: Stack, mortal: MortalPostgres
@@ -221,6 +222,7 @@ async def test_slow_commits_cost_waiting_and_nothing_else(
     assert played.reads.statuses.keys() == {200}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_a_full_disk_is_waited_for(mortal_stack: Stack, mortal: MortalPostgres) -> None:
     """Nothing can be written, everything can be read."""

@@ -33,7 +33,11 @@ async def everything_is_announced(stack: Stack) -> bool:
 
 @pytest.mark.parametrize(
     "fault",
-    ["provisioner.before_commit", "provisioner.after_commit", "provisioner.after_replies"],
+    [
+        "provisioner.before_commit",
+        "provisioner.after_commit",
+        pytest.param("provisioner.after_replies", marks=pytest.mark.long),
+    ],
 )
 async def test_a_killed_provisioner_is_followed_by_one_that_applies_the_rest_once(
     fault: str, stack: Stack
@@ -95,7 +99,10 @@ async def fenced(process: Process) -> float:
     return float(value)
 
 
-@pytest.mark.parametrize("place", ["provisioner.before_batch", "provisioner.before_commit"])
+@pytest.mark.parametrize(
+    "place",
+    [pytest.param("provisioner.before_batch", marks=pytest.mark.long), "provisioner.before_commit"],
+)
 async def test_a_zombie_cannot_write_after_takeover(place: str, stack: Stack) -> None:
     """Architecture §8, last row: frozen with a batch in hand, its partition moves, it wakes up."""
     stack.environment["ROLLCALL_INGRESS_REPLY_BUDGET_S"] = "2"

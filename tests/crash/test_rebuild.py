@@ -117,6 +117,7 @@ async def test_postgres_killed_in_their_middle_ends_them_and_the_next_run_works(
     await assert_works(stack)
 
 
+@pytest.mark.long
 async def test_a_frozen_broker_ends_them_and_the_next_run_works(
     stack: Stack, native_kafka: KafkaBroker
 ) -> None:

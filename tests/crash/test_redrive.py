@@ -9,7 +9,13 @@ from tests.support.poison import FIX, REFUSE_TITLE, execute, rollcall
 from tests.support.stack import Stack, until
 
 
-@pytest.mark.parametrize("fault", ["provisioner.before_commit", "provisioner.after_commit"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "provisioner.before_commit",
+        pytest.param("provisioner.after_commit", marks=pytest.mark.long),
+    ],
+)
 async def test_a_redrive_that_is_cut_short_is_done_by_the_successor(
     fault: str, stack: Stack
 ) -> None:

@@ -26,7 +26,7 @@ def stalled_line(process: Process) -> dict[str, object]:
     ("service", "how"),
     [
         ("provisioner", "hang"),
-        ("notifier", "block"),
+        pytest.param("notifier", "block", marks=pytest.mark.long),
         pytest.param("provisioner", "block", marks=pytest.mark.long),
         pytest.param("notifier", "hang", marks=pytest.mark.long),
     ],

@@ -276,16 +276,16 @@ async def test_a_second_run_finds_it_done_and_says_so(deployment: Deployment) ->
 @pytest.mark.parametrize(
     "fault",
     [
-        "leaving.after_record",
+        pytest.param("leaving.after_record", marks=pytest.mark.long),
         "leaving.after_key",
-        "leaving.after_wait",
-        "leaving.after_event",
+        pytest.param("leaving.after_wait", marks=pytest.mark.long),
+        pytest.param("leaving.after_event", marks=pytest.mark.long),
         "leaving.after_applied",
         "leaving.in_rows",
-        "leaving.in_rows:4",
-        "leaving.after_rows",
-        "leaving.before_tombstone:2",
-        "leaving.after_tombstones",
+        pytest.param("leaving.in_rows:4", marks=pytest.mark.long),
+        pytest.param("leaving.after_rows", marks=pytest.mark.long),
+        pytest.param("leaving.before_tombstone:2", marks=pytest.mark.long),
+        pytest.param("leaving.after_tombstones", marks=pytest.mark.long),
     ],
 )
 async def test_a_deletion_that_is_killed_at_any_step_is_ended_by_the_next_run(
@@ -381,6 +381,7 @@ async def stack_json(stack: Stack, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.long
 async def test_under_load_every_answer_is_settled_before_the_end_and_then_the_keys_are_dead(
     stack: Stack,
 ) -> None:
