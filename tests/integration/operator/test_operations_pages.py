@@ -5,13 +5,27 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from tests.integration.operator.rebuilding import apply_all, contents, do_verify, history
+from services.operator.tenancy_log import open_log
+from shared.tenancy.organisation import Organisation
+from tests.integration.operator.rebuilding import (
+    FIX,
+    POISON,
+    REFUSE_TITLE,
+    apply_all,
+    contents,
+    do_verify,
+    execute,
+    history,
+    settings_of,
+)
 from tests.integration.operator.test_backup import tool
 from tests.integration.operator.test_rebuild import poisoned
 from tests.integration.provisioner.conftest import Deployment
 from tests.integration.provisioner.conftest import deployment as deployment
+from tests.support.builders import MOMENT, ORGANISATION, a_member, an_id, create, patch, replacing
 
 PAGES = Path(__file__).parents[3] / "docs" / "operations"
 
@@ -78,4 +92,41 @@ async def test_the_drill_of_the_page_about_backups(deployment: Deployment, tmp_p
     assert "No drifts" in await run(deployment, check, tmp_path)
     assert (await contents(deployment))["member"] == before["member"]
     assert (await do_verify(deployment)).drifts == []
+    await running.end()
+
+
+async def test_the_page_about_dead_letters(deployment: Deployment, tmp_path: Path) -> None:
+    async with open_log(settings_of(deployment)) as log:
+        await log.write(Organisation(ORGANISATION, "Zeeburg", 0, MOMENT))
+    running = await deployment.start()
+    await execute(deployment, REFUSE_TITLE)
+    await apply_all(
+        deployment,
+        [
+            *(create(number, f"poisoned{number}@example.org") for number in (1, 2)),
+            *(
+                replace(patch(a_member(number), replacing("title", POISON)), id=an_id(700 + number))
+                for number in (1, 2)
+            ),
+            replace(patch(a_member(1), replacing("nickName", "Annie")), id=an_id(711)),
+        ],
+    )
+    await execute(deployment, FIX)
+    topic = deployment.topics.requests
+    names = f"ORG=Zeeburg LETTER={topic}/0/2 OTHER={topic}/0/3\n"
+    found = blocks("dead-letters.md")
+    assert len(found) == 4
+
+    printed = [await run(deployment, names + block, tmp_path) for block in found]
+
+    assert POISON not in printed[0]
+    assert printed[0].count("23514") >= 2
+    assert POISON in printed[1]
+    assert "would be" in printed[2]
+    assert "2 applied" in printed[2]
+    assert printed[3].endswith("No dead letters.\n")
+    rows = await deployment.rows("SELECT document FROM directory.member ORDER BY user_name_key")
+    first, second = (row["document"] for row in rows)
+    assert (first["title"], first["nickName"]) == (POISON, "Annie")
+    assert "title" not in second
     await running.end()
