@@ -101,12 +101,14 @@ def unknown_outcome() -> ServiceUnavailable:
 
 def found_member(found: FoundMember, view: View) -> Answer:
     """200 with a User as the directory has it."""
-    return representation(show_member(found, view), found.member.version, view, 200)
+    version = found.member.version if found.is_exact else None
+    return representation(show_member(found, view), version, view, 200)
 
 
 def found_group(found: FoundGroup, view: View, *, status: int = 200) -> Answer:
     """A Group as the directory has it."""
-    return representation(show_group(found, view), found.group.version, view, status)
+    version = found.group.version if found.is_exact else None
+    return representation(show_group(found, view), version, view, status)
 
 
 def listing(shown: Sequence[Json], total: int, page: Page) -> Answer:
@@ -118,6 +120,8 @@ def show_member(found: FoundMember, view: View) -> Json:
     """The representation of a User, projected."""
     member = found.member
     document = user_document(member.id, stored_times(member), member.resource, view, found.groups)
+    if not found.is_exact:
+        del document["meta"]["version"]
     return project(document, view.projection, USER)
 
 
@@ -126,6 +130,8 @@ def show_group(found: FoundGroup, view: View) -> Json:
     group = found.group
     members = found.members if wants(view, "members") else None
     document = group_document(group.id, stored_times(group), group.resource, view, members)
+    if not found.is_exact:
+        del document["meta"]["version"]
     return project(document, view.projection, GROUP)
 
 
@@ -196,13 +202,13 @@ def group_document(
 
 def representation(
     document: Json,
-    version: str,
+    version: str | None,
     view: View,
     status: int,
     more: Mapping[str, str] = NO_HEADERS,
 ) -> Answer:
-    """The answer with a whole or already projected representation."""
-    headers = {"ETag": weak_etag(version), **more}
+    """The answer with a whole or already projected representation; no version, no `ETag`."""
+    headers = {**({} if version is None else {"ETag": weak_etag(version)}), **more}
     if status == 201:
         headers["Location"] = document["meta"]["location"]
     schema: ResourceSchema = USER if document["meta"]["resourceType"] == "User" else GROUP

@@ -29,11 +29,12 @@ class Foreseen:
     """The resource as the PATCH will leave it.
 
     `related` are (id, display) of a member's groups, or of a group's members where those are
-    shown; a display that is not known is None.
+    shown; a display that is not known is None. `is_exact`: as of what it was foreseen from.
     """
 
     resource: Member | Group
     related: tuple[tuple[str, str | None], ...]
+    is_exact: bool = True
 
 
 async def resource_as_known(
@@ -60,11 +61,12 @@ def foresee(request: Request, found: Found, *, with_members: bool) -> Foreseen |
         return None
     related = found.groups if isinstance(found, FoundMember) else found.members
     if isinstance(resource, Member):
-        return Foreseen(resource, related)
+        return Foreseen(resource, related, found.is_exact)
     state.apply(decision.changes)
     displays = dict(related)
     ids = sorted(state.memberships[resource.id]) if with_members else ()
-    return Foreseen(resource, tuple((each, displays.get(each)) for each in ids))
+    shown = tuple((each, displays.get(each)) for each in ids)
+    return Foreseen(resource, shown, found.is_exact)
 
 
 def refusal(request: Request, found: Iterable[Found]) -> ScimError | None:

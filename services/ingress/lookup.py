@@ -8,7 +8,7 @@ Who asks is in overlay_reads.py and beforehand.py.
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from services.ingress import overlay_lookup
@@ -128,7 +128,12 @@ class Lookup:
                     continue
             nodes = overlay_lookup.uncovered(self._overlay, selection, loaded)
             if not nodes and not self._overlay.is_stale(target.organisation_id, loaded.next_offset):
-                return _Seen(selection, applied, await self._fold(selection, loaded))
+                found = await self._fold(selection, loaded)
+                if selection.entries and not self._overlay.is_unbroken(
+                    partition, loaded.next_offset
+                ):
+                    found = [replace(each, is_exact=False) for each in found]  # type: ignore[assignment]
+                return _Seen(selection, applied, found)
         raise Unavailable(BEHIND, RETRY_AFTER_S)
 
     async def _extend(self, selection: Selection, nodes: Iterable[Node]) -> None:

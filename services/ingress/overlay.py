@@ -59,7 +59,8 @@ class _Partition:
     What this process accepted begins at `began_at` (None: not known yet); of that, some below
     `forgotten_below` is forgotten. `last` is the greatest offset that an acknowledgement named,
     and its append time; `epoch` is that of the last read. `has_left_epoch`: an acknowledgement has
-    shown another log than that of `epoch`, which the operator has not accepted yet.
+    shown another log than that of `epoch`, which the operator has not accepted yet. From
+    `unbroken_from` on, every record up to `last` is one of ours (None: nothing is known).
     """
 
     entries: dict[int, Accepted] = field(default_factory=dict)
@@ -69,6 +70,7 @@ class _Partition:
     last: tuple[int, int] = (-1, 0)
     epoch: int | None = None
     has_left_epoch: bool = False
+    unbroken_from: int | None = None
 
 
 Place = tuple[int, int]
@@ -150,6 +152,8 @@ class Overlay:
         if offset <= last_offset and append_time_ms > last_ms:
             self._begin_another_log(partition)
             known.has_left_epoch = True
+        if known.unbroken_from is None or offset != known.last[0] + 1:
+            known.unbroken_from = max(offset, known.last[0] + 1)
         if offset > known.last[0]:
             known.last = offset, append_time_ms
 
@@ -246,6 +250,14 @@ class Overlay:
             known.began_at, known.forgotten_below
         )
 
+    def is_unbroken(self, partition: int, next_offset: int) -> bool:
+        """Whether all that is on the log from `next_offset` on was accepted here.
+
+        What others accepted in between is missing in a fold, so its state is nobody's version.
+        """
+        begins = self._partition(partition).unbroken_from
+        return begins is not None and next_offset >= begins
+
     def is_stale(self, organisation_id: str, next_offset: int) -> bool:
         """Whether something of the organisation was dropped that a read at `next_offset` lacks."""
         return self._dropped_below.get(organisation_id, (0, 0))[1] > next_offset
@@ -310,6 +322,7 @@ class Overlay:
             if place[0] != partition
         }
         known.began_at, known.forgotten_below, known.last = None, 0, (-1, 0)
+        known.unbroken_from = None
 
     def _keep(self, entry: Accepted, partition: int) -> None:
         request = entry.request

@@ -239,11 +239,15 @@ def uncovered(overlay: Overlay, selection: Selection, loaded: Loaded) -> list[No
             for member_ids in state.memberships.values()
             for member_id in pending & member_ids
         )
-    return [
+    missing = [
         node
         for node in nodes
         if node not in selection.nodes and overlay.has_node(target.organisation_id, node)
     ]
+    if target.endpoint == "Users":
+        # About whom nothing is accepted may still be taken out of a group that is replaced.
+        selection.nodes.update({("member", each) for each in state.members} - set(missing))
+    return missing
 
 
 def fold_over(loaded: Loaded, steps: Iterable[Step]) -> State:

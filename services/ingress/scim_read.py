@@ -65,7 +65,7 @@ class ScimRead:
                     organisation, resource_id, with_groups=wants(view, "groups")
                 )
                 if member is not None:
-                    if none_match(copies, member.member.version):
+                    if member.is_exact and none_match(copies, member.member.version):
                         return _not_modified(member.member.version)
                     return answer.found_member(member, view)
             else:
@@ -73,7 +73,7 @@ class ScimRead:
                     organisation, resource_id, with_members=wants(view, "members")
                 )
                 if group is not None:
-                    if none_match(copies, group.group.version):
+                    if group.is_exact and none_match(copies, group.group.version):
                         return _not_modified(group.group.version)
                     size = len(group.members)
                     return await answer.render(size, answer.found_group, group, view)

@@ -167,7 +167,10 @@ def _foreseen(foreseen: Foreseen, view: View, mark: Mapping[str, str]) -> Answer
     else:
         members = foreseen.related if wants(view, "members") else None
         document = group_document(resource.id, times, resource.resource, view, members)
-    return representation(document, resource.version, view, 200, mark)
+    if foreseen.is_exact:
+        return representation(document, resource.version, view, 200, mark)
+    del document["meta"]["version"]
+    return representation(document, None, view, 200, mark)
 
 
 def _without_body(

@@ -57,21 +57,26 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class FoundMember:
-    """A member as stored; `groups` is empty where they were not asked for."""
+    """A member as stored; `groups` is empty where they were not asked for.
+
+    Not `is_exact`: what others have accepted and nobody has applied yet may be missing in it.
+    """
 
     member: Member
     groups: Related = ()
+    is_exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class FoundGroup:
     """A group as stored; `members` is empty where they were not asked for.
 
-    A member's display is its `displayName`; without one it has none.
+    A member's display is its `displayName`; without one it has none. `is_exact`: as of members.
     """
 
     group: Group
     members: Related = ()
+    is_exact: bool = True
 
 
 async def find_member(

@@ -22,7 +22,7 @@ from tests.integration.postgres.test_fold_equals_rows import apply
 from tests.support import builders
 from tests.support.builders import MOMENT, ORGANISATION, a_request, an_id
 from tests.support.databases import Connection, TestDatabase
-from tests.unit.ingress.overlay_store import PARTITION, an_overlay
+from tests.unit.ingress.overlay_store import PARTITION, accept, an_overlay
 from tests.unit.ingress.test_overlay_lookup import a_conversation, expected, folded, targets
 
 TOPIC: Final = "t.requests"
@@ -208,3 +208,26 @@ async def test_once_another_log_is_accepted_nothing_of_the_old_one_is_folded(
     assert [each.member.id for each in before] == [an_id(2)]
     assert after == []
     assert overlay.is_empty_for(ORGANISATION)
+
+
+@pytest.mark.parametrize(("accepted_at", "is_exact"), [((0, 1), True), ((0, 2), False)])
+async def test_a_fold_with_something_of_others_in_between_is_not_exact(
+    database: TestDatabase, accepted_at: tuple[int, int], is_exact: bool
+) -> None:
+    """Another replica may have accepted a change of the same member, which is not applied yet."""
+    created = builders.create(1, "ana@example.org")
+    changed = builders.patch(
+        builders.a_member(1, "ana@example.org"), builders.replacing("title", "Cook")
+    )
+    await apply_up_to(database, [], 0)
+    overlay = Overlay()
+    overlay.begin_at({PARTITION: 0})
+    for request, offset in zip((created, changed), accepted_at, strict=True):
+        accept(overlay, request, offset)
+
+    async with database.connect("ingress") as connection:
+        lookup = a_lookup(overlay, connection)
+        [found] = await look(lookup, Target(ORGANISATION, "Users", "id", an_id(1)))
+
+    assert found.member.resource["title"] == "Cook"
+    assert found.is_exact is is_exact

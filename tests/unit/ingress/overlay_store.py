@@ -30,6 +30,7 @@ def accept(overlay: Overlay, request: Request, offset: int) -> None:
     """Send and accept one request."""
     prepared = prepare(request)
     overlay.begin(prepared.request)
+    overlay.acknowledged(PARTITION, offset, APPENDED_MS)
     overlay.accept(prepared, PARTITION, offset, APPENDED_MS)
 
 

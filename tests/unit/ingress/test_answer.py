@@ -328,3 +328,14 @@ def test_an_unknown_outcome_says_to_read_first() -> None:
     assert error.status == 503
     assert int(error.headers["Retry-After"]) >= 5
     assert "read the resource" in error.detail
+
+
+def test_a_state_in_which_something_may_be_missing_has_no_version() -> None:
+    found = FoundMember(a_member(), is_exact=False)
+
+    whole = answer.found_member(found, VIEW)
+
+    assert "ETag" not in whole.headers
+    assert "version" not in document(whole)["meta"]
+    assert "version" not in answer.show_member(found, VIEW)["meta"]
+    assert "ETag" in answer.found_member(FoundMember(a_member()), VIEW).headers

@@ -324,6 +324,18 @@ def test_an_acknowledgement_that_is_read_late_is_no_sign_of_another_log() -> Non
     assert ids_kept(overlay, 3) == [0, 1, 2]
 
 
+def test_a_fold_is_exact_from_where_all_on_the_log_was_accepted_here() -> None:
+    overlay = Overlay()
+    assert not overlay.is_unbroken(PARTITION, 0)
+    for offset in (3, 4):
+        overlay.acknowledged(PARTITION, offset, APPENDED_MS)
+    assert (overlay.is_unbroken(PARTITION, 2), overlay.is_unbroken(PARTITION, 3)) == (False, True)
+
+    overlay.acknowledged(PARTITION, 6, APPENDED_MS)
+
+    assert (overlay.is_unbroken(PARTITION, 5), overlay.is_unbroken(PARTITION, 6)) == (False, True)
+
+
 def test_an_acknowledgement_that_never_came_makes_misses_uncertain_until_it_cannot_come() -> None:
     overlay = a_filled(3)
 

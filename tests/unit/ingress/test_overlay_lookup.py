@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.ingress import accepted
@@ -91,6 +91,7 @@ def a_conversation(seed: int, length: int) -> list[Request]:
 
 
 @settings(max_examples=60, deadline=None)
+@example(seed=8307, length=46, applied=40, dropped=40)  # out of a replaced group, not named there
 @given(
     seed=st.integers(0, 1 << 32),
     length=st.integers(1, 60),
