@@ -250,7 +250,7 @@ def test_ctrl_c_in_the_foreground_stops_everything_cleanly(tmp_path: Path) -> No
         rollcall("down", "--data", str(tmp_path), "--remove")
 
     assert code == 0
-    assert all(map(is_gone, pids))
+    assert wait_until(lambda: all(map(is_gone, pids)), 5.0)
 
 
 @pytest.mark.parametrize("how", [(), ("--detach",)])
