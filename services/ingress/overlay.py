@@ -162,8 +162,7 @@ class Overlay:
         self._end_sending(request)
         self._decided_early.discard(request.id)
         self._note(request, partition, offset, append_time_ms)
-        self._partition(partition).has_left_epoch = False  # somebody applies this log
-        self.applied(partition, offset + 1)
+        self._decided_at(partition, offset)
 
     def accept(self, prepared: Prepared, partition: int, offset: int, append_time_ms: int) -> None:
         """The broker appended it in time and it is not decided: from now on, reads see it."""
@@ -174,8 +173,7 @@ class Overlay:
         entry = Accepted(self._number, offset, from_milliseconds(append_time_ms), prepared)
         if request.id in self._decided_early:  # its reply overtook the acknowledgement
             self._decided_early.discard(request.id)
-            self._partition(partition).has_left_epoch = False
-            self.applied(partition, offset + 1)
+            self._decided_at(partition, offset)
             return
         if request.is_about_dead or request.id in self._places:
             return
@@ -188,8 +186,12 @@ class Overlay:
         if request_id in self._sending:
             self._decided_early.add(request_id)
         elif (place := self._places.get(request_id)) is not None:
-            self._partition(place[0]).has_left_epoch = False
-            self.applied(place[0], place[1] + 1)
+            self._decided_at(*place)
+
+    def _decided_at(self, partition: int, offset: int) -> None:
+        """A reply shows that this log is applied, and that all up to the offset is decided."""
+        self._partition(partition).has_left_epoch = False
+        self.applied(partition, offset + 1)
 
     def applied_of(self, partition: int, epoch: int, next_offset: int) -> int:
         """How far the log is applied that Kafka has now, by a read of this epoch: 0 if another."""

@@ -36,20 +36,10 @@ from tests.support.builders import (
     regroup,
     replacing,
 )
+from tests.support.poison import FIX as FIX
+from tests.support.poison import REFUSE_TITLE as REFUSE_TITLE
 
 POISON = "Poison"
-REFUSE_TITLE = f"""
-CREATE FUNCTION directory.refuse_title() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF new.document ->> 'title' = '{POISON}' THEN
-        RAISE EXCEPTION 'refused' USING ERRCODE = 'check_violation';
-    END IF;
-    RETURN new;
-END $$;
-CREATE TRIGGER refuse_title BEFORE INSERT OR UPDATE ON directory.member
-    FOR EACH ROW EXECUTE FUNCTION directory.refuse_title();
-"""
-FIX = "DROP TRIGGER refuse_title ON directory.member"
 TABLES = ("member", "group", "group_member", "resource_count", "dead_letter", "parked")
 PARTITION_OF = {ORGANISATION: 0, OTHER_ORGANISATION: 1}
 NO_WAIT = {"accept_by_ms": None}
