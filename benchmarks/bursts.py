@@ -49,7 +49,6 @@ class Bench:
     at: Deployment
     requests: int
     connections: int
-    ingress: int
     verdicts: list[tuple[bool, str]] = field(default_factory=list)
 
     def judge(self, holds: bool, claim: str) -> None:
@@ -243,7 +242,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
 async def measure(args: argparse.Namespace) -> bool:
     """All parts asked for, on one deployment; whether every claim held."""
     async with deployed(args.ingress) as at:
-        bench = Bench(at, args.requests, args.connections, args.ingress)
+        bench = Bench(at, args.requests, args.connections)
         for warm in await bench.organisations("Warm"):
             await burst(warm.base, warm.key, range(500), 20, creator("warm"))
         for part in args.only.split(","):
