@@ -128,7 +128,7 @@ def count(decided: Decided) -> None:
         kind = "dead" if _is_dead(row) else _kind(row.type)
         metrics.PROVISIONER_EVENTS.labels(kind, f"{row.status // 100}xx").inc()
         unknown = sum(
-            len(outcome["data"].get("detail", {}).get("unknown_members", ()))
+            outcome["data"].get("detail", {}).get("unknown_members_count", 0)
             for outcome in row.outcomes
         )
         if unknown:

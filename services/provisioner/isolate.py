@@ -40,7 +40,7 @@ Resource = tuple[str, str, str]
 """(organisation, endpoint, resource)"""
 RECENT_OFFSETS: Final = 1000
 THREAD_BYTES: Final = 256 * 1024
-"""Batches with more bytes of values are read and folded in a thread: the loop stays free."""
+"""Batches with more bytes of values are read, folded and decided in a thread: the loop is free."""
 
 
 class Apply(Protocol):
@@ -74,7 +74,9 @@ async def apply_at_once(
     Raises what Postgres says of the data (see `refusal_of`), here or from the commit, and
     PartitionHalted where too many are dead.
     """
-    decided = decide_batch(place, entries, await _decide(connection, place, entries, known))
+    folded = await _decide(connection, place, entries, known)
+    in_thread = is_large([entry.record for entry in entries])
+    decided = await _calculate(in_thread, decide_batch, place, entries, folded)
     await write_changes(connection, decided.changes)
     await _write_records(connection, decided)
     await _check_limit(connection, place, decided, limit)

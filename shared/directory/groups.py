@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from heapq import merge
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
@@ -25,6 +27,7 @@ from shared.scim.schema import GROUP
 
 NAMED_MEMBERS: Final = 1000
 """Up to so many ids of members are listed in one outcome; beyond, only their number."""
+SORTED_AT_ONCE: Final = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Membership:
                     detail[name] = list(ids)
         if self.unknown:
             detail["unknown_members_count"] = len(self.unknown)
-            detail["unknown_members"] = [i for i in self.unknown if _is_uuid(i)][:NAMED_MEMBERS]
+            detail["unknown_members"] = list(islice(filter(_is_uuid, self.unknown), NAMED_MEMBERS))
         return detail
 
 
@@ -162,10 +165,20 @@ def _membership(state: State, request: Request, current: set[str]) -> Membership
         )
     removed = (current if delta.clear else current & set(delta.remove)) - known
     return Membership(
-        added=tuple(sorted(known - current)),
-        removed=tuple(sorted(removed)),
-        unknown=tuple(sorted(unknown)),
+        added=_in_order(known - current),
+        removed=_in_order(removed),
+        unknown=_in_order(unknown),
     )
+
+
+def _in_order(ids: set[str]) -> tuple[str, ...]:
+    """Sorted. Python's sort of 100,000 ids would keep all other threads waiting for 30 ms."""
+    if len(ids) <= SORTED_AT_ONCE:
+        return tuple(sorted(ids))
+    runs, left = [], iter(ids)
+    while run := sorted(islice(left, SORTED_AT_ONCE)):
+        runs.append(run)
+    return tuple(merge(*runs))
 
 
 def _check_unique(state: State, group: Group) -> None:

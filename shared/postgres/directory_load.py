@@ -1,10 +1,12 @@
 """What a batch touches, of all its organisations, in seven set-based queries at most.
 
-Ids of members, of which one request may name 100,000, are asked for in chunks: checking, encoding
-and decoding them all at once would hold the event loop, and every other partition, for as long.
+Ids of members, of which one request may name 100,000, are checked and joined in a thread, and
+travel in chunks, as texts: handling them one by one would hold the event loop, and every other
+partition, for as long.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from shared.postgres.pool import Connection
 
 ROWS_AT_ONCE: Final = 5000
-"""Ids that are encoded, or rows that are decoded, at once: a few milliseconds of the event loop."""
+"""Ids that are asked for at once."""
 
 _SQL = queries.load("directory_load")
 _MEMBERS = _SQL["load_members"]
@@ -81,9 +83,9 @@ async def _load_known_members(
         for member_id in touch.known
         if is_id(member_id)
     )
-    while chunk := list(islice(wanted, ROWS_AT_ONCE)):
-        for organisation_id, member_id in await connection.fetch(_KNOWN_MEMBERS, *joined(chunk)):
-            states[organisation_id].known_members.add(member_id)
+    for columns in await _chunks(wanted, sum(len(touch.known) for touch in touches.values())):
+        for organisation_id, found in await connection.fetch(_KNOWN_MEMBERS, *columns):
+            states[organisation_id].known_members.update(found.split(","))
 
 
 async def _load_groups_of_members(
@@ -133,11 +135,9 @@ async def _load_memberships(
         for group_id, member_id in touch.pairs
         if group_id not in touch.whole_groups and is_id(group_id) and is_id(member_id)
     )
-    while chunk := list(islice(wanted, ROWS_AT_ONCE)):
-        for organisation_id, group_id, member_id in await connection.fetch(
-            _MEMBERSHIPS, *joined(chunk)
-        ):
-            states[organisation_id].memberships.setdefault(group_id, set()).add(member_id)
+    for columns in await _chunks(wanted, sum(len(touch.pairs) for touch in touches.values())):
+        for organisation_id, group_id, found in await connection.fetch(_MEMBERSHIPS, *columns):
+            states[organisation_id].memberships.setdefault(group_id, set()).update(found.split(","))
 
 
 async def _load_whole_groups(
@@ -149,10 +149,23 @@ async def _load_whole_groups(
         states[organisation_id].memberships.setdefault(group_id, set())
     if not groups[0]:
         return
-    cursor = await connection.cursor(_MEMBERS_OF_GROUPS, *groups)
-    while rows := await cursor.fetch(ROWS_AT_ONCE):
-        for organisation_id, group_id, member_id in rows:
-            states[organisation_id].memberships[group_id].add(member_id)
+    cursor = connection.cursor(_MEMBERS_OF_GROUPS, *groups, prefetch=1)
+    async for organisation_id, group_id, found in cursor:
+        states[organisation_id].memberships[group_id].update(found.split(","))
+
+
+async def _chunks(rows: Iterator[tuple[str, ...]], most: int) -> list[list[str]]:
+    """At most so many rows of ids as columns of texts; of many, in a thread."""
+    if most > ROWS_AT_ONCE:
+        return await asyncio.to_thread(_chunked, rows)
+    return _chunked(rows)
+
+
+def _chunked(rows: Iterator[tuple[str, ...]]) -> list[list[str]]:
+    chunks = []
+    while chunk := list(islice(rows, ROWS_AT_ONCE)):
+        chunks.append(joined(chunk))
+    return chunks
 
 
 def _pairs(

@@ -22,6 +22,7 @@ from shared.scim.username import checked_key, user_name_key
 
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NOT_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+_PLAIN_ID = re.compile(r"[0-9A-Za-z-]{1,36}")
 _DATE_TIME = re.compile(
     r"-?[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
     r"(?:Z|[+-][0-9]{2}:[0-9]{2})?"
@@ -344,7 +345,14 @@ def canonical_member_ids(attribute: Attribute, value: Any, repairs: Repairs) -> 
             attribute=attribute.path,
         )
     ids: dict[str, None] = {}
+    plain = _PLAIN_ID.fullmatch
     for element in value:
+        # Nearly all are as `_member_id` returns them, and there may be 100,000.
+        if type(element) is dict and element.keys() <= attribute.subs.keys():
+            given = element.get("value")
+            if type(given) is str and plain(given):
+                ids[given] = None
+                continue
         member_id = _member_id(attribute, element, repairs)
         if member_id is not None:
             ids[member_id] = None

@@ -23,13 +23,14 @@ FROM wanted
 JOIN directory.member USING (organisation_id, id)
 
 -- name: load_known_members
--- Which of these ids are members.
+-- Which of these ids are members: of each organisation as one text.
 -- $1 organisations, $2 ids: in pairs, each column as one text (see `rows.joined`)
 -- roles: provisioner
-SELECT organisation_id::text, member.id::text
+SELECT organisation_id::text, string_agg(member.id::text, ',')
 FROM unnest(string_to_array($1, ',')::uuid[], string_to_array($2, ',')::uuid[])
     AS wanted (organisation_id, id)
 JOIN directory.member USING (organisation_id, id)
+GROUP BY organisation_id
 
 -- name: load_groups
 -- Groups by id, those that own one of the unique names or external ids.
@@ -55,24 +56,30 @@ FROM wanted
 JOIN directory."group" AS found USING (organisation_id, id)
 
 -- name: load_memberships
--- Which of these memberships exist.
+-- Which of these memberships exist: of each group as one text.
 -- $1 organisations, $2 groups, $3 members: in threes, each column as one text
 -- roles: provisioner
-SELECT organisation_id::text, group_id::text, member_id::text
+SELECT organisation_id::text, group_id::text, string_agg(member_id::text, ',')
 FROM unnest(
     string_to_array($1, ',')::uuid[],
     string_to_array($2, ',')::uuid[],
     string_to_array($3, ',')::uuid[]
 ) AS wanted (organisation_id, group_id, member_id)
 JOIN directory.group_member USING (organisation_id, group_id, member_id)
+GROUP BY organisation_id, group_id
 
 -- name: load_members_of_groups
--- All memberships of these groups; may be many, so it is read through a cursor.
+-- All members of these groups, as texts of 5,000 ids; may be many, so it is read through a cursor.
 -- $1 organisations, $2 groups: in pairs
 -- roles: provisioner
-SELECT organisation_id::text, group_id::text, group_member.member_id::text
-FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organisation_id, group_id)
-JOIN directory.group_member USING (organisation_id, group_id)
+SELECT organisation_id::text, group_id::text, string_agg(member_id::text, ',')
+FROM (
+    SELECT organisation_id, group_id, group_member.member_id,
+           (row_number() OVER () - 1) / 5000 AS chunk
+    FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organisation_id, group_id)
+    JOIN directory.group_member USING (organisation_id, group_id)
+) AS numbered
+GROUP BY organisation_id, group_id, chunk
 
 -- name: load_groups_of_members
 -- All memberships of these members.

@@ -144,6 +144,15 @@ JSON_TEXTS = st.one_of(
             b'{"a":"b+e+c"}',
             b'{"a":-1e300}',
             b'{"a":[1.5e+40]}',
+            b'{"a":' + b"[" * 14 + b"]" * 14 + b"}",
+            b'{"a":' + b"[" * 31 + b"]" * 31 + b"}",
+            b'{"a":' + b"[" * 32 + b"]" * 32 + b"}",
+            b'{"a":' * 32 + b"1" + b"}" * 32,
+            b'{"a":' * 33 + b"1" + b"}" * 33,
+            b'{"a":[' * 16 + b"1" + b"]}" * 16,
+            b'{"a":[' * 17 + b"1" + b"]}" * 17,
+            b'{"a":[' * 200 + b"1" + b"]}" * 200,
+            b'{"a":[{"b":1},{"b":2},{"b":{"c":3}}]}',
         ]
     ),
 )
@@ -160,6 +169,8 @@ def test_the_short_way_through_a_body_means_the_same_as_the_long_one(raw: bytes)
     short = outcome()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_body, "_is_plainly_sound", lambda *_: False)
+        assert repr(outcome()) == repr(short)
+        patch.setattr(json_body, "_LARGE_BYTES", 0)
         assert repr(outcome()) == repr(short)
 
 
