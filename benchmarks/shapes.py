@@ -8,8 +8,8 @@
   connections; ten batches of 100 members, one of 1,000;
 - C, leaver storm: 5,000 `active=false` in one organisation; caught up within 60 s;
 - D, herd after an outage of Kafka: 40 organisations that were told 503, 50 requests each, at once;
-- E, big group: PUT with 20,000 members, then 500 PATCHes of one member, each sent twice, over 8
-  connections;
+- E, big group: PUT with 20,000 members, then 500 PATCHes of one member, each sent twenty times,
+  over 8 connections;
 - F, test user: created, and deleted again at once, fifty times; nobody is mailed;
 - G, import: a walk over 20,000 users in pages of 100, during writes;
 - H, list of all groups: 1,000 groups without their members, ten times.
@@ -214,11 +214,11 @@ async def e(bench: Bench) -> None:
     bench.tell("E", f"PUT of {len(body) / 1e6:.1f} MB", load)
 
     async def add(each: Caller, number: int) -> Answer:
-        operation = {"op": "add", "path": "members", "value": [{"value": ids[number // 2]}]}
+        operation = {"op": "add", "path": "members", "value": [{"value": ids[number // 20]}]}
         patch = json.dumps({"schemas": [PATCH], "Operations": [operation]}).encode()
         return await each.call("PATCH", path, patch)
 
-    load = await burst(organisation.base, organisation.key, range(1000), 8, add)
+    load = await burst(organisation.base, organisation.key, range(10_000), 8, add)
     bench.tell("E", "PATCHes of one member", load)
 
 
