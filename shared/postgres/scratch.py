@@ -92,9 +92,11 @@ class InScratch:
         """As asyncpg's."""
         return await self._connection.fetchval(self._names.of(query), *arguments)
 
-    def cursor(self, query: str, *arguments: Any) -> "CursorFactory[Any]":
+    def cursor(
+        self, query: str, *arguments: Any, prefetch: int | None = None
+    ) -> "CursorFactory[Any]":
         """As asyncpg's."""
-        return self._connection.cursor(self._names.of(query), *arguments)
+        return self._connection.cursor(self._names.of(query), *arguments, prefetch=prefetch)
 
     def transaction(self) -> "Transaction":
         """As asyncpg's."""
