@@ -72,7 +72,8 @@ def history(seed: int, count: int, *, first: int = 1000) -> list[Request]:
             own_groups.append(number)
         else:
             group = a_group(chance.choice(own_groups))
-            request = replace(regroup(group, add=(an_id(chance.choice(own)),)), **at)
+            added = (an_id(chance.choice(own)),)
+            request = replace(regroup(group, add=added, clear=chance.random() < 0.3), **at)
         if chance.random() < 0.05:
             request = replace(request, accept_by_ms=1)  # appended too late
         made.append(request)
