@@ -1,6 +1,6 @@
 """Neighbours: what one organisation may cost the others.
 
-    python -m benchmarks.neighbours [--seconds 20] [--only traffic,group,filter]
+    python -m benchmarks.neighbours [--seconds 20] [--only traffic,group,crowd,filter]
 
 Four quiet organisations send 20 requests a second together (a create, a look-up and two reads by
 id in turn), each on time whether earlier ones are answered or not. Their p99 is taken first alone,
@@ -8,6 +8,9 @@ then beside each neighbour:
 
 - `traffic`: one organisation with 90 % of all requests, 180 a second;
 - `group`: one that puts a group of 100,000 members (5 MB) after another, among small requests;
+  nobody has these ids, so that nothing but the request is large;
+- `crowd`: the same with 100,000 ids of its members: they are written at first, compared each time,
+  and answered;
 - `filter`: one with 20,000 members that asks, four times at once, for what no index serves.
 
 What is claimed: the others' p99 within 2× of what it was, for those whose partition is not the
@@ -21,7 +24,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import uvloop
@@ -147,9 +150,29 @@ async def traffic(bench: Bench) -> Neighbour:
 
 
 async def group(bench: Bench) -> Neighbour:
-    """Groups of 5 MB, one after another."""
+    """Groups of 5 MB, one after another, whose members nobody knows."""
     large = await bench.at.stack.organisation("Large")
-    members = [{"value": new_id()} for _ in range(MEMBERS)]
+    return await putting(bench, large, [new_id() for _ in range(MEMBERS)])
+
+
+async def crowd(bench: Bench) -> Neighbour:
+    """Groups of 5 MB, one after another, whose members the organisation has."""
+    large = await bench.at.stack.organisation("Crowd")
+    ids = []
+
+    async def create(caller: Caller, number: int) -> Answer:
+        answer = await creator("crowd")(caller, number)
+        ids.append(json.loads(answer.body)["id"])
+        return answer
+
+    await burst(large.base, large.key, range(MEMBERS), 100, create)
+    await bench.at.caught_up(large)
+    return await putting(bench, large, ids)
+
+
+async def putting(bench: Bench, large: Organisation, ids: Sequence[str]) -> Neighbour:
+    """One group with these members, put again and again."""
+    members = [{"value": each} for each in ids]
     body = json.dumps({"schemas": [GROUP], "displayName": "All", "members": members}).encode()
     own = Load()
 
@@ -199,6 +222,7 @@ async def filters(bench: Bench) -> Neighbour:
 PARTS: dict[str, Callable[[Bench], Awaitable[Neighbour]]] = {
     "traffic": traffic,
     "group": group,
+    "crowd": crowd,
     "filter": filters,
 }
 

@@ -1,7 +1,11 @@
 """Reads of the directory for answers and notices: by id, and by filter a page at a time."""
 
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
+
+import orjson
 
 from shared.directory.state import Group, Member
 from shared.postgres import filter_sql, queries
@@ -99,7 +103,12 @@ async def find_group(
     if not is_id(group_id):
         return None
     row = await connection.fetchrow(_FIND_GROUP, organisation_id, group_id, with_members)
-    return None if row is None else FoundGroup(to_group(row), _related(row))
+    if row is None:
+        return None
+    # Of many members the other threads, and the event loop with them, are not kept waiting.
+    pieces = row["related"]
+    members = await asyncio.to_thread(_joined, pieces) if len(pieces) > 1 else _joined(pieces)
+    return FoundGroup(to_group(row), members)
 
 
 async def search_members(
@@ -153,6 +162,12 @@ async def count_members(connection: "Connection", organisation_id: str) -> dict[
     """Status → how many members of the organisation have it."""
     rows = await connection.fetch(_COUNT_MEMBERS, organisation_id)
     return {row["status"]: row["number"] for row in rows}
+
+
+def _joined(pieces: Iterable[str]) -> Related:
+    return tuple(
+        (identifier, display) for piece in pieces for identifier, display in orjson.loads(piece)
+    )
 
 
 def _related(row: "asyncpg.Record") -> Related:

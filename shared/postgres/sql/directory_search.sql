@@ -28,24 +28,26 @@ FROM directory.member AS found
 WHERE found.organisation_id = $1 AND found.id = $2
 
 -- name: find_group
--- A group by id; where asked for, with [id, display] of each member.
+-- A group by id; where asked for, with [id, display] of each member, in JSON lists of 5,000.
 -- $1 organisation
 -- $2 id
 -- $3 whether members are wanted
 -- roles: ingress, owner
 SELECT found.id::text, found.display_name_key, found.unique_name_key, found.external_id,
        found.version::text, found.created, found.last_modified, found.document,
-       CASE WHEN $3::boolean THEN
-           (SELECT coalesce(
-                       jsonb_agg(jsonb_build_array(
-                           held.id,
-                           held.document ->> 'displayName')
-                                 ORDER BY held.id), '[]')
-            FROM directory.group_member
-            JOIN directory.member AS held
-              ON held.organisation_id = $1 AND held.id = group_member.member_id
-            WHERE group_member.organisation_id = $1 AND group_member.group_id = found.id)
-       ELSE '[]'::jsonb END AS related
+       CASE WHEN $3::boolean THEN ARRAY(
+           SELECT jsonb_agg(jsonb_build_array(id, display) ORDER BY id)::text
+           FROM (
+               SELECT held.id, held.document ->> 'displayName' AS display,
+                      (row_number() OVER (ORDER BY held.id) - 1) / 5000 AS piece
+               FROM directory.group_member
+               JOIN directory.member AS held
+                 ON held.organisation_id = $1 AND held.id = group_member.member_id
+               WHERE group_member.organisation_id = $1 AND group_member.group_id = found.id
+           ) AS numbered
+           GROUP BY piece
+           ORDER BY piece)
+       ELSE '{}'::text[] END AS related
 FROM directory."group" AS found
 WHERE found.organisation_id = $1 AND found.id = $2
 

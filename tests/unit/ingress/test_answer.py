@@ -339,3 +339,18 @@ def test_a_state_in_which_something_may_be_missing_has_no_version() -> None:
     assert "version" not in document(whole)["meta"]
     assert "version" not in answer.show_member(found, VIEW)["meta"]
     assert "ETag" in answer.found_member(FoundMember(a_member()), VIEW).headers
+
+
+@pytest.mark.parametrize("number", [0, 1, 5000, 5001, 12_345])
+@pytest.mark.parametrize("attributes", [None, "members", "members.value"])
+def test_many_members_are_written_in_parts_that_make_the_same_document(
+    number: int, attributes: str | None
+) -> None:
+    members = tuple((an_id(1000 + each), f"Zoë {each}") for each in range(number))
+    projection = None if attributes is None else parse_projection(attributes, None, GROUP)
+    view = View(BASE, projection)
+
+    given = answer.found_group(FoundGroup(a_group(2), members), view)
+
+    shown = answer.show_group(FoundGroup(a_group(2), members), view)
+    assert given.body == orjson.dumps(shown)
