@@ -113,6 +113,8 @@ def _as_text(name: str, value: Any, repairs: Repairs) -> str:
 
 
 def _check_schemas(value: Any, repairs: Repairs) -> None:
+    if isinstance(value, str) and repairs.fire("object-for-list"):
+        value = [value]
     if value is None or value == []:
         is_right = repairs.fire("missing-schemas")
     else:

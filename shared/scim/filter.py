@@ -15,6 +15,7 @@ Text, parts and levels are limited; so no input can exhaust the stack.
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from types import UnionType
 from typing import Any, Literal, NoReturn, cast
 
 import orjson
@@ -377,18 +378,19 @@ def format_value_filter(node: Filter) -> str:
         case Present(path):
             return f"{path.target.name} pr"
         case And(terms):
-            return " and ".join(_grouped(term) for term in terms)
+            return " and ".join(_grouped(term, And | Or) for term in terms)
         case Or(terms):
-            return " or ".join(_grouped(term) for term in terms)
+            return " or ".join(_grouped(term, Or) for term in terms)
         case Not(term):
             return f"not ({format_value_filter(term)})"
         case ValuePath():
             raise TypeError("a value path cannot stand inside another")
 
 
-def _grouped(node: Filter) -> str:
+def _grouped(node: Filter, in_brackets: type | UnionType) -> str:
+    """A term, in brackets only where it was: one level more might be more than can be read."""
     text = format_value_filter(node)
-    return f"({text})" if isinstance(node, And | Or) else text
+    return f"({text})" if isinstance(node, in_brackets) else text
 
 
 def _format_value(value: Any) -> str:

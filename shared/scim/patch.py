@@ -10,8 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.scim import quirks
-from shared.scim.errors import InvalidPath, InvalidSyntax, InvalidValue, Mutability, NoTarget
-from shared.scim.filter import And, Comparison, Filter, size
+from shared.scim.errors import (
+    InvalidFilter,
+    InvalidPath,
+    InvalidSyntax,
+    InvalidValue,
+    Mutability,
+    NoTarget,
+)
+from shared.scim.filter import And, Comparison, Filter
 from shared.scim.json_body import Json, fold_names
 from shared.scim.limits import MAX_OPERATIONS, MAX_STEPS
 from shared.scim.patch_members import MemberChanges, MemberDelta
@@ -222,18 +229,27 @@ class _Reader:
             raise InvalidValue(
                 "Without a `path` the value must be an object of attributes.", attribute="value"
             )
+        self._take_names(op, "", value)
+
+    def _take_names(self, op: str, prefix: str, value: Json) -> None:
+        """An operation on an object of attributes is one on each; `prefix` begins their paths."""
         fold_names(value)
         for name, item in value.items():
-            if self.schema.resolve(name) is None and ("[" in name or "." in name):
-                self.repairs.fire("path-as-name")
-            elif not is_well_formed(name):
-                self.repairs.fire("unknown-attribute")
+            path = f"{prefix}{name}"
+            if self.schema.resolve(path) is None:
+                if "[" not in name and not is_well_formed(path):
+                    refuse_unknown(path, self.repairs)
+                    continue
+                if "[" in name or "." in name:
+                    self.repairs.fire("path-as-name")
+            target = self._target(path)
+            if (
+                isinstance(target, PatchPath)
+                and target.is_read_only
+                and self.repairs.fire("read-only-dropped")
+            ):
                 continue
-            target = self._target(name)
-            if isinstance(target, PatchPath) and target.is_read_only:
-                self.repairs.fire("read-only-dropped")
-            else:
-                self._take(op, target, item)
+            self._take(op, target, item)
 
     def _take(self, op: str, target: Target, value: Any) -> None:
         if target is None:
@@ -277,9 +293,7 @@ class _Reader:
             )
         if op == "replace" and not self.repairs.lenient:
             self.operations.append({"op": "remove", "path": extension.urn})
-        fold_names(value)
-        for name, item in value.items():
-            self._take(op, self._target(f"{extension.urn}:{name}"), item)
+        self._take_names(op, f"{extension.urn}:", value)
 
     def _take_remove(self, path: PatchPath, value: Any) -> None:
         attribute = path.attribute
@@ -293,17 +307,32 @@ class _Reader:
                 attribute=path.text,
             )
         for element in canonical_elements(attribute, value, self.repairs) or []:
-            selection = PatchPath(attribute, _same_element(path, element))
-            self._count(1 + size(selection.filter))
-            self.operations.append({"op": "remove", "path": selection.text})
+            selection = PatchPath(attribute, _same_element(path, element)).text
+            try:
+                self._target(selection)
+            except (InvalidPath, InvalidFilter) as error:
+                raise InvalidValue(
+                    f"An element of {path.text} to remove is too long; select it by a short "
+                    f'filter, such as `{path.text}[type eq "work"]`.',
+                    attribute=path.text,
+                ) from error
+            self.operations.append({"op": "remove", "path": selection})
 
     def _take_value(self, op: str, path: PatchPath, value: Any) -> None:
         attribute = path.attribute
+        if attribute.is_resource_reference and _is_blank(quirks.repair_object(value, self.repairs)):
+            op = "replace"  # Entra unassigns a manager by adding an empty text.
         if path.sub is not None:
             canonical = canonical_simple(path.sub, value, self.repairs)
         elif path.filter is not None:
             if isinstance(value, list) and len(value) == 1 and self.repairs.fire("list-of-one"):
                 value = value[0]
+            if isinstance(value, list) and value:
+                raise InvalidValue(
+                    f"The path selects elements of {attribute.path} by a filter, so the value must "
+                    "be one object; replace the whole list without a filter.",
+                    attribute=attribute.path,
+                )
             is_blank = value in (None, "", [], {})
             canonical = None if is_blank else canonical_element(attribute, value, self.repairs)
         elif (
@@ -316,8 +345,6 @@ class _Reader:
             return
         else:
             canonical = canonical_value(attribute, value, self.repairs)
-            if canonical is None and attribute.is_resource_reference and isinstance(value, str):
-                op = "replace"  # Entra unassigns a manager by adding an empty text.
         self._put(op, path, canonical)
 
     def _take_complex(self, op: str, path: PatchPath, value: Json) -> None:
@@ -339,6 +366,15 @@ class _Reader:
             self.operations.append({"op": op, "path": path.text, "value": value})
         elif op == "replace":
             self.operations.append({"op": "remove", "path": path.text})
+
+
+def _is_blank(value: Any) -> bool:
+    """Whether a reference is a blank text, bare, as `value` of an object or of a list of one."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, dict):
+        value = fold_names(value).get("value")
+    return isinstance(value, str) and not value.strip()
 
 
 def _same_element(path: PatchPath, element: Json) -> Filter:

@@ -20,6 +20,8 @@ from shared.scim.schema import Attribute, Extension, ResourceSchema
 
 _SHAPE = re.compile(r"(?P<name>[^\s\[\]\"]+)(?:\[(?P<filter>.*)\](?:\.(?P<sub>[^\s\[\]\".]+))?)?")
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+
 
 @dataclass(frozen=True, slots=True)
 class PatchPath:
@@ -80,7 +82,7 @@ def read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
 def _read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
     repairs = Repairs(profile)
     shape = _SHAPE.fullmatch(quirks.repair_path(text.strip(" "), repairs))
-    if shape is None or not text.isprintable():
+    if shape is None or not _is_readable(shape):
         raise InvalidPath(
             "The path cannot be read; write it as `attribute`, `attribute.subAttribute` or "
             '`attribute[type eq "work"].subAttribute`.'
@@ -93,8 +95,28 @@ def _read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
         if shape["filter"] is not None:
             raise InvalidPath(f"{named.urn} is a schema and takes no filter in brackets.")
         target = named
-    steps = 1 + size(target.filter if isinstance(target, PatchPath) else None)
+    steps = 1
+    if isinstance(target, PatchPath) and target.filter is not None:
+        _check_size(target, target.filter)
+        steps += size(target.filter)
     return ReadPath(target, repairs.fired, steps)
+
+
+def _is_readable(shape: re.Match[str]) -> bool:
+    """Whether there are visible names, and no control characters in the filter.
+
+    A filter's values are those of attributes, which may hold spaces of all kinds and the joiners
+    of emoji and of Indic and Arabic script.
+    """
+    names = f"{shape['name']}{shape['sub'] or ''}"
+    return names.isprintable() and _CONTROL.search(shape["filter"] or "") is None
+
+
+def _check_size(path: PatchPath, condition: Filter) -> None:
+    """Refuse what would be too long to be read again as it goes into the log, with all quotes."""
+    size_of_filter = len(format_value_filter(condition).encode())
+    if max(len(path.text), size_of_filter) > MAX_FILTER_BYTES:
+        raise InvalidPath(f"The path is longer than {MAX_FILTER_BYTES} bytes; shorten it.")
 
 
 def _resolve(

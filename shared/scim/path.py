@@ -7,7 +7,9 @@ from shared.scim.quirks import Repairs, repair_name
 from shared.scim.schema import Attribute, Extension, ResourceSchema
 
 _NAME = r"[A-Za-z$][A-Za-z0-9_$-]*"
-_PATH = re.compile(rf"(?:(?:urn|http|https):[^\s\[\]\"]+:)?{_NAME}(?:\.{_NAME})?", re.IGNORECASE)
+# Behind a URN anything visible: those of SCIM 1 and of some vendors end in a number, `…:1.0`.
+_URN = r"(?:urn|http|https):[!#-Z\\^-~]*[!#-9;-Z\\^-~]"
+_PATH = re.compile(rf"{_URN}|{_NAME}(?:\.{_NAME})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

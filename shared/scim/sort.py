@@ -12,7 +12,7 @@ from typing import Any
 from shared.scim.errors import InvalidValue
 from shared.scim.json_body import Json
 from shared.scim.match import folding
-from shared.scim.path import AttributePath, resolve_path
+from shared.scim.path import AttributePath, read_attribute_path
 from shared.scim.quirks import Repairs
 from shared.scim.schema import Extension, ResourceSchema
 
@@ -43,11 +43,7 @@ def parse_sort(
     name = (sort_by or "").strip()
     if not name:
         return None
-    path = None if len(name) > MAX_LENGTH else resolve_path(name, schema)
-    if path is None and len(name) <= MAX_LENGTH:
-        plain = schema.extension_attribute(name)
-        if plain is not None and repairs.fire("extension-name-in-core"):
-            path = AttributePath(plain)
+    path = None if len(name) > MAX_LENGTH else read_attribute_path(name, schema, repairs)
     if path is not None and not isinstance(path, Extension) and path.target.is_complex:
         value = path.target.sub("value")
         path = None if value is None else AttributePath(path.attribute, value)

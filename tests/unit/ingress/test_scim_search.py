@@ -87,6 +87,12 @@ def test_what_is_no_search_request_is_refused(body: bytes) -> None:
         read_search_request(body, STRICT, LIMITS)
 
 
+def test_schemas_as_a_text_are_a_list_of_one_in_the_compatible_profile_as_in_a_post() -> None:
+    assert read(LENIENT, schemas=SEARCH_REQUEST_URN, count=1) == {"count": "1"}
+    with pytest.raises(InvalidSyntax):
+        read(STRICT, schemas=SEARCH_REQUEST_URN)
+
+
 @pytest.mark.parametrize("schemas", [["urn:other"], "x", [1]])
 def test_another_message_is_refused_in_both_profiles(schemas: Any) -> None:
     with pytest.raises(InvalidSyntax):

@@ -1,11 +1,13 @@
 """RFC 7644 §3.5.2.1."""
 
+from typing import Any
+
 import pytest
 
 from shared.scim.errors import InvalidSyntax, InvalidValue, Mutability, NoTarget
 from shared.scim.profile import Profile
 from shared.scim.schema import ENTERPRISE_URN
-from tests.unit.scim.patching import HOME, WORK, a_member, add, patched
+from tests.unit.scim.patching import HOME, WORK, a_member, add, patched, replace
 
 
 def test_add_sets_a_single_value() -> None:
@@ -158,3 +160,23 @@ def test_more_elements_than_fit_are_refused() -> None:
 def test_add_without_path_is_refused_in_interop() -> None:
     with pytest.raises(InvalidSyntax):
         patched(a_member(), add(None, {"title": "Buyer"}), profile=Profile.INTEROP)
+
+
+@pytest.mark.parametrize("value", [
+    "", " ", {"value": ""}, {"Value": " "}, [{"value": ""}], [""], '{"value": ""}',
+])  # fmt: skip
+@pytest.mark.parametrize("op", [add, replace])
+def test_a_blank_manager_in_any_shape_unassigns(op: Any, value: Any) -> None:
+    before = a_member(**{ENTERPRISE_URN: {"manager": {"value": "m"}, "division": "D"}})
+    after = a_member(**{ENTERPRISE_URN: {"division": "D"}})
+
+    assert patched(before, op(f"{ENTERPRISE_URN}:manager", value)) == after
+    assert patched(before, op(None, {ENTERPRISE_URN: {"manager": value}})) == after
+
+
+def test_a_blank_manager_value_unassigns_and_what_is_no_blank_value_does_not() -> None:
+    before = a_member(**{ENTERPRISE_URN: {"manager": {"value": "m"}}})
+
+    assert patched(before, add(f"{ENTERPRISE_URN}:manager.value", "")) == a_member()
+    for value in (None, {}, {"displayName": "Bo"}, {"value": None}):
+        assert patched(before, add(f"{ENTERPRISE_URN}:manager", value)) == before

@@ -106,6 +106,30 @@ def test_canonical_path_means_the_same_when_read_again() -> None:
         assert again.repairs == ()
 
 
+def test_values_in_the_filter_of_a_path_may_have_unusual_spaces_but_no_control_characters() -> None:
+    (operation,) = parsed(remove('addresses[formatted eq "1\u00a0rue\u200d"]')).operations
+
+    assert operation["path"] == 'addresses[formatted eq "1\u00a0rue\u200d"]'
+    for path in ('addresses[formatted eq "1\true"]', "emails\u200d", "emails[type pr].\u200d"):
+        with pytest.raises(InvalidPath):
+            parsed(remove(path))
+
+
+def test_every_path_that_is_accepted_can_be_read_again() -> None:
+    nested = 'type eq "a"'
+    for _ in range(28):
+        nested = f'type eq "b" or type eq "c" and not ({nested})'
+    nearly_too_long = " or ".join(["type eq wwwwwwww"] * 99)
+
+    for text in (nested, nearly_too_long, "value pr" + " " * 8000):
+        (operation,) = parsed(remove(f"emails[{text}]")).operations
+        assert read_path(operation["path"], USER, Profile.COMPATIBLE).target is not None
+    quoted = " or ".join([f"type eq {'w' * 73}"] * 95)
+    assert len(f"emails[{quoted}]") <= 8192
+    with pytest.raises(InvalidPath, match="longer"):
+        parsed(remove(f"emails[{quoted}]"))
+
+
 def test_operations_are_json() -> None:
     patch = parsed(
         replace("active", "False"),
@@ -142,6 +166,45 @@ def test_unknown_attribute_is_ignored_or_refused_by_profile() -> None:
     with pytest.raises(InvalidSyntax) as caught:
         parsed(add("favouriteColour", "green"), profile=Profile.INTEROP)
     assert caught.value.attribute == "favouriteColour"
+
+
+@pytest.mark.parametrize("name", [
+    "urn:scim:schemas:extension:slack:guest:1.0", "urn:example:ext:2.0:Custom.attr.deep",
+    "a.b.c", "_x.y", "Cost v1.0", "\u00e9.\u00e9",
+])  # fmt: skip
+def test_names_of_no_schema_are_ignored_beside_others_wherever_they_stand(name: str) -> None:
+    known = {"department": "Sales"}
+    operations = ({"op": "add", "path": f"{ENTERPRISE_URN}:department", "value": "Sales"},)
+
+    for given in (
+        add(None, {name: {"x": 1}, ENTERPRISE_URN: known}),
+        add(None, {ENTERPRISE_URN: {name: 1, **known}}),
+        replace(ENTERPRISE_URN, {name: 1, **known}),
+    ):
+        patch = parsed(given)
+        assert [{**operation, "op": "add"} for operation in patch.operations] == list(operations)
+        assert "unknown-attribute" in patch.repairs
+    with pytest.raises(InvalidSyntax):
+        parsed(add(ENTERPRISE_URN, {name: 1, **known}), profile=Profile.INTEROP)
+
+
+def test_a_schema_urn_that_ends_in_a_number_is_a_path() -> None:
+    old = "urn:scim:schemas:extension:enterprise:1.0"
+    canonical = ({"op": "add", "path": f"{ENTERPRISE_URN}:department", "value": "Sales"},)
+
+    for given in (add(old, {"department": "Sales"}), add(None, {old: {"department": "Sales"}})):
+        patch = parsed(given)
+        assert patch.operations == canonical
+        assert "old-urn" in patch.repairs
+    with pytest.raises(InvalidSyntax):
+        parsed(add("urn:scim:schemas:extension:slack:guest:1.0", {}), profile=Profile.INTEROP)
+
+
+def test_read_only_names_in_an_extension_of_a_path_less_value_are_dropped() -> None:
+    patch = parsed(add(None, {ENTERPRISE_URN: {"manager.displayName": "Bo", "division": "D"}}))
+
+    assert [operation["path"] for operation in patch.operations] == [f"{ENTERPRISE_URN}:division"]
+    assert "read-only-dropped" in patch.repairs
 
 
 def test_schemas_and_refs_are_the_servers() -> None:

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from shared.scim.errors import InvalidSyntax, Mutability, NoTarget
+from shared.scim.errors import InvalidSyntax, InvalidValue, Mutability, NoTarget
 from shared.scim.profile import Profile
 from shared.scim.schema import ENTERPRISE_URN, GROUP
-from tests.unit.scim.patching import HOME, WORK, a_member, add, patched, remove
+from tests.unit.scim.patching import HOME, WORK, a_member, add, parsed, patched, remove
 
 
 def test_remove_unassigns_an_attribute() -> None:
@@ -111,6 +111,25 @@ def test_element_without_value_is_removed_by_all_that_it_has() -> None:
     after = patched(before, remove("addresses", value=[{"type": "work", "locality": "Lund"}]))
 
     assert after["addresses"] == [{"type": "work"}]
+
+
+@pytest.mark.parametrize("formatted", [
+    "1\u00a0rue de la Paix", "\N{WOMAN}\N{ZERO WIDTH JOINER}\N{PERSONAL COMPUTER}",
+    "\N{IDEOGRAPHIC SPACE}1", "1 rue\nParis", "1 rue\u0085Paris", "1 rue\u2028Paris",
+])  # fmt: skip
+def test_element_with_unusual_spaces_is_removed_by_what_it_has(formatted: str) -> None:
+    before = a_member(addresses=[{"formatted": formatted}, {"formatted": "other"}])
+    kept = a_member(addresses=[{"formatted": "other"}])
+
+    assert patched(before, remove("addresses", value=[{"formatted": formatted}])) == kept
+
+
+@pytest.mark.parametrize("element", [
+    {"formatted": "x" * 4096, "streetAddress": "y" * 4096}, {"formatted": "\u6f22" * 4000},
+])  # fmt: skip
+def test_element_too_long_to_be_selected_is_refused_before_it_is_accepted(element: Any) -> None:
+    with pytest.raises(InvalidValue, match="short filter"):
+        parsed(remove("addresses", value=[element]))
 
 
 def test_empty_value_list_removes_nothing() -> None:

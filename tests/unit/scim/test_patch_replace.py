@@ -5,7 +5,7 @@ import pytest
 from shared.scim.errors import InvalidValue, Mutability, NoTarget
 from shared.scim.profile import Profile
 from shared.scim.schema import ENTERPRISE_URN, USER_URN
-from tests.unit.scim.patching import HOME, WORK, a_member, patched, remove, replace
+from tests.unit.scim.patching import HOME, WORK, a_member, parsed, patched, remove, replace
 
 
 def test_replace_of_an_absent_attribute_adds_it() -> None:
@@ -220,3 +220,10 @@ def test_replace_by_what_is_there_in_another_order_of_names_changes_nothing(
     operation = replace("name", {"familyName": "Holm", "givenName": "Ana"})
 
     assert patched(before, operation, profile=profile) == before
+
+
+def test_list_where_a_filter_selects_elements_is_refused_in_words_that_help() -> None:
+    given = [{"value": "a@x.example"}, {"value": "b@x.example"}]
+
+    with pytest.raises(InvalidValue, match="must be one object"):
+        parsed(replace('emails[type eq "work"]', given))

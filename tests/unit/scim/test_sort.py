@@ -68,6 +68,20 @@ def test_an_extension_attribute_without_its_urn_is_a_repair() -> None:
     assert repairs.fired == ("extension-name-in-core",)
 
 
+@pytest.mark.parametrize(("sort_by", "path"), [
+    ("urn:scim:schemas:core:1.0:userName", "userName"),
+    ("urn:scim:schemas:extension:enterprise:1.0:department", f"{ENTERPRISE_URN}:department"),
+])  # fmt: skip
+def test_an_old_urn_is_a_repair_here_too(sort_by: str, path: str) -> None:
+    repairs = Repairs(Profile.COMPATIBLE)
+
+    sort = parse_sort(sort_by, None, USER, repairs)
+
+    assert sort is not None
+    assert sort.path.text == path
+    assert repairs.fired == ("old-urn",)
+
+
 @pytest.mark.parametrize("order", ["up", "asc", "1", "ascending descending"])
 @pytest.mark.parametrize("profile", list(Profile))
 def test_another_order_is_refused_in_both_profiles(order: str, profile: Profile) -> None:
