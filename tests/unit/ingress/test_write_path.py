@@ -513,7 +513,7 @@ async def test_a_second_create_of_a_pending_name_is_refused_and_not_published() 
 
 async def test_after_a_sleep_the_replies_are_read_to_their_end_before_the_answer() -> None:
     waiting = Waiting()
-    path, _ = a_path(FakePublisher(), waiting, reply_s=0.05)
+    path, _ = a_path(FakePublisher(), waiting, reply_s=0.5)
     replies = cast(Replies, path._replies)
     asked: list[float] = []
 
@@ -527,7 +527,7 @@ async def test_after_a_sleep_the_replies_are_read_to_their_end_before_the_answer
     write = asyncio.create_task(path.submit(a_request()))
     while not waiting._waiters:  # noqa: ASYNC110
         await asyncio.sleep(0)
-    time.sleep(0.3)  # noqa: ASYNC251 - the whole process stands still
+    time.sleep(0.8)  # noqa: ASYNC251 - the whole process stands still
 
     submitted = await write
 
