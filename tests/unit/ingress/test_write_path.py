@@ -180,7 +180,7 @@ async def test_a_precondition_is_not_published_behind_an_open_breaker_but_as_its
 
 async def test_a_precondition_is_waited_for_beyond_the_budget_of_an_answer() -> None:
     waiting = Waiting()
-    path, breakers = a_path(FakePublisher(), waiting, reply_s=0.01, accept_s=30)
+    path, breakers = a_path(FakePublisher(), waiting, reply_s=0.2, accept_s=30)
     writes = [asyncio.create_task(path.submit(a_conditional(number))) for number in range(3)]
     while not breakers.is_open(3):  # noqa: ASYNC110 - each of them has missed the budget
         await asyncio.sleep(0.001)
@@ -228,7 +228,7 @@ async def test_a_failed_send_leaves_nobody_waiting() -> None:
 
 
 async def test_three_missed_budgets_open_the_breaker() -> None:
-    path, breakers = a_path(FakePublisher(), Waiting(), reply_s=0.01)
+    path, breakers = a_path(FakePublisher(), Waiting(), reply_s=0.2)
 
     for _ in range(3):
         await path.submit(a_request())
