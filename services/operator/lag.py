@@ -8,7 +8,7 @@ to a bound that the answer names: beyond it a number is a lower bound.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from services.operator.rebuild.places import World
@@ -49,7 +49,7 @@ class Retention:
         """Seconds until a record may be deleted, not below 0; None: never, or nobody knows."""
         if self.keeps_s is None or not self.is_known:
             return None
-        return max(0.0, (appended + timedelta(seconds=self.keeps_s) - now).total_seconds())
+        return max(0.0, self.keeps_s - (now - appended).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,21 +31,24 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine; an error ends the process with one line and its exit status."""
+def run(main: Coroutine[Any, Any, T], *, failed: int = 1) -> T:
+    """Run a command's coroutine; an error ends the process with one line and its exit status.
+
+    `failed` is that of an outage: another one than 1 where 1 is a result.
+    """
     _silence_logs()
     try:
         return asyncio.run(main)
     except (CommandError, StackError) as error:
-        fail(str(error), error.exit_code)
+        fail(str(error), max(failed, error.exit_code))
     except InvalidSettings as error:
         fail(f"settings are missing or wrong: {_one_line(str(error))}", 2)
     except Unavailable as error:
-        fail(str(error), 1)
+        fail(str(error), failed)
     except NewerVersion as error:
-        fail(f"this release is older than what wrote the tenancy topic: {error}", 1)
+        fail(f"this release is older than what wrote the tenancy topic: {error}", failed)
     except TimeoutError:
-        fail("no answer in time; try again", 1)
+        fail("no answer in time; try again", failed)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 

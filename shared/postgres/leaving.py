@@ -56,11 +56,14 @@ class OwnedTable:
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """The event that ended an organisation; `place` is (partition, offset) where it is known."""
+    """The event that ended an organisation.
+
+    `place` is (partition, epoch, offset) where it is known.
+    """
 
     event_id: str
     time: datetime
-    place: tuple[int, int] | None = None
+    place: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ async def departure(connection: "Connection", organisation_id: str) -> Departure
     return Departure(
         row["event_id"],
         to_utc(row["departed"]),
-        None if place is None else (place["partition"], place["offset"]),
+        None if place is None else (place["partition"], place["epoch"], place["offset"]),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from tests.support.stack import ROOT
 
 AWAY: Final = ("is unavailable, try again in", "no answer in time", "run it again")
-"""Of a failure with status 1 and nothing on standard output: what to try again, and no more."""
+"""Of a failure with nothing on standard output: what to try again, and no more."""
 GIVE_UP_S: Final = 180.0
 PAUSE_S: Final = 1.0
 LONGEST_S: Final = 120.0
@@ -52,9 +52,9 @@ async def operate(command: str, environment: Mapping[str, str]) -> Operation:
 
 
 def is_outage(status: int, output: str, error: str) -> bool:
-    """Whether the words are those of an outage: one line, status 1, and no result."""
+    """Whether the words are those of an outage: one line, and no result."""
     is_line = error.startswith("rollcall: ") and error.count("\n") == 1
-    return status == 1 and not output and is_line and any(word in error for word in AWAY)
+    return status in (1, 2) and not output and is_line and any(word in error for word in AWAY)
 
 
 async def _run(command: str, environment: Mapping[str, str]) -> tuple[int, str, str]:

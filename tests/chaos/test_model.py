@@ -373,7 +373,8 @@ def test_a_copy_of_a_mail_is_excused_by_what_was_disturbed_then_and_by_nothing_l
         (1, "", "rollcall: the partitions did not stand still; run it again\n", True),
         (1, '{"drifts": [1]}', "", False),
         (1, "", "Traceback (most recent call last)\nOSError: Postgres\n", False),
-        (2, "", "rollcall: the log of partition 0 begins at offset 7; run it again\n", False),
+        (2, "", "rollcall: Postgres is unavailable, try again in 5 s\n", True),
+        (2, "", "rollcall: the log of partition 0 begins at offset 7; name a snapshot\n", False),
     ],
 )
 def test_only_an_outage_lets_an_operator_try_again(

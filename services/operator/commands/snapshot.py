@@ -9,6 +9,7 @@ import typer
 from services.operator import terminal
 from services.operator.deployment import HERE, DataOption, JsonOption, OperatorSettings, find
 from services.operator.rebuild import places, snapshot
+from services.operator.rebuild.approach import only_one
 from services.operator.rebuild.meter import Meter
 from services.operator.terminal import CommandError
 from shared.events.envelope import format_time
@@ -56,12 +57,15 @@ async def _take(
     async with places.open_world(settings, "snapshot") as world:
         if dry_run:
             return {"rows": await snapshot.size(world), "dry_run": True}
-        try:
-            with Meter() as meter:
-                taken = await snapshot.take(world, to, meter)
-            gone = [] if keep is None else await asyncio.to_thread(snapshot.prune, to, keep)
-        except OSError as error:
-            raise CommandError(f"{error.filename or to}: {error.strerror}", exit_code=1) from error
+        async with only_one(world, "snapshot"):
+            try:
+                with Meter() as meter:
+                    taken = await snapshot.take(world, to, meter)
+                gone = [] if keep is None else await asyncio.to_thread(snapshot.prune, to, keep)
+            except OSError as error:
+                raise CommandError(
+                    f"{error.filename or to}: {error.strerror}", exit_code=1
+                ) from error
     return {
         "folder": str(taken.folder),
         "made": format_time(taken.made),

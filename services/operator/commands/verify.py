@@ -12,8 +12,8 @@ from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.verify import Verified
 from shared.postgres.scratch import Difference
 
-DRIFT = 1
-"""Exit status where something differs; 2 where it cannot be known."""
+DRIFT, NOT_KNOWN = 1, 2
+"""Exit status where something differs, and where it cannot be known: in an outage, for example."""
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Fold the log beside the directory and compare every row: 0 equal, 1 drift, 2 not known."""
-    verified = terminal.run(_verify(find(data), snapshot, dry_run=dry_run))
+    verified = terminal.run(_verify(find(data), snapshot, dry_run=dry_run), failed=NOT_KNOWN)
     if as_json:
         terminal.print_json({**verified.to_json(), "dry_run": dry_run})
     elif dry_run:

@@ -204,12 +204,12 @@ async def _announced(office: Office, found: Departure, options: Options) -> None
     """The audit's rows are what outcomes are announced from: they must have been."""
     if found.place is None:
         return
-    partition, offset = found.place
+    partition, *at = found.place
 
     async def is_announced() -> bool:
         async with office.database.connection() as connection:
             position = await progress.read(connection, office.topics.requests, partition)
-        return position is not None and position.published_offset > offset
+        return position is not None and [position.epoch, position.published_offset] > at
 
     await until(
         is_announced,

@@ -9,20 +9,25 @@ outcomes hold ids and names of attributes, and stay.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from services.operator.leaving.places import Office, publish, until
 from services.operator.leaving.what_stays import Kept, what_stays
+from services.operator.rebuild.approach import LOCK
 from services.operator.tenancy_log import open_log
 from services.operator.terminal import CommandError
 from shared.events.request import Request
-from shared.postgres import audit, leaving
+from shared.postgres import audit, leaving, scratch
 from shared.postgres.leaving import Traces
+from shared.postgres.scratch import VERIFY
 from shared.runtime.clock import now
 from shared.runtime.ids import new_id, parse_id
 from shared.scim.errors import ScimError
 from shared.scim.username import user_name_key
 from shared.tenancy.organisation import Organisation
+
+if TYPE_CHECKING:
+    from shared.postgres.pool import Connection
 
 WAIT_S: Final = 60.0
 Say = Callable[[str], None]
@@ -107,7 +112,7 @@ async def _publish(
     )
     await publish(office, request, organisation.partition)
     office.faults.passes("erase.after_event")
-    say("the provisioner erases the member")
+    say(f"the provisioner erases the member {member_id}")
     decided: list[audit.AuditRow] = []
 
     async def is_decided() -> bool:
@@ -119,7 +124,7 @@ async def _publish(
         is_decided,
         wait_s,
         "accepted, but not applied yet (`rollcall partition list` shows how far the provisioner "
-        "is); run this again to end it",
+        f"is); run `rollcall erase {organisation.id} {member_id}` to end it",
     )
     if decided[0].status != 204:
         raise CommandError(
@@ -131,6 +136,7 @@ async def _publish(
 async def _delete_rows(office: Office, organisation_id: str, member_id: str) -> dict[str, int]:
     """Rows about the member outside of the live directory, and of what is being made anew."""
     async with office.database.connection() as connection:
+        await _drop_left_behind(connection)
         tables = [each for each in await leaving.tables(connection) if not each.is_live]
     done: dict[str, int] = {}
     for table in tables:
@@ -145,3 +151,12 @@ async def _delete_rows(office: Office, organisation_id: str, member_id: str) -> 
                 break
             done[str(table)] = done.get(str(table), 0) + number
     return done
+
+
+async def _drop_left_behind(connection: "Connection") -> None:
+    """What a verify that was killed has left: no fold comes to the event there any more."""
+    if await scratch.lock(connection, LOCK["verify"]):
+        try:
+            await scratch.drop(connection, VERIFY.directory, VERIFY.audit)
+        finally:
+            await scratch.unlock(connection, LOCK["verify"])

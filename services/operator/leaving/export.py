@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TextIO
 
 from services.operator import organisations
+from services.operator.disk import written
 from services.operator.leaving.places import Office
 from services.operator.rebuild.meter import Meter
 from services.operator.replay.export import ResourceLines, inert
@@ -111,15 +112,16 @@ async def export(
     ):
         # Who reads slowly (a pipe) must not lose the moment.
         await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        async for member, of in replay.members(connection, organisation.id):
-            writer.user(member, of)
-            users += 1
-            meter.add(1)
-        async for group, has in replay.groups(connection, organisation.id):
-            writer.group(group, has)
-            groups += 1
-            memberships += len(has)
-            meter.add(1)
+        with written():
+            async for member, of in replay.members(connection, organisation.id):
+                writer.user(member, of)
+                users += 1
+                meter.add(1)
+            async for group, has in replay.groups(connection, organisation.id):
+                writer.group(group, has)
+                groups += 1
+                memberships += len(has)
+                meter.add(1)
     counts = Counts(users, groups, memberships, output.sha256())
     writer.end(counts)
     return counts

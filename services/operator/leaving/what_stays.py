@@ -98,7 +98,10 @@ def judge(topic: str, holds: str, config: Mapping[str, str], at: datetime) -> Ke
             "the records are replaced by tombstones; the log cleaner takes the old ones away "
             "after their segment is closed, and the tombstones after delete.retention.ms",
         )
-    if retention_ms is None or segment_ms is None:
+    gone_by = None
+    if retention_ms is not None and segment_ms is not None:
+        gone_by = _after(at, retention_ms + segment_ms)
+    if gone_by is None:
         return Kept(
             topic,
             holds,
@@ -107,8 +110,15 @@ def judge(topic: str, holds: str, config: Mapping[str, str], at: datetime) -> Ke
             None,
             "a retention.ms on the topic, or kafka-delete-records up to the offset of a snapshot",
         )
-    gone_by = at + timedelta(milliseconds=retention_ms + segment_ms)
     return Kept(topic, holds, retention_ms, at, gone_by, "retention")
+
+
+def _after(at: datetime, milliseconds: int) -> datetime | None:
+    """So long after; None where no calendar reaches: Kafka takes any 64 bits for a time."""
+    try:
+        return at + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None
 
 
 def _number(config: Mapping[str, str], name: str) -> int | None:

@@ -9,7 +9,7 @@ from services.operator.rebuild.places import World
 from services.operator.terminal import CommandError
 from shared.postgres import progress, scratch
 from shared.postgres.progress import Progress
-from shared.postgres.scratch import InScratch, Names
+from shared.postgres.scratch import InScratch, Names, SchemaDiffers
 
 if TYPE_CHECKING:
     from shared.postgres.pool import Connection
@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 CLOSE_RECORDS: Final = 2000
 """So few records are folded in a second or so: close enough to the live directory."""
 ROUNDS: Final = 50
-LOCK: Final = {"rebuild": 0x726F6C6C, "verify": 0x76657269, "replay": 0x7265706C}
-"""Advisory locks: one rebuild, one verify, one replay at a time, each over a scratch of its own."""
+LOCK: Final = {
+    "rebuild": 0x726F6C6C,
+    "verify": 0x76657269,
+    "replay": 0x7265706C,
+    "snapshot": 0x736E6170,
+}
+"""Advisory locks: one rebuild, one verify, one replay at a time, each over a scratch of its own;
+and one snapshot, which deletes what others left half-made."""
 
 Begin = dict[int, Progress]
 
@@ -33,6 +39,14 @@ async def only_one(world: World, what: str) -> AsyncIterator[None]:
             yield
         finally:
             await scratch.unlock(connection, LOCK[what])
+
+
+async def make_tables(connection: "Connection", names: Names, *, is_kept: bool) -> None:
+    """`scratch.make_tables`. Raises CommandError where the live schema cannot be copied."""
+    try:
+        await scratch.make_tables(connection, names, is_kept=is_kept)
+    except SchemaDiffers as error:
+        raise CommandError(f"{error}; move it to a schema of its own") from error
 
 
 async def begin_of(connection: "Connection", names: Names, topic: str) -> Begin:

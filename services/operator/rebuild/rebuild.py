@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from services.operator.rebuild import places, snapshot
-from services.operator.rebuild.approach import approach, begin_of, fold_from, only_one
+from services.operator.rebuild.approach import (
+    approach,
+    begin_of,
+    fold_from,
+    make_tables,
+    only_one,
+)
 from services.operator.rebuild.fold_log import Folding, Range
 from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.places import Standing, World
@@ -109,7 +115,7 @@ async def _prepare(world: World, manifest: Manifest | None, options: Options, me
             return True
         await scratch.drop(connection, REBUILD.directory, REBUILD.audit)
         async with connection.transaction():
-            await scratch.make_tables(connection, REBUILD, is_kept=True)
+            await make_tables(connection, REBUILD, is_kept=True)
         if manifest is not None:
             await snapshot.load(connection, manifest, REBUILD, meter)
         meter.note("make indexes", None)

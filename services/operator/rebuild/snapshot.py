@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import orjson
 
+from services.operator.disk import written
 from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.places import World
 from services.operator.terminal import CommandError
@@ -118,7 +119,7 @@ async def _write(
     ]
     migrations = await snapshot.migrations(connection)
     manifest = Manifest(final, made, topic, migrations, tuple(positions), tuple(files))
-    with _create(folder / MANIFEST) as output:
+    with written(), _create(folder / MANIFEST) as output:
         output.write(orjson.dumps(_to_json(manifest), option=orjson.OPT_INDENT_2))
         output.flush()
         os.fsync(output.fileno())
@@ -129,7 +130,7 @@ async def _copy(connection: "Connection", source: Source, folder: Path, meter: M
     name = f"{source.schema}.{source.table}.copy.gz"
     digest, size, rows = hashlib.sha256(), 0, 0
     packer = zlib.compressobj(1, wbits=31)
-    with _create(folder / name) as output:
+    with written(), _create(folder / name) as output:
 
         def write(packed: bytes) -> None:
             nonlocal size

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.operator.rebuild import places, snapshot
-from services.operator.rebuild.approach import Begin, approach, begin_of, only_one
+from services.operator.rebuild.approach import Begin, approach, begin_of, make_tables, only_one
 from services.operator.rebuild.fold_log import Folding, Range, fold_here
 from services.operator.rebuild.meter import Meter
-from services.operator.rebuild.places import World
+from services.operator.rebuild.places import CannotKnow, World
 from services.operator.rebuild.snapshot import Manifest
 from services.operator.terminal import CommandError
 from shared.postgres import progress, refold, scratch
@@ -75,7 +75,7 @@ async def verify(world: World, from_snapshot: Path | None, meter: Meter) -> Veri
         try:
             async with world.database.connection() as connection:
                 await scratch.drop(connection, VERIFY.directory, VERIFY.audit)
-                await scratch.make_tables(connection, VERIFY, is_kept=False)
+                await make_tables(connection, VERIFY, is_kept=False)
                 if manifest is not None:
                     await snapshot.load(connection, manifest, VERIFY, meter)
                 await scratch.finish_tables(connection, VERIFY)
@@ -147,5 +147,15 @@ async def _compare(world: World, folding: Folding, verified: Verified) -> None:
 
 
 async def _todo(world: World, begin: Begin) -> list[Range]:
+    """What is left to fold; `begin`: where the scratch stands, or will. Raises CannotKnow."""
     async with world.database.connection() as connection:
-        return places.ranges(await places.standings(world, connection), begin)
+        standing = await places.standings(world, connection)
+    for each in standing:
+        start = begin.get(each.partition)
+        if start is not None and each.trouble is None and each.end < start.next_offset:
+            raise CannotKnow(
+                f"the directory is older than the snapshot: partition {each.partition} is applied "
+                f"up to offset {each.end}, and the snapshot stands at {start.next_offset}; name an "
+                "older one, or wait until `rollcall lag` shows that it has caught up"
+            )
+    return places.ranges(standing, begin)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from services.operator.rebuild import places, snapshot
-from services.operator.rebuild.approach import only_one
+from services.operator.rebuild.approach import make_tables, only_one
 from services.operator.rebuild.fold_log import FAST, Folding, Range, fold_records
 from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.places import CannotKnow, World
@@ -187,7 +187,7 @@ async def folded(world: World, planned: Plan, meter: Meter) -> AsyncIterator[Fol
 async def _prepare(connection: "Connection", world: World, planned: Plan, meter: Meter) -> None:
     """Empty tables, or those of the snapshot; the partition stands at the beginning, and runs."""
     topic, part = world.topics.requests, planned.part
-    await scratch.make_tables(connection, AS_OF, is_kept=False)
+    await make_tables(connection, AS_OF, is_kept=False)
     if planned.manifest is not None:
         await snapshot.load(connection, planned.manifest, AS_OF, meter)
     await scratch.finish_tables(connection, AS_OF)

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TextIO
 
 import orjson
 
+from services.operator.disk import written
 from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.places import World
 from services.operator.replay.as_of import AS_OF, Plan
@@ -74,18 +75,19 @@ async def export(world: World, planned: Plan, writer: Writer, meter: Meter) -> C
     users = groups = left_out = 0
     writer.begin(planned)
     async with world.database.transaction() as connection:
-        made: Any = InScratch(connection, AS_OF)
-        async for member, of in replay.members(made, organisation_id):
-            if member.id in erased:
-                left_out += 1
-                continue
-            writer.user(member, of)
-            users += 1
-            meter.add(1)
-        async for group, has in replay.groups(made, organisation_id):
-            writer.group(group, [each for each in has if each.id not in erased])
-            groups += 1
-            meter.add(1)
+        with written():
+            made: Any = InScratch(connection, AS_OF)
+            async for member, of in replay.members(made, organisation_id):
+                if member.id in erased:
+                    left_out += 1
+                    continue
+                writer.user(member, of)
+                users += 1
+                meter.add(1)
+            async for group, has in replay.groups(made, organisation_id):
+                writer.group(group, [each for each in has if each.id not in erased])
+                groups += 1
+                meter.add(1)
     return Counts(users, groups, left_out)
 
 

@@ -157,6 +157,7 @@ async def test_a_deployment_without_topics_is_refused(deployment: Deployment) ->
         ({"retention.ms": "60000", "cleanup.policy": "delete", "retention.bytes": "-1"}, 20.0),
         ({"retention.ms": "1000", "cleanup.policy": "delete"}, 0.0),
         ({"retention.ms": "-1", "cleanup.policy": "delete"}, None),
+        ({"retention.ms": str(2**63 - 1), "cleanup.policy": "delete"}, 2**63 / 1000 - 40),
         ({"retention.ms": "60000", "cleanup.policy": "compact"}, None),
         ({}, None),
     ],

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import signal
 import stat
 import subprocess
@@ -20,8 +21,11 @@ from typing import Any
 
 import pytest
 
+from services.operator.leaving.erase import erase
+from services.operator.leaving.places import open_office
 from services.operator.leaving.what_stays import judge
 from services.operator.tenancy_log import open_log
+from services.operator.terminal import CommandError
 from shared.events.request import Request, from_event, to_event
 from shared.observability import metrics
 from shared.postgres.pool import Service
@@ -65,6 +69,8 @@ from tests.support.stack import Stack, running, until
 LEAVER = Organisation(ORGANISATION, "Zeeburg", 0, MOMENT)
 STAYER = Organisation(OTHER_ORGANISATION, "Amstel", 1, MOMENT)
 KEY = "Ab3dEf6hIj9k"
+LONGEST = str(2**63 - 1)
+"""The most that Kafka takes for a time, in milliseconds: beyond every calendar."""
 DELETE = ("org", "delete", "Zeeburg", "--yes", "--settle", "0")
 TABLES = """
 SELECT namespace.nspname AS schema, relation.relname AS name
@@ -150,7 +156,7 @@ async def rest(deployment: Deployment) -> dict[str, list[str]]:
 
 
 async def rollcall(
-    deployment: Deployment, *arguments: str, **variables: str
+    deployment: Deployment, *arguments: str, largest_file: int | None = None, **variables: str
 ) -> "subprocess.CompletedProcess[str]":
     """The command in a process of its own: beside a provisioner whose log is on our stdout."""
     return await asyncio.to_thread(
@@ -166,6 +172,9 @@ async def rollcall(
         },
         capture_output=True,
         text=True,
+        preexec_fn=None
+        if largest_file is None
+        else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file)),
     )
 
 
@@ -271,6 +280,25 @@ async def test_a_second_run_finds_it_done_and_says_so(deployment: Deployment) ->
         if each.type == "io.rollcall.request.organisation.delete.v1"
     ]
     assert len(ended) == 1
+
+
+async def test_a_second_run_is_not_held_up_by_a_log_that_was_made_anew_since(
+    deployment: Deployment,
+) -> None:
+    """Offsets of the new log say nothing about what was announced from the old one."""
+    await write_records(deployment)
+    running = await deployment.start()
+    await rollcall_json(deployment, *DELETE)
+    await running.end()
+    await execute(
+        deployment,
+        "UPDATE directory.progress SET epoch = epoch + 1, next_offset = 0, published_offset = 0 "
+        f"WHERE topic = '{deployment.topics.requests}'",
+    )
+
+    second = await rollcall_json(deployment, "org", "delete", ORGANISATION, "--yes", "--wait", "1")
+
+    assert second["already_deleted"] is True
 
 
 @pytest.mark.parametrize(
@@ -497,6 +525,24 @@ async def test_an_export_has_every_user_and_group_its_manifest_and_no_key(
     assert "exists already" in again.stderr
 
 
+async def test_a_disk_that_is_full_is_not_called_an_outage_of_postgres(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """The process may write no more than ten bytes into a file."""
+    await write_records(deployment)
+    await deployment.start()
+    await apply_all(deployment, history(53, 200))  # more than a buffer
+    file = tmp_path / "zeeburg.jsonl"
+
+    done = await rollcall(
+        deployment, "org", "export", "Zeeburg", "--to", str(file), largest_file=10
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == "rollcall: it cannot be written: File too large\n"
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
 async def test_no_cell_of_an_exported_table_is_a_formula(
     deployment: Deployment, tmp_path: Path
 ) -> None:
@@ -618,6 +664,39 @@ async def test_an_erasure_that_is_killed_is_ended_by_the_next_run(
     assert (await do_verify(deployment)).drifts == []
 
 
+async def test_an_erasure_by_name_that_is_not_applied_yet_says_how_to_end_it(
+    deployment: Deployment,
+) -> None:
+    """By then the name is gone, and the id is in nobody's hands."""
+    await write_records(deployment)
+    running = await deployment.start()
+    await apply_all(deployment, [create(1, "ana@example.org")])
+    await running.end()
+    said: list[str] = []
+
+    async with open_office(settings_of(deployment)) as office:
+        with pytest.raises(CommandError) as error:
+            await erase(
+                office, "Zeeburg", "ana@example.org", dry_run=False, say=said.append, wait_s=0
+            )
+
+    assert f"`rollcall erase {ORGANISATION} {an_id(1)}`" in str(error.value)
+    assert an_id(1) in said[0]
+
+
+async def test_an_erasure_reaches_what_a_killed_verify_left(deployment: Deployment) -> None:
+    await with_a_past(deployment)
+    await execute(
+        deployment,
+        "CREATE SCHEMA directory_verify; CREATE SCHEMA audit_verify;"
+        "CREATE TABLE directory_verify.member AS SELECT * FROM directory.member;",
+    )
+
+    await rollcall_json(deployment, "erase", "Zeeburg", an_id(1), "--yes")
+
+    await assert_erased(deployment)
+
+
 async def test_an_erased_member_is_not_made_again_by_what_comes_later(
     deployment: Deployment,
 ) -> None:
@@ -672,6 +751,14 @@ def test_a_record_is_gone_when_the_segment_that_may_hold_it_is() -> None:
         ({"retention.ms": "-1", "segment.ms": "1", "cleanup.policy": "delete"}, "delete-records"),
         ({"retention.ms": "-1", "segment.ms": "1", "cleanup.policy": "compact"}, "tombstones"),
         ({}, "delete-records"),
+        (
+            {"retention.ms": LONGEST, "segment.ms": "1", "cleanup.policy": "delete"},
+            "delete-records",
+        ),
+        (
+            {"retention.ms": "1", "segment.ms": LONGEST, "cleanup.policy": "delete"},
+            "delete-records",
+        ),
     ],
 )
 def test_what_is_kept_for_ever_says_what_removes_it(config: dict[str, str], by: str) -> None:

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import resource
 import signal
 import stat
 import sys
@@ -158,6 +159,35 @@ async def test_a_file_is_its_owners_alone_and_never_overwritten(
     assert "exists already" in again.stderr
 
 
+async def test_a_disk_that_is_full_is_said_in_one_line_and_leaves_no_half_of_a_file(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """A process that may write no more than ten bytes into a file."""
+    running = await deployment.start()
+    await apply_all(deployment, history(36, 200))  # more than a buffer
+    await running.end()
+    moment, file = await a_moment(deployment), tmp_path / "zeeburg.jsonl"
+
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.operator", *AS_OF, moment, "--to", str(file)),
+        env={
+            **os.environ,
+            "ROLLCALL_KAFKA_BOOTSTRAP": deployment.settings.kafka_bootstrap,
+            "ROLLCALL_TOPIC_PREFIX": deployment.settings.topic_prefix,
+            "ROLLCALL_DATABASE_URL": deployment.database.url("owner"),
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),
+    )
+    _, said = await process.communicate()
+
+    assert process.returncode == 1
+    assert said.decode() == "rollcall: it cannot be written: File too large\n"
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+    assert await no_scratch(deployment)
+
+
 async def test_a_csv_has_users_groups_and_memberships_and_no_formula(
     deployment: Deployment,
 ) -> None:
@@ -246,6 +276,18 @@ async def test_what_is_not_applied_yet_is_no_past(deployment: Deployment) -> Non
     assert "1 records of partition 0 from before that moment are not applied yet" in behind.stderr
     assert future.exit_code == 2
     assert (planned["begin"], planned["end"], planned["dry_run"]) == (0, 1, True)
+
+
+async def test_a_directory_that_cannot_be_copied_is_refused_in_one_line(
+    deployment: Deployment,
+) -> None:
+    await execute(deployment, "CREATE VIEW directory.of_somebody AS SELECT 1 AS one")
+
+    done = await rollcall(deployment, *AS_OF, await a_moment(deployment))
+
+    assert done.exit_code == 2
+    assert "the schema directory holds what is no table: of_somebody" in done.stderr
+    assert await no_scratch(deployment)
 
 
 async def test_a_log_that_was_made_anew_is_refused(deployment: Deployment) -> None:

@@ -3,15 +3,19 @@
 What is restored from it goes on from there.
 """
 
+import asyncio
 import hashlib
 import json
 import os
+import resource
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from services.operator.rebuild import snapshot
+from services.operator.rebuild.approach import only_one
 from services.operator.terminal import CommandError
 from shared.runtime.config import load
 from tests.integration.operator.rebuilding import (
@@ -24,6 +28,7 @@ from tests.integration.operator.rebuilding import (
     rollcall,
     rollcall_json,
     send_all,
+    world_of,
 )
 from tests.integration.operator.test_rebuild import poisoned
 from tests.integration.provisioner import logs
@@ -119,6 +124,20 @@ async def test_only_the_newest_are_kept_and_half_made_ones_go(
     assert [Path(gone).name for gone in told["deleted"]] == ["snapshot-20200101T000000Z"]
 
 
+async def test_what_another_snapshot_is_still_writing_is_not_taken_for_half_made(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    half_made = "snapshot-20220101T000000Z.partial"
+    (tmp_path / half_made).mkdir()
+
+    async with world_of(deployment) as world, only_one(world, "snapshot"):
+        done = await rollcall(deployment, "snapshot", "--to", str(tmp_path), "--keep", "1")
+
+    assert done.exit_code == 2
+    assert "another snapshot is under way" in done.stderr
+    assert names(tmp_path) == {half_made}
+
+
 async def test_a_snapshot_that_is_broken_off_leaves_nothing(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +150,29 @@ async def test_a_snapshot_that_is_broken_off_leaves_nothing(
 
     assert done.exit_code == 1
     assert "No space left" in done.stderr
+    assert names(tmp_path) == set()
+
+
+async def test_a_disk_that_is_full_in_the_middle_is_not_called_an_outage_of_postgres(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """A process that may write no more than ten bytes into a file."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.operator", "snapshot", "--to", str(tmp_path)),
+        env={
+            **os.environ,
+            "ROLLCALL_KAFKA_BOOTSTRAP": deployment.settings.kafka_bootstrap,
+            "ROLLCALL_TOPIC_PREFIX": deployment.settings.topic_prefix,
+            "ROLLCALL_DATABASE_URL": deployment.database.url("owner"),
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),
+    )
+    _, said = await process.communicate()
+
+    assert process.returncode == 1
+    assert said.decode() == "rollcall: it cannot be written: File too large\n"
     assert names(tmp_path) == set()
 
 

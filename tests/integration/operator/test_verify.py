@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from services.operator.rebuild.places import CannotKnow
 from services.operator.rebuild.verify import CONTROL
+from shared.events.request import to_event
 from tests.integration.operator.rebuilding import (
     apply_all,
     contents,
     do_rebuild,
     do_snapshot,
     do_verify,
+    execute,
     history,
     rollcall,
     rollcall_json,
@@ -27,7 +29,7 @@ from tests.integration.operator.test_rebuild import poisoned
 from tests.integration.provisioner import logs
 from tests.integration.provisioner.conftest import Deployment
 from tests.integration.provisioner.conftest import deployment as deployment
-from tests.support.builders import OTHER_ORGANISATION, create
+from tests.support.builders import ORGANISATION, OTHER_ORGANISATION, create
 
 FORM = """
 SELECT relation.relname AS table_name, attname AS column_name, format_type(atttypid, NULL) AS type,
@@ -81,6 +83,49 @@ async def test_a_snapshot_stands_for_the_log_before_it(
     assert (await do_verify(deployment, taken.folder)).drifts == []
 
 
+async def test_a_directory_that_is_older_than_the_snapshot_is_not_compared_with_it(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """As after a restore, while the provisioner catches up: behind is not wrong."""
+    running = await deployment.start()
+    await apply_all(deployment, history(25, 60))
+    taken = await do_snapshot(deployment, tmp_path)
+    await running.end()
+    await execute(deployment, f"TRUNCATE {', '.join(await live_tables(deployment))}, audit.event")
+
+    done = await rollcall(deployment, "verify", "--from", str(taken.folder))
+
+    assert done.exit_code == 2
+    assert "older than the snapshot" in done.stderr
+    assert (
+        await rollcall(deployment, "verify", "--dry-run", "--from", str(tmp_path))
+    ).exit_code == 2
+    assert (await do_verify(deployment)).drifts == []
+
+
+async def live_tables(deployment: Deployment) -> list[str]:
+    rows = await deployment.rows(
+        "SELECT format('directory.%I', relname) AS name FROM pg_class "
+        "WHERE relnamespace = 'directory'::regnamespace AND relkind = 'r' ORDER BY relname"
+    )
+    return [row["name"] for row in rows]
+
+
+@pytest.mark.parametrize("command", ["verify", "rebuild"])
+async def test_a_directory_that_cannot_be_copied_is_refused_in_one_line(
+    deployment: Deployment, command: str
+) -> None:
+    await execute(deployment, "CREATE VIEW directory.of_somebody AS SELECT 1 AS one")
+
+    done = await rollcall(deployment, command)
+
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "rollcall: the schema directory holds what is no table: of_somebody; move it to a schema "
+        "of its own\n"
+    )
+
+
 async def test_a_log_that_was_made_anew_says_nothing(deployment: Deployment) -> None:
     running = await deployment.start()
     await apply_all(deployment, history(24, 50))
@@ -91,6 +136,32 @@ async def test_a_log_that_was_made_anew_says_nothing(deployment: Deployment) -> 
 
     assert done.exit_code == 2
     assert "truncated or made anew" in done.stderr
+
+
+async def test_what_only_a_newer_release_reads_is_not_called_a_drift(
+    deployment: Deployment,
+) -> None:
+    """A newer provisioner has applied an event; the command is of the release before."""
+    running = await deployment.start()
+    await apply_all(deployment, [create(1, "ana@example.org")])
+    await running.end()
+    event = to_event(create(2, "ben@example.org"))
+    newer = replace(event, type="io.rollcall.request.member.create.v9")
+    place = await deployment.send_event(newer, ORGANISATION)
+    last = (await deployment.records(deployment.topics.requests))[-1]
+    await execute(
+        deployment,
+        f"UPDATE directory.progress SET next_offset = {place.offset + 1}, "
+        f"published_offset = {place.offset + 1}, last_event_id = '{newer.id}', "
+        f"last_append_time = to_timestamp({last.timestamp} / 1000.0) "
+        f"WHERE topic = '{deployment.topics.requests}' AND partition = 0",
+    )
+
+    done = await rollcall(deployment, "verify")
+
+    assert done.exit_code == 2
+    assert "partition 0" in done.stderr
+    assert (await rollcall(deployment, "rebuild")).exit_code == 1
 
 
 async def test_a_drift_is_named_without_a_value(deployment: Deployment) -> None:

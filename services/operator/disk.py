@@ -1,0 +1,25 @@
+"""A file that cannot be written, told apart from a database that cannot be reached."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from services.operator.terminal import CommandError
+
+OF_DISKS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """Say what a disk refused; stands inside of the block that holds a connection.
+
+    Outside of it any OSError is one of the connection's, and means that Postgres is away.
+    Raises CommandError, exit status 1.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in OF_DISKS:
+            raise
+        raise CommandError(f"it cannot be written: {error.strerror}", exit_code=1) from error
