@@ -11,6 +11,7 @@ from typing import Final
 from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.places import World
 from services.operator.rebuild.reading import read
+from services.operator.terminal import CommandError
 from shared.events.envelope import from_milliseconds
 from shared.kafka.feed import Record
 from shared.kafka.log_identity import event_id_of
@@ -123,9 +124,14 @@ async def scan_requests(
 
 
 async def from_time(world: World, moment: datetime) -> dict[int, int]:
-    """Partition of the requests → the first offset that was appended then or later."""
+    """Partition of the requests → the first offset that was appended then or later.
+
+    Raises CommandError where the topic is gone, Unavailable.
+    """
     topic = world.topics.requests
     held = await extents(world.settings, topic)
+    if not held:
+        raise CommandError(f"there is no topic {topic}, so nothing is known of what it held")
     return await offsets_at(world.settings, topic, held, round(moment.timestamp() * 1000))
 
 

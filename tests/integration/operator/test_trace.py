@@ -59,6 +59,19 @@ async def traced(deployment: Deployment, *arguments: str) -> dict[str, Any]:
     return {**only, "scan": found["scan"]}
 
 
+@pytest.mark.parametrize("of", ["event", "member"])
+async def test_without_the_requests_topic_nothing_is_known(
+    deployment: Deployment, organisations: None, of: str
+) -> None:
+    await logs.delete(deployment, deployment.topics.requests)
+    what = [new_id()] if of == "event" else ["--org", "Zeeburg", "--member", an_id(1)]
+
+    done = await rollcall(deployment, "trace", *what, "--since", "2026-01-01")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"there is no topic {deployment.topics.requests}" in done.stderr
+
+
 async def test_an_applied_change_is_found_without_a_scan(deployment: Deployment) -> None:
     running = await deployment.start()
     request = create(1, "ana@example.org")

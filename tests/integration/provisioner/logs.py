@@ -13,8 +13,8 @@ from shared.kafka.producer import Producer
 from tests.integration.provisioner.conftest import Deployment, until
 
 
-async def make_anew(deployment: Deployment, topic: str) -> None:
-    """Delete a topic and make it again, empty."""
+async def delete(deployment: Deployment, topic: str) -> None:
+    """Delete a topic."""
     async with _admin(deployment) as admin:
         await admin.delete_topics([topic])
 
@@ -22,6 +22,11 @@ async def make_anew(deployment: Deployment, topic: str) -> None:
         return await partition_count(deployment.settings, topic) == 0
 
     await until(is_gone, f"{topic} is gone")
+
+
+async def make_anew(deployment: Deployment, topic: str) -> None:
+    """Delete a topic and make it again, empty."""
+    await delete(deployment, topic)
     await apply_topics(deployment.settings, deployment.topics, replication=1)
     # The one from before knows sequence numbers of the topic that is gone.
     await deployment.producer.stop()
