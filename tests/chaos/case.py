@@ -145,5 +145,7 @@ def _line(attempt: Attempt, case: Case) -> str:
         parts.append("expired on the log")
     if row is not None:
         parts.append(f"decided {row.status} at {row.recorded_s - began_s:.2f}s")
-    parts += [f"seen {seen.resource_id[-6:]}@{seen.version[-6:]}" for seen in attempt.seen]
+    parts += [
+        f"seen {seen.resource_id[-6:]}@{(seen.version or 'none')[-6:]}" for seen in attempt.seen
+    ]
     return " ".join(parts)

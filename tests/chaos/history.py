@@ -37,11 +37,14 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A representation in an answer: of which resource, in which version, showing what."""
+    """A representation in an answer: of which resource, in which version, showing what.
+
+    None is no version at all: a state in which changes that others accepted may be missing.
+    """
 
     endpoint: Endpoint
     resource_id: str
-    version: str
+    version: str | None
     state: State
 
 
@@ -88,10 +91,11 @@ def seen_in(endpoint: Endpoint, body: Any) -> tuple[Seen, ...]:
         return ()
     if "Resources" in body:
         return tuple(each for item in body["Resources"] for each in seen_in(endpoint, item))
-    version = body.get("meta", {}).get("version")
-    if "id" not in body or version is None:
+    if "id" not in body:
         return ()
-    return (Seen(endpoint, body["id"], version_of(version), state_of(endpoint, body)),)
+    tag = body.get("meta", {}).get("version")
+    version = None if tag is None else version_of(tag)
+    return (Seen(endpoint, body["id"], version, state_of(endpoint, body)),)
 
 
 def version_of(tag: str) -> str:

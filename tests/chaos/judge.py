@@ -241,6 +241,8 @@ def versions(case: Case) -> Iterator[Violation]:
     states: dict[tuple[str, str, str], tuple[State, Attempt | None]] = {}
 
     def look(organisation: str, seen: Seen, by: Attempt | None) -> Iterator[Violation]:
+        if seen.version is None:
+            return
         key = organisation, seen.resource_id, seen.version
         first, first_by = states.setdefault(key, (seen.state, by))
         if first != seen.state:

@@ -114,7 +114,7 @@ class AtWork:
                 read = await self._send(step, "read", "GET", "Users", person.id)
                 if read.status == 404:
                     person.id = None
-                elif step.act == "change_if_match" and read.seen:
+                elif step.act == "change_if_match" and read.seen and read.seen[0].version:
                     wish = {"title": self._word(step)}
                     await self._change(step, person, wish, read.seen[0].version)
             case _:

@@ -70,7 +70,12 @@ def _is_unmoved(made: Attempt, of_it: Iterable[Attempt], read: Attempt) -> bool:
 
 
 def _stale(case: Case, read: Attempt, of_it: Sequence[Attempt], seen: Seen) -> Iterator[Violation]:
-    """Not older than the last change that was answered as decided before the read was sent."""
+    """Not older than the last change that was answered as decided before the read was sent.
+
+    What has no version claims to be nobody's state, and where it stands cannot be told.
+    """
+    if seen.version is None:
+        return
     offsets = [
         case.applied[each.token].offset
         for each in of_it

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.case import Case, make_case, tell
 from tests.chaos.found import Audited, Disturbance, Found, Logged, Mail
-from tests.chaos.history import NO_ANSWER, Attempt, Effect, Endpoint, Seen, State
+from tests.chaos.history import NO_ANSWER, Attempt, Effect, Endpoint, Seen, State, seen_in
 from tests.chaos.judge import judge
 from tests.chaos.operations import is_outage
 from tests.chaos.plan import OPERATING, make_plan
@@ -364,6 +364,16 @@ def test_a_copy_of_a_mail_is_excused_by_what_was_disturbed_then_and_by_nothing_l
 
     run.found.disturbances = [Disturbance("ingress-0", "kill", 5.2, 6.0)]
     assert run.wrong() == {"a mail came twice"}
+
+
+def test_a_representation_without_a_version_is_found_and_is_nobodys_state(run: Run) -> None:
+    body = {"id": "ana", **person("ana"), "title": "of nobody", "meta": {"resourceType": "User"}}
+    [seen] = seen_in("Users", {"Resources": [body]})
+    run.ask(None, None, 200, seen=(seen,), looked_up=ADDRESS)
+    run.ask(None, "ana", 200, seen=(seen,))
+
+    assert (seen.resource_id, seen.version) == ("ana", None)
+    assert run.wrong() == set()
 
 
 @pytest.mark.parametrize(
