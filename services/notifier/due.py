@@ -20,6 +20,8 @@ it), and state and address are read just before:
    invitation or a restoration, or no mail is known and the member had accepted. Otherwise it is
    dropped: `removed`, `not_revoked`, `already_told` (never two in a row), `never_told`.
 7. A restoration is sent if the member is not revoked now and the last mail was a revocation. If
+   what was dropped after that mail may have left (its sender died with it in hand, or never heard
+   the answer), it counts for both as well: to take back what nobody got does no harm. If
    the member is still `invited`, it carries the same link again, unless that has expired.
    Otherwise it is dropped: `removed`, `revoked_again`, `nothing_to_take_back`.
 8. A restoration of somebody `invited` that takes nothing back opens the invitation again that the
@@ -89,24 +91,32 @@ class Drop:
 Judgement = Send | Drop
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The kind of the member's last mail, and of what may have left after it. None: nothing."""
+
+    last: Kind | None = None
+    maybe: Kind | None = None
+
+
 def judge(
     notice: DueNotice,
     member: Member | None,
-    last_sent: Kind | None,
+    told: Told,
     *,
     at: datetime,
     lifetime_s: float,
 ) -> Judgement:
-    """Whether this notice leaves now. `last_sent` is the kind of the member's last mail."""
+    """Whether this notice leaves now. `told`: what the member has got, or may have."""
     if member is None:
         return Drop("removed")
     match notice.kind:
         case "invitation":
             refusal = _against_invitation(notice, member, at, lifetime_s)
         case "revocation":
-            refusal = _against_revocation(notice, member, last_sent)
+            refusal = _against_revocation(notice, member, told)
         case "restoration":
-            refusal = _against_restoration(member, last_sent)
+            refusal = _against_restoration(member, told)
         case _:
             assert_never(notice.kind)
     if refusal is not None:
@@ -133,20 +143,22 @@ def _against_invitation(
     return None
 
 
-def _against_revocation(notice: DueNotice, member: Member, last_sent: Kind | None) -> Drop | None:
+def _against_revocation(notice: DueNotice, member: Member, told: Told) -> Drop | None:
     if member.status is not Status.REVOKED:
         return Drop("not_revoked")
-    if last_sent == "revocation":
+    if told.maybe in ("invitation", "restoration"):
+        return None
+    if told.last == "revocation":
         return Drop("already_told")
-    if last_sent is None and notice.revoked_from not in (Status.ACCEPTED, Status.CONFIRMED):
+    if told.last is None and notice.revoked_from not in (Status.ACCEPTED, Status.CONFIRMED):
         return Drop("never_told")
     return None
 
 
-def _against_restoration(member: Member, last_sent: Kind | None) -> Drop | None:
+def _against_restoration(member: Member, told: Told) -> Drop | None:
     if member.status is Status.REVOKED:
         return Drop("revoked_again")
-    if last_sent != "revocation":
+    if "revocation" not in (told.last, told.maybe):
         is_invited = member.status is Status.INVITED
         return Drop("nothing_to_take_back", member.invitation_id if is_invited else None)
     return None

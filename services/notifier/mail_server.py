@@ -31,7 +31,14 @@ _OF_THE_MAIL: Final = frozenset({552, 555})
 
 
 class Postponed(Exception):
-    """Not taken this time; the message is the reason."""
+    """Not taken this time; the message is the reason.
+
+    `may_have_left`: the connection broke, perhaps only before the server's yes was read.
+    """
+
+    def __init__(self, reason: str, *, may_have_left: bool = False) -> None:
+        super().__init__(reason)
+        self.may_have_left = may_have_left
 
 
 class Refused(Exception):
@@ -101,7 +108,7 @@ class Session:
         except aiosmtplib.SMTPNotSupported as error:
             raise Refused("smtp_utf8_not_supported") from error
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise Postponed(f"connection_{_kind(error)}") from error
+            raise Postponed(f"connection_{_kind(error)}", may_have_left=True) from error
         except (MessageError, ValueError, LookupError) as error:
             # The message does not turn into bytes; nothing of it was said to the server.
             is_open = True

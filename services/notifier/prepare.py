@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.notifier.compose import Letter, Sender, greeting_name
-from services.notifier.due import Drop, DueNotice, Judgement, Kind, Send, judge
+from services.notifier.due import Drop, DueNotice, Judgement, Kind, Send, Told, judge
 from shared.directory.invitation import make_token, message_id
 from shared.directory.lifecycle import Status
 from shared.directory.state import Member
@@ -26,10 +26,10 @@ class LetterOptions:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is read just before a mail: the member, the kind of the last mail, the organisation."""
+    """What is read just before a mail: the member, the last mails (due.py), the organisation."""
 
     member: Member | None
-    last_sent: Kind | None
+    told: Told
     organisation: Organisation | None
 
 
@@ -40,14 +40,15 @@ async def read(database: Database, notice: Notice) -> Found:
         found = await directory_search.find_member(connection, organisation_id, member_id)
         organisation = await tenancy.find_organisation(connection, organisation_id)
         if found is None:
-            return Found(None, None, organisation)
+            return Found(None, Told(), organisation)
         member = found.member
-        last = None
+        told = Told()
         if not is_unanswered(member) or member.invitation_id is not None:
-            last = await notification.last_sent_kind(
+            last = await notification.last_mails(
                 connection, organisation_id, member_id, since=member.invitation_id
             )
-    return Found(member, None if last is None else kind_of(last), organisation)
+            told = Told(*(None if kind is None else kind_of(kind) for kind in last))
+    return Found(member, told, organisation)
 
 
 def is_unanswered(member: Member) -> bool:
@@ -70,7 +71,7 @@ def judge_found(notice: Notice, found: Found, options: LetterOptions, at: dateti
         member_id=notice.member_id,
         revoked_from=notice.detail.get("from"),
     )
-    return judge(due, found.member, found.last_sent, at=at, lifetime_s=options.lifetime_s)
+    return judge(due, found.member, found.told, at=at, lifetime_s=options.lifetime_s)
 
 
 def write_letter(

@@ -230,7 +230,7 @@ class MailSender:
             self._lost(error)
             return await self._server_away(notice)
         except Postponed as error:
-            return await self._postpone(claimed, str(error))
+            return await self._postpone(claimed, str(error), may_have_left=error.may_have_left)
         except Refused as error:
             return await ledger.failed(notice, str(error))
         self._faults.passes("notifier.after_yes")
@@ -245,7 +245,9 @@ class MailSender:
         mail = (notice.event_id, notice.kind)
         return self._pacer.wait_s(notice.organisation_id, mail, time.monotonic())
 
-    async def _postpone(self, claimed: ClaimedNotice, reason: str) -> None:
+    async def _postpone(
+        self, claimed: ClaimedNotice, reason: str, *, may_have_left: bool = False
+    ) -> None:
         """Try again later, ever later; give up after days."""
         notice, options = claimed.notice, self._options
         if clock.now() - notice.due_at > timedelta(seconds=options.give_up_after_s):
@@ -256,7 +258,7 @@ class MailSender:
             maximum_s=options.retry_maximum_s,
             jitter=random(),  # noqa: S311 - spreads load, hides nothing
         )
-        return await self._ledger.postponed(notice, wait_s, reason)
+        return await self._ledger.postponed(notice, wait_s, reason, may_have_left=may_have_left)
 
     async def _server_away(self, notice: Notice) -> None:
         await self._ledger.given_back(notice, self._options.probe_s, "mail_server_away")

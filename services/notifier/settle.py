@@ -88,15 +88,26 @@ class Ledger:
         await self._write(settle)
         _tell("failed", notice, reason)
 
-    async def postponed(self, notice: Notice, wait_s: float, reason: str) -> None:
-        """It was not taken this time."""
-        await self.given_back(notice, wait_s, reason)
+    async def postponed(
+        self, notice: Notice, wait_s: float, reason: str, *, may_have_left: bool = False
+    ) -> None:
+        """It was not taken this time, as far as anybody knows."""
+        await self._give_back(notice, wait_s, reason, may_have_left=may_have_left)
         _tell("postponed", notice, reason)
 
     async def given_back(self, notice: Notice, wait_s: float, reason: str) -> None:
         """It was not tried; nobody tries it before `wait_s` seconds are over."""
+        await self._give_back(notice, wait_s, reason)
+
+    async def _give_back(
+        self, notice: Notice, wait_s: float, reason: str, *, may_have_left: bool = False
+    ) -> None:
         moment = clock.now() + timedelta(seconds=wait_s)
-        await self._write(lambda connection: self._retry(connection, notice, moment, reason))
+        await self._write(
+            lambda connection: self._retry(
+                connection, notice, moment, reason, may_have_left=may_have_left
+            )
+        )
 
     async def all_given_back(self, notices: Sequence[Notice], reason: str) -> None:
         """Let another replica have them at once; tried once, because leases run out anyway."""
@@ -108,7 +119,13 @@ class Ledger:
             log.debug("postgres.unavailable", doing="give back", reason=error.what)
 
     async def _retry(
-        self, connection: Connection, notice: Notice, moment: datetime, reason: str
+        self,
+        connection: Connection,
+        notice: Notice,
+        moment: datetime,
+        reason: str,
+        *,
+        may_have_left: bool = False,
     ) -> bool:
         return await notification.retry_later(
             connection,
@@ -117,6 +134,7 @@ class Ledger:
             self._owner,
             next_attempt_at=moment,
             reason=reason,
+            may_have_left=may_have_left,
         )
 
     async def _write(self, settle: Callable[[Connection], Awaitable[bool]]) -> bool:

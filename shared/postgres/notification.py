@@ -35,8 +35,7 @@ _UNANNOUNCED = _SQL["unannounced_mails"]
 _MARK_ANNOUNCED = _SQL["mark_announced"]
 _SETTLE_UNSENT = _SQL["settle_unsent"]
 _RETRY_LATER = _SQL["retry_later"]
-_LAST_SENT_KIND = _SQL["last_sent_kind"]
-_LAST_SENT_KIND_SINCE = _SQL["last_sent_kind_since"]
+_LAST_MAILS = _SQL["last_mails"]
 _NEXT_DUE = _SQL["next_due"]
 _PRESENT = _SQL["present"]
 _RENEW = _SQL["renew_leases"]
@@ -238,25 +237,33 @@ async def retry_later(
     *,
     next_attempt_at: datetime,
     reason: str,
+    may_have_left: bool = False,
 ) -> bool:
-    """Give it back until `next_attempt_at`. False: the lease was lost."""
-    done = await connection.fetchval(_RETRY_LATER, event_id, kind, owner, next_attempt_at, reason)
+    """Give it back until `next_attempt_at`. False: the lease was lost.
+
+    `may_have_left`: the mail server may have taken it, and nobody heard its answer.
+    """
+    done = await connection.fetchval(
+        _RETRY_LATER, event_id, kind, owner, next_attempt_at, reason, may_have_left
+    )
     return done is True
 
 
-async def last_sent_kind(
+async def last_mails(
     connection: "Connection", organisation_id: str, member_id: str, *, since: str | None = None
-) -> str | None:
+) -> tuple[str | None, str | None]:
     """The kind of the last mail that the member got, by sequence; None: never any.
 
-    `since`, the event id of an invitation, leaves out what was sent before that invitation.
+    And the kind of the last one after it that was dropped, though it may have left: its sender
+    died, or never heard the mail server's answer. `since`, the event id of an invitation, leaves
+    out what was before that invitation.
     """
-    kind: str | None = (
-        await connection.fetchval(_LAST_SENT_KIND, organisation_id, member_id)
-        if since is None
-        else await connection.fetchval(_LAST_SENT_KIND_SINCE, organisation_id, member_id, since)
+    rows = await connection.fetch(_LAST_MAILS, organisation_id, member_id, since)
+    certain = next((index for index, row in enumerate(rows) if row["is_certain"]), len(rows))
+    return (
+        rows[certain]["kind"] if certain < len(rows) else None,
+        rows[0]["kind"] if certain > 0 else None,
     )
-    return kind
 
 
 async def next_due(connection: "Connection") -> datetime | None:

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from tests.crash.load import Answered, creates
+from tests.support.builders import replacing
 from tests.support.stack import Stack, until
 
 COUNT = 40
@@ -76,3 +77,24 @@ async def test_killed_after_smtp_s_yes_a_second_copy_is_the_same_mail(stack: Sta
     assert max(copies.values()) == 2, "the mail that had its yes comes again, and once only"
     assert len(links(stack)) == COUNT, "a copy has the same Message-ID"
     assert all(len(of_one) == 1 for of_one in links(stack).values()), "and the same link"
+
+
+async def test_killed_after_the_yes_to_an_invitation_its_revocation_is_told_all_the_same(
+    stack: Stack,
+) -> None:
+    await stack.start("ingress")
+    await stack.start("provisioner")
+    victim = await stack.start("notifier", ROLLCALL_FAULT="notifier.after_yes")
+    organisation = await stack.organisation()
+    async with stack.client(organisation) as client:
+        made = await client.create_user("ana@example.org")
+        await victim.ended()
+        invited = [mail["Message-ID"] for mail in stack.mails()]
+        await client.patch(f"/Users/{made.body['id']}", replacing("active", False))
+    await stack.start("notifier")
+
+    await until(lambda: settled(stack), "no mail is due", 30)
+    told = [mail["Message-ID"] for mail in stack.mails()]
+    assert len(invited) == 1
+    assert len(told) == 2
+    assert set(told) > set(invited), "the second one is the revocation, not a copy"

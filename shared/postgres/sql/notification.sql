@@ -29,7 +29,10 @@ RETURNING event_id::text, kind
 -- $5 now
 -- roles: notifier
 UPDATE notice.notification
-SET state = 'dropped', reason = $4, leased_until = NULL, lease_owner = NULL
+SET state = 'dropped', reason = $4, leased_until = NULL, lease_owner = NULL,
+    -- A lease that ran out was a sender's that died: nobody knows how far it came.
+    detail = CASE WHEN leased_until IS NULL THEN detail
+                  ELSE detail || '{"may_have_left": true}' END
 WHERE organisation_id = $1 AND member_id = $2 AND kind = ANY ($3::text[]) AND state = 'due'
   AND (leased_until IS NULL OR leased_until <= $5)
 RETURNING event_id::text, kind
@@ -93,12 +96,16 @@ WITH ready AS (
     FOR UPDATE OF candidate SKIP LOCKED
 )
 UPDATE notice.notification AS claimed
-SET lease_owner = $1, leased_until = $3, attempts = attempts + 1
+SET lease_owner = $1, leased_until = $3, attempts = attempts + 1,
+    -- A lease that ran out was a sender's that died: nobody knows how far it came.
+    detail = CASE WHEN claimed.leased_until IS NULL THEN claimed.detail
+                  ELSE claimed.detail || '{"may_have_left": true}' END
 FROM ready
 WHERE claimed.event_id = ready.event_id AND claimed.kind = ready.kind
 RETURNING claimed.event_id::text, claimed.kind, claimed.organisation_id::text,
           claimed.member_id::text, claimed.partition, claimed.epoch, claimed."offset",
-          claimed."index", claimed.event_time, claimed.detail, claimed.due_at, claimed.attempts
+          claimed."index", claimed.event_time, claimed.detail - 'may_have_left' AS detail,
+          claimed.due_at, claimed.attempts
 
 -- name: settle_sent
 -- The mail server said yes to the owner of the lease.
@@ -133,7 +140,7 @@ WHERE notification.event_id = told.event_id AND notification.kind = told.kind
 -- $1 at most so many
 -- roles: notifier
 SELECT event_id::text, kind, organisation_id::text, member_id::text, partition, epoch, "offset",
-       "index", event_time, detail, due_at, message_id, sent_at
+       "index", event_time, detail - 'may_have_left' AS detail, due_at, message_id, sent_at
 FROM notice.notification
 WHERE state = 'sent' AND NOT announced
 ORDER BY sent_at, event_id
@@ -168,38 +175,31 @@ RETURNING true
 -- $3 owner
 -- $4 next attempt at
 -- $5 reason
+-- $6 whether it may have left all the same
 -- roles: notifier
 UPDATE notice.notification
-SET next_attempt_at = $4, reason = $5, leased_until = NULL, lease_owner = NULL
+SET next_attempt_at = $4, reason = $5, leased_until = NULL, lease_owner = NULL,
+    detail = CASE WHEN $6::boolean THEN detail || '{"may_have_left": true}' ELSE detail END
 WHERE event_id = $1 AND kind = $2 AND state = 'due' AND lease_owner = $3
 RETURNING true
 
--- name: last_sent_kind
--- The kind of the last mail that a member got, by sequence.
+-- name: last_mails
+-- The last mail that a member got, by sequence, and those after it that may have left: their kinds,
+-- the last one first.
 -- $1 organisation
 -- $2 member
--- roles: notifier, owner
-SELECT kind
-FROM notice.notification
-WHERE organisation_id = $1 AND member_id = $2 AND state = 'sent'
-ORDER BY epoch DESC, "offset" DESC, "index" DESC
-LIMIT 1
-
--- name: last_sent_kind_since
--- The kind of the last mail that a member got, among an invitation and what came after it.
--- $1 organisation
--- $2 member
--- $3 event id of the invitation
+-- $3 event id of an invitation, of which only what came with it or after it counts; or null
 -- roles: notifier
-SELECT sent.kind
-FROM notice.notification AS sent
-JOIN notice.notification AS invitation
-  ON invitation.event_id = $3 AND invitation.kind = 'invitation'
-WHERE sent.organisation_id = $1 AND sent.member_id = $2 AND sent.state = 'sent'
-  AND (sent.epoch, sent."offset", sent."index")
-      >= (invitation.epoch, invitation."offset", invitation."index")
-ORDER BY sent.epoch DESC, sent."offset" DESC, sent."index" DESC
-LIMIT 1
+SELECT mail.kind, mail.state = 'sent' AS is_certain
+FROM notice.notification AS mail
+WHERE mail.organisation_id = $1 AND mail.member_id = $2
+  AND (mail.state = 'sent' OR mail.state = 'dropped' AND mail.detail ? 'may_have_left')
+  AND ($3::uuid IS NULL OR EXISTS (
+      SELECT FROM notice.notification AS invitation
+      WHERE invitation.event_id = $3 AND invitation.kind = 'invitation'
+        AND (mail.epoch, mail."offset", mail."index")
+            >= (invitation.epoch, invitation."offset", invitation."index")))
+ORDER BY mail.epoch DESC, mail."offset" DESC, mail."index" DESC
 
 -- name: next_due
 -- When the next notice is due that nobody holds.

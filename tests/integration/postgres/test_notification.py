@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from shared.events.outcome import Sequence
 from shared.postgres import notification, progress
 from shared.postgres.notification import ClaimedNotice, Notice
@@ -211,17 +213,68 @@ async def test_the_last_mail_of_a_member_is_that_of_the_highest_sequence(
     database: TestDatabase,
 ) -> None:
     async with database.connect("notifier") as connection:
-        never = await notification.last_sent_kind(connection, ORGANISATION, an_id(1))
+        never = await notification.last_mails(connection, ORGANISATION, an_id(1))
         await notification.plan(connection, [a_notice(1), a_notice(2, "revocation")])
         for kind, number in (("invitation", 1), ("revocation", 2)):
             await claim(connection)
             await notification.settle_sent(
                 connection, an_id(number), kind, "a", message_id="m", sent_at=NOW
             )
-        last = await notification.last_sent_kind(connection, ORGANISATION, an_id(1))
+        last = await notification.last_mails(connection, ORGANISATION, an_id(1))
+        since = await notification.last_mails(
+            connection, ORGANISATION, an_id(1), since=an_id(2_000)
+        )
 
-    assert never is None
-    assert last == "revocation"
+    assert never == (None, None)
+    assert last == ("revocation", None)
+    assert since == (None, None)
+
+
+@pytest.mark.parametrize("how", ["its sender died", "nobody heard the answer", "dropped by an end"])
+async def test_what_was_dropped_and_may_have_left_is_told_apart(
+    database: TestDatabase, how: str
+) -> None:
+    async with database.connect("notifier") as connection:
+        await notification.plan(connection, [a_notice(1)])
+        await claim(connection)
+        if how == "nobody heard the answer":
+            await notification.retry_later(
+                connection,
+                *(an_id(1), "invitation", "a"),
+                next_attempt_at=NOW,
+                reason="connection_TimeoutError",
+                may_have_left=True,
+            )
+        if how == "dropped by an end":
+            await notification.drop_open(
+                connection, ORGANISATION, an_id(1), ("invitation",), "revoked", now=LATER
+            )
+        else:
+            await claim(connection, now=LATER)
+            await notification.settle_dropped(
+                connection, an_id(1), "invitation", "a", reason="revoked"
+            )
+        last = await notification.last_mails(connection, ORGANISATION, an_id(1), since=an_id(1))
+
+    assert last == (None, "invitation")
+
+
+@pytest.mark.parametrize("is_tried", [True, False])
+async def test_what_was_dropped_and_surely_did_not_leave_is_no_mail(
+    database: TestDatabase, is_tried: bool
+) -> None:
+    async with database.connect("notifier") as connection:
+        await notification.plan(connection, [a_notice(1)])
+        if is_tried:
+            await claim(connection)
+            await notification.retry_later(
+                connection, an_id(1), "invitation", "a", next_attempt_at=NOW, reason="smtp_451"
+            )
+        await claim(connection, now=LATER)
+        await notification.settle_dropped(connection, an_id(1), "invitation", "a", reason="revoked")
+        last = await notification.last_mails(connection, ORGANISATION, an_id(1))
+
+    assert last == (None, None)
 
 
 async def test_what_the_directory_has_not_applied_is_not_claimed(database: TestDatabase) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.notifier.compose import Sender
-from services.notifier.due import Drop, DueNotice, Judgement, Kind, Send, judge
+from services.notifier.due import Drop, DueNotice, Judgement, Kind, Send, Told, judge
 from services.notifier.prepare import Found, LetterOptions, judge_found
 from shared.directory.invitation import Invitation, expires_at
 from shared.directory.lifecycle import Status
@@ -28,13 +28,14 @@ def judged(
     kind: Kind,
     member: Member | None,
     last_sent: Kind | None = None,
+    maybe: Kind | None = None,
     *,
     event_id: str = an_id(500),
     at: datetime = AT,
     revoked_from: str | None = None,
 ) -> Judgement:
     notice = DueNotice(event_id, kind, ORGANISATION, an_id(1), revoked_from)
-    return judge(notice, member, last_sent, at=at, lifetime_s=LIFETIME_S)
+    return judge(notice, member, Told(last_sent, maybe), at=at, lifetime_s=LIFETIME_S)
 
 
 def invitation(member: Member | None, **rest: Any) -> Judgement:
@@ -106,6 +107,26 @@ def test_a_revocation_is_told_to_whoever_had_accepted(before: str) -> None:
 
 def test_a_person_who_was_never_written_to_gets_no_revocation() -> None:
     assert judged("revocation", revoked(), None, revoked_from="invited") == Drop("never_told")
+
+
+@pytest.mark.parametrize("maybe", ["invitation", "restoration"])
+@pytest.mark.parametrize("last", [None, "revocation"])
+def test_a_revocation_follows_what_may_have_left(last: Kind | None, maybe: Kind) -> None:
+    assert judged("revocation", revoked(), last, maybe) == Send("ana@example.org")
+
+
+@pytest.mark.parametrize(("last", "reason"), [(None, "never_told"), ("revocation", "already_told")])
+def test_a_revocation_that_may_have_left_is_no_reason_for_another(
+    last: Kind | None, reason: Any
+) -> None:
+    assert judged("revocation", revoked(), last, "revocation") == Drop(reason)
+
+
+@pytest.mark.parametrize("last", [None, "invitation", "restoration"])
+def test_a_restoration_takes_a_revocation_back_that_may_have_left(last: Kind | None) -> None:
+    member = a_member(status=Status.CONFIRMED, invitation_id=None)
+
+    assert judged("restoration", member, last, "revocation") == Send("ana@example.org")
 
 
 def test_there_are_never_two_revocations_in_a_row() -> None:
@@ -180,7 +201,7 @@ def test_nothing_leaves_for_an_organisation_that_is_being_deleted(kind: Kind) ->
     member = a_member() if kind == "invitation" else revoked(Status.CONFIRMED)
     options = LetterOptions(Sender("r@example.org"), "", b"", LIFETIME_S)
 
-    leaving = judge_found(notice, Found(member, None, replace(stays, leaving=AT)), options, AT)
+    leaving = judge_found(notice, Found(member, Told(), replace(stays, leaving=AT)), options, AT)
 
     assert leaving == Drop("organisation_leaves")
-    assert judge_found(notice, Found(member, None, stays), options, AT) != leaving
+    assert judge_found(notice, Found(member, Told(), stays), options, AT) != leaving
