@@ -20,8 +20,6 @@ it), and state and address are read just before:
    invitation or a restoration, or no mail is known and the member had accepted. Otherwise it is
    dropped: `removed`, `not_revoked`, `already_told` (never two in a row), `never_told`.
 7. A restoration is sent if the member is not revoked now and the last mail was a revocation. If
-   what was dropped after that mail may have left (its sender died with it in hand, or never heard
-   the answer), it counts for both as well: to take back what nobody got does no harm. If
    the member is still `invited`, it carries the same link again, unless that has expired.
    Otherwise it is dropped: `removed`, `revoked_again`, `nothing_to_take_back`.
 8. A restoration of somebody `invited` that takes nothing back opens the invitation again that the
@@ -31,6 +29,8 @@ it), and state and address are read just before:
    a mail before that went to another address, and whoever reads the present one was never told.
 10. No address → dropped (`no_address`), visibly.
 11. Whose organisation is being deleted gets no mail any more: dropped (`organisation_leaves`).
+12. What was dropped after the last mail, and may have left (its sender died with it in hand, or
+    never heard the answer), counts for 6 and 7 as well: to take back what nobody got does no harm.
 """
 
 from dataclasses import dataclass

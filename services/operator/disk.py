@@ -22,4 +22,22 @@ def written() -> Iterator[None]:
     except OSError as error:
         if error.errno not in OF_DISKS:
             raise
-        raise CommandError(f"it cannot be written: {error.strerror}", exit_code=1) from error
+        raise _refused(error) from error
+
+
+@contextmanager
+def made() -> Iterator[None]:
+    """The same around all that makes a file: what the databases' own code lets out is no OSError.
+
+    But for a time that ran out, which has no `strerror`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        raise _refused(error) from error
+
+
+def _refused(error: OSError) -> CommandError:
+    return CommandError(f"it cannot be written: {error.strerror}", exit_code=1)

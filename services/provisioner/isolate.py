@@ -74,8 +74,8 @@ async def apply_at_once(
     Raises what Postgres says of the data (see `refusal_of`), here or from the commit, and
     PartitionHalted where too many are dead.
     """
-    folded = await _decide(connection, place, entries, known)
     in_thread = is_large([entry.record for entry in entries])
+    folded = await _decide(connection, place, entries, known, in_thread=in_thread)
     decided = await _calculate(in_thread, decide_batch, place, entries, folded)
     await write_changes(connection, decided.changes)
     await _write_records(connection, decided)
@@ -95,10 +95,11 @@ async def apply_one_by_one(
     Raises PartitionHalted where too many are dead.
     """
     refusals: dict[str, Exception] = dict(known)
+    in_thread = is_large([entry.record for entry in entries])
     while True:
         try:
             async with connection.transaction():
-                folded = await _decide(connection, place, entries, refusals)
+                folded = await _decide(connection, place, entries, refusals, in_thread=in_thread)
                 places = places_of(place, entries, folded)
                 for entry, result in zip(entries, folded, strict=True):
                     await _write_changes(connection, result)
@@ -121,10 +122,14 @@ async def apply_one_by_one(
 
 
 async def _decide(
-    connection: "Connection", place: Place, entries: Sequence[Entry], refusals: Refusals
+    connection: "Connection",
+    place: Place,
+    entries: Sequence[Entry],
+    refusals: Refusals,
+    *,
+    in_thread: bool,
 ) -> list[Folded]:
     batch: Batch = [(dead_letters.to_event(place, entry), entry.append_time) for entry in entries]
-    in_thread = is_large([entry.record for entry in entries])
     states = await _load(connection, batch, in_thread=in_thread)
     return await _calculate(in_thread, fold_batch, states, batch, refusals)
 

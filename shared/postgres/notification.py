@@ -258,12 +258,8 @@ async def last_mails(
     died, or never heard the mail server's answer. `since`, the event id of an invitation, leaves
     out what was before that invitation.
     """
-    rows = await connection.fetch(_LAST_MAILS, organisation_id, member_id, since)
-    certain = next((index for index, row in enumerate(rows) if row["is_certain"]), len(rows))
-    return (
-        rows[certain]["kind"] if certain < len(rows) else None,
-        rows[0]["kind"] if certain > 0 else None,
-    )
+    row = await connection.fetchrow(_LAST_MAILS, organisation_id, member_id, since)
+    return (None, None) if row is None else (row["last"], row["maybe"])
 
 
 async def next_due(connection: "Connection") -> datetime | None:

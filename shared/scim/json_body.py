@@ -32,7 +32,7 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
-from shared.scim.errors import InvalidSyntax, InvalidValue, PayloadTooLarge
+from shared.scim.errors import InvalidSyntax, InvalidValue, PayloadTooLarge, ScimError
 from shared.scim.limits import MAX_CONTAINERS, MAX_DEPTH, MAX_VALUES
 
 Json = dict[str, Any]
@@ -82,15 +82,15 @@ def _read_in_turns(raw: bytes, max_depth: int) -> Json | None:
     not everyday ones, U+0000 and surrogates, or perhaps too deep. Each level is a list, an object
     right in a list, an object that is another's value, or the first.
     """
-    if _SPECIAL_ESCAPE.search(raw) is not None:
-        return None
     left = max_depth - 1 - 2 * raw.count(b"[")
+    if left < 0 or _SPECIAL_ESCAPE.search(raw) is not None:
+        return None
 
     def distinct(pairs: list[tuple[str, Any]]) -> Json:
         nonlocal left
         value = dict(pairs)
         if len(value) != len(pairs):
-            raise ValueError
+            refuse_twin()
         for item in value.values():
             if type(item) is dict:
                 left -= 1
@@ -104,7 +104,7 @@ def _read_in_turns(raw: bytes, max_depth: int) -> Json | None:
     )
     try:
         body = decoder.decode(raw.decode())
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, ScimError):
         return None
     return body if type(body) is dict and left >= 0 else None
 
@@ -117,8 +117,7 @@ def _everyday_integer(text: str) -> int:
 
 def _everyday_float(text: str) -> float:
     number = float(text)
-    if not -_BEYOND_64_BITS < number < _BEYOND_64_BITS:
-        raise ValueError
+    _check_number(number)
     return number
 
 

@@ -8,6 +8,7 @@ import typer
 
 from services.operator import terminal
 from services.operator.deployment import HERE, DataOption, JsonOption, find
+from services.operator.disk import made
 from services.operator.leaving import delete as leaving
 from services.operator.leaving import export as exporting
 from services.operator.leaving.delete import SETTLE_S, WAIT_S, Deleted, Options
@@ -17,7 +18,6 @@ from services.operator.leaving.what_stays import SNAPSHOTS
 from services.operator.rebuild.meter import Meter
 from services.operator.replay.export import output_to
 from services.operator.tenancy_log import open_log
-from services.operator.terminal import CommandError
 
 Format = Literal["jsonl", "csv"]
 OrgArgument = Annotated[
@@ -108,14 +108,11 @@ async def _export(data: Path, org: str, to: Path | None, form: str) -> Counts:
     settings = find(data)
     async with open_log(settings) as log:
         organisation = (await log.read()).organisation(org)
-    try:
-        async with open_office(settings) as office:
-            with output_to(to) as output, Meter() as meter:
-                digesting = Digesting(output)
-                writer = FORMATS[form](digesting)
-                return await exporting.export(office, organisation, writer, digesting, meter)
-    except OSError as error:
-        raise CommandError(f"it cannot be written: {error.strerror}", exit_code=1) from error
+    async with open_office(settings) as office:
+        with made(), output_to(to) as output, Meter() as meter:
+            digesting = Digesting(output)
+            writer = FORMATS[form](digesting)
+            return await exporting.export(office, organisation, writer, digesting, meter)
 
 
 async def _delete(data: Path, org: str, options: Options) -> Deleted:

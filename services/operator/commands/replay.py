@@ -13,6 +13,7 @@ import typer
 from services.operator import terminal
 from services.operator.dead_letters import parse_since
 from services.operator.deployment import HERE, DataOption, JsonOption, OperatorSettings, find
+from services.operator.disk import made
 from services.operator.rebuild import places
 from services.operator.rebuild.meter import Meter
 from services.operator.replay import as_of, downstream, notifier
@@ -20,7 +21,6 @@ from services.operator.replay.as_of import Folded, Plan
 from services.operator.replay.bounds import organisation_of, parse_place
 from services.operator.replay.copies import Report, Wanted
 from services.operator.replay.export import FORMATS, Counts, export, output_to
-from services.operator.terminal import CommandError
 from shared.events.envelope import format_time
 
 NOTIFIER = "notifier"
@@ -211,17 +211,10 @@ class _Past:
             if dry_run:
                 _tell_plan(planned, as_json)
                 return
-            try:
-                with Meter() as meter, output_to(self.file) as target:
-                    async with as_of.folded(world, planned, meter) as folded:
-                        writer = FORMATS[self.output.value](target)
-                        counts = await export(world, planned, writer, meter)
-            except OSError as error:
-                if error.strerror is None:  # a time that ran out is an OSError as well
-                    raise
-                raise CommandError(
-                    f"it cannot be written: {error.strerror}", exit_code=1
-                ) from error
+            with made(), Meter() as meter, output_to(self.file) as target:
+                async with as_of.folded(world, planned, meter) as folded:
+                    writer = FORMATS[self.output.value](target)
+                    counts = await export(world, planned, writer, meter)
         # Standard output may be the export itself.
         told = sys.stderr if self.file is None else sys.stdout
         line = _as_json(folded, counts) if as_json else _told(folded, counts)

@@ -184,13 +184,16 @@ WHERE event_id = $1 AND kind = $2 AND state = 'due' AND lease_owner = $3
 RETURNING true
 
 -- name: last_mails
--- The last mail that a member got, by sequence, and those after it that may have left: their kinds,
--- the last one first.
+-- The kind of the last mail that a member got, by sequence; and of the last one of all, if that was
+-- dropped and may have left.
 -- $1 organisation
 -- $2 member
 -- $3 event id of an invitation, of which only what came with it or after it counts; or null
 -- roles: notifier
-SELECT mail.kind, mail.state = 'sent' AS is_certain
+SELECT (array_agg(mail.kind ORDER BY (mail.epoch, mail."offset", mail."index") DESC)
+        FILTER (WHERE mail.state = 'sent'))[1] AS last,
+       (array_agg(CASE WHEN mail.state = 'dropped' THEN mail.kind END
+                  ORDER BY (mail.epoch, mail."offset", mail."index") DESC))[1] AS maybe
 FROM notice.notification AS mail
 WHERE mail.organisation_id = $1 AND mail.member_id = $2
   AND (mail.state = 'sent' OR mail.state = 'dropped' AND mail.detail ? 'may_have_left')
@@ -199,7 +202,6 @@ WHERE mail.organisation_id = $1 AND mail.member_id = $2
       WHERE invitation.event_id = $3 AND invitation.kind = 'invitation'
         AND (mail.epoch, mail."offset", mail."index")
             >= (invitation.epoch, invitation."offset", invitation."index")))
-ORDER BY mail.epoch DESC, mail."offset" DESC, mail."index" DESC
 
 -- name: next_due
 -- When the next notice is due that nobody holds.

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
 import random
+import resource
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -154,14 +157,43 @@ async def do_snapshot(deployment: Deployment, to: Path) -> Manifest:
             return await snapshot.take(world, to, meter)
 
 
-async def rollcall(deployment: Deployment, *arguments: str) -> Result:
-    """The command line, beside the test's deployment."""
-    environment = {
+def environment_of(deployment: Deployment) -> dict[str, str]:
+    """What the command line finds the deployment by."""
+    return {
         "ROLLCALL_KAFKA_BOOTSTRAP": deployment.settings.kafka_bootstrap,
         "ROLLCALL_TOPIC_PREFIX": deployment.settings.topic_prefix,
         "ROLLCALL_DATABASE_URL": deployment.database.url("owner"),
     }
+
+
+async def rollcall(deployment: Deployment, *arguments: str) -> Result:
+    """The command line, beside the test's deployment."""
+    environment = environment_of(deployment)
     return await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment)
+
+
+async def start(
+    deployment: Deployment, *arguments: str, **options: Any
+) -> asyncio.subprocess.Process:
+    """The command in a process of its own."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.operator", *arguments),
+        env={**os.environ, **environment_of(deployment)},
+        **options,
+    )
+
+
+async def without_room(deployment: Deployment, *arguments: str) -> tuple[int | None, str]:
+    """Status and complaint of a command that may write no more than ten bytes into a file."""
+    process = await start(
+        deployment,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),
+    )
+    _, said = await process.communicate()
+    return process.returncode, said.decode()
 
 
 async def rollcall_json(deployment: Deployment, *arguments: str, code: int = 0) -> Any:

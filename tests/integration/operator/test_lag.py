@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +18,7 @@ from tests.integration.operator.rebuilding import (
     rollcall_json,
     send_all,
     settings_of,
+    start,
     world_of,
 )
 from tests.integration.provisioner import logs
@@ -172,15 +171,10 @@ def test_time_left_is_until_retention_may_take_the_record(
 
 async def test_watching_looks_again_until_ctrl_c(deployment: Deployment) -> None:
     """A real process; each look is one line of JSON."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.operator", "lag"),
+    process = await start(
+        deployment,
+        "lag",
         *("--watch", "--every", "0.1", "--json"),
-        env={
-            **os.environ,
-            "ROLLCALL_KAFKA_BOOTSTRAP": deployment.settings.kafka_bootstrap,
-            "ROLLCALL_TOPIC_PREFIX": deployment.settings.topic_prefix,
-            "ROLLCALL_DATABASE_URL": deployment.database.url("owner"),
-        },
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 20,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

@@ -4,9 +4,7 @@ The live services read and write through the swap with the statements that they 
 """
 
 import asyncio
-import os
 import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from tests.integration.operator.rebuilding import (
     rollcall,
     rollcall_json,
     send_all,
+    start,
 )
 from tests.integration.provisioner import logs
 from tests.integration.provisioner.conftest import Deployment, until
@@ -228,14 +227,9 @@ async def test_a_process_that_is_ended_close_to_the_swap_is_followed_by_one_that
 
     async with deployment.database.connect() as connection, connection.transaction():
         await connection.execute("SELECT FROM directory.progress FOR UPDATE")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "services.operator", "rebuild"),
-            env={
-                **os.environ,
-                "ROLLCALL_KAFKA_BOOTSTRAP": deployment.settings.kafka_bootstrap,
-                "ROLLCALL_TOPIC_PREFIX": deployment.settings.topic_prefix,
-                "ROLLCALL_DATABASE_URL": deployment.database.url("owner"),
-            },
+        process = await start(
+            deployment,
+            "rebuild",
             stderr=asyncio.subprocess.PIPE,
             preexec_fn=heed_ctrl_c,
         )

@@ -1,9 +1,7 @@
 """`rollcall replay --topic outcomes`: into a topic of somebody else's, in order and once."""
 
 import asyncio
-import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +24,7 @@ from tests.integration.operator.rebuilding import (
     rollcall,
     rollcall_json,
     settings_of,
+    start,
 )
 from tests.integration.operator.test_operations_pages import blocks, run
 from tests.integration.operator.test_rebuild import heed_ctrl_c
@@ -163,15 +162,9 @@ async def test_a_process_that_is_ended_in_the_middle_is_followed_by_one_that_goe
     deployment: Deployment, target: Target, how: signal.Signals
 ) -> None:
     source = await outcomes_of(deployment, 3, 100)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.operator"),
+    process = await start(
+        deployment,
         *into(target, "--from", "0", "--rate", "40"),
-        env={
-            **os.environ,
-            "ROLLCALL_KAFKA_BOOTSTRAP": deployment.settings.kafka_bootstrap,
-            "ROLLCALL_TOPIC_PREFIX": deployment.settings.topic_prefix,
-            "ROLLCALL_DATABASE_URL": deployment.database.url("owner"),
-        },
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
         preexec_fn=heed_ctrl_c,

@@ -5,10 +5,8 @@ import csv
 import io
 import json
 import os
-import resource
 import signal
 import stat
-import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,6 +30,8 @@ from tests.integration.operator.rebuilding import (
     rollcall_json,
     send_all,
     settings_of,
+    start,
+    without_room,
 )
 from tests.integration.operator.test_rebuild import heed_ctrl_c, poisoned
 from tests.integration.provisioner import logs
@@ -162,28 +162,20 @@ async def test_a_file_is_its_owners_alone_and_never_overwritten(
 async def test_a_disk_that_is_full_is_said_in_one_line_and_leaves_no_half_of_a_file(
     deployment: Deployment, tmp_path: Path
 ) -> None:
-    """A process that may write no more than ten bytes into a file."""
     running = await deployment.start()
     await apply_all(deployment, history(36, 200))  # more than a buffer
     await running.end()
     moment, file = await a_moment(deployment), tmp_path / "zeeburg.jsonl"
 
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.operator", *AS_OF, moment, "--to", str(file)),
-        env={
-            **os.environ,
-            "ROLLCALL_KAFKA_BOOTSTRAP": deployment.settings.kafka_bootstrap,
-            "ROLLCALL_TOPIC_PREFIX": deployment.settings.topic_prefix,
-            "ROLLCALL_DATABASE_URL": deployment.database.url("owner"),
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),
+    done = await without_room(
+        deployment,
+        *AS_OF,
+        moment,
+        "--to",
+        str(file),
     )
-    _, said = await process.communicate()
 
-    assert process.returncode == 1
-    assert said.decode() == "rollcall: it cannot be written: File too large\n"
+    assert done == (1, "rollcall: it cannot be written: File too large\n")
     assert os.listdir(tmp_path) == []  # noqa: PTH208
     assert await no_scratch(deployment)
 
@@ -391,14 +383,10 @@ async def test_a_process_that_is_ended_in_the_fold_leaves_nothing_for_long(
 
     async with deployment.database.connect() as connection, connection.transaction():
         await connection.execute("LOCK TABLE tenancy.organisation IN ACCESS EXCLUSIVE MODE")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "services.operator", *AS_OF, moment),
-            env={
-                **os.environ,
-                "ROLLCALL_KAFKA_BOOTSTRAP": deployment.settings.kafka_bootstrap,
-                "ROLLCALL_TOPIC_PREFIX": deployment.settings.topic_prefix,
-                "ROLLCALL_DATABASE_URL": deployment.database.url("owner"),
-            },
+        process = await start(
+            deployment,
+            *AS_OF,
+            moment,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             preexec_fn=heed_ctrl_c,

@@ -3,13 +3,10 @@
 What is restored from it goes on from there.
 """
 
-import asyncio
 import hashlib
 import json
 import os
-import resource
 import stat
-import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +25,7 @@ from tests.integration.operator.rebuilding import (
     rollcall,
     rollcall_json,
     send_all,
+    without_room,
     world_of,
 )
 from tests.integration.operator.test_rebuild import poisoned
@@ -156,23 +154,14 @@ async def test_a_snapshot_that_is_broken_off_leaves_nothing(
 async def test_a_disk_that_is_full_in_the_middle_is_not_called_an_outage_of_postgres(
     deployment: Deployment, tmp_path: Path
 ) -> None:
-    """A process that may write no more than ten bytes into a file."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.operator", "snapshot", "--to", str(tmp_path)),
-        env={
-            **os.environ,
-            "ROLLCALL_KAFKA_BOOTSTRAP": deployment.settings.kafka_bootstrap,
-            "ROLLCALL_TOPIC_PREFIX": deployment.settings.topic_prefix,
-            "ROLLCALL_DATABASE_URL": deployment.database.url("owner"),
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),
+    done = await without_room(
+        deployment,
+        "snapshot",
+        "--to",
+        str(tmp_path),
     )
-    _, said = await process.communicate()
 
-    assert process.returncode == 1
-    assert said.decode() == "rollcall: it cannot be written: File too large\n"
+    assert done == (1, "rollcall: it cannot be written: File too large\n")
     assert names(tmp_path) == set()
 
 
