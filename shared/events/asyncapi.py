@@ -89,6 +89,11 @@ def _schemas() -> Json:
                     },
                     required=["profile", "unique_group_names", "confirm_on_accept"],
                 ),
+                "rules": {
+                    **COUNT,
+                    "description": "the rules that decide it; 1 where it is absent. More than a "
+                    "reader knows halts its partition",
+                },
                 "resource": RESOURCE,
                 "operations": {
                     "type": "array",

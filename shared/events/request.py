@@ -4,13 +4,17 @@ A request is canonical and carries all that the decision needs, settings in forc
 the same log gives the same directory at any later time. The types are versioned; a released
 version is never changed, only followed by the next one.
 
+`rules` is the number of the rules that decide it (shared/directory/rules.py): a new rule never
+changes what an old log leads to. It stands beside the settings and not among them, because the
+release before it takes unknown settings for a malformed event; this one passes over them.
+
 Version 2 of a replace, patch or delete has a precondition. It is a version of its own because a
 reader that knows only version 1 would apply it unconditionally: it must halt instead. What has no
 precondition is written as version 1, byte for byte as before.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
@@ -51,6 +55,10 @@ TYPE_PREFIX: Final = "io.rollcall.request."
 SOURCE: Final = "/rollcall/ingress"
 OPERATOR: Final = "/rollcall/operator"
 """Source of the requests that only an operator makes."""
+FIRST_RULES: Final = 1
+"""The rules of requests that name none: they were written before rules had numbers."""
+RULES: Final = 2
+"""The rules that decide what this release accepts (docs/decisions/0036)."""
 FINAL_KINDS: Final[frozenset[str]] = frozenset({"member.erase", "organisation.delete"})
 """The kinds after which something is gone for good, what is held of it in quarantine included."""
 
@@ -87,7 +95,8 @@ class Request:
     `causationid`) and by its place (`dead_letter`, `topic/partition/offset`); `dead_endpoint` says
     whether its resource is a member or a group. The `resource_id` of `organisation.delete` is the
     organisation's. `precondition` makes it version 2 of its type.
-    `accept_by_ms`, `answer_by_ms` are epoch milliseconds.
+    `rules` is the number of the rules that decide it. `accept_by_ms`, `answer_by_ms` are epoch
+    milliseconds.
     """
 
     id: str
@@ -96,6 +105,7 @@ class Request:
     resource_id: str
     time: datetime
     settings: Settings = field(default_factory=Settings)
+    rules: int = RULES
     resource: Json | None = None
     operations: tuple[Json, ...] = ()
     members: MemberDelta | None = None
@@ -159,6 +169,8 @@ def to_event(request: Request) -> Event:
             "confirm_on_accept": request.settings.confirm_on_accept,
         },
     }
+    if request.rules != FIRST_RULES:
+        data["rules"] = request.rules
     if request.resource is not None:
         data["resource"] = request.resource
     if request.operations:
@@ -214,7 +226,7 @@ def from_event(event: Event) -> Request:
             raise ValueError("a version 2 says what must hold")
         data = upcast(kind, version, newest_of(kind), data)
         conditions = data.get("precondition")
-        settings = Settings(**data["settings"])
+        settings = _settings(data["settings"])
         members = _members(data.get("members"))
         expires = data.get("invitation_expires")
         request = Request(
@@ -224,6 +236,7 @@ def from_event(event: Event) -> Request:
             resource_id=_text(data, "resource_id"),
             time=event.time,
             settings=settings,
+            rules=_rules(data),
             resource=data.get("resource"),
             operations=tuple(data.get("operations", ())),
             members=members,
@@ -241,6 +254,8 @@ def from_event(event: Event) -> Request:
             reply_to=_integer(event.extensions, "replyto"),
             traceparent=event.traceparent,
         )
+    except NewerVersion:
+        raise
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise MalformedEvent(f"{event.type} is not as its version says: {error!r}") from error
     if request.subject != event.subject:
@@ -275,6 +290,24 @@ def _kind_and_version(event_type: str) -> tuple[Kind, int]:
     if int(version) > newest_of(kind) or kind not in KINDS:
         raise NewerVersion(f"{event_type!r} is newer than this release knows")
     return kind, int(version)  # type: ignore[return-value]
+
+
+_SETTINGS: Final = frozenset(each.name for each in fields(Settings))
+
+
+def _settings(data: Mapping[str, Any]) -> Settings:
+    """The settings that this release knows; a later one may have written more of them."""
+    return Settings(**{name: value for name, value in data.items() if name in _SETTINGS})
+
+
+def _rules(data: Mapping[str, Any]) -> int:
+    """Raises NewerVersion for rules that this release cannot decide by: the partition halts."""
+    rules = data.get("rules", FIRST_RULES)
+    if type(rules) is not int or rules < FIRST_RULES:
+        raise ValueError("rules is no number of rules")
+    if rules > RULES:
+        raise NewerVersion(f"rules {rules} are newer than this release knows")
+    return rules
 
 
 def _members(data: Mapping[str, Any] | None) -> MemberDelta | None:

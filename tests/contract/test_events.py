@@ -40,6 +40,12 @@ def sample(name: str, schema: str, event: envelope.Event) -> None:
     SAMPLES[name] = (schema, event)
 
 
+def released(name: str, made: request.Request) -> None:
+    """The request as rules 1 wrote it, without their number, and as those of today do."""
+    sample(name, "Request", request.to_event(replace(made, rules=1)))
+    sample(f"{name}.rules{request.RULES}", "Request", request.to_event(made))
+
+
 for made in (
     replace(builders.create(1, "ana@example.org", externalId="X1"), **WAITED_FOR),
     a_request("member.replace", an_id(1), resource=builders.a_user(title="Captain")),
@@ -66,7 +72,7 @@ for made in (
     a_request("member.erase", an_id(1), actor="operator"),
     a_request("organisation.delete", builders.ORGANISATION, actor="operator"),
 ):
-    sample(f"request.{made.kind}.v1", "Request", request.to_event(made))
+    released(f"request.{made.kind}.v1", made)
 for conditional in (
     a_request(
         "member.replace",
@@ -95,7 +101,7 @@ for conditional in (
     ),
     a_request("group.delete", an_id(50), precondition=Precondition(if_match=(an_id(150),))),
 ):
-    sample(f"request.{conditional.kind}.v2", "Request", request.to_event(conditional))
+    released(f"request.{conditional.kind}.v2", conditional)
 for number, fact in enumerate([*sorted(outcome.FACTS - {*ADDED}), *ADDED]):
     sample(
         f"outcome.{fact}.v1",

@@ -116,6 +116,49 @@ def test_a_request_that_is_not_as_its_version_says_is_malformed(change: dict[str
         request.from_event(event)
 
 
+def test_a_request_without_a_number_of_rules_is_decided_by_the_first() -> None:
+    old = request.to_event(replace(A_REQUEST, rules=request.FIRST_RULES))
+
+    assert "rules" not in old.data
+    assert request.from_event(old).rules == request.FIRST_RULES
+
+
+def test_rules_that_are_not_known_halt_the_partition_instead_of_being_guessed() -> None:
+    event = request.to_event(replace(A_REQUEST, rules=request.RULES + 1))
+
+    with pytest.raises(NewerVersion):
+        request.from_event(event)
+
+
+@pytest.mark.parametrize("rules", [0, -1, "2", True, None, 1.5])
+def test_a_number_of_rules_that_is_none_is_malformed(rules: object) -> None:
+    event = request.to_event(A_REQUEST)
+
+    with pytest.raises(MalformedEvent):
+        request.from_event(replace(event, data={**event.data, "rules": rules}))
+
+
+def test_settings_that_a_later_release_writes_are_passed_over() -> None:
+    event = request.to_event(A_REQUEST)
+    settings = {**event.data["settings"], "of_a_later_release": ["x"]}
+
+    assert request.from_event(replace(event, data={**event.data, "settings": settings})) == (
+        A_REQUEST
+    )
+
+
+def test_the_release_before_rules_had_a_number_passes_over_it() -> None:
+    """It takes an unknown name among the settings for a malformed event: a dead letter each."""
+    written = request.to_event(A_REQUEST).data
+
+    assert written["rules"] == request.RULES
+    assert written["settings"].keys() == {
+        "profile",
+        "unique_group_names",
+        "confirm_on_accept",
+    }
+
+
 def test_a_precondition_makes_it_a_version_that_older_readers_do_not_know() -> None:
     """They would apply it unconditionally, so they must halt; everything else stays as it was."""
     plain = a_request("member.delete", an_id(1))

@@ -1,0 +1,11 @@
+"""What the number of a request's rules decides: every difference between them is a function here.
+
+A rule that refuses what was taken before, or takes what was refused, would make another directory
+of an old log. So each request carries the number of the rules in force when it was accepted, and
+the decision asks here. Numbers only rise; what a released number means is never edited.
+
+| number | since | what is new |
+|---|---|---|
+| 1 | the beginning | |
+| 2 | 0.1.0, second part | what a PATCH may cost; `externalId` may be shared |
+"""
