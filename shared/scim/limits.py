@@ -35,6 +35,8 @@ MAX_MEMBERS: Final = 100_000
 MAX_OPERATIONS: Final = 1000
 MAX_STEPS: Final = 5000
 """Paths, and parts of their filters, in all PATCH operations: each part visits each element."""
+MAX_WORK: Final = 1_000_000
+"""Units of `shared/scim/work.py` in one request: about a tenth of a second of CPU."""
 
 MAX_ATTRIBUTE_LIST: Final = 8 * KIBIBYTE
 """Of `attributes` and `excludedAttributes`."""

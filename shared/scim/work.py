@@ -1,0 +1,114 @@
+"""What a PATCH costs, in units that the request and the resource alone decide: no clock.
+
+A unit is about a tenth of a microsecond of CPU. Every step of a PATCH whose cost grows with what
+it looks at (parts of filters, elements, characters of texts) is charged before it is done, so that
+ingress, the provisioner and each replay refuse the same PATCH at the same operation, and none
+computes for longer than `MAX_WORK` allows. `benchmarks/costliest.py` measures the two in each
+other (docs/decisions/0037).
+
+What is charged is what might have to be done: that a filter's first part already says it all, or
+that a text is short to fold, is not looked for.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+
+from shared.scim import limits
+from shared.scim.errors import InvalidValue
+from shared.scim.json_body import Json
+from shared.scim.limits import MAX_ELEMENTS, MAX_RESOURCE_BYTES
+
+MAX_WORK: Final = limits.MAX_WORK
+UNITS_PER_SECOND: Final = 10_000_000
+"""Order of magnitude, on a core of 2020 or later."""
+
+OPERATION: Final = 60
+PART: Final = 120
+"""Reading one part of a filter in a path."""
+ELEMENT: Final = 12
+"""Going through one element: choosing, writing, and looking for blanks, doubles and primaries."""
+COLUMN: Final = 2
+"""Taking one sub-attribute of one element for all conditions on it."""
+CONDITION: Final = 1
+"""One part of a filter on one element."""
+
+_LEAST_ELEMENT_BYTES: Final = 13
+"""Of an element as JSON, with its comma: `{"type":"x"},`."""
+_LONGEST_NEEDLE: Final = 64
+"""Beyond that Python looks for a text in another in another way, which is linear."""
+_NEEDLE_SHARE: Final = 250
+
+
+class Work:
+    """The units of one request so far. Without `most` they are counted and not bounded."""
+
+    __slots__ = ("most", "units")
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most
+        self.units = 0
+
+    def charge(self, units: int) -> None:
+        """Count what is about to be done. Raises InvalidValue if that is too much."""
+        self.units += units
+        if self.most is not None and self.units > self.most:
+            raise InvalidValue(
+                f"The request comes to more than {self.most} units of work (parts of filters times "
+                "the elements and texts that they look at); send it in parts, or with shorter "
+                "filters.",
+                attribute="Operations",
+            )
+
+
+def of_path(text: str, parts: int) -> int:
+    """Reading the path of an operation again, whose filter has so many parts."""
+    return PART * parts + len(text)
+
+
+def of_filter(parts: int, columns: int, elements: int) -> int:
+    """Asking the parts of a filter of the elements, texts apart; `columns` are its attributes."""
+    return elements * (CONDITION * parts + COLUMN * columns)
+
+
+def of_search(needle: int, characters: int) -> int:
+    """Looking for a text of so many characters in texts of so many, at worst."""
+    return characters * min(max(needle, 1), _LONGEST_NEEDLE) // _NEEDLE_SHARE + 1
+
+
+def of_fold(characters: int, *, is_ascii: bool) -> int:
+    """Taking the letter case off a text."""
+    return characters // 100 if is_ascii else characters // 4
+
+
+def of_bytes(size: int) -> int:
+    """Writing or reading so many bytes of JSON."""
+    return size // 32 + 1
+
+
+def most_work(operations: Sequence[Json], resource_bytes: int) -> int:
+    """The most units that a PATCH of these canonical operations comes to, cheaply.
+
+    `resource_bytes` is the length of the canonical resource as JSON. What `apply_patch` really
+    charges is never more, and mostly far less.
+    """
+    held = resource_bytes
+    total = of_bytes(held)
+    for operation in operations:
+        path: str = operation["path"]
+        given = len(orjson.dumps(operation["value"])) if "value" in operation else 0
+        elements = min(held // _LEAST_ELEMENT_BYTES + 1, MAX_ELEMENTS)
+        added = min(given // _LEAST_ELEMENT_BYTES + 1, MAX_ELEMENTS)
+        total += OPERATION + of_bytes(given) + ELEMENT * (elements + added)
+        if "[" in path:
+            parts = path.count(" ") + 1
+            total += of_path(path, parts) + of_filter(parts, min(parts, 10), elements + 1)
+            # Each text is folded once, into at most three times its characters.
+            searches = max(path.count(" "), 1)
+            total += searches * of_search(len(path) // searches, 3 * held)
+        else:
+            total += of_path(path, 1)
+        held = min(held + given + len(path), MAX_RESOURCE_BYTES + given)
+        total += of_fold(given + len(path), is_ascii=False) + of_bytes(held)
+    return total + of_fold(2 * held, is_ascii=False)
