@@ -18,12 +18,14 @@ from shared.directory.changes import (
 )
 from shared.directory.facts import about, given
 from shared.directory.members import changed_attributes
+from shared.directory.rules import most_work
 from shared.directory.state import Group, Json, State
 from shared.events.request import Request
 from shared.scim.errors import InvalidValue, NotFound, Uniqueness
 from shared.scim.patch import apply_patch
 from shared.scim.profile import Profile
 from shared.scim.schema import GROUP
+from shared.scim.work import Work
 
 NAMED_MEMBERS: Final = 1000
 """Up to so many ids of members are listed in one outcome; beyond, only their number."""
@@ -98,7 +100,8 @@ def patch(state: State, request: Request, at: datetime) -> Decision:
     resource = group.resource
     if request.operations:
         profile = Profile(request.settings.profile)
-        resource = apply_patch(resource, request.operations, GROUP, profile)
+        work = Work(most_work(request.rules))
+        resource = apply_patch(resource, request.operations, GROUP, profile, work)
     return _update(state, request, group, resource, status=204)
 
 

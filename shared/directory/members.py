@@ -15,6 +15,7 @@ from shared.directory.changes import (
 )
 from shared.directory.facts import about, given
 from shared.directory.lifecycle import INVITED, Standing, Status, Step, after, revoked_from
+from shared.directory.rules import most_work
 from shared.directory.state import Json, Member, State, touched
 from shared.events.outcome import Fact, Outcome
 from shared.events.request import Request
@@ -22,6 +23,7 @@ from shared.scim.errors import NotFound, ScimError, Uniqueness
 from shared.scim.patch import apply_patch
 from shared.scim.profile import Profile
 from shared.scim.schema import USER
+from shared.scim.work import Work
 
 
 class InvitationOver(ScimError):
@@ -77,7 +79,8 @@ def patch(state: State, request: Request, at: datetime) -> Decision:
     """PATCH, all operations or none (RFC 7644 §3.5.2)."""
     member = _find(state, request)
     profile = Profile(request.settings.profile)
-    resource = apply_patch(member.resource, request.operations, USER, profile)
+    work = Work(most_work(request.rules))
+    resource = apply_patch(member.resource, request.operations, USER, profile, work)
     return _update(state, request, member, resource)
 
 

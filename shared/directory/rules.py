@@ -9,3 +9,17 @@ the decision asks here. Numbers only rise; what a released number means is never
 | 1 | the beginning | |
 | 2 | 0.1.0, second part | what a PATCH may cost; `externalId` may be shared |
 """
+
+from typing import Final
+
+from shared.scim.limits import MAX_WORK
+
+_BOUNDED_FROM: Final = 2
+
+
+def most_work(rules: int) -> int | None:
+    """The units of work that a PATCH may come to (`shared/scim/work.py`); None for any number.
+
+    With a bound, the size of the resource is bounded after each operation and not only at the end.
+    """
+    return MAX_WORK if rules >= _BOUNDED_FROM else None

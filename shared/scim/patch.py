@@ -20,14 +20,14 @@ from shared.scim.errors import (
 )
 from shared.scim.filter import And, Comparison, Filter
 from shared.scim.json_body import Json, fold_names
-from shared.scim.limits import MAX_OPERATIONS, MAX_STEPS
+from shared.scim.limits import MAX_OPERATIONS, MAX_STEPS, MAX_WORK
 from shared.scim.patch_members import MemberChanges, MemberDelta
 from shared.scim.patch_path import PatchPath, Target, read_path
 from shared.scim.patch_target import changed_value
 from shared.scim.path import AttributePath, is_well_formed
 from shared.scim.profile import Profile
 from shared.scim.quirks import Repairs
-from shared.scim.resource import check_size, require
+from shared.scim.resource import SizeWatch, check_size, require
 from shared.scim.schema import Extension, ResourceSchema
 from shared.scim.values import (
     canonical_element,
@@ -36,6 +36,7 @@ from shared.scim.values import (
     canonical_value,
     refuse_unknown,
 )
+from shared.scim.work import OPERATION, Work, of_path
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 _FIELDS = frozenset({"op", "path", "value"})
@@ -75,33 +76,47 @@ def parse_patch(
 
 
 def apply_patch(
-    resource: Json, operations: Sequence[Json], schema: ResourceSchema, profile: Profile
+    resource: Json,
+    operations: Sequence[Json],
+    schema: ResourceSchema,
+    profile: Profile,
+    work: Work | None = None,
 ) -> Json:
     """The canonical resource after the operations, all or none (RFC 7644 §3.5.2).
 
     `operations` are those of `parse_patch`. `resource` is not modified; the result equals it
-    if nothing changed, and may share values with it.
+    if nothing changed, and may share values with it. `work` is charged, and by default bounded;
+    where it is bounded, so is the size of the resource after each operation.
 
     Raises NoTarget, InvalidPath, InvalidValue, Mutability: the first failing operation.
     """
-    repairs = Repairs(profile)
+    work = Work(MAX_WORK) if work is None else work
+    repairs = Repairs(profile, work)
     result = dict(resource)
+    size = SizeWatch(result, work) if work.is_bounded else None
     for operation in operations:
-        target = read_path(operation["path"], schema, profile).target
+        read = read_path(operation["path"], schema, profile)
+        work.charge(OPERATION + of_path(operation["path"], read.steps))
+        target = read.target
         if target is None:
             raise InvalidPath("The path of a PATCH operation names no attribute.")
         if isinstance(target, Extension):
             result.pop(target.urn, None)
             continue
         _refuse_unwritable(target, operation["op"])
-        _store(result, target, operation, repairs)
+        count = _store(result, target, operation, repairs)
+        if size is not None and "value" in operation:
+            size.grew(operation, count)
     require(result, schema)
     check_size(result)
     return result
 
 
-def _store(result: Json, path: PatchPath, operation: Json, repairs: Repairs) -> None:
-    """Put the changed value where the attribute lives, without touching what was there."""
+def _store(result: Json, path: PatchPath, operation: Json, repairs: Repairs) -> int:
+    """Put the changed value where the attribute lives, without touching what was there.
+
+    Returns how many elements the attribute has then, 1 for a single value.
+    """
     attribute = path.attribute
     container = result if attribute.urn is None else dict(result.get(attribute.urn, {}))
     value = changed_value(container.get(attribute.name), operation, path, repairs)
@@ -114,6 +129,7 @@ def _store(result: Json, path: PatchPath, operation: Json, repairs: Repairs) -> 
             result[attribute.urn] = container
         else:
             result.pop(attribute.urn, None)
+    return len(value) if isinstance(value, list) else 1
 
 
 def _refuse_unwritable(path: PatchPath, op: str) -> None:

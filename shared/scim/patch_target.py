@@ -10,7 +10,7 @@ from shared.scim.errors import InvalidValue, NoTarget
 from shared.scim.filter import And, Comparison, Filter
 from shared.scim.json_body import Json
 from shared.scim.limits import MAX_ELEMENTS
-from shared.scim.match import compile_element_filter
+from shared.scim.match import chosen_elements
 from shared.scim.patch_path import PatchPath
 from shared.scim.quirks import Repairs
 from shared.scim.values import canonical_element, settle_elements
@@ -69,7 +69,7 @@ def _selected(
     if path.filter is None:
         chosen = [True] * len(elements)
     else:
-        chosen = list(map(compile_element_filter(path.filter), elements))
+        chosen = chosen_elements(path.filter, elements, repairs.work)
     if op == "remove":
         return _removed(elements, chosen, path)
     if not any(chosen):
@@ -118,7 +118,7 @@ def _created(elements: list[Json], path: PatchPath, value: Any, repairs: Repairs
     element = canonical_element(path.attribute, {**given, **new}, repairs)
     if element is None:
         raise _no_target(path)
-    if path.filter is not None and not compile_element_filter(path.filter)(element):
+    if path.filter is not None and not chosen_elements(path.filter, [element], repairs.work)[0]:
         # A repeated `emails[value eq "old"].value = "new"`: done already, or never possible.
         if any(new.items() <= present.items() for present in elements):
             return elements

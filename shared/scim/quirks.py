@@ -16,6 +16,7 @@ from shared.scim.errors import ScimError
 from shared.scim.json_body import Json, parse_object
 from shared.scim.profile import Profile
 from shared.scim.schema import ENTERPRISE_URN, Attribute, Extension, ResourceSchema
+from shared.scim.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +111,16 @@ _OLD_CORE = re.compile(
 
 
 class Repairs:
-    """The rules in force for one request, and the names of those that fired, in order."""
+    """The rules in force for one request, and the names of those that fired, in order.
 
-    __slots__ = ("_fired", "lenient", "profile")
+    `work` is what the request has cost so far; without one it is not bounded.
+    """
 
-    def __init__(self, profile: Profile) -> None:
+    __slots__ = ("_fired", "lenient", "profile", "work")
+
+    def __init__(self, profile: Profile, work: Work | None = None) -> None:
         self.profile = profile
+        self.work = Work() if work is None else work
         self.lenient = profile is Profile.COMPATIBLE
         self._fired: dict[str, None] = {}
 

@@ -9,7 +9,7 @@ of the document. `canonicalise(represent(canonicalise(x)))` is `canonicalise(x)`
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
 import orjson
@@ -29,6 +29,10 @@ from shared.scim.values import (
     refuse_absent,
     refuse_unknown,
 )
+from shared.scim.work import Work, of_bytes
+
+_ELEMENT_FRAME: Final = 32
+"""Bytes of JSON around what is written into an element: commas, brackets, `"primary":false`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +151,49 @@ def require(resource: Json, schema: ResourceSchema) -> None:
 def check_size(resource: Json) -> None:
     """Raise InvalidValue for a canonical resource that is too large to be kept."""
     if len(orjson.dumps(resource)) > MAX_RESOURCE_BYTES:
-        raise InvalidValue(
-            f"The resource would be larger than {MAX_RESOURCE_BYTES} bytes; shorten its values."
-        )
+        _refuse_size()
+
+
+def _refuse_size() -> NoReturn:
+    raise InvalidValue(
+        f"The resource would be larger than {MAX_RESOURCE_BYTES} bytes; shorten its values."
+    )
+
+
+class SizeWatch:
+    """Whether a resource that operations change is small enough after each of them.
+
+    It is not written as JSON each time, but only when what was added since might be too much.
+    """
+
+    def __init__(self, resource: Json, work: Work) -> None:
+        self._resource = resource
+        self._work = work
+        self._at_most = 0
+        self._measure()
+
+    def grew(self, operation: Json, count: int) -> None:
+        """An operation wrote its value into an attribute that has `count` elements now.
+
+        What a filter says an element has is written too, if an element is created by it. Raises
+        InvalidValue.
+        """
+        given = len(orjson.dumps(operation["value"]))
+        self._work.charge(of_bytes(given))
+        path: str = operation["path"]
+        if "[" in path or "." in path:
+            given = count * (given + len(path.encode()))
+        else:
+            given += len(path)
+        self._at_most += given + count * _ELEMENT_FRAME
+        if self._at_most > MAX_RESOURCE_BYTES:
+            self._measure()
+            if self._at_most > MAX_RESOURCE_BYTES:
+                _refuse_size()
+
+    def _measure(self) -> None:
+        self._at_most = len(orjson.dumps(self._resource))
+        self._work.charge(of_bytes(self._at_most))
 
 
 def _repaired_name(

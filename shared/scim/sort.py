@@ -11,10 +11,11 @@ from typing import Any
 
 from shared.scim.errors import InvalidValue
 from shared.scim.json_body import Json
-from shared.scim.match import folding
+from shared.scim.match import folded
 from shared.scim.path import AttributePath, read_attribute_path
 from shared.scim.quirks import Repairs
 from shared.scim.schema import Extension, ResourceSchema
+from shared.scim.work import Work
 
 MAX_LENGTH = 1000
 _ORDERS = {"ascending": False, "descending": True}
@@ -58,17 +59,17 @@ def parse_sort(
     return Sort(path, _ORDERS.get(order, False))
 
 
-def in_order(representations: Iterable[Json], sort: Sort) -> list[Json]:
-    """The representations, sorted."""
+def in_order(representations: Iterable[Json], sort: Sort, work: Work | None = None) -> list[Json]:
+    """The representations, sorted; `work` is charged for the texts that are folded."""
+    counted = Work() if work is None else work
     by_id = sorted(representations, key=lambda item: item["id"], reverse=sort.descending)
-    fold = folding(sort.path.target)
     with_value, without = [], []
     for item in by_id:
         value = _value(item, sort.path)
         if value in (None, ""):
             without.append(item)
         else:
-            with_value.append((fold(value), item))
+            with_value.append((folded(sort.path.target, value, counted), item))
     with_value.sort(key=lambda pair: pair[0], reverse=sort.descending)
     found = [item for _, item in with_value]
     return [*without, *found] if sort.descending else [*found, *without]

@@ -7,6 +7,7 @@ Errors name the attribute and never quote the value.
 import base64
 import binascii
 import re
+from collections.abc import Hashable
 from datetime import datetime
 from functools import cache
 from typing import Any, Final, NoReturn
@@ -19,6 +20,7 @@ from shared.scim.plain import is_mailbox, is_plain, plain_kinds
 from shared.scim.quirks import Repairs
 from shared.scim.schema import Attribute
 from shared.scim.username import checked_key, user_name_key
+from shared.scim.work import ELEMENT, Work
 
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NOT_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
@@ -262,13 +264,14 @@ def settle_elements(
     Of two elements with the same type and value (RFC 7643 §2.4) the later one completes the
     first. The result shares no element with the argument that it had to change.
     """
-    if _is_settled(attribute, elements):
+    repairs.work.charge(ELEMENT * len(elements))
+    if _is_settled(attribute, elements, repairs.work):
         return elements or None
     kept = [element for element in elements if _has_content(attribute, element)]
     if len(kept) != len(elements):
         repairs.fire("blank-element-dropped")
     if len(kept) > 1:
-        kept = _without_doubles(attribute, kept)
+        kept = _without_doubles(attribute, kept, repairs.work)
         primaries = [index for index, element in enumerate(kept) if element.get("primary") is True]
         if len(primaries) > 1:
             if not repairs.fire("last-primary-wins"):
@@ -281,7 +284,7 @@ def settle_elements(
     return kept or None
 
 
-def _is_settled(attribute: Attribute, elements: list[Json]) -> bool:
+def _is_settled(attribute: Attribute, elements: list[Json], work: Work) -> bool:
     """Whether it is plain that nothing is to be done: all have values of their own."""
     if len(elements) == 1 and "value" not in attribute.subs:
         return bool(elements[0])
@@ -290,7 +293,7 @@ def _is_settled(attribute: Attribute, elements: list[Json]) -> bool:
     for element in elements:
         if "value" not in element:
             return False
-        values.add(element["value"].lower())
+        values.add(work.once(str.lower, element["value"]))
         if element.get("primary") is True:
             primaries += 1
     return len(values) == len(elements) and primaries < 2
@@ -304,25 +307,22 @@ def _has_content(attribute: Attribute, element: Json) -> bool:
     return any(name not in ("type", "primary") for name in element)
 
 
-def element_key(attribute: Attribute, element: Json) -> tuple[Any, ...] | None:
-    """What makes two elements of one attribute the same: type and value; None without value."""
+def _element_key(attribute: Attribute, element: Json, work: Work) -> Hashable:
+    """What makes two elements of one attribute the same: type and value, or else all of it."""
     value = element.get("value")
     if value is None:
-        return None
+        return frozenset(element.items())
     if not attribute.subs["value"].case_exact:
-        value = value.lower()
-    return (element.get("type", "").lower(), value)
+        value = work.once(str.lower, value)
+    return (work.once(str.lower, element.get("type", "")), value)
 
 
-def _without_doubles(attribute: Attribute, elements: list[Json]) -> list[Json]:
+def _without_doubles(attribute: Attribute, elements: list[Json], work: Work) -> list[Json]:
     kept: list[Json] = []
-    places: dict[tuple[Any, ...], int] = {}
+    places: dict[Hashable, int] = {}
     for element in elements:
-        key = element_key(attribute, element)
-        if key is None:
-            if element not in kept:
-                kept.append(element)
-        elif key in places:
+        key = _element_key(attribute, element, work)
+        if key in places:
             kept[places[key]] = {**kept[places[key]], **element}
         else:
             places[key] = len(kept)

@@ -10,8 +10,8 @@ What is charged is what might have to be done: that a filter's first part alread
 that a text is short to fold, is not looked for.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar, cast
 
 import orjson
 
@@ -19,6 +19,8 @@ from shared.scim import limits
 from shared.scim.errors import InvalidValue
 from shared.scim.json_body import Json
 from shared.scim.limits import MAX_ELEMENTS, MAX_RESOURCE_BYTES
+
+T = TypeVar("T")
 
 MAX_WORK: Final = limits.MAX_WORK
 UNITS_PER_SECOND: Final = 10_000_000
@@ -33,6 +35,13 @@ COLUMN: Final = 2
 """Taking one sub-attribute of one element for all conditions on it."""
 CONDITION: Final = 1
 """One part of a filter on one element."""
+CONDITIONS: Final = 10
+"""One part of a filter on all elements, beside that."""
+
+ASCII: Final = 1
+CASE: Final = 25
+KEY: Final = 4500
+"""Hundredths of a unit a character: of `casefold` in and beyond ASCII, of a name's key (PRECIS)."""
 
 _LEAST_ELEMENT_BYTES: Final = 13
 """Of an element as JSON, with its comma: `{"type":"x"},`."""
@@ -42,13 +51,23 @@ _NEEDLE_SHARE: Final = 250
 
 
 class Work:
-    """The units of one request so far. Without `most` they are counted and not bounded."""
+    """The units of one request so far. Without `most` they are counted and not bounded.
 
-    __slots__ = ("most", "units")
+    It also keeps what was made of a text, so that each is folded once however often it is asked
+    for.
+    """
+
+    __slots__ = ("_made", "most", "units")
 
     def __init__(self, most: int | None = None) -> None:
         self.most = most
         self.units = 0
+        self._made: dict[Callable[[str], Any], dict[str, Any]] = {}
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether too much is refused."""
+        return self.most is not None
 
     def charge(self, units: int) -> None:
         """Count what is about to be done. Raises InvalidValue if that is too much."""
@@ -61,6 +80,17 @@ class Work:
                 attribute="Operations",
             )
 
+    def once(self, make: Callable[[str], T], text: str, rate: int = CASE) -> T:
+        """What `make` makes of the text, made once; `rate` is hundredths of a unit a character."""
+        made = self._made.get(make)
+        if made is None:
+            made = self._made[make] = {}
+        found = made.get(text)
+        if found is None:
+            self.charge(of_fold(len(text), ASCII if text.isascii() else rate))
+            found = made[text] = make(text)
+        return cast("T", found)
+
 
 def of_path(text: str, parts: int) -> int:
     """Reading the path of an operation again, whose filter has so many parts."""
@@ -69,7 +99,7 @@ def of_path(text: str, parts: int) -> int:
 
 def of_filter(parts: int, columns: int, elements: int) -> int:
     """Asking the parts of a filter of the elements, texts apart; `columns` are its attributes."""
-    return elements * (CONDITION * parts + COLUMN * columns)
+    return parts * (CONDITIONS + CONDITION * elements) + COLUMN * columns * elements
 
 
 def of_search(needle: int, characters: int) -> int:
@@ -77,9 +107,9 @@ def of_search(needle: int, characters: int) -> int:
     return characters * min(max(needle, 1), _LONGEST_NEEDLE) // _NEEDLE_SHARE + 1
 
 
-def of_fold(characters: int, *, is_ascii: bool) -> int:
-    """Taking the letter case off a text."""
-    return characters // 100 if is_ascii else characters // 4
+def of_fold(characters: int, rate: int = CASE) -> int:
+    """Taking the letter case off a text, or what else costs `rate` hundredths a character."""
+    return characters * rate // 100 + 1
 
 
 def of_bytes(size: int) -> int:
@@ -110,5 +140,5 @@ def most_work(operations: Sequence[Json], resource_bytes: int) -> int:
         else:
             total += of_path(path, 1)
         held = min(held + given + len(path), MAX_RESOURCE_BYTES + given)
-        total += of_fold(given + len(path), is_ascii=False) + of_bytes(held)
-    return total + of_fold(2 * held, is_ascii=False)
+        total += of_fold(given + len(path)) + of_bytes(held)
+    return total + of_fold(2 * held)
