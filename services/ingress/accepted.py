@@ -15,6 +15,7 @@ from shared.events.request import Endpoint, Request
 from shared.postgres.search_keys import member_display_name_key
 from shared.scim.profile import Profile
 from shared.scim.username import display_name_key
+from shared.scim.work import most_work
 
 Kind = Literal[
     "member",
@@ -35,6 +36,7 @@ ENTRY_BYTES: Final = 1200
 """What an entry weighs beside its request: the objects that hold it, and its places in indexes."""
 NODE_BYTES: Final = 250
 """One more place in an index: key, dictionary, slot."""
+USUAL_RESOURCE_BYTES: Final = 4096
 SLOT_BYTES: Final = 8
 SET_SLOT_BYTES: Final = 64
 """A member of a large frozenset, hash and spare slots included."""
@@ -46,7 +48,8 @@ class Prepared:
 
     `nodes` are those under which it is indexed; of these, `owned` are its resource and the names
     that only one may have. `crowd` holds the ids that it adds or removes
-    where they are too many for that.
+    where they are too many for that. `work` are the units that its PATCH comes to at most on a
+    resource of usual size (`shared/scim/work.py`).
     """
 
     request: Request
@@ -54,6 +57,7 @@ class Prepared:
     owned: tuple[Node, ...]
     crowd: frozenset[str]
     size_bytes: int
+    work: int = 0
 
     @property
     def resource(self) -> Node:
@@ -123,7 +127,8 @@ def prepare(request: Request) -> Prepared:
         + weight(request.resource)
         + weight(list(request.operations))
     )
-    return Prepared(request, frozenset(nodes), owned, crowd, size)
+    work = most_work(request.operations, USUAL_RESOURCE_BYTES) if request.operations else 0
+    return Prepared(request, frozenset(nodes), owned, crowd, size, work)
 
 
 def weight(value: Any) -> int:

@@ -3,16 +3,16 @@
 What a write is answered with is in write_answer.py.
 """
 
-import asyncio
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
 import orjson
 from aiohttp import web
 
+from services.ingress.aside import aside, enough_of
 from shared.directory.state import Group, Member
 from shared.events.envelope import format_time
 from shared.postgres.directory_search import FoundGroup, FoundMember
@@ -25,13 +25,15 @@ from shared.scim.page import Page, list_response
 from shared.scim.prefer import Return
 from shared.scim.projection import Projection, project
 from shared.scim.schema import GROUP, USER, ResourceSchema
+from shared.scim.work import of_bytes
 
 MEDIA_TYPE: Final = "application/scim+json; charset=utf-8"
 OUTCOME: Final = "Rollcall-Outcome"
 PENDING: Final = "pending"
 PARKED: Final = "parked"
 REQUEST_ID: Final = "Rollcall-Request-Id"
-THREAD_FROM_MEMBERS: Final = 2000
+MEMBERSHIP: Final = 25
+"""Units of work to show one membership: 2,000 are shown in a thread."""
 MEMBERS_AT_ONCE: Final = 5000
 UNKNOWN_RETRY_AFTER_S: Final = 5.0
 _BASE_HEADERS: Final = {"Cache-Control": "no-store", "Server": "rollcall"}
@@ -112,9 +114,18 @@ def found_group(found: FoundGroup, view: View, *, status: int = 200) -> Answer:
     return representation(show_group(found, view), version, view, status)
 
 
+def work_to_show(resources: Iterable[Json]) -> int:
+    """The units of work to show so many resources, memberships apart, for `aside`."""
+    return enough_of(of_bytes(len(orjson.dumps(resource))) for resource in resources)
+
+
 def listing(shown: Sequence[Json], total: int, page: Page) -> Answer:
     """200 with one page of representations (`show_member`, `show_group`)."""
-    return json_answer(list_response(shown, total, page))
+    document = list_response(shown, total, page)
+    # One at a time, so that others have their turn.
+    pieces = [_in_turns(resource) for resource in shown]
+    document["Resources"] = orjson.Fragment(b"[%b]" % b",".join(pieces))
+    return json_answer(document)
 
 
 def show_member(found: FoundMember, view: View) -> Json:
@@ -147,9 +158,7 @@ T = TypeVar("T")
 
 async def render(size: int, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What `make` makes of the arguments; in a thread if it shows many memberships (`size`)."""
-    if size > THREAD_FROM_MEMBERS:
-        return await asyncio.to_thread(make, *args, **kwargs)
-    return make(*args, **kwargs)
+    return await aside(size * MEMBERSHIP, make, *args, **kwargs)
 
 
 def _spread() -> float:

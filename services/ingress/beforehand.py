@@ -17,8 +17,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from services.ingress import answer
-from services.ingress.foreseen import Found, refusal, resource_as_known
+from services.ingress.aside import aside
+from services.ingress.foreseen import Found, most_work_on, refusal, resource_as_known
 from services.ingress.lookup import BEHIND
 from services.ingress.overlay_lookup import Target
 from services.ingress.overlay_reads import OverlayReads
@@ -58,8 +58,7 @@ class Beforehand:
         else:
             found = await self._in_time(self._itself(request, organisation), RESOURCE_WITHIN_S)
         if found and request.kind not in ("member.delete", "group.delete"):
-            named = len(request.members.add) if request.members is not None else 0
-            refused = await answer.render(named, refusal, request, found)
+            refused = await aside(most_work_on(request, found), refusal, request, found)
             if refused is not None:
                 raise refused
 

@@ -10,6 +10,9 @@ order. A refusal rests on what is known, and is exact where that is.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import orjson
+
+from services.ingress.answer import MEMBERSHIP
 from services.ingress.overlay_reads import OverlayReads
 from shared.directory.changes import Decision
 from shared.directory.decide import decide
@@ -18,6 +21,7 @@ from shared.events.request import Request
 from shared.postgres.directory_search import FoundGroup, FoundMember
 from shared.runtime.ids import parse_id
 from shared.scim.errors import ScimError, from_parts
+from shared.scim.work import most_work
 from shared.tenancy.organisation import Organisation
 
 Found = FoundMember | FoundGroup
@@ -67,6 +71,19 @@ def foresee(request: Request, found: Found, *, with_members: bool) -> Foreseen |
     ids = sorted(state.memberships[resource.id]) if with_members else ()
     shown = tuple((each, displays.get(each)) for each in ids)
     return Foreseen(resource, shown, found.is_exact)
+
+
+def most_work_on(request: Request, found: Iterable[Found]) -> int:
+    """The units of work (`shared/scim/work.py`) that a decision on these resources comes to."""
+    units = 0
+    for each in found:
+        resource = each.member if isinstance(each, FoundMember) else each.group
+        if request.operations:
+            units += most_work(request.operations, len(orjson.dumps(resource.resource)))
+        if isinstance(each, FoundGroup):
+            units += MEMBERSHIP * len(each.members)
+    delta = request.members
+    return units if delta is None else units + MEMBERSHIP * (len(delta.add) + len(delta.remove))
 
 
 def refusal(request: Request, found: Iterable[Found]) -> ScimError | None:

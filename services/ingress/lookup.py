@@ -6,19 +6,22 @@ Who asks is in overlay_reads.py and beforehand.py.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from services.ingress import overlay_lookup
 from services.ingress.accepted import Node
+from services.ingress.aside import THREAD_FROM_WORK
 from services.ingress.log_end import RETRY_AFTER_S, Applied, LogEnd, judge_id
 from services.ingress.overlay import Overlay
 from services.ingress.overlay_lookup import Loaded, Selection, Target
 from shared.postgres import overlay_read
 from shared.postgres.directory_search import FoundGroup, FoundMember
 from shared.runtime.errors import Unavailable
+from shared.scim.work import MAX_WORK
 
 if TYPE_CHECKING:
     from shared.postgres.pool import Connection
@@ -33,6 +36,15 @@ LAST_BATCH: Final = 500
 """So few records behind, what is missing is in the batch that is being applied."""
 WAITS_S: Final = (0.05, 0.1, 0.2)
 
+THREAD_FROM_RESOURCES: Final = 20
+"""So many resources are measured in a thread: if they are large, some ten milliseconds."""
+MOST_WORK_FOLDED: Final = 5 * MAX_WORK
+"""Units of work in one fold, counted at their most; beyond that a read is answered 503."""
+MOST_KEPT: Final = 16
+"""Expensive folds, of one resource and what is connected with it."""
+TOO_MUCH: Final = "the directory (it is behind, and what waits for this resource is too much work)"
+
+_FoundList = list[FoundMember] | list[FoundGroup]
 Connect = Callable[[str], "AbstractAsyncContextManager[Connection]"]
 """Organisation id → a connection for its read, within its share of the pool."""
 
@@ -57,6 +69,7 @@ class Lookup:
         self._log_end = log_end
         self._topic = topic
         self._accept_s = accept_s
+        self._folds = _Folds()
 
     async def members(self, target: Target, partition: int) -> list[FoundMember]:
         """The members that the target means; none only if that is certain.
@@ -128,7 +141,7 @@ class Lookup:
                     continue
             nodes = overlay_lookup.uncovered(self._overlay, selection, loaded)
             if not nodes and not self._overlay.is_stale(target.organisation_id, loaded.next_offset):
-                found = await self._fold(selection, loaded)
+                found = await self._fold(selection, loaded, epoch)
                 if selection.entries and not self._overlay.is_unbroken(
                     partition, loaded.next_offset
                 ):
@@ -159,16 +172,53 @@ class Lookup:
         loaded = Loaded(found.state, next_offset, found.displays)
         return found.epoch, loaded, Applied(next_offset, found.last_append_time)
 
-    async def _fold(
-        self, selection: Selection, loaded: Loaded
-    ) -> list[FoundMember] | list[FoundGroup]:
-        if len(selection.entries) >= THREAD_FROM or len(loaded.displays) >= THREAD_FROM:
+    async def _fold(self, selection: Selection, loaded: Loaded, epoch: int) -> _FoundList:
+        """The fold, done once for all who look up the same of the same state."""
+        if max(len(selection.entries), len(loaded.displays)) >= THREAD_FROM or (
+            len(loaded.state.members) >= THREAD_FROM_RESOURCES
+        ):
             return await asyncio.to_thread(_fold_and_find, selection, loaded)
-        return _fold_and_find(selection, loaded)
+        steps = selection.ordered()
+        units = overlay_lookup.work_to_fold(loaded, steps)
+        if units <= THREAD_FROM_WORK:
+            return _fold_and_find(selection, loaded)
+        # The state is what the log leads to up to `next_offset`, so these say all that goes in.
+        numbers = tuple(entry.number for _, entry in sorted(selection.entries.items()))
+        key = (selection.target, epoch, loaded.next_offset, numbers)
+        return await self._folds.get(key, lambda: _fold_and_find(selection, loaded))
 
 
-def _fold_and_find(selection: Selection, loaded: Loaded) -> list[FoundMember] | list[FoundGroup]:
-    overlay_lookup.fold_over(loaded, selection.ordered())
+class _Folds:
+    """The last expensive folds, each with those who wait for it. Used on the event loop only."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, asyncio.Task[_FoundList]] = OrderedDict()
+
+    async def get(self, key: Hashable, fold: Callable[[], _FoundList]) -> _FoundList:
+        """What the fold gave to whoever asked first. Who asks may go away, it goes on."""
+        task = self._kept.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = asyncio.create_task(asyncio.to_thread(fold), name="fold")
+            task.add_done_callback(_note_failure)
+            self._kept[key] = task
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return await asyncio.shield(task)
+
+
+def _note_failure(task: "asyncio.Task[_FoundList]") -> None:
+    """Whoever waited has the error; without this a fold that nobody waits for would be reported."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _fold_and_find(selection: Selection, loaded: Loaded) -> _FoundList:
+    """Raises Unavailable for more work than one read may cause."""
+    steps = selection.ordered()
+    if overlay_lookup.work_to_fold(loaded, steps) > MOST_WORK_FOLDED:
+        raise Unavailable(TOO_MUCH, RETRY_AFTER_S)
+    overlay_lookup.fold_over(loaded, steps)
     if selection.target.endpoint == "Users":
         return overlay_lookup.find_members(loaded, selection.target)
     return overlay_lookup.find_groups(loaded, selection.target)

@@ -7,21 +7,29 @@ conditions, is a look-up by that key; the whole filter is then asked of what was
 from collections.abc import Sequence
 from typing import Final, TypeVar, cast
 
+import orjson
+
 from services.ingress import answer
 from services.ingress.answer import View, stored_times
+from services.ingress.aside import enough_of
 from services.ingress.overlay_lookup import KINDS, Attribute
 from shared.events.request import Endpoint
-from shared.postgres.directory_search import FoundGroup, FoundMember
+from shared.postgres.directory_search import FoundGroup, FoundMember, Related
+from shared.runtime.errors import Unavailable
 from shared.runtime.ids import parse_id
-from shared.scim.filter import And, Comparison, Filter, Not, Or, Present, ValuePath
+from shared.scim.errors import InvalidValue
+from shared.scim.filter import And, Comparison, Filter, Not, Or, Present, ValuePath, size
 from shared.scim.json_body import Json
 from shared.scim.match import compile_filter, folding
 from shared.scim.page import Page
 from shared.scim.sort import Sort, in_order
+from shared.scim.work import MAX_WORK, Work, of_fold
 
 Found = FoundMember | FoundGroup
 T = TypeVar("T", FoundMember, FoundGroup)
 Key = tuple[Attribute, str]
+TOO_MUCH: Final = "the directory (it is behind, and the filter looks at too much until it is not)"
+RETRY_AFTER_S: Final = 5.0
 RELATED: Final = frozenset({"groups", "members"})
 
 
@@ -56,18 +64,50 @@ def names_related(node: Filter | None) -> bool:
 def page_of(
     found: Sequence[T], condition: Filter | None, sort: Sort | None, page: Page, base_url: str
 ) -> tuple[int, list[T]]:
-    """How many of the resources meet the filter, and one page of them; in order of their ids."""
+    """How many of the resources meet the filter, and one page of them; in order of their ids.
+
+    Raises Unavailable where that is more than MAX_WORK: Postgres will say it, once it is not behind
+    any more. Sooner, a list without what is pending would be untrue, and a shorter one too.
+    """
+    try:
+        return _page_of(found, condition, sort, page, base_url)
+    except InvalidValue as error:
+        raise Unavailable(TOO_MUCH, RETRY_AFTER_S) from error
+
+
+def most_work_of(found: Sequence[Found], condition: Filter | None, sort: Sort | None) -> int:
+    """The units of `page_of`, for `aside`: its texts are folded, and each part looks at them."""
+    looks = 1 + size(condition) + (sort is not None)
+    return enough_of(
+        answer.MEMBERSHIP * len(_related(each))
+        + of_fold(len(orjson.dumps(_resource(each)))) * looks
+        for each in found
+    )
+
+
+def _page_of(
+    found: Sequence[T], condition: Filter | None, sort: Sort | None, page: Page, base_url: str
+) -> tuple[int, list[T]]:
+    work = Work(MAX_WORK)
     by_id = {_id(each): each for each in found}
     documents = [_document(each, base_url) for each in found]
     if condition is not None:
-        is_match = compile_filter(condition)
+        is_match = compile_filter(condition, work)
         documents = [document for document in documents if is_match(document)]
     if sort is None:
         documents.sort(key=lambda document: document["id"])
     else:
-        documents = in_order(documents, sort)
+        documents = in_order(documents, sort, work)
     chosen = documents[page.offset : page.offset + page.count]
     return len(documents), [by_id[document["id"]] for document in chosen]
+
+
+def _resource(found: Found) -> Json:
+    return found.member.resource if isinstance(found, FoundMember) else found.group.resource
+
+
+def _related(found: Found) -> Related:
+    return found.groups if isinstance(found, FoundMember) else found.members
 
 
 def _id(found: Found) -> str:

@@ -12,20 +12,30 @@ Other members that a group's request names matter only where the group is what i
 an unknown one refuses the whole request, or where a request depends on the group's version.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal
 
-from services.ingress.accepted import Accepted, Kind, Node
+import orjson
+
+from services.ingress.accepted import (
+    USUAL_RESOURCE_BYTES,
+    Accepted,
+    Kind,
+    Node,
+    resource_node,
+)
 from services.ingress.overlay import Overlay
 from shared.directory.fold import fold_batch
-from shared.directory.state import Group, Member, State
+from shared.directory.state import Group, Json, Member, State
 from shared.directory.touch import Touch, touches
 from shared.events.request import Endpoint, MemberDelta, Request
 from shared.postgres.directory_search import FoundGroup, FoundMember, Related
 from shared.postgres.overlay_read import Wanted
 from shared.postgres.search_keys import member_display_name_key
+from shared.scim.limits import MAX_RESOURCE_BYTES
+from shared.scim.work import MAX_WORK, most_work
 
 Attribute = Literal["id", "userName", "externalId", "displayName"]
 
@@ -86,6 +96,7 @@ class Step:
     offset: int
     append_time: datetime
     request: Request
+    work: int = 0
 
 
 @dataclass(slots=True)
@@ -125,7 +136,12 @@ class Selection:
         """The requests in the order of the log, trimmed to what the look-up needs of them."""
         mattering = self._mattering()
         return [
-            Step(offset, entry.append_time, self._trimmed(entry.request, mattering))
+            Step(
+                offset,
+                entry.append_time,
+                self._trimmed(entry.request, mattering),
+                entry.prepared.work,
+            )
             for offset, entry in sorted(self.entries.items())
         ]
 
@@ -248,6 +264,40 @@ def uncovered(overlay: Overlay, selection: Selection, loaded: Loaded) -> list[No
         # About whom nothing is accepted may still be taken out of a group that is replaced.
         selection.nodes.update({("member", each) for each in state.members} - set(missing))
     return missing
+
+
+def work_to_fold(loaded: Loaded, steps: Iterable[Step]) -> int:
+    """The units that the PATCHes at or above `next_offset` come to at most.
+
+    None comes to more than MAX_WORK, because it is refused then.
+    """
+    units = 0
+    sizes: dict[Node, int] = {}
+    for step in steps:
+        request = step.request
+        if step.offset < loaded.next_offset or not request.kind.endswith((".patch", ".replace")):
+            continue
+        node = resource_node(request.endpoint, request.resource_id)
+        size = sizes.get(node)
+        if size is None:
+            size = len(orjson.dumps(_resource_of(loaded.state, request)))
+        if size <= USUAL_RESOURCE_BYTES:
+            units += min(step.work, MAX_WORK)
+        else:
+            units += min(most_work(request.operations, size), MAX_WORK)
+        sizes[node] = min(size + _written_bytes(request), MAX_RESOURCE_BYTES)
+    return units
+
+
+def _written_bytes(request: Request) -> int:
+    """Bytes of what the request writes."""
+    return len(orjson.dumps([request.resource, request.operations]))
+
+
+def _resource_of(state: State, request: Request) -> Json | None:
+    held: Mapping[str, Member | Group] = state.members if request.is_member else state.groups
+    found = held.get(request.resource_id)
+    return None if found is None else found.resource
 
 
 def fold_over(loaded: Loaded, steps: Iterable[Step]) -> State:

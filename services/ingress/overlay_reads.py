@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from services.ingress.aside import aside
 from services.ingress.directory_reads import DirectoryReads
 from services.ingress.log_end import is_older_than
 from services.ingress.lookup import Lookup
 from services.ingress.overlay import Overlay
-from services.ingress.overlay_list import key_of, names_related, page_of
+from services.ingress.overlay_list import key_of, most_work_of, names_related, page_of
 from services.ingress.overlay_lookup import Target
 from services.ingress.scim_search import Listing
 from shared.events.request import Endpoint
@@ -75,7 +76,7 @@ class OverlayReads:
             target = _target(organisation, "Users", asked, with_related)
             if target is not None:
                 found = await self.lookup.members(target, organisation.partition)
-                return _page(found, asked)
+                return await _page(found, asked)
             pending = set(self.overlay.pending_members(organisation.id))
             if 0 < len(pending) <= FEW:
                 total, stored = await self.reads.members(
@@ -84,7 +85,8 @@ class OverlayReads:
                 if total == len(stored):
                     pending.update(each.member.id for each in stored)
                     few = _few(organisation, "Users", pending, with_related)
-                    return _page(await self.lookup.few_members(few, organisation.partition), asked)
+                    found = await self.lookup.few_members(few, organisation.partition)
+                    return await _page(found, asked)
         return await self.reads.members(
             organisation.id, asked.search, asked.page, with_groups=with_groups
         )
@@ -98,7 +100,7 @@ class OverlayReads:
             target = _target(organisation, "Groups", asked, with_related)
             if target is not None:
                 found = await self.lookup.groups(target, organisation.partition)
-                return _page(found, asked)
+                return await _page(found, asked)
             pending = set(self.overlay.pending_groups(organisation.id))
             if 0 < len(pending) <= FEW:
                 total, stored = await self.reads.groups(
@@ -107,7 +109,8 @@ class OverlayReads:
                 if total == len(stored):
                     pending.update(each.group.id for each in stored)
                     few = _few(organisation, "Groups", pending, with_related)
-                    return _page(await self.lookup.few_groups(few, organisation.partition), asked)
+                    found = await self.lookup.few_groups(few, organisation.partition)
+                    return await _page(found, asked)
         return await self.reads.groups(
             organisation.id, asked.search, asked.page, with_members=with_members
         )
@@ -131,5 +134,8 @@ def _by_id(asked: Listing) -> Search:
     return replace(asked.search, order=BY_ID)
 
 
-def _page(found: list[T], asked: Listing) -> tuple[int, list[T]]:
-    return page_of(found, asked.filter, asked.sort, asked.page, asked.search.base_url)
+async def _page(found: list[T], asked: Listing) -> tuple[int, list[T]]:
+    units = most_work_of(found, asked.filter, asked.sort)
+    return await aside(
+        units, page_of, found, asked.filter, asked.sort, asked.page, asked.search.base_url
+    )

@@ -3,11 +3,14 @@
 From Postgres, with what this replica has accepted folded in while that is behind.
 """
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.ingress import answer
 from services.ingress.admission import Admission
 from services.ingress.answer import Answer, View, wants
+from services.ingress.aside import THREAD_FROM_BYTES, THREAD_FROM_WORK, aside
 from services.ingress.authenticate import Authenticator, Principal
 from services.ingress.key_use import KeyUse
 from services.ingress.overlay_reads import OverlayReads
@@ -15,10 +18,12 @@ from services.ingress.query import Query, parse_query
 from services.ingress.routes import Arrival
 from services.ingress.scim_search import count_repairs, read_listing, read_search_request
 from services.ingress.write_path import WritePath
+from shared.postgres.directory_search import FoundMember
 from shared.runtime.clock import now
 from shared.runtime.ids import parse_id
 from shared.scim.errors import NotFound
 from shared.scim.etag import none_match, weak_etag
+from shared.scim.json_body import Json
 from shared.scim.limits import LIMITS, Limits
 from shared.scim.prefer import Preferences, parse_prefer
 from shared.scim.profile import Profile
@@ -93,7 +98,12 @@ class ScimRead:
             preferences = self._preferences(arrival)
             raw = await self.parts.admission.read_body(arrival.http, seat)
             profile = preferences.profile(principal.organisation.profile)
-            query = read_search_request(raw, profile, self.parts.limits)
+            if len(raw) > THREAD_FROM_BYTES:
+                query = await asyncio.to_thread(
+                    read_search_request, raw, profile, self.parts.limits
+                )
+            else:
+                query = read_search_request(raw, profile, self.parts.limits)
             return await self._list(principal, query, preferences)
 
     async def _list(self, principal: Principal, query: Query, preferences: Preferences) -> Answer:
@@ -113,7 +123,8 @@ class ScimRead:
             total, members = await self.parts.known.members(
                 organisation, asked, with_groups=wants(view, "groups")
             )
-            shown = [answer.show_member(member, view) for member in members]
+            units = answer.work_to_show(found.member.resource for found in members)
+            shown = await aside(units, _shown, members, view)
         else:
             total, groups = await self.parts.known.groups(
                 organisation, asked, with_members=wants(view, "members")
@@ -123,7 +134,10 @@ class ScimRead:
                 for group in groups
             ]
         related = sum(len(item.get("members", ())) for item in shown)
-        given = await answer.render(related, answer.listing, shown, total, asked.page)
+        units = related * answer.MEMBERSHIP
+        if units <= THREAD_FROM_WORK:
+            units += answer.work_to_show(shown)
+        given = await aside(units, answer.listing, shown, total, asked.page)
         applied = preferences.applied(returns=False)
         if applied is None:
             return given
@@ -150,6 +164,10 @@ class ScimRead:
         if projection is not None:
             count_repairs(projection.repairs)
         return View(f"{self.parts.root_url}/v2/{organisation_id}", projection)
+
+
+def _shown(members: Sequence[FoundMember], view: View) -> list[Json]:
+    return [answer.show_member(member, view) for member in members]
 
 
 def _not_modified(version: str) -> Answer:

@@ -9,10 +9,10 @@ from shared.observability.metrics import INGRESS_REPAIRS
 from shared.postgres.attribute_sql import ResourceType
 from shared.postgres.directory_search import Search
 from shared.postgres.filter_sql import ANYTHING, compile_filter, compile_sort
-from shared.scim.errors import InvalidSyntax, InvalidValue
+from shared.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue
 from shared.scim.filter import Filter, read_filter
-from shared.scim.json_body import fold_names, parse_object
-from shared.scim.limits import Limits
+from shared.scim.json_body import fold_names, parse_object, small_letters
+from shared.scim.limits import MAX_FILTER_BYTES, Limits
 from shared.scim.page import Page, parse_page
 from shared.scim.profile import Profile
 from shared.scim.quirks import Repairs, repair_number
@@ -78,13 +78,15 @@ def read_search_request(raw: bytes, profile: Profile, limits: Limits) -> Query:
     schemas: Any = None
     fold_names(body)
     for name, value in body.items():
-        known = _BY_NAME.get(name.lower())
-        if name.lower() == "schemas":
+        known = _BY_NAME.get(small_letters(name))
+        if small_letters(name) == "schemas":
             schemas = value
         elif known is None:
             refuse_unknown(name, repairs)
         elif value is not None:
-            found[known] = check_characters(_as_text(known, value, repairs), known)
+            text = _as_text(known, value, repairs)
+            _check_length(text, known)
+            found[known] = check_characters(text, known)
     _check_schemas(schemas, repairs)
     count_repairs(repairs.fired)
     return found
@@ -112,6 +114,18 @@ def _as_text(name: str, value: Any, repairs: Repairs) -> str:
     return value
 
 
+def _check_length(text: str, name: str) -> None:
+    """No parameter may be longer; what is shorter and still too long is refused where it is read.
+
+    So nothing looks through a text of eight million characters.
+    """
+    if len(text) > MAX_FILTER_BYTES:
+        kind = InvalidFilter if name == "filter" else InvalidValue
+        raise kind(
+            f"{name} is longer than {MAX_FILTER_BYTES} characters; shorten it.", attribute=name
+        )
+
+
 def _check_schemas(value: Any, repairs: Repairs) -> None:
     if isinstance(value, str) and repairs.fire("object-for-list"):
         value = [value]
@@ -121,7 +135,7 @@ def _check_schemas(value: Any, repairs: Repairs) -> None:
         is_right = (
             isinstance(value, list)
             and all(isinstance(urn, str) for urn in value)
-            and SEARCH_REQUEST_URN.lower() in {urn.lower() for urn in value}
+            and SEARCH_REQUEST_URN.lower() in {small_letters(urn) for urn in value}
         )
     if not is_right:
         raise InvalidSyntax(

@@ -9,17 +9,23 @@ from typing import Final
 from services.ingress import answer, write_answer
 from services.ingress.admission import Admission
 from services.ingress.answer import Answer, View, wants
+from services.ingress.aside import THREAD_FROM_BYTES, aside
 from services.ingress.authenticate import Authenticator
 from services.ingress.beforehand import Beforehand
 from services.ingress.directory_reads import DirectoryReads
-from services.ingress.foreseen import Foreseen, Found, foresee, resource_as_known
+from services.ingress.foreseen import (
+    Foreseen,
+    Found,
+    foresee,
+    most_work_on,
+    resource_as_known,
+)
 from services.ingress.key_use import KeyUse
 from services.ingress.overlay_reads import OverlayReads
 from services.ingress.query import parse_query
 from services.ingress.routes import Arrival
 from services.ingress.scim_search import count_repairs
 from services.ingress.understand import (
-    THREAD_FROM_BYTES,
     Command,
     Verb,
     read_precondition,
@@ -145,8 +151,8 @@ class ScimWrite:
         )
         if found is not None:
             with_members = isinstance(found, FoundGroup) and wants(view, "members")
-            size = len(found.members) if isinstance(found, FoundGroup) else 0
-            foreseen = await answer.render(size, foresee, request, found, with_members=with_members)
+            units = most_work_on(request, [found])
+            foreseen = await aside(units, foresee, request, found, with_members=with_members)
         if foreseen is None and self.parts.write_path.is_behind(request.organisation_id):
             raise Unavailable(BEHIND, BEHIND_RETRY_AFTER_S)
         return foreseen

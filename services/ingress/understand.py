@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cache
 from typing import Final, Literal
 
+from services.ingress.aside import THREAD_FROM_BYTES
 from shared.events.precondition import Precondition
 from shared.events.request import Kind, MemberDelta, Request, Settings
 from shared.observability.logging import get_logger
@@ -29,7 +30,6 @@ from shared.scim.schema import USER, ResourceSchema
 from shared.scim.username import checked_key, display_name_key, user_name_key
 from shared.tenancy.organisation import Organisation
 
-THREAD_FROM_BYTES: Final = 256 * 1024
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 Verb = Literal["create", "replace", "patch", "delete"]

@@ -133,9 +133,18 @@ def _read_filter(
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _WORD = re.compile(r"[A-Za-z$][A-Za-z0-9_$.:-]*")
+_WORDS = {
+    word: re.compile(rf"[ \t\r\n]*{word}(?![A-Za-z0-9_$.:-])", re.IGNORECASE | re.ASCII)
+    for word in ("and", "or", "not")
+}
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BARE = re.compile(r'[^\s()\[\]"]+')
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?(?:[eE][+-]?[0-9]{1,2})?")
+_CONDITION = re.compile(
+    rf"[ ]*({_WORD.pattern})[ ]+(eq|ne|co|sw|ew|gt|ge|lt|le)[ ]+"
+    '"([^"\\\\\x00-\x1f\ud800-\udfff]*+)"'
+)
+"""A condition as it is nearly always written, with a text in which nothing is escaped."""
 _LITERALS: dict[str, Value] = {"true": True, "false": False, "null": None}
 
 
@@ -185,6 +194,10 @@ class _Parser:
         return terms[0] if len(terms) == 1 else self._node(And(tuple(terms)))
 
     def _term(self) -> Filter:
+        usual = _CONDITION.match(self.text, self.at)
+        if usual is not None:
+            self.at = usual.end()
+            return self._usual(usual[1], cast("Operator", usual[2]), usual[3])
         if self._take("("):
             return self._close(")")
         begin = self.at
@@ -222,6 +235,11 @@ class _Parser:
         value = self._value(path.target)
         return self._node(self._typed(path, cast("Operator", op), value))
 
+    def _usual(self, name: str, op: Operator, value: str) -> Filter:
+        """What `_expression` makes of the same text, without looking at each part of it again."""
+        path = self._comparable(self._named(name))
+        return self._node(self._typed(path, op, value))
+
     def _value_path(self, path: AttributePath) -> Filter:
         attribute = path.attribute
         if self.inside is not None or path.sub is not None or not attribute.is_complex:
@@ -239,6 +257,9 @@ class _Parser:
         name = self._match(_WORD)
         if name is None:
             self._refuse("expected the name of an attribute")
+        return self._named(name)
+
+    def _named(self, name: str) -> AttributePath:
         if self.inside is not None:
             sub = self.inside.sub(name)
             if sub is not None:
@@ -347,11 +368,11 @@ class _Parser:
         return False
 
     def _take_word(self, word: str) -> bool:
-        begin = self.at
-        if (self._match(_WORD) or "").lower() == word:
-            return True
-        self.at = begin
-        return False
+        match = _WORDS[word].match(self.text, self.at)
+        if match is None:
+            return False
+        self.at = match.end()
+        return True
 
     def _refuse(self, why: str) -> NoReturn:
         raise InvalidFilter(f"The filter cannot be read at character {self.at + 1}: {why}.")

@@ -37,6 +37,8 @@ from shared.scim.limits import MAX_CONTAINERS, MAX_DEPTH, MAX_VALUES
 
 Json = dict[str, Any]
 
+LONGEST_NAME: Final = 1024
+"""Characters; no schema has a name as long, not even with its URN in front."""
 _LARGE_BYTES: Final = 256 * 1024
 _BEYOND_64_BITS = float(2**63)
 _LONGEST_INTEGER: Final = 18
@@ -148,10 +150,15 @@ def fold_names(value: Json) -> Json:
 
     Raises InvalidSyntax for two names that differ in nothing else.
     """
-    folded = {name.lower(): item for name, item in value.items()}
+    folded = {small_letters(name): item for name, item in value.items()}
     if len(folded) != len(value):
         refuse_twin()
     return folded
+
+
+def small_letters(name: str) -> str:
+    """A name in small letters. What is too long to be any name stays: it would take too long."""
+    return name.lower() if len(name) <= LONGEST_NAME else name
 
 
 def refuse_twin() -> NoReturn:

@@ -131,6 +131,7 @@ TABLE: Final = (
         "ingress_max_patch_operations",
     ),
     Described("steps of a PATCH", MAX_STEPS, "paths and parts of filters", 400, "invalidValue"),
+    Described("work of a POST, PUT or PATCH", MAX_WORK, "units", 400, "invalidValue"),
     Described("path of a PATCH operation", MAX_FILTER_BYTES, "characters", 400, "invalidPath"),
     Described("list of attributes", MAX_ATTRIBUTE_LIST, "characters", 400, "invalidValue"),
     Described(

@@ -19,7 +19,7 @@ from shared.scim.errors import (
     NoTarget,
 )
 from shared.scim.filter import And, Comparison, Filter
-from shared.scim.json_body import Json, fold_names
+from shared.scim.json_body import Json, fold_names, small_letters
 from shared.scim.limits import MAX_OPERATIONS, MAX_STEPS, MAX_WORK
 from shared.scim.patch_members import MemberChanges, MemberDelta
 from shared.scim.patch_path import PatchPath, Target, read_path
@@ -176,7 +176,7 @@ def _are_texts(value: Any) -> bool:
 
 def _names_patch(schemas: Any) -> bool:
     named = schemas if isinstance(schemas, list) else []
-    return PATCH_URN.lower() in (str(urn).lower() for urn in named)
+    return PATCH_URN.lower() in (small_letters(str(urn)) for urn in named)
 
 
 class _Reader:
@@ -184,12 +184,13 @@ class _Reader:
 
     def __init__(self, schema: ResourceSchema, profile: Profile) -> None:
         self.schema = schema
-        self.repairs = Repairs(profile)
+        self.repairs = Repairs(profile, Work(MAX_WORK))
         self.operations: list[Json] = []
         self.members = MemberChanges()
         self.steps = 0
 
     def read(self, operation: Any) -> None:
+        self.repairs.work.charge(OPERATION)
         if not isinstance(operation, dict):
             raise InvalidSyntax("Each of `Operations` must be an object.", attribute="Operations")
         fields = operation
@@ -199,7 +200,7 @@ class _Reader:
                 refuse_unknown(f"Operations.{name}", self.repairs)
         op = fields.get("op")
         if op not in _OPS:
-            op = op.lower() if isinstance(op, str) else None
+            op = small_letters(op) if isinstance(op, str) else None
         if op not in _OPS:
             raise InvalidSyntax(
                 "Each operation needs `op`: add, remove or replace.", attribute="op"
@@ -223,6 +224,7 @@ class _Reader:
         found = read_path(path, self.schema, self.repairs.profile)
         for name in found.repairs:
             self.repairs.fire(name)
+        self.repairs.work.charge(of_path(path, found.steps))
         self._count(found.steps)
         return found.target
 

@@ -97,7 +97,7 @@ def _read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
         target = named
     steps = 1
     if isinstance(target, PatchPath) and target.filter is not None:
-        _check_size(target, target.filter)
+        _check_size(target)
         steps += size(target.filter)
     return ReadPath(target, repairs.fired, steps)
 
@@ -112,9 +112,10 @@ def _is_readable(shape: re.Match[str]) -> bool:
     return names.isprintable() and _CONTROL.search(shape["filter"] or "") is None
 
 
-def _check_size(path: PatchPath, condition: Filter) -> None:
+def _check_size(path: PatchPath) -> None:
     """Refuse what would be too long to be read again as it goes into the log, with all quotes."""
-    size_of_filter = len(format_value_filter(condition).encode())
+    around = len(path.attribute.path) + (len(path.sub.name) + 1 if path.sub is not None else 0)
+    size_of_filter = len(path.text.encode()) - around - len("[]")
     if max(len(path.text), size_of_filter) > MAX_FILTER_BYTES:
         raise InvalidPath(f"The path is longer than {MAX_FILTER_BYTES} bytes; shorten it.")
 

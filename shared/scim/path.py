@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from shared.scim.limits import MAX_FILTER_BYTES
 from shared.scim.quirks import Repairs, repair_name
 from shared.scim.schema import Attribute, Extension, ResourceSchema
 
@@ -67,4 +68,4 @@ def read_attribute_path(
 
 def is_well_formed(text: str) -> bool:
     """Whether the text could be a path without filter, of this schema or of another."""
-    return _PATH.fullmatch(text) is not None
+    return len(text) <= MAX_FILTER_BYTES and _PATH.fullmatch(text) is not None

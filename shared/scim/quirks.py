@@ -13,10 +13,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from shared.scim.errors import ScimError
-from shared.scim.json_body import Json, parse_object
+from shared.scim.json_body import LONGEST_NAME, Json, parse_object, small_letters
+from shared.scim.limits import MAX_TEXT
 from shared.scim.profile import Profile
 from shared.scim.schema import ENTERPRISE_URN, Attribute, Extension, ResourceSchema
-from shared.scim.work import Work
+from shared.scim.work import JSON, Work, of_fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ _DIGITS = frozenset(
     }
 )
 _WRAPPING = frozenset({"value", "$ref", "display", "type", "primary"})
+_LONGEST_BOOLEAN = 100
+"""With white space around it."""
 _POINTER = re.compile(r"/([A-Za-z][A-Za-z0-9]*)(?:/([A-Za-z$][A-Za-z0-9]*))?")
 _DATE = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -138,7 +141,7 @@ class Repairs:
 
 def repair_boolean(value: Any, repairs: Repairs) -> Any:
     """`"True"` and `"false"` as booleans; anything else as it came."""
-    if isinstance(value, str):
+    if isinstance(value, str) and len(value) <= _LONGEST_BOOLEAN:
         meant = {"true": True, "false": False}.get(value.strip().lower())
         if meant is not None and repairs.fire("boolean-as-text"):
             return meant
@@ -185,21 +188,22 @@ def repair_simple(value: Any, repairs: Repairs) -> Any:
 
 def repair_object(value: Any, repairs: Repairs) -> Any:
     """The object that a text holds as JSON; anything else as it came."""
-    found = _object_in(value)
+    found = _object_in(value, repairs)
     return found if found is not None and repairs.fire("object-as-text") else value
 
 
 def repair_role(element: Any, repairs: Repairs) -> Any:
     """The element that another's `value` holds as JSON, as Entra writes several roles."""
-    inner = _object_in(element.get("value")) if isinstance(element, dict) else None
+    inner = _object_in(element.get("value"), repairs) if isinstance(element, dict) else None
     if inner is not None and "value" in inner and repairs.fire("object-as-text"):
         return {**element, **inner}
     return element
 
 
-def _object_in(value: Any) -> Json | None:
+def _object_in(value: Any, repairs: Repairs) -> Json | None:
     if not isinstance(value, str) or not value.startswith("{"):
         return None
+    repairs.work.charge(of_fold(len(value), JSON))
     try:
         return parse_object(value.encode())
     except (ScimError, UnicodeError):
@@ -233,7 +237,7 @@ def repair_complex(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
 
 def repair_reference(reference: Any, repairs: Repairs) -> str | None:
     """The id that ends a `$ref` such as `https://idp.example/Users/7`, or None."""
-    if not isinstance(reference, str) or "/" not in reference:
+    if not isinstance(reference, str) or len(reference) > MAX_TEXT or "/" not in reference:
         return None
     last = unquote(reference.rstrip("/").rpartition("/")[2])
     return last if last and repairs.fire("id-by-reference") else None
@@ -257,7 +261,11 @@ def repair_path(text: str, repairs: Repairs) -> str:
 
 def repair_sub_name(attribute: Attribute, name: str, repairs: Repairs) -> Attribute | None:
     """The sub-attribute meant by a name that RFC 7643 does not know, or None."""
-    if name.lower() == "managerid" and attribute.name == "manager" and repairs.fire("manager-id"):
+    if (
+        small_letters(name) == "managerid"
+        and attribute.name == "manager"
+        and repairs.fire("manager-id")
+    ):
         return attribute.subs["value"]
     return None
 
@@ -274,7 +282,7 @@ def map_urn(urn: str, schema: ResourceSchema) -> str | None:
 
 def names_schema(urn: str, schema: ResourceSchema) -> bool:
     """Whether the text is the URN of this schema, of today or of old."""
-    return schema.urn.lower() == urn.lower() or map_urn(urn, schema) == schema.urn
+    return schema.urn.lower() == small_letters(urn) or map_urn(urn, schema) == schema.urn
 
 
 def repair_name(
@@ -284,6 +292,8 @@ def repair_name(
 
     None means that it is to be ignored (password, unknown names) or refused, by the profile.
     """
+    if len(name) > LONGEST_NAME:
+        return None
     if name.lower() == "password":
         repairs.fire("password-dropped")
         return None

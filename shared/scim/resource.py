@@ -9,7 +9,7 @@ of the document. `canonicalise(represent(canonicalise(x)))` is `canonicalise(x)`
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import orjson
@@ -17,8 +17,8 @@ import orjson
 from shared.scim import quirks
 from shared.scim.errors import InvalidSyntax, InvalidValue
 from shared.scim.etag import weak_etag
-from shared.scim.json_body import Json, refuse_twin
-from shared.scim.limits import MAX_RESOURCE_BYTES
+from shared.scim.json_body import Json, refuse_twin, small_letters
+from shared.scim.limits import MAX_RESOURCE_BYTES, MAX_WORK
 from shared.scim.plain import is_plain, plain_kinds
 from shared.scim.profile import Profile
 from shared.scim.quirks import Repairs
@@ -29,10 +29,7 @@ from shared.scim.values import (
     refuse_absent,
     refuse_unknown,
 )
-from shared.scim.work import Work, of_bytes
-
-_ELEMENT_FRAME: Final = 32
-"""Bytes of JSON around what is written into an element: commas, brackets, `"primary":false`."""
+from shared.scim.work import ELEMENT_FRAME, UNKNOWN, Work, of_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ def canonicalise(body: Json, schema: ResourceSchema, profile: Profile) -> Canoni
     Read-only attributes are ignored, as the RFC has it. Raises InvalidValue and InvalidSyntax,
     naming the attribute.
     """
-    repairs = Repairs(profile)
+    repairs = Repairs(profile, Work(MAX_WORK))
     resource: Json = {}
     extensions: Json = {}
     members: tuple[str, ...] | None = None
@@ -88,6 +85,7 @@ def canonicalise(body: Json, schema: ResourceSchema, profile: Profile) -> Canoni
             continue
         target = known.get(name)
         if target is None:
+            repairs.work.charge(UNKNOWN)
             target = schema.resolve(name) or _repaired_name(name, schema, repairs)
             if target is None:
                 continue
@@ -130,7 +128,7 @@ def _by_canonical_name(schema: ResourceSchema) -> dict[str, Attribute | Extensio
 def _refuse_twin(name: str, target: Attribute | Extension, body: Json, odd: set[str]) -> None:
     """Raise InvalidSyntax if a name in odd letter case comes again in the body, in any case."""
     canonical = target.urn if isinstance(target, Extension) else target.name
-    folded = name.lower()
+    folded = small_letters(name)
     if folded in odd or (folded == canonical.lower() and name != canonical and canonical in body):
         refuse_twin()
     odd.add(folded)
@@ -185,7 +183,7 @@ class SizeWatch:
             given = count * (given + len(path.encode()))
         else:
             given += len(path)
-        self._at_most += given + count * _ELEMENT_FRAME
+        self._at_most += given + count * ELEMENT_FRAME
         if self._at_most > MAX_RESOURCE_BYTES:
             self._measure()
             if self._at_most > MAX_RESOURCE_BYTES:
@@ -200,7 +198,7 @@ def _repaired_name(
     name: str, schema: ResourceSchema, repairs: Repairs
 ) -> Attribute | Extension | None:
     target = quirks.repair_name(name, schema, repairs)
-    if target is None and not (repairs.lenient and name.lower() == "password"):
+    if target is None and not (repairs.lenient and small_letters(name) == "password"):
         refuse_unknown(name, repairs)
     return target
 
@@ -259,7 +257,7 @@ def _check_schemas(value: Any, schema: ResourceSchema, repairs: Repairs) -> None
         raise InvalidSyntax("schemas must be a list of URNs, as texts.", attribute="schemas")
     if schema.urn in value and _own_urns(schema).issuperset(value):
         return
-    named = {urn.lower() for urn in value}
+    named = {small_letters(urn) for urn in value}
     unknown = named - {schema.urn.lower()} - schema.extensions.keys()
     if schema.urn.lower() in named and not unknown:
         return

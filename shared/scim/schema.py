@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import orjson
 
-from shared.scim.json_body import Json
+from shared.scim.json_body import Json, small_letters
 from shared.scim.limits import MAX_ADDRESS, MAX_BINARY, MAX_NAME, MAX_TEXT, MAX_TYPE
 
 USER_URN = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -78,7 +78,7 @@ class Attribute:
 
     def sub(self, name: str) -> "Attribute | None":
         """The sub-attribute of that name, in any letter case."""
-        return self.subs.get(name) or self.subs.get(name.lower())
+        return self.subs.get(name) or self.subs.get(small_letters(name))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +90,7 @@ class Extension:
 
     def attribute(self, name: str) -> Attribute | None:
         """The attribute of that name, in any letter case."""
-        return self.attributes.get(name) or self.attributes.get(name.lower())
+        return self.attributes.get(name) or self.attributes.get(small_letters(name))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,11 +109,11 @@ class ResourceSchema:
 
     def attribute(self, name: str) -> Attribute | None:
         """The core or common attribute of that name, in any letter case."""
-        return self.attributes.get(name) or self.attributes.get(name.lower())
+        return self.attributes.get(name) or self.attributes.get(small_letters(name))
 
     def extension(self, urn: str) -> Extension | None:
         """The extension of that URN, in any letter case."""
-        return self.extensions.get(urn) or self.extensions.get(urn.lower())
+        return self.extensions.get(urn) or self.extensions.get(small_letters(urn))
 
     def resolve(self, name: str) -> Attribute | Extension | None:
         """What a name stands for: plain, qualified by a URN, or an extension's URN itself."""
@@ -121,7 +121,7 @@ class ResourceSchema:
         if found is not None or ":" not in name:
             return found
         urn, _, rest = name.rpartition(":")
-        if urn.lower() == self.urn.lower():
+        if small_letters(urn) == self.urn.lower():
             return self.attribute(rest)
         extension = self.extension(urn)
         return extension.attribute(rest) if extension is not None else None

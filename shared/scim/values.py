@@ -14,13 +14,13 @@ from typing import Any, Final, NoReturn
 
 from shared.scim import quirks
 from shared.scim.errors import InvalidSyntax, InvalidValue
-from shared.scim.json_body import Json, fold_names, refuse_twin
+from shared.scim.json_body import Json, fold_names, refuse_twin, small_letters
 from shared.scim.limits import MAX_ELEMENTS, MAX_MEMBERS
 from shared.scim.plain import is_mailbox, is_plain, plain_kinds
 from shared.scim.quirks import Repairs
 from shared.scim.schema import Attribute
 from shared.scim.username import checked_key, user_name_key
-from shared.scim.work import ELEMENT, Work
+from shared.scim.work import ELEMENT, KEY, TEXT, UNKNOWN, VALUE, Work, of_fold
 
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NOT_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
@@ -71,6 +71,7 @@ def refuse_absent(attribute: Attribute) -> NoReturn:
 def canonical_simple(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
     """The canonical value of an attribute without sub-attributes, taken as a single value."""
     kind = attribute.kind
+    repairs.work.charge(VALUE)
     if isinstance(value, dict | list):
         value = quirks.repair_simple(value, repairs)
     if value is None:
@@ -95,6 +96,7 @@ def canonical_simple(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
             refuse_absent(attribute)
         if repairs.fire("blank-is-unassigned"):
             return None
+    repairs.work.charge(of_fold(len(value), TEXT))
     _check_text(attribute, value)
     if attribute.check is None and kind == "string":
         return value
@@ -121,7 +123,7 @@ def _check_text(attribute: Attribute, value: str) -> None:
 def _checked(attribute: Attribute, value: str, repairs: Repairs) -> str:
     """A text of a kind that has rules of its own."""
     if attribute.check == "user_name":
-        user_name_key(value)
+        repairs.work.once(user_name_key, value, KEY)
     elif attribute.check == "mailbox":
         return _mailbox(attribute, value, repairs)
     elif attribute.kind == "reference":
@@ -188,6 +190,7 @@ def canonical_element(attribute: Attribute, value: Any, repairs: Repairs) -> Jso
             return None
         if type(value) is not dict:
             _refuse_kind(attribute, "a list of objects" if attribute.multi_valued else "an object")
+    repairs.work.charge(VALUE * (1 + len(value)))
     result: Json = {}
     subs, plain = attribute.subs, _plain_subs(attribute)
     for name, item in value.items():
@@ -199,7 +202,7 @@ def canonical_element(attribute: Attribute, value: Any, repairs: Repairs) -> Jso
         ) or (name in plain and is_plain(item, plain[name])):
             result[name] = item
             continue
-        sub = subs.get(name) or subs.get(name.lower())
+        sub = subs.get(name) or subs.get(small_letters(name))
         if sub is None:
             sub = quirks.repair_sub_name(attribute, name, repairs)
             if sub is None:
@@ -220,6 +223,7 @@ def canonical_element(attribute: Attribute, value: Any, repairs: Repairs) -> Jso
 
 def refuse_unknown(name: str, repairs: Repairs) -> None:
     """Raise InvalidSyntax for a name that no schema knows, unless such are ignored."""
+    repairs.work.charge(UNKNOWN)
     if not repairs.fire("unknown-attribute"):
         shown = (
             name
@@ -370,7 +374,9 @@ def _member_id(attribute: Attribute, element: Any, repairs: Repairs) -> str | No
     if not attribute.subs.keys() >= element.keys():
         fold_names(element)
     for name in element:
-        if name not in attribute.subs and attribute.sub(name) is None:
+        is_unknown = name not in attribute.subs and attribute.sub(name) is None
+        # What 100,000 members may cost is bounded by their number alone.
+        if is_unknown and not repairs.fire("unknown-attribute"):
             refuse_unknown(f"{attribute.path}.{name}", repairs)
     sub = attribute.subs["value"]
     if value is None:

@@ -19,6 +19,7 @@ from shared.scim import limits
 from shared.scim.errors import InvalidValue
 from shared.scim.json_body import Json
 from shared.scim.limits import MAX_ELEMENTS, MAX_RESOURCE_BYTES
+from shared.scim.schema import GROUP, USER, Extension, ResourceSchema
 
 T = TypeVar("T")
 
@@ -29,7 +30,11 @@ UNITS_PER_SECOND: Final = 10_000_000
 OPERATION: Final = 60
 PART: Final = 120
 """Reading one part of a filter in a path."""
-ELEMENT: Final = 12
+VALUE: Final = 10
+"""Reading one value of a body."""
+UNKNOWN: Final = 40
+"""Finding out that no schema knows a name."""
+ELEMENT: Final = 16
 """Going through one element: choosing, writing, and looking for blanks, doubles and primaries."""
 COLUMN: Final = 2
 """Taking one sub-attribute of one element for all conditions on it."""
@@ -41,13 +46,34 @@ CONDITIONS: Final = 10
 ASCII: Final = 1
 CASE: Final = 25
 KEY: Final = 4500
-"""Hundredths of a unit a character: of `casefold` in and beyond ASCII, of a name's key (PRECIS)."""
+TEXT: Final = 10
+JSON: Final = 100
+"""Hundredths of a unit a character: of `casefold` in and beyond ASCII, of a name's key (PRECIS),
+of looking for characters that do not belong, of JSON in a text."""
 
+ELEMENT_FRAME: Final = 32
+"""Bytes of JSON around what is written into an element: commas, brackets, `"primary":false`."""
 _LEAST_ELEMENT_BYTES: Final = 13
 """Of an element as JSON, with its comma: `{"type":"x"},`."""
 _LONGEST_NEEDLE: Final = 64
 """Beyond that Python looks for a text in another in another way, which is linear."""
 _NEEDLE_SHARE: Final = 250
+_FOLDS_TO: Final = 3
+"""A character becomes so many at most."""
+_MOST_COLUMNS: Final = 10
+_TABLES: Final[tuple[ResourceSchema | Extension, ...]] = (
+    USER,
+    GROUP,
+    *USER.extensions.values(),
+    *GROUP.extensions.values(),
+)
+_LISTS: Final = frozenset(
+    attribute.path
+    for table in _TABLES
+    for attribute in table.attributes.values()
+    if attribute.multi_valued
+)
+"""Paths of the multi-valued attributes."""
 
 
 class Work:
@@ -74,10 +100,9 @@ class Work:
         self.units += units
         if self.most is not None and self.units > self.most:
             raise InvalidValue(
-                f"The request comes to more than {self.most} units of work (parts of filters times "
-                "the elements and texts that they look at); send it in parts, or with shorter "
-                "filters.",
-                attribute="Operations",
+                f"The request comes to more than {self.most} units of work (values, and parts of "
+                "filters times the elements and texts that they look at); send it in parts, or "
+                "with shorter filters."
             )
 
     def once(self, make: Callable[[str], T], text: str, rate: int = CASE) -> T:
@@ -123,22 +148,32 @@ def most_work(operations: Sequence[Json], resource_bytes: int) -> int:
     `resource_bytes` is the length of the canonical resource as JSON. What `apply_patch` really
     charges is never more, and mostly far less.
     """
-    held = resource_bytes
+    held = at_most = resource_bytes
     total = of_bytes(held)
     for operation in operations:
         path: str = operation["path"]
         given = len(orjson.dumps(operation["value"])) if "value" in operation else 0
-        elements = min(held // _LEAST_ELEMENT_BYTES + 1, MAX_ELEMENTS)
-        added = min(given // _LEAST_ELEMENT_BYTES + 1, MAX_ELEMENTS)
-        total += OPERATION + of_bytes(given) + ELEMENT * (elements + added)
-        if "[" in path:
+        name, bracket, _ = path.partition("[")
+        total += OPERATION + of_bytes(given) + of_fold(given + len(path))
+        parts, elements, added = 0, 1, 0
+        if bracket or not _LISTS.isdisjoint((name, name.rpartition(".")[0])):
+            elements = min(held // _LEAST_ELEMENT_BYTES + 1, MAX_ELEMENTS)
+            added = min(given // _LEAST_ELEMENT_BYTES + 1, MAX_ELEMENTS)
+            total += ELEMENT * (elements + added)
+        if bracket:
             parts = path.count(" ") + 1
-            total += of_path(path, parts) + of_filter(parts, min(parts, 10), elements + 1)
+            columns = min(parts, _MOST_COLUMNS)
+            total += of_filter(parts, columns, elements) + of_filter(parts, columns, 1)
+            total += 2 * VALUE * (1 + _MOST_COLUMNS)
             # Each text is folded once, into at most three times its characters.
-            searches = max(path.count(" "), 1)
-            total += searches * of_search(len(path) // searches, 3 * held)
-        else:
-            total += of_path(path, 1)
-        held = min(held + given + len(path), MAX_RESOURCE_BYTES + given)
-        total += of_fold(given + len(path)) + of_bytes(held)
-    return total + of_fold(2 * held)
+            characters = _FOLDS_TO * (held + given)
+            total += parts * of_search(1, characters)
+            searches = path.count(" co ")
+            if searches:
+                total += searches * of_search(-(-len(path) // searches), characters)
+        total += of_path(path, parts + 1)
+        grown = (elements + added) * (given + len(path.encode()) + ELEMENT_FRAME)
+        held, at_most = min(held + grown, MAX_RESOURCE_BYTES), at_most + grown
+        if given and at_most > MAX_RESOURCE_BYTES:
+            total += of_bytes(held)
+    return total + 2 * of_fold(held)
