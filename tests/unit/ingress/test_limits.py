@@ -114,6 +114,17 @@ def steps(count: int) -> list[dict[str, Any]]:
     return [operation] * large + operations(small)
 
 
+def work(units: int) -> list[dict[str, Any]]:
+    """An operation comes to 191 units and one for each character of its path, spaces included."""
+    made = []
+    while units:
+        spent = units if units < 8000 else min(units - 1000, 7000)
+        path = "title".ljust(spent - 191)
+        made.append({"op": "replace", "path": path, "value": "x"})
+        units -= spent
+    return made
+
+
 CASES: dict[str, list[Case]] = {
     "nesting of a body": [nested],
     "objects and lists in a body": [containers],
@@ -154,6 +165,7 @@ CASES: dict[str, list[Case]] = {
     "members named by one request": [a_group, with_patch(added_and_removed, GROUP)],
     "operations of a PATCH": [with_patch(operations)],
     "steps of a PATCH": [with_patch(steps)],
+    "work of a POST, PUT or PATCH": [with_patch(work)],
     "path of a PATCH operation": [
         with_patch(
             lambda size: [
