@@ -1,0 +1,226 @@
+"""The costliest requests within all limits: what each costs, in CPU and in units of work.
+
+    python -m benchmarks.costliest
+
+First, of each shape that was found: CPU milliseconds to read it (`parse`) and to apply it
+(`apply`, which is what foreseeing and deciding it come to), the units charged, nanoseconds a unit,
+and whether it was refused. The best of several rounds, so a busy machine disturbs it little. Then
+a heartbeat on an event loop beside each, computed where ingress would: the longest time that it
+waited, and its longest with nothing beside it.
+
+What is claimed: no shape of a PATCH takes over 0.2 s in either, and no unit twenty times as long as
+another. Exit status 1 where that does not hold. Bodies of megabytes are listed and claim nothing:
+reading their JSON alone takes that long, in a thread.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import orjson
+
+from services.ingress.aside import THREAD_FROM_BYTES, aside
+from shared.scim.errors import ScimError
+from shared.scim.json_body import Json, parse_object
+from shared.scim.limits import MAX_OPERATIONS, MAX_TEXT, MAX_WORK
+from shared.scim.patch import PATCH_URN, Patch, apply_patch, parse_patch
+from shared.scim.profile import Profile
+from shared.scim.schema import USER
+from shared.scim.work import Work, most_work
+
+ROUNDS: Final = 3
+MOST_MS: Final = 200.0
+MOST_RATIO: Final = 20.0
+LARGE_BODY: Final = 1024 * 1024
+BEAT_S: Final = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A resource, and the operations of a PATCH on it as they are sent."""
+
+    name: str
+    resource: Json
+    operations: list[Json]
+
+    @property
+    def body(self) -> bytes:
+        """The PATCH."""
+        return orjson.dumps({"schemas": [PATCH_URN], "Operations": self.operations})
+
+
+def main() -> int:
+    """Print one line a shape; 1 where a claim does not hold."""
+    print(f"{'shape':<34}{'kB':>8}{'parse ms':>10}{'apply ms':>10}{'units':>10}{'ns/unit':>9}")
+    rates: list[float] = []
+    slow: list[str] = []
+    shapes = list(all_shapes())
+    for shape in shapes:
+        body = shape.body
+        parse_ms, patch = timed(partial(read, body))
+        line = f"{shape.name:<34}{len(body) / 1000:>8.0f}{parse_ms:>10.1f}"
+        if parse_ms > MOST_MS and len(body) < LARGE_BODY:
+            slow.append(shape.name)
+        if patch is None:
+            print(f"{line}  refused as it is read")
+            continue
+        work = Work(MAX_WORK)
+        is_applied = run(shape, patch, work)
+        apply_ms, _ = timed(partial(apply, shape, patch))
+        rate = apply_ms * 1e6 / work.units
+        rates.append(rate)
+        if apply_ms > MOST_MS:
+            slow.append(shape.name)
+        end = "" if is_applied else "  refused"
+        print(f"{line}{apply_ms:>10.1f}{work.units:>10}{rate:>9.0f}{end}")
+    ratio = max(rates) / min(rates)
+    print(f"dearest unit to cheapest: {ratio:.1f}; claimed: {MOST_RATIO:.0f}")
+    print(f"over {MOST_MS:.0f} ms: {', '.join(slow) or 'none'}")
+    asyncio.run(heartbeats(shapes))
+    return int(bool(slow) or ratio > MOST_RATIO)
+
+
+def timed(make: Callable[[], Any]) -> tuple[float, Any]:
+    """CPU milliseconds, the least of several rounds, and what came of it."""
+    least, made = float("inf"), None
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        made = make()
+        least = min(least, time.process_time() - began)
+    return least * 1000, made
+
+
+def read(body: bytes) -> Patch | None:
+    """As ingress reads it; None where it is refused."""
+    try:
+        return parse_patch(parse_object(body), USER, Profile.COMPATIBLE)
+    except ScimError:
+        return None
+
+
+def run(shape: Shape, patch: Patch, work: Work) -> bool:
+    """As it is decided; whether it was not refused."""
+    try:
+        apply_patch(shape.resource, patch.operations, USER, Profile.COMPATIBLE, work)
+    except ScimError:
+        return False
+    return True
+
+
+def apply(shape: Shape, patch: Patch) -> bool:
+    """The same with a budget of its own."""
+    return run(shape, patch, Work(MAX_WORK))
+
+
+async def heartbeats(shapes: list[Shape]) -> None:
+    """The longest waits of a heartbeat."""
+    print(f"{'heartbeat beside':<34}{'ms':>8}{'alone':>8}")
+    for shape in shapes:
+        alone_ms = await longest_ms(asyncio.sleep(0.2))
+        beside_ms = await longest_ms(both(shape))
+        print(f"{shape.name:<34}{beside_ms:>8.1f}{alone_ms:>8.1f}")
+
+
+async def both(shape: Shape) -> None:
+    """Read and foresee it where ingress would."""
+    body = shape.body
+    patch = await asyncio.to_thread(read, body) if len(body) > THREAD_FROM_BYTES else read(body)
+    if patch is not None:
+        units = most_work(patch.operations, len(orjson.dumps(shape.resource)))
+        await aside(units, apply, shape, patch)
+
+
+async def longest_ms(work: Any) -> float:
+    """How long a beat of two milliseconds waited at most while the work was done."""
+    task = asyncio.ensure_future(work)
+    longest = 0.0
+    while not task.done():
+        began = time.perf_counter()
+        await asyncio.sleep(BEAT_S)
+        longest = max(longest, time.perf_counter() - began - BEAT_S)
+    await task
+    return longest * 1000
+
+
+def all_shapes() -> Iterator[Shape]:
+    """What a search by hand over values, paths and filters found to be dearest."""
+    many = range(MAX_OPERATIONS)
+    emails = user(emails=[{"value": f"u{n}@example.org", "type": "work"} for n in range(100)])
+    wide = user(addresses=[{"locality": str(n), "region": "r" * 2000} for n in range(100)])
+
+    addresses = [{"streetAddress": "İ" * MAX_TEXT, "locality": str(n)} for n in range(31)]
+    path = f"addresses[{either('streetAddress', 'co', range(95))}].locality"
+    yield Shape("letters that fold to two", user(addresses=addresses), [remove(path)] * 26)
+    elements = [{"value": f"{n:03}" + "é" * 1200} for n in range(100)]
+    removes = [remove(f"entitlements[{either('value', 'eq', range(75))}]")] * 32
+    operations = [add("entitlements", elements), *removes, remove("entitlements")]
+    yield Shape("added and removed again", user(), operations)
+    elements = [{"value": f"{n}{'a' * 1280}"} for n in range(100)]
+    terms = either("value", "co", [f"{'a' * 48}b{'a' * n}" for n in range(30)])
+    near = [remove(f"entitlements[{terms}].display")] * 12
+    yield Shape("texts that nearly match", user(entitlements=elements), near)
+    yield Shape(
+        "each operation writes to all", wide, [put("addresses.country", str(n)) for n in many]
+    )
+    yield Shape("elements without a value", wide, [remove("addresses.country")] * MAX_OPERATIONS)
+    lines = user(addresses=[{"streetAddress": "\n" * 4000}] * 32)
+    grow = [put("title", f"{n}{'x' * 900}") for n in many]
+    yield Shape("measured again and again", lines, grow)
+    each = [put(f'emails[value eq "u{n % 100}@example.org"].type', f"t{n}") for n in many]
+    yield Shape("1,000 filters over 100 elements", emails, each)
+    flips = [put(f'emails[value eq "u{n % 100}@example.org"].primary', True) for n in many]
+    yield Shape("primary moves 1,000 times", emails, flips)
+    long = [remove(f'entitlements[value eq "{"é" * 3900}{n}"]') for n in range(250)]
+    yield Shape("filters of one long text", user(entitlements=elements), long)
+    nots = " or ".join(["not (value pr)"] * 60)
+    yield Shape("5,000 steps", emails, [remove(f"emails[{nots}].type")] * 40)
+    made = [add(f'phoneNumbers[type eq "{n}"].value', str(n)) for n in range(100)]
+    yield Shape("100 elements made by filters", user(), made)
+    yield Shape("1,000 plain operations", emails, [put("title", str(n)) for n in many])
+    hard = [put("userName", f"{'İ' * 317}{n:03}") for n in range(60)]
+    yield Shape("names that are hard to prepare", user(), hard)
+    lists = [put("addresses", [{"locality": f"{n}{m}"} for m in range(100)]) for n in range(250)]
+    yield Shape("lists of 100 elements", user(), lists)
+    boxes = [
+        put("emails", [{"value": f"{m}{n}@{'é' * 50}"} for m in range(100)]) for n in range(80)
+    ]
+    yield Shape("mailboxes beyond ASCII", user(), boxes)
+    keys = [put("x509Certificates", [{"value": "A" * 16_380}] * 15)] * 30
+    yield Shape("certificates (8 MB)", user(), keys)
+    yield Shape("unknown names (1 MB)", user(), [add(None, {f"x{n}": 1 for n in range(100_000)})])
+    names = [add(None, {f"é{n}": 1 for n in range(400_000)})]
+    yield Shape("names that are no names (5 MB)", user(), names)
+
+
+def user(**attributes: Any) -> Json:
+    """A canonical user."""
+    return {"userName": "ana", **attributes}
+
+
+def either(sub: str, op: str, values: Any) -> str:
+    """A filter of so many conditions."""
+    return " or ".join(f'{sub} {op} "{value}"' for value in values)
+
+
+def add(path: str | None, value: Any) -> Json:
+    """An add; without path where that is None."""
+    operation = {"op": "add", "value": value}
+    return operation if path is None else {**operation, "path": path}
+
+
+def put(path: str, value: Any) -> Json:
+    """A replace."""
+    return {"op": "replace", "path": path, "value": value}
+
+
+def remove(path: str) -> Json:
+    """A remove."""
+    return {"op": "remove", "path": path}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
