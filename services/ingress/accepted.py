@@ -15,7 +15,7 @@ from shared.events.request import Endpoint, Request
 from shared.postgres.search_keys import member_display_name_key
 from shared.scim.profile import Profile
 from shared.scim.username import display_name_key
-from shared.scim.work import most_work
+from shared.scim.work import MAX_WORK, most_work
 
 Kind = Literal[
     "member",
@@ -127,7 +127,11 @@ def prepare(request: Request) -> Prepared:
         + weight(request.resource)
         + weight(list(request.operations))
     )
-    work = most_work(request.operations, USUAL_RESOURCE_BYTES) if request.operations else 0
+    work = (
+        most_work(request.operations, USUAL_RESOURCE_BYTES, enough=MAX_WORK)
+        if request.operations
+        else 0
+    )
     return Prepared(request, frozenset(nodes), owned, crowd, size, work)
 
 

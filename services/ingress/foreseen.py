@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import orjson
 
 from services.ingress.answer import MEMBERSHIP
+from services.ingress.aside import THREAD_FROM_WORK
 from services.ingress.overlay_reads import OverlayReads
 from shared.directory.changes import Decision
 from shared.directory.decide import decide
@@ -74,12 +75,13 @@ def foresee(request: Request, found: Found, *, with_members: bool) -> Foreseen |
 
 
 def most_work_on(request: Request, found: Iterable[Found]) -> int:
-    """The units of work (`shared/scim/work.py`) that a decision on these resources comes to."""
+    """The units of work (`shared/scim/work.py`) of a decision on these resources, for `aside`."""
     units = 0
     for each in found:
         resource = each.member if isinstance(each, FoundMember) else each.group
         if request.operations:
-            units += most_work(request.operations, len(orjson.dumps(resource.resource)))
+            size = len(orjson.dumps(resource.resource))
+            units += most_work(request.operations, size, enough=THREAD_FROM_WORK)
         if isinstance(each, FoundGroup):
             units += MEMBERSHIP * len(each.members)
     delta = request.members

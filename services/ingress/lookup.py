@@ -179,7 +179,7 @@ class Lookup:
         ):
             return await asyncio.to_thread(_fold_and_find, selection, loaded)
         steps = selection.ordered()
-        units = overlay_lookup.work_to_fold(loaded, steps)
+        units = overlay_lookup.work_to_fold(loaded, steps, THREAD_FROM_WORK)
         if units <= THREAD_FROM_WORK:
             return _fold_and_find(selection, loaded)
         # The state is what the log leads to up to `next_offset`, so these say all that goes in.
@@ -216,7 +216,8 @@ def _note_failure(task: "asyncio.Task[_FoundList]") -> None:
 def _fold_and_find(selection: Selection, loaded: Loaded) -> _FoundList:
     """Raises Unavailable for more work than one read may cause."""
     steps = selection.ordered()
-    if overlay_lookup.work_to_fold(loaded, steps) > MOST_WORK_FOLDED:
+    units = overlay_lookup.work_to_fold(loaded, steps, MOST_WORK_FOLDED)
+    if units > MOST_WORK_FOLDED:
         raise Unavailable(TOO_MUCH, RETRY_AFTER_S)
     overlay_lookup.fold_over(loaded, steps)
     if selection.target.endpoint == "Users":

@@ -266,8 +266,8 @@ def uncovered(overlay: Overlay, selection: Selection, loaded: Loaded) -> list[No
     return missing
 
 
-def work_to_fold(loaded: Loaded, steps: Iterable[Step]) -> int:
-    """The units that the PATCHes at or above `next_offset` come to at most.
+def work_to_fold(loaded: Loaded, steps: Iterable[Step], enough: int) -> int:
+    """The units that the PATCHes at or above `next_offset` come to at most, counted to `enough`.
 
     None comes to more than MAX_WORK, because it is refused then.
     """
@@ -277,6 +277,8 @@ def work_to_fold(loaded: Loaded, steps: Iterable[Step]) -> int:
         request = step.request
         if step.offset < loaded.next_offset or not request.kind.endswith((".patch", ".replace")):
             continue
+        if units + step.work > enough:
+            return units + step.work
         node = resource_node(request.endpoint, request.resource_id)
         size = sizes.get(node)
         if size is None:
@@ -284,7 +286,7 @@ def work_to_fold(loaded: Loaded, steps: Iterable[Step]) -> int:
         if size <= USUAL_RESOURCE_BYTES:
             units += min(step.work, MAX_WORK)
         else:
-            units += min(most_work(request.operations, size), MAX_WORK)
+            units += min(most_work(request.operations, size, enough=MAX_WORK), MAX_WORK)
         sizes[node] = min(size + _written_bytes(request), MAX_RESOURCE_BYTES)
     return units
 

@@ -142,11 +142,11 @@ def of_bytes(size: int) -> int:
     return size // 32 + 1
 
 
-def most_work(operations: Sequence[Json], resource_bytes: int) -> int:
+def most_work(operations: Sequence[Json], resource_bytes: int, enough: int | None = None) -> int:
     """The most units that a PATCH of these canonical operations comes to, cheaply.
 
     `resource_bytes` is the length of the canonical resource as JSON. What `apply_patch` really
-    charges is never more, and mostly far less.
+    charges is never more, and mostly far less. Beyond `enough` it is not counted further.
     """
     held = at_most = resource_bytes
     total = of_bytes(held)
@@ -176,4 +176,6 @@ def most_work(operations: Sequence[Json], resource_bytes: int) -> int:
         held, at_most = min(held + grown, MAX_RESOURCE_BYTES), at_most + grown
         if given and at_most > MAX_RESOURCE_BYTES:
             total += of_bytes(held)
+        if enough is not None and total > enough:
+            break
     return total + 2 * of_fold(held)
