@@ -172,7 +172,9 @@ def most_work(operations: Sequence[Json], resource_bytes: int, enough: int | Non
             if searches:
                 total += searches * of_search(-(-len(path) // searches), characters)
         total += of_path(path, parts + 1)
-        grown = (elements + added) * (given + len(path.encode()) + ELEMENT_FRAME)
+        grown = 0  # what removes adds nothing
+        if given:
+            grown = (elements + added) * (given + len(path.encode()) + ELEMENT_FRAME)
         held, at_most = min(held + grown, MAX_RESOURCE_BYTES), at_most + grown
         if given and at_most > MAX_RESOURCE_BYTES:
             total += of_bytes(held)
