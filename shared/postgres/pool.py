@@ -45,6 +45,23 @@ KEYS_ONLY: Final = {"enable_hashjoin": "off", "enable_mergejoin": "off"}
 what the batch holds. A hash join reads the whole table, which the planner prefers while it is of
 medium size (measured at 30,000 members: 22 ms instead of 4 for each batch of 500)."""
 
+
+class CutOff(Unavailable):
+    """Postgres, or asyncpg, has ended what took too long: an outage, or too much at once.
+
+    Which of them is known only to who tries again (services/provisioner/attempts.py). `cause` is
+    one word of a small set, for logs and metrics.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(POSTGRES, 2.0)
+        self.cause = cause
+
+
+TRANSACTION_TIMEOUT: Final = "25P04"
+LOCK_SHARE: Final = 0.5
+"""Of the time-out of statements: a wait for somebody else's lock ends first, and says so."""
+
 _AWAY: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -75,6 +92,9 @@ _NOT_MIGRATED: Final = (
 
 def as_unavailable(error: BaseException) -> Unavailable | None:
     """`error` as Unavailable where trying later may help, None where it is a bug of ours."""
+    cause = cut_off_by(error)
+    if cause is not None:
+        return CutOff(cause)
     if isinstance(error, _AWAY):
         return Unavailable(POSTGRES, 2.0)
     if isinstance(error, _NOT_MIGRATED):
@@ -82,6 +102,38 @@ def as_unavailable(error: BaseException) -> Unavailable | None:
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
         return Unavailable(REFUSED, 10.0)
     return None
+
+
+def cut_off_by(error: BaseException) -> str | None:
+    """Which time-out of our own ended it; None where it was something else.
+
+    A wait for a lock (55P03) is somebody else's doing. A statement that somebody cancelled has the
+    same SQLSTATE as one whose time was over and another message; where Postgres speaks another
+    language it counts as the latter.
+    """
+    match error:
+        case asyncpg.IdleInTransactionSessionTimeoutError():
+            return "idle-in-transaction"
+        case asyncpg.QueryCanceledError():
+            return None if "user request" in str(error) else "statement-timeout"
+        case asyncpg.PostgresError() if error.sqlstate == TRANSACTION_TIMEOUT:
+            return "transaction-timeout"
+        case TimeoutError() if not isinstance(error, OSError) or error.errno is None:
+            return "no-answer"  # the network's own time-outs have a number
+        case _:
+            return None
+
+
+def is_lost_connection(unavailable: Unavailable) -> bool:
+    """Whether a connection broke. So ends, as asyncpg shows it, also a session that was idle in its
+    transaction for too long: nobody was there to hear why."""
+    return isinstance(
+        unavailable.__cause__,
+        asyncpg.PostgresConnectionError
+        | asyncpg.InterfaceError
+        | asyncpg.InternalClientError
+        | ConnectionError,
+    )
 
 
 @contextmanager
@@ -118,7 +170,7 @@ class Database:
         of anything else inside the block would read as Postgres's, so nothing else belongs there.
         """
         with unavailable_if_away(), _unavailable_if_state_is_lost():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+            async with self._acquired() as connection:
                 try:
                     with _cut_when_late(connection):
                         yield connection
@@ -131,6 +183,18 @@ class Database:
                     if _is_lost(connection):
                         raise Unavailable(POSTGRES, 2.0) from error
                     raise
+
+    @asynccontextmanager
+    async def _acquired(self) -> "AsyncIterator[Connection]":
+        """A connection of the pool. That none is free in time is no time-out of a statement."""
+        try:
+            connection = await self._pool.acquire(timeout=self._acquire_timeout_s)
+        except TimeoutError as error:
+            raise Unavailable(POSTGRES, 2.0) from error
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
 
     @asynccontextmanager
     async def transaction(self) -> "AsyncIterator[Connection]":
@@ -163,7 +227,8 @@ async def open_pool(
     """A pool of at most `max_size` connections to the primary; Postgres may be away.
 
     `role_hint` is the service that asks; its role comes from `url`. `statement_timeout_s` bounds
-    each statement on the server; the client waits one second longer. A standby is not used, even
+    each statement on the server, and half of it a wait for a lock; the client waits one second
+    longer. A standby is not used, even
     if it answers: reads see what was committed. Raises ValueError where `url` is of another kind.
     """
     if not url.startswith(("postgresql://", "postgres://")):
@@ -172,7 +237,7 @@ async def open_pool(
         "application_name": application_name,
         "plan_cache_mode": "force_custom_plan",
         "statement_timeout": f"{int(statement_timeout_s * 1000)}",
-        "lock_timeout": f"{int(statement_timeout_s * 1000)}",
+        "lock_timeout": f"{max(1, int(statement_timeout_s * 1000 * LOCK_SHARE))}",
         "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S[role_hint]}s",
         "tcp_keepalives_idle": "10",
         "tcp_keepalives_interval": "5",
@@ -228,7 +293,19 @@ def _is_lost(connection: "Connection") -> bool:
         return True
 
 
+class Encoded(bytes):
+    """JSON that is encoded already, as a parameter."""
+
+
+def encoded(value: Any) -> Encoded:
+    """`value` as a parameter of type jsonb, encoded where the caller is and not in the event loop,
+    and of a length that is known."""
+    return Encoded(_encode_jsonb(value))
+
+
 def _encode_jsonb(value: Any) -> bytes:
+    if isinstance(value, Encoded):
+        return value
     return b"\x01" + orjson.dumps(value)
 
 

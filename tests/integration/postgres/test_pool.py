@@ -10,7 +10,7 @@ import pytest
 
 from services.operator.stack.postgres_native import PostgresServer as NativePostgres
 from shared.postgres import pool
-from shared.postgres.pool import Database
+from shared.postgres.pool import CutOff, Database
 from shared.runtime.errors import Unavailable
 from tests.support.databases import TestDatabase
 
@@ -63,9 +63,107 @@ async def test_connections_have_the_settings_that_queries_rely_on(
 
 async def test_a_statement_that_takes_too_long_is_unavailable(database: TestDatabase) -> None:
     async with opened(database.url("ingress"), statement_timeout_s=0.05) as opened_database:
-        with pytest.raises(Unavailable):
+        with pytest.raises(CutOff) as cut:
             async with opened_database.connection() as connection:
                 await connection.execute("SELECT pg_sleep(5)")
+
+    assert cut.value.cause == "statement-timeout"
+
+
+async def test_a_statement_that_somebody_cancels_is_no_time_out_of_ours(
+    database: TestDatabase,
+) -> None:
+
+    async def be_cancelled(of: Database) -> None:
+        async with of.connection() as connection:
+            pid = connection.get_server_pid()
+            sleeping = asyncio.create_task(connection.execute("SELECT pg_sleep(30)"))
+            async with database.connect("provisioner") as other:
+                done: set[asyncio.Task[str]] = set()
+                while not done:  # what had not begun was not cancelled
+                    await other.fetchval("SELECT pg_cancel_backend($1)", pid)
+                    done, _ = await asyncio.wait([sleeping], timeout=0.05)
+            await sleeping
+
+    async with opened(database.url("provisioner"), statement_timeout_s=60) as opened_database:
+        with pytest.raises(Unavailable) as away:
+            await be_cancelled(opened_database)
+
+    assert not isinstance(away.value, CutOff)
+
+
+async def test_a_wait_for_somebody_s_lock_is_no_time_out_of_ours(database: TestDatabase) -> None:
+    """It ends before the statement's time does, and so says whose fault it is."""
+    async with (
+        opened(database.url("provisioner"), statement_timeout_s=1) as opened_database,
+        database.connect() as owner,
+        owner.transaction(),
+    ):
+        await owner.execute("LOCK TABLE directory.progress IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(Unavailable) as away:
+            async with opened_database.connection() as connection:
+                await connection.fetchval("SELECT count(*) FROM directory.progress")
+
+    assert not isinstance(away.value, CutOff)
+
+
+async def test_no_free_connection_is_no_time_out_of_ours(database: TestDatabase) -> None:
+    async with (
+        opened(database.url("ingress")) as opened_database,
+        opened_database.connection(),
+        opened_database.connection(),
+    ):
+        with pytest.raises(Unavailable) as away:
+            async with opened_database.connection():
+                pass
+
+    assert not isinstance(away.value, CutOff)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (asyncpg.IdleInTransactionSessionTimeoutError("x"), "idle-in-transaction"),
+        (asyncpg.QueryCanceledError("due to statement timeout"), "statement-timeout"),
+        (asyncpg.TransactionTimeoutError("x"), "transaction-timeout"),
+        (TimeoutError(), "no-answer"),
+        (asyncpg.QueryCanceledError("due to user request"), None),
+        (TimeoutError(110, "Connection timed out"), None),
+        (ConnectionRefusedError(111, "refused"), None),
+        (asyncpg.AdminShutdownError("x"), None),
+        (asyncpg.LockNotAvailableError("x"), None),
+        (asyncpg.DeadlockDetectedError("x"), None),
+        (asyncpg.DiskFullError("x"), None),
+        (asyncpg.TooManyConnectionsError("x"), None),
+    ],
+)
+def test_what_ended_an_attempt_is_told_apart(error: Exception, cause: str | None) -> None:
+    unavailable = pool.as_unavailable(error)
+
+    assert isinstance(unavailable, Unavailable)
+    assert (unavailable.cause if isinstance(unavailable, CutOff) else None) == cause
+
+
+async def test_a_session_that_was_idle_in_its_transaction_is_a_lost_connection(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(pool.IDLE_IN_TRANSACTION_S, "provisioner", 1)
+    query = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1"
+
+    async def be_idle(of: Database) -> None:
+        async with of.transaction() as connection:
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+            async with database.connect() as owner:
+                async with asyncio.timeout(30):
+                    while await owner.fetchval(query, pid):  # noqa: ASYNC110 another process ends it
+                        await asyncio.sleep(0.05)
+            await connection.fetchval("SELECT 1")
+
+    async with opened(database.url("provisioner")) as opened_database:
+        with pytest.raises(Unavailable) as away:
+            await be_idle(opened_database)
+
+    assert pool.is_lost_connection(away.value)
 
 
 async def test_a_full_pool_is_unavailable_after_its_timeout(database: TestDatabase) -> None:
