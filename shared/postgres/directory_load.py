@@ -1,4 +1,4 @@
-"""What a batch touches, of all its organisations, in seven set-based queries at most.
+"""What a batch touches, of all its organisations, in a handful of set-based queries.
 
 Ids of members, of which one request may name 100,000, are checked and joined in a thread, and
 travel in chunks, as texts: handling them one by one would hold the event loop, and every other
@@ -6,8 +6,9 @@ partition, for as long.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from shared.directory.quarantine import Quarantine
@@ -17,6 +18,8 @@ from shared.postgres import dead_letter, queries
 from shared.postgres.rows import is_id, is_storable, joined, to_group, to_member
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from shared.postgres.pool import Connection
 
 ROWS_AT_ONCE: Final = 5000
@@ -70,8 +73,19 @@ async def _load_members(
     by_external_id = _pairs(touches, lambda touch: touch.member_external_ids, is_storable)
     if not (by_id[0] or by_name[0] or by_external_id[0]):
         return
-    for row in await connection.fetch(_MEMBERS, *by_id, *by_name, *by_external_id):
-        states[row["organisation_id"]].add_member(to_member(row))
+    rows = await connection.fetch(_MEMBERS, *by_id, *by_name, *by_external_id)
+    await _filled(rows, lambda: _add_members(states, rows))
+
+
+def _add_members(states: dict[str, State], rows: Sequence["asyncpg.Record"]) -> None:
+    for row in rows:
+        state = states[row["organisation_id"]]
+        if row["document"] is not None:
+            state.add_member(to_member(row))
+            continue
+        state.user_names[row["user_name_key"]] = row["id"]
+        if row["external_id"] is not None:
+            state.member_external_ids[row["external_id"]] = row["id"]
 
 
 async def _load_known_members(
@@ -100,11 +114,15 @@ async def _load_groups_of_members(
     if not members[0]:
         return wanted
     rows = await connection.fetch(_GROUPS_OF_MEMBERS, *members)
-    for organisation_id, group_id, member_id in rows:
-        state = states[organisation_id]
-        state.groups_of[member_id].add(group_id)
-        state.memberships.setdefault(group_id, set()).add(member_id)
-        wanted.setdefault(organisation_id, set()).add(group_id)
+
+    def fill() -> None:
+        for organisation_id, group_id, member_id in rows:
+            state = states[organisation_id]
+            state.groups_of[member_id].add(group_id)
+            state.memberships.setdefault(group_id, set()).add(member_id)
+            wanted.setdefault(organisation_id, set()).add(group_id)
+
+    await _filled(rows, fill)
     return wanted
 
 
@@ -114,16 +132,41 @@ async def _load_groups(
     states: dict[str, State],
     groups_of_members: Mapping[str, set[str]],
 ) -> None:
-    organisations, ids = _pairs(touches, lambda touch: touch.groups | touch.whole_groups, is_id)
-    for organisation_id, group_ids in groups_of_members.items():
-        organisations.extend([organisation_id] * len(group_ids))
-        ids.extend(group_ids)
+    wanted = chain(
+        (
+            (organisation_id, group_id)
+            for organisation_id, touch in touches.items()
+            for group_id in touch.groups | touch.whole_groups
+            if is_id(group_id)
+        ),
+        (
+            (organisation_id, group_id)
+            for organisation_id, group_ids in groups_of_members.items()
+            for group_id in group_ids
+        ),
+    )
     by_name = _pairs(touches, lambda touch: touch.group_names, is_storable)
     by_external_id = _pairs(touches, lambda touch: touch.group_external_ids, is_storable)
-    if not (ids or by_name[0] or by_external_id[0]):
-        return
-    for row in await connection.fetch(_GROUPS, organisations, ids, *by_name, *by_external_id):
-        states[row["organisation_id"]].add_group(to_group(row))
+    nothing: tuple[list[str], list[str]] = ([], [])
+    most = sum(map(len, groups_of_members.values()))
+    for columns in await _chunks(wanted, most) or [["", ""]]:
+        if not (columns[0] or by_name[0] or by_external_id[0]):
+            return
+        rows = await connection.fetch(_GROUPS, *columns, *by_name, *by_external_id)
+        await _filled(rows, partial(_add_groups, states, rows))
+        by_name = by_external_id = nothing
+
+
+def _add_groups(states: dict[str, State], rows: Sequence["asyncpg.Record"]) -> None:
+    for row in rows:
+        state = states[row["organisation_id"]]
+        if row["document"] is not None:
+            state.add_group(to_group(row))
+        elif row["id"] not in state.groups:  # whole, if it was asked for in the part before
+            if row["unique_name_key"] is not None:
+                state.group_names[row["unique_name_key"]] = row["id"]
+            if row["external_id"] is not None:
+                state.group_external_ids[row["external_id"]] = row["id"]
 
 
 async def _load_memberships(
@@ -152,6 +195,14 @@ async def _load_whole_groups(
     cursor = connection.cursor(_MEMBERS_OF_GROUPS, *groups, prefetch=1)
     async for organisation_id, group_id, found in cursor:
         states[organisation_id].memberships[group_id].update(found.split(","))
+
+
+async def _filled(rows: Sequence["asyncpg.Record"], fill: Callable[[], None]) -> None:
+    """Put rows into the states; many of them in a thread."""
+    if len(rows) > ROWS_AT_ONCE:
+        await asyncio.to_thread(fill)
+    else:
+        fill()
 
 
 async def _chunks(rows: Iterator[tuple[str, ...]], most: int) -> list[list[str]]:

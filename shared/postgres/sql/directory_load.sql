@@ -1,25 +1,31 @@
 -- name: load_members
--- Members by id, and those that own one of the user names or external ids.
+-- Members by id, whole; those that own one of the user names or external ids without documents: of
+-- them only the names matter, and a batch may name a thousand large ones.
 -- $1 organisations, $2 ids: in pairs
 -- $3 organisations, $4 user name keys: in pairs
 -- $5 organisations, $6 external ids: in pairs
 -- roles: provisioner
 WITH wanted AS (
-    SELECT organisation_id, id
+    SELECT organisation_id, id, true AS is_whole
     FROM unnest($1::uuid[], $2::uuid[]) AS by_id (organisation_id, id)
-    UNION
-    SELECT organisation_id, member.id
+    UNION ALL
+    SELECT organisation_id, member.id, false
     FROM unnest($3::uuid[], $4::text[]) AS by_name (organisation_id, user_name_key)
     JOIN directory.member USING (organisation_id, user_name_key)
-    UNION
-    SELECT organisation_id, member.id
+    UNION ALL
+    SELECT organisation_id, member.id, false
     FROM unnest($5::uuid[], $6::text[]) AS by_external_id (organisation_id, external_id)
     JOIN directory.member USING (organisation_id, external_id)
+), once AS (
+    SELECT organisation_id, id, bool_or(is_whole) AS is_whole
+    FROM wanted
+    GROUP BY organisation_id, id
 )
 SELECT organisation_id::text, member.id::text, member.user_name_key, member.external_id,
        member.status, member.restore_status, member.invitation_id::text, member.version::text,
-       member.created, member.last_modified, member.document
-FROM wanted
+       member.created, member.last_modified,
+       CASE WHEN once.is_whole THEN member.document END AS document
+FROM once
 JOIN directory.member USING (organisation_id, id)
 
 -- name: load_known_members
@@ -33,26 +39,32 @@ JOIN directory.member USING (organisation_id, id)
 GROUP BY organisation_id
 
 -- name: load_groups
--- Groups by id, those that own one of the unique names or external ids.
--- $1 organisations, $2 ids: in pairs
+-- Groups by id, whole; those that own one of the unique names or external ids without documents.
+-- $1 organisations, $2 ids: in pairs, each column as one text (see `rows.joined`)
 -- $3 organisations, $4 display name keys: in pairs
 -- $5 organisations, $6 external ids: in pairs
 -- roles: provisioner
 WITH wanted AS (
-    SELECT organisation_id, id
-    FROM unnest($1::uuid[], $2::uuid[]) AS by_id (organisation_id, id)
-    UNION
-    SELECT organisation_id, found.id
+    SELECT organisation_id, id, true AS is_whole
+    FROM unnest(string_to_array($1, ',')::uuid[], string_to_array($2, ',')::uuid[])
+        AS by_id (organisation_id, id)
+    UNION ALL
+    SELECT organisation_id, found.id, false
     FROM unnest($3::uuid[], $4::text[]) AS by_name (organisation_id, unique_name_key)
     JOIN directory."group" AS found USING (organisation_id, unique_name_key)
-    UNION
-    SELECT organisation_id, found.id
+    UNION ALL
+    SELECT organisation_id, found.id, false
     FROM unnest($5::uuid[], $6::text[]) AS by_external_id (organisation_id, external_id)
     JOIN directory."group" AS found USING (organisation_id, external_id)
+), once AS (
+    SELECT organisation_id, id, bool_or(is_whole) AS is_whole
+    FROM wanted
+    GROUP BY organisation_id, id
 )
 SELECT organisation_id::text, found.id::text, found.display_name_key, found.unique_name_key,
-       found.external_id, found.version::text, found.created, found.last_modified, found.document
-FROM wanted
+       found.external_id, found.version::text, found.created, found.last_modified,
+       CASE WHEN once.is_whole THEN found.document END AS document
+FROM once
 JOIN directory."group" AS found USING (organisation_id, id)
 
 -- name: load_memberships

@@ -13,22 +13,103 @@ WHERE group_member.organisation_id = gone.organisation_id
   AND group_member.member_id = gone.member_id
 
 -- name: delete_memberships_of_groups
--- Delete all memberships of these groups.
+-- Delete memberships of these groups, of each at most so many and the first ones; says which was
+-- the last of each, where it were so many.
 -- $1 organisations, $2 groups: in pairs
+-- $3 at most so many of each
 -- roles: provisioner
-DELETE FROM directory.group_member
-USING unnest($1::uuid[], $2::uuid[]) AS gone (organisation_id, group_id)
-WHERE group_member.organisation_id = gone.organisation_id
-  AND group_member.group_id = gone.group_id
+WITH part AS (
+    SELECT wanted.organisation_id, wanted.group_id, found.member_id
+    FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organisation_id, group_id)
+    CROSS JOIN LATERAL (
+        SELECT of_group.member_id
+        FROM directory.group_member AS of_group
+        WHERE of_group.organisation_id = wanted.organisation_id
+          AND of_group.group_id = wanted.group_id
+        ORDER BY of_group.member_id
+        LIMIT $3) AS found
+), gone AS (
+    DELETE FROM directory.group_member
+    USING part
+    WHERE group_member.organisation_id = part.organisation_id
+      AND group_member.group_id = part.group_id
+      AND group_member.member_id = part.member_id
+)
+SELECT organisation_id::text, group_id::text, (array_agg(member_id ORDER BY member_id DESC))[1]::text
+FROM part
+GROUP BY organisation_id, group_id
+HAVING count(*) >= $3
+
+-- name: delete_more_memberships_of_group
+-- Delete memberships of one group behind a member, in order; says which was the last. Behind a key,
+-- because an index still holds what the same transaction has deleted, and would be read again.
+-- $1 organisation
+-- $2 group
+-- $3 member: behind this one
+-- $4 at most so many
+-- roles: provisioner
+WITH part AS (
+    SELECT member_id
+    FROM directory.group_member
+    WHERE organisation_id = $1 AND group_id = $2 AND member_id > $3
+    ORDER BY member_id
+    LIMIT $4
+), gone AS (
+    DELETE FROM directory.group_member
+    USING part
+    WHERE organisation_id = $1 AND group_id = $2 AND group_member.member_id = part.member_id
+)
+SELECT (SELECT part.member_id::text FROM part ORDER BY part.member_id DESC LIMIT 1) AS last,
+       (SELECT count(*) FROM part) AS number
 
 -- name: delete_memberships_of_members
--- Delete all memberships of these members.
+-- Delete memberships of these members, of each at most so many and the first ones; says which was
+-- the last of each, where it were so many.
 -- $1 organisations, $2 members: in pairs
+-- $3 at most so many of each
 -- roles: provisioner
-DELETE FROM directory.group_member
-USING unnest($1::uuid[], $2::uuid[]) AS gone (organisation_id, member_id)
-WHERE group_member.organisation_id = gone.organisation_id
-  AND group_member.member_id = gone.member_id
+WITH part AS (
+    SELECT wanted.organisation_id, found.group_id, wanted.member_id
+    FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organisation_id, member_id)
+    CROSS JOIN LATERAL (
+        SELECT of_member.group_id
+        FROM directory.group_member AS of_member
+        WHERE of_member.organisation_id = wanted.organisation_id
+          AND of_member.member_id = wanted.member_id
+        ORDER BY of_member.group_id
+        LIMIT $3) AS found
+), gone AS (
+    DELETE FROM directory.group_member
+    USING part
+    WHERE group_member.organisation_id = part.organisation_id
+      AND group_member.group_id = part.group_id
+      AND group_member.member_id = part.member_id
+)
+SELECT organisation_id::text, member_id::text, (array_agg(group_id ORDER BY group_id DESC))[1]::text
+FROM part
+GROUP BY organisation_id, member_id
+HAVING count(*) >= $3
+
+-- name: delete_more_memberships_of_member
+-- Delete memberships of one member behind a group, in order; says which was the last.
+-- $1 organisation
+-- $2 member
+-- $3 group: behind this one
+-- $4 at most so many
+-- roles: provisioner
+WITH part AS (
+    SELECT group_id
+    FROM directory.group_member
+    WHERE organisation_id = $1 AND member_id = $2 AND group_id > $3
+    ORDER BY group_id
+    LIMIT $4
+), gone AS (
+    DELETE FROM directory.group_member
+    USING part
+    WHERE organisation_id = $1 AND member_id = $2 AND group_member.group_id = part.group_id
+)
+SELECT (SELECT part.group_id::text FROM part ORDER BY part.group_id DESC LIMIT 1) AS last,
+       (SELECT count(*) FROM part) AS number
 
 -- name: delete_groups
 -- Delete these groups.
@@ -118,52 +199,127 @@ FROM unnest(
 ON CONFLICT (organisation_id, group_id, member_id) DO NOTHING
 
 -- name: erase_letters
--- Delete the dead letters about these members, in whatever state they are.
+-- Delete some of the dead letters about these members, in whatever state; says how many.
 -- $1 organisations, $2 members: in pairs
+-- $3 at most so many
 -- roles: provisioner
-DELETE FROM directory.dead_letter
-USING unnest($1::uuid[], $2::uuid[]) AS gone (organisation_id, id)
-WHERE dead_letter.organisation_id = gone.organisation_id
-  AND dead_letter.endpoint = 'Users' AND dead_letter.resource_id = gone.id
+WITH gone AS (
+    DELETE FROM directory.dead_letter
+    WHERE ctid = ANY (ARRAY(
+        SELECT found.ctid
+        FROM unnest($1::uuid[], $2::uuid[]) AS erased (organisation_id, resource_id)
+        JOIN directory.dead_letter AS found USING (organisation_id, resource_id)
+        WHERE found.endpoint = 'Users'
+        LIMIT $3))
+    RETURNING 1
+)
+SELECT count(*) FROM gone
 
 -- name: erase_parked
--- Delete what is parked behind them.
+-- Delete some of what is parked behind them; says how many.
 -- $1 organisations, $2 members: in pairs
+-- $3 at most so many
 -- roles: provisioner
-DELETE FROM directory.parked
-USING unnest($1::uuid[], $2::uuid[]) AS gone (organisation_id, id)
-WHERE parked.organisation_id = gone.organisation_id
-  AND parked.endpoint = 'Users' AND parked.resource_id = gone.id
+WITH gone AS (
+    DELETE FROM directory.parked
+    WHERE id = ANY (ARRAY(
+        SELECT found.id
+        FROM unnest($1::uuid[], $2::uuid[]) AS erased (organisation_id, resource_id)
+        JOIN directory.parked AS found USING (organisation_id, resource_id)
+        WHERE found.endpoint = 'Users'
+        LIMIT $3))
+    RETURNING 1
+)
+SELECT count(*) FROM gone
 
 -- name: delete_memberships_of_organisation
--- Delete all memberships of an organisation.
+-- Delete memberships of an organisation behind a pair, in order; says which was the last.
 -- $1 organisation
+-- $2 group, $3 member: behind these
+-- $4 at most so many
 -- roles: provisioner
-DELETE FROM directory.group_member WHERE organisation_id = $1
+WITH part AS (
+    SELECT group_id, member_id
+    FROM directory.group_member
+    WHERE organisation_id = $1 AND (group_id, member_id) > ($2, $3)
+    ORDER BY group_id, member_id
+    LIMIT $4
+), gone AS (
+    DELETE FROM directory.group_member
+    USING part
+    WHERE organisation_id = $1 AND group_member.group_id = part.group_id
+      AND group_member.member_id = part.member_id
+), last AS (
+    SELECT group_id, member_id FROM part ORDER BY group_id DESC, member_id DESC LIMIT 1
+)
+SELECT (SELECT last.group_id::text FROM last) AS last_group,
+       (SELECT last.member_id::text FROM last) AS last,
+       (SELECT count(*) FROM part) AS number
 
 -- name: delete_groups_of_organisation
--- Delete all its groups.
+-- Delete groups of it behind one, in order; says which was the last.
 -- $1 organisation
+-- $2 group: behind this one
+-- $3 at most so many
 -- roles: provisioner
-DELETE FROM directory."group" WHERE organisation_id = $1
+WITH part AS (
+    SELECT id
+    FROM directory."group"
+    WHERE organisation_id = $1 AND id > $2
+    ORDER BY id
+    LIMIT $3
+), gone AS (
+    DELETE FROM directory."group" AS present
+    USING part
+    WHERE organisation_id = $1 AND present.id = part.id
+)
+SELECT (SELECT part.id::text FROM part ORDER BY part.id DESC LIMIT 1) AS last,
+       (SELECT count(*) FROM part) AS number
 
 -- name: delete_members_of_organisation
--- Delete all its members.
+-- Delete members of it behind one, in order; says which was the last.
 -- $1 organisation
+-- $2 member: behind this one
+-- $3 at most so many
 -- roles: provisioner
-DELETE FROM directory.member WHERE organisation_id = $1
+WITH part AS (
+    SELECT id
+    FROM directory.member
+    WHERE organisation_id = $1 AND id > $2
+    ORDER BY id
+    LIMIT $3
+), gone AS (
+    DELETE FROM directory.member AS present
+    USING part
+    WHERE organisation_id = $1 AND present.id = part.id
+)
+SELECT (SELECT part.id::text FROM part ORDER BY part.id DESC LIMIT 1) AS last,
+       (SELECT count(*) FROM part) AS number
 
 -- name: delete_parked_of_organisation
--- Delete all that is parked of it.
+-- Delete some of what is parked of it; says how many.
 -- $1 organisation
+-- $2 at most so many
 -- roles: provisioner
-DELETE FROM directory.parked WHERE organisation_id = $1
+WITH gone AS (
+    DELETE FROM directory.parked
+    WHERE id = ANY (ARRAY(SELECT id FROM directory.parked WHERE organisation_id = $1 LIMIT $2))
+    RETURNING 1
+)
+SELECT count(*) FROM gone
 
 -- name: delete_letters_of_organisation
--- Delete all its dead letters, in whatever state they are.
+-- Delete some of its dead letters, in whatever state they are; says how many.
 -- $1 organisation
+-- $2 at most so many
 -- roles: provisioner
-DELETE FROM directory.dead_letter WHERE organisation_id = $1
+WITH gone AS (
+    DELETE FROM directory.dead_letter
+    WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM directory.dead_letter WHERE organisation_id = $1 LIMIT $2))
+    RETURNING 1
+)
+SELECT count(*) FROM gone
 
 -- name: note_departed
 -- Note that an organisation has left; the first event that says so holds.
@@ -180,12 +336,3 @@ ON CONFLICT (organisation_id) DO NOTHING
 -- $1 organisations
 -- roles: provisioner
 SELECT organisation_id::text FROM directory.departed WHERE organisation_id = ANY ($1::uuid[])
-
--- name: allow_long_statements
--- Until the end of the transaction a statement may take as long as this; where it may take longer
--- already (0: for ever), it still may.
--- $1 milliseconds
--- roles: provisioner, owner
-SELECT set_config('statement_timeout', greatest(setting::bigint, $1::bigint)::text, true)
-FROM pg_settings
-WHERE name = 'statement_timeout' AND setting::bigint > 0

@@ -14,7 +14,7 @@ from shared.directory.changes import (
     RemoveMember,
     RemoveMembers,
 )
-from shared.directory.fold import collapse
+from shared.directory.fold import NetChanges, collapse
 from shared.directory.lifecycle import Status
 from shared.directory.state import State
 from shared.directory.touch import Touch
@@ -74,12 +74,15 @@ async def test_put_again_makes_the_row_equal(database: TestDatabase) -> None:
 
 
 async def test_owners_of_touched_names_are_in_the_state(database: TestDatabase) -> None:
+    """By name and id alone: a batch may name a thousand large members whom it does not touch."""
     async with database.connect("provisioner") as connection:
         await write(connection, PutMember(ANA), PutMember(BEN))
         touch = Touch(user_names={ANA.user_name_key}, member_external_ids={"x-2"})
         state = await load(connection, touch)
 
-    assert state.members == {ANA.id: ANA, BEN.id: BEN}
+    assert state.user_names[ANA.user_name_key] == ANA.id
+    assert state.member_external_ids["x-2"] == BEN.id
+    assert state.members == {}
 
 
 async def test_group_names_and_external_ids_find_their_owners(database: TestDatabase) -> None:
@@ -92,7 +95,8 @@ async def test_group_names_and_external_ids_find_their_owners(database: TestData
         by_name = await load(connection, touch)
         by_id = await load(connection, Touch(groups={COOKS.id}))
 
-    assert by_name.groups == {SAILORS.id: named}
+    assert by_name.groups == {}
+    assert by_name.group_names == {"sailors": SAILORS.id}
     assert by_name.group_external_ids == {"g-1": SAILORS.id}
     assert by_id.groups == {COOKS.id: shared_name}
     assert by_id.group_names == {}
@@ -296,3 +300,81 @@ async def test_a_large_group_is_written_and_read_in_chunks(database: TestDatabas
         state = await load(connection, Touch(whole_groups={SAILORS.id}))
 
     assert state.memberships[SAILORS.id] == set(members)
+
+
+async def test_a_resource_that_is_touched_by_name_and_by_id_is_loaded_whole(
+    database: TestDatabase,
+) -> None:
+    named = replace(SAILORS, external_id="g-1")
+    touch = Touch(
+        members={ANA.id},
+        user_names={ANA.user_name_key},
+        groups={SAILORS.id},
+        group_external_ids={"g-1"},
+    )
+
+    async with database.connect("provisioner") as connection:
+        await write(connection, PutMember(ANA), PutGroup(named))
+        state = await load(connection, touch)
+
+    assert state.members == {ANA.id: ANA}
+    assert state.groups == {SAILORS.id: named}
+
+
+@pytest.mark.parametrize("members", [0, 1, 7, 8, 23])
+async def test_memberships_are_deleted_in_parts_however_many_there_are(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch, members: int
+) -> None:
+    """Of a group, of a member, and of an organisation; at every edge of a part."""
+    monkeypatch.setattr(directory_write, "FIRST_OF_EACH", 4)
+    monkeypatch.setattr(directory_write, "DELETED_AT_ONCE", 4)
+    monkeypatch.setattr(directory_write, "OF_SO_MANY", 2)
+    ids = tuple(an_id(1000 + number) for number in range(members))
+    groups = [a_group(2000 + number, f"Group {number}") for number in range(members)]
+    signs: list[None] = []
+
+    async with database.connect("provisioner") as connection, connection.transaction():
+        await write(connection, PutMember(ANA), PutMember(BEN), PutGroup(SAILORS), PutGroup(COOKS))
+        await write(
+            connection,
+            *map(PutGroup, groups),
+            *(AddMembers(group.id, (ANA.id, BEN.id)) for group in groups),
+            *(AddMembers(each.id, ids) for each in (SAILORS, COOKS) if ids),
+        )
+        gone = NetChanges(
+            removed_groups=[(ORGANISATION, SAILORS.id)], removed_members=[(ORGANISATION, ANA.id)]
+        )
+        await directory_write.write_changes(connection, gone, alive=lambda: signs.append(None))
+        left = await connection.fetch("SELECT group_id, member_id FROM directory.group_member")
+        await directory_write.write_changes(
+            connection, NetChanges(left=[(ORGANISATION, an_id(1), ANA.created)])
+        )
+        rows = await connection.fetchval(
+            "SELECT (SELECT count(*) FROM directory.group_member)"
+            " + (SELECT count(*) FROM directory.member) + (SELECT count(*) FROM directory.group)"
+        )
+
+    expected = {(COOKS.id, each) for each in ids} | {(group.id, BEN.id) for group in groups}
+    assert {(str(row["group_id"]), str(row["member_id"])) for row in left} == expected
+    assert len(signs) >= 2 * (members // 4)
+    assert rows == 0
+
+
+async def test_large_documents_are_written_in_parts(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory_write, "DOCUMENT_BYTES", 500)
+    monkeypatch.setattr(directory_write, "THREAD_BYTES", 300)
+    members = [
+        a_member(3000 + number, resource=a_user(f"m{number}@example.org", title="x" * 37 * number))
+        for number in range(20)
+    ]
+    signs: list[None] = []
+
+    async with database.connect("provisioner") as connection:
+        net = NetChanges(put_members=[(ORGANISATION, each) for each in members])
+        await directory_write.write_changes(connection, net, alive=lambda: signs.append(None))
+        state = await load(connection, Touch(members={each.id for each in members}))
+
+    assert state.members == {each.id: each for each in members}
+    assert len(signs) > 10
