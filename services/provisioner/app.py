@@ -121,8 +121,14 @@ class Provisioner:
             for partition in shown - lags.keys():
                 metrics.PROVISIONER_LAG.remove(partition)
                 metrics.PROVISIONER_BEHIND.remove(partition)
+                metrics.PROVISIONER_TRIED_AGAIN.remove(partition)
+                if int(partition) not in self._requests.partitions:
+                    self._tools.standing.passed(int(partition))
             for partition, lag in lags.items():
                 metrics.PROVISIONER_LAG.labels(partition).set(lag)
+                tried_s = self._tools.standing.seconds(int(partition))
+                metrics.PROVISIONER_TRIED_AGAIN.labels(partition).set(tried_s)
+            metrics.PROVISIONER_BUDGET_BYTES.set(self._tools.budget.held_bytes)
             for number, part in self._requests.behind().items():
                 metrics.PROVISIONER_BEHIND.labels(str(number)).set(part)
             shown = set(lags)

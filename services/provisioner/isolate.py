@@ -6,8 +6,8 @@ with a check of the deferred constraints. The first that is refused is a dead le
 and everything is folded again without it, since those after it may have stood on it.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
@@ -18,13 +18,12 @@ from services.provisioner.decided import Decided, decide_batch, places_of
 from services.provisioner.understand import Entry, understand
 from shared.directory.changes import Change
 from shared.directory.fold import NONE, Folded, Refusals, collapse, fold_batch
-from shared.directory.quarantine import Event, Held, Key, Quarantine, Refused, Unreadable
+from shared.directory.quarantine import Event, Held, Key, Quarantine, Refused
 from shared.directory.state import State
 from shared.directory.touch import Touch, touches
 from shared.events.request import Request
-from shared.kafka.feed import Record
 from shared.kafka.worker import PartitionHalted
-from shared.postgres import audit, dead_letter, parked
+from shared.postgres import audit, busy, dead_letter, parked
 from shared.postgres.dead_letter import HeldRecord
 from shared.postgres.directory_load import load_states
 from shared.postgres.directory_write import write_changes
@@ -39,15 +38,32 @@ Batch = list[tuple[Event, datetime]]
 Resource = tuple[str, str, str]
 """(organisation, endpoint, resource)"""
 RECENT_OFFSETS: Final = 1000
-THREAD_BYTES: Final = 256 * 1024
-"""Batches with more bytes of values are read, folded and decided in a thread: the loop is free."""
+
+
+def _nobody_watches() -> None:
+    """Nobody wants to know that a batch goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a batch is applied.
+
+    `limit`: so many dead letters are too many, None: no number is. Events in `known` are dead
+    whatever would be decided of them; nothing is loaded for them. `in_thread`: what is calculated
+    would hold the event loop. `alive` is called whenever a step of a long batch is done.
+    """
+
+    limit: int | None
+    known: Refusals = field(default_factory=lambda: NONE)
+    in_thread: bool = False
+    alive: Callable[[], None] = _nobody_watches
 
 
 class Apply(Protocol):
-    """One of the two ways; `limit`: so many dead letters are too many, None: no number is."""
+    """One of the two ways."""
 
     async def __call__(
-        self, connection: "Connection", place: Place, entries: Sequence[Entry], limit: int | None
+        self, connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
     ) -> Decided: ...
 
 
@@ -61,59 +77,48 @@ class _Culprit(Exception):
 
 
 async def apply_at_once(
-    connection: "Connection",
-    place: Place,
-    entries: Sequence[Entry],
-    limit: int | None,
-    known: Refusals = NONE,
+    connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
 ) -> Decided:
     """Decide the entries and write what they lead to, set-based.
-
-    Events in `known` are dead whatever is decided now: a rebuild's, which were dead before.
 
     Raises what Postgres says of the data (see `refusal_of`), here or from the commit, and
     PartitionHalted where too many are dead.
     """
-    in_thread = is_large([entry.record for entry in entries])
-    folded = await _decide(connection, place, entries, known, in_thread=in_thread)
-    decided = await _calculate(in_thread, decide_batch, place, entries, folded)
-    await write_changes(connection, decided.changes)
+    folded = await _decide(connection, place, entries, manner)
+    decided = await _calculate(connection, manner, decide_batch, place, entries, folded)
+    await write_changes(connection, decided.changes, alive=manner.alive)
     await _write_records(connection, decided)
-    await _check_limit(connection, place, decided, limit)
+    await _check_limit(connection, place, decided, manner.limit)
     return decided
 
 
 async def apply_one_by_one(
-    connection: "Connection",
-    place: Place,
-    entries: Sequence[Entry],
-    limit: int | None,
-    known: Refusals = NONE,
+    connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
 ) -> Decided:
     """The same with a savepoint for each event; what Postgres refuses becomes a dead letter.
 
     Raises PartitionHalted where too many are dead.
     """
-    refusals: dict[str, Exception] = dict(known)
-    in_thread = is_large([entry.record for entry in entries])
+    refusals: dict[str, Exception] = dict(manner.known)
+    limit = manner.limit
     while True:
         try:
             async with connection.transaction():
-                folded = await _decide(connection, place, entries, refusals, in_thread=in_thread)
+                folded = await _decide(connection, place, entries, replace(manner, known=refusals))
                 places = places_of(place, entries, folded)
                 for entry, result in zip(entries, folded, strict=True):
-                    await _write_changes(connection, result)
+                    await _write_changes(connection, result, manner)
                     one = decide_batch(place, [entry], [result], places)
                     write = partial(_write_records, connection, one)
                     await _guarded(connection, result.request.id, write)
-                decided = decide_batch(place, entries, folded)
+                decided = await _calculate(connection, manner, decide_batch, place, entries, folded)
                 await _check_limit(connection, place, decided, limit)
                 return decided
         except _Culprit as culprit:
             if culprit.event_id in refusals:
                 raise culprit.refusal from culprit  # even as a dead letter: our bug
             refusals[culprit.event_id] = culprit.refusal
-            if limit is not None and len(refusals) - len(known) >= limit:
+            if limit is not None and len(refusals) - len(manner.known) >= limit:
                 last = culprit.refusal.error_class
                 raise PartitionHalted(
                     f"Postgres refuses {limit} events of one batch, the last with {last}",
@@ -122,29 +127,28 @@ async def apply_one_by_one(
 
 
 async def _decide(
-    connection: "Connection",
-    place: Place,
-    entries: Sequence[Entry],
-    refusals: Refusals,
-    *,
-    in_thread: bool,
+    connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
 ) -> list[Folded]:
     batch: Batch = [(dead_letters.to_event(place, entry), entry.append_time) for entry in entries]
-    states = await _load(connection, batch, in_thread=in_thread)
-    return await _calculate(in_thread, fold_batch, states, batch, refusals)
+    states = await _load(connection, batch, manner)
+    return await _calculate(connection, manner, fold_batch, states, batch, manner.known)
 
 
-async def _load(connection: "Connection", batch: Batch, *, in_thread: bool) -> dict[str, State]:
-    """What the batch touches; for each redrive also what is held, and what that touches."""
+async def _load(connection: "Connection", batch: Batch, manner: Manner) -> dict[str, State]:
+    """What the batch touches; for each redrive also what is held, and what that touches.
+
+    For what is known to be dead nothing is loaded: that may be what could not be done in time.
+    """
     events = [event for event, _ in batch]
-    held = await _load_held(connection, events)
+    held = await _load_held(connection, events, manner)
     requests = [event for event in events if isinstance(event, Request)]
     for quarantine in held.values():
         kept = [each.event for each in (quarantine.dead, *quarantine.parked) if each is not None]
         requests.extend(event for event in kept if isinstance(event, Request))
-    touched = await _calculate(in_thread, touches, requests)
+    alive = [request for request in requests if request.id not in manner.known]
+    touched = await _calculate(connection, manner, touches, alive)
     for event in events:
-        if isinstance(event, Unreadable) and event.has_resource:
+        if event.organisation_id and (isinstance(event, Request) or event.has_resource):
             touched.setdefault(event.organisation_id, Touch())
     states = await load_states(connection, touched)
     for (organisation_id, key), quarantine in held.items():
@@ -152,14 +156,20 @@ async def _load(connection: "Connection", batch: Batch, *, in_thread: bool) -> d
     return states
 
 
-async def _calculate(in_thread: bool, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    if in_thread:
-        return await asyncio.to_thread(make, *args, **kwargs)
+async def _calculate(
+    connection: "Connection",
+    manner: Manner,
+    make: Callable[P, T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    if manner.in_thread:
+        return await busy.calculated(connection, manner.alive, make, *args, **kwargs)
     return make(*args, **kwargs)
 
 
 async def _load_held(
-    connection: "Connection", events: Sequence[Event]
+    connection: "Connection", events: Sequence[Event], manner: Manner
 ) -> dict[tuple[str, Key], Quarantine]:
     """(organisation, resource) → its dead event and all that is parked, of the redriven ones."""
     wanted: dict[Resource, tuple[str, Key]] = {
@@ -174,10 +184,16 @@ async def _load_held(
         return {}
     dead = await dead_letter.load_dead(connection, list(wanted))
     waiting = await parked.load(connection, list(dead)) if dead else {}
-    return {
-        wanted[resource]: Quarantine(record.id, _held(record), list(map(_held, waiting[resource])))
-        for resource, record in dead.items()
-    }
+
+    def read() -> dict[tuple[str, Key], Quarantine]:
+        return {
+            wanted[resource]: Quarantine(
+                record.id, _held(record), list(map(_held, waiting[resource]))
+            )
+            for resource, record in dead.items()
+        }
+
+    return await _calculate(connection, manner, read)
 
 
 def _held(record: HeldRecord) -> Held:
@@ -201,12 +217,13 @@ async def _write_records(connection: "Connection", decided: Decided) -> None:
     await decided.fates.write(connection)
 
 
-async def _write_changes(connection: "Connection", result: Folded) -> None:
+async def _write_changes(connection: "Connection", result: Folded, manner: Manner) -> None:
     """Write one event's changes step by step. Raises _Culprit: the event that is refused."""
     organisation_id = result.request.organisation_id
     for event_id, changes in _effects(result):
         net = collapse((organisation_id, change) for change in changes)
-        await _guarded(connection, event_id, partial(write_changes, connection, net))
+        write = partial(write_changes, connection, net, alive=manner.alive)
+        await _guarded(connection, event_id, write)
 
 
 def _effects(result: Folded) -> Iterator[tuple[str, Sequence[Change]]]:
@@ -257,8 +274,3 @@ async def _check_limit(
 
 def _classes(error_classes: Iterable[str]) -> str:
     return ", ".join(sorted(set(error_classes)))
-
-
-def is_large(records: Sequence[Record]) -> bool:
-    """Whether a batch is better read and folded in a thread."""
-    return sum(len(record.value or b"") for record in records) > THREAD_BYTES

@@ -5,22 +5,29 @@ compares and sets the partition's position. A worker that lost its partition wit
 process that slept, a rebalance) finds another position there, and writes nothing.
 
 What is told to the world comes after the commit (announce.py). A database that is away is waited
-for, batch in hand, for hours if need be; it is never a reason for a dead letter.
+for, batch in hand, for hours if need be; it is never a reason for a dead letter. What is too much
+for a time-out of ours is another matter: attempts.py.
+
+How much is in one transaction follows from what it would load and calculate (weight.py), and the
+memory of all partitions' batches from one budget of the process.
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from services.provisioner import foreign
 from services.provisioner.announce import Announcer
+from services.provisioner.attempts import TWICE, Attempts, Standing, TooMuch, divided
 from services.provisioner.dead_letters import Place
 from services.provisioner.decided import Decided, count, ids_of, told_and_refused
 from services.provisioner.identity import Identity
-from services.provisioner.isolate import Apply, apply_at_once, apply_one_by_one, is_large
+from services.provisioner.isolate import Apply, Manner, apply_at_once, apply_one_by_one
+from services.provisioner.measure import LARGEST, assumed, load_sizes, needs_sizes, parts_of
 from services.provisioner.understand import (
     Entry,
     Understood,
@@ -30,6 +37,7 @@ from services.provisioner.understand import (
     runs,
     understand,
 )
+from services.provisioner.weight import FACTOR, PART_BYTES, Part, Sizes, is_large, slices
 from shared.events.topics import MEBIBYTE, Topics
 from shared.kafka.feed import Feed, FeedClosed, Record
 from shared.kafka.log_identity import event_id_of
@@ -48,8 +56,9 @@ from shared.kafka.worker import (
 from shared.observability import metrics
 from shared.observability.logging import get_logger
 from shared.postgres import audit, progress
-from shared.postgres.pool import Database
+from shared.postgres.pool import CutOff, Database
 from shared.postgres.refusal import refusal_of
+from shared.runtime.budget import Budget, Seat
 from shared.runtime.errors import Unavailable
 from shared.runtime.lifecycle import FaultPoint
 
@@ -58,6 +67,12 @@ if TYPE_CHECKING:
 
 IDLE_S = 1.0
 """After so long without a record the position of the announcements is written on its own."""
+
+BUDGET_BYTES = 256 * MEBIBYTE
+"""Memory that the batches of a process take together (weight.py); more than one part has each."""
+
+LIVELY_S = 30.0
+"""A long batch says at least every few seconds that it goes on (busy.py, directory_write.py)."""
 
 PAUSED_POLL_S = 0.2
 """How often a paused partition asks whether it may go on: the pause is short, and IdPs wait."""
@@ -76,6 +91,8 @@ class Tools:
     batch_records: int = 500
     batch_bytes: int = 4 * MEBIBYTE
     dead_letter_limit: int = 10
+    budget: Budget = field(default_factory=lambda: Budget(BUDGET_BYTES))
+    standing: Standing = field(default_factory=Standing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +117,8 @@ class PartitionWorker:
         self._identity = Identity(tools.database)
         self._homes = foreign.Homes(partition)
         self._waits = False
+        self._waits_for_turn = False
+        self._lively_until_s = 0.0
         self._is_paused = False
         self._log = log.bind(topic=self._place.topic, partition=partition)
 
@@ -110,8 +129,17 @@ class PartitionWorker:
 
     @property
     def waits_for_outage(self) -> bool:
-        """Whether Postgres or Kafka is away, an announcement waits for Kafka, or it is paused."""
-        return self._waits or self._is_paused or self._announcer.is_settling
+        """Whether Postgres or Kafka is away, an announcement waits for Kafka, or it is paused.
+
+        Or it waits for its share of the memory, or has said lately that a long batch goes on.
+        """
+        return (
+            self._waits
+            or self._is_paused
+            or self._announcer.is_settling
+            or self._waits_for_turn
+            or time.monotonic() < self._lively_until_s
+        )
 
     async def start(self, feed: Feed) -> int:
         """The position that Postgres holds, once the log is known to be the one it belongs to."""
@@ -174,42 +202,112 @@ class PartitionWorker:
                     await self._apply(feed, records)
                 else:
                     await self._store_published(feed)
+                    self._tools.standing.passed(self._place.partition)
         except FeedClosed:
             await self._announcer.settle()
             await self._store_published_once()
         except OutOfRange as error:
             await self._halt(feed, log_differs(OUT_OF_RANGE, str(error)))
+        except (Fenced, PartitionHalted):
+            raise
+        except Exception:  # a bug of ours, for which the next worker begins where this one stood
+            self._tools.standing.tried(self._place.partition, self._next_offset)
+            raise
         finally:
             self._log.info("partition.stopped", next_offset=self._next_offset)
 
     async def _apply(self, feed: Feed, records: Sequence[Record]) -> None:
-        """Apply what was taken, up to what halts the partition; retry while Postgres is away."""
-        understood = await _understand(records)
-        if understood.entries:
-            if is_large(records):
-                await self._announcer.say_size(understood.entries)
-            for entries in runs(understood.entries, is_final):
-                try:
-                    await insist(feed, partial(self._isolating, feed, entries), self._outage)
-                except PartitionHalted as too_many:
-                    await self._halt(feed, too_many)
-            await self._catch_up(feed)
-        if understood.halt is not None:
-            await self._halt(feed, understood.halt)
+        """Apply what was taken, slice by slice, up to what halts the partition."""
+        for some in slices(records):
+            size = sum(len(record.value or b"") for record in some)
+            share = FACTOR * size + min(PART_BYTES, len(some) * FACTOR * LARGEST)
+            halt: PartitionHalted | None = None
+            async with self._tools.budget.seat(0) as seat:
+                await self._take_seat(seat, share)
+                understood = await _understand(some)
+                halt = understood.halt
+                if understood.entries:
+                    if is_large(some):
+                        await self._announcer.say_size(understood.entries)
+                    try:
+                        await self._apply_parts(feed, seat, FACTOR * size, understood.entries)
+                    except PartitionHalted as halted:
+                        halt = halted
+            if halt is not None:
+                await self._halt(feed, halt)
+        await self._catch_up(feed)
 
-    async def _isolating(self, feed: Feed, entries: Sequence[Entry]) -> None:
+    async def _apply_parts(
+        self, feed: Feed, seat: Seat, read_bytes: int, entries: Sequence[Entry]
+    ) -> None:
+        """Apply a slice, cut by what it loads; a part that is too much is divided.
+
+        `read_bytes`: memory that the slice itself takes. Raises PartitionHalted.
+        """
+        sizes = await insist(feed, partial(self._sizes_of, entries), self._outage)
+        parts = [part for run in runs(entries, is_final) for part in await parts_of(run, sizes)]
+        largest = max(part.weight.memory_bytes for part in parts)
+        await self._take_seat(seat, read_bytes + largest)
+        left = deque((part, TWICE) for part in parts)
+        while left:
+            part, tries = left.popleft()
+            try:
+                await self._try(feed, part, Manner(self._tools.dead_letter_limit), tries)
+            except TooMuch as too_much:
+                if len(part.entries) > 1:
+                    left.extendleft(reversed(divided(part, tries)))
+                    self._log.warning("batch.divided", events=len(part.entries))
+                    continue
+                known = too_much.refusals(part.entries[0])
+                await self._try(feed, part, Manner(self._tools.dead_letter_limit, known))
+
+    async def _try(self, feed: Feed, part: Part, manner: Manner, tries: int = TWICE) -> None:
+        """Apply a part, tried again while Postgres is away. Raises TooMuch, PartitionHalted."""
+        attempts = Attempts(
+            self._tools.database, self._place, self._next_offset, len(part.entries), tries
+        )
+        manner = replace(manner, in_thread=part.weight.is_heavy, alive=self._is_lively)
+        apply = partial(self._isolating, feed, part.entries, manner)
+        await insist(feed, partial(attempts.attempt, apply), self._outage)
+        self._tools.standing.passed(self._place.partition)
+
+    async def _sizes_of(self, entries: Sequence[Entry]) -> Sizes:
+        """What the entries would load; the most that there may be where that takes too long."""
+        if not needs_sizes(entries):
+            return assumed(entries)
+        try:
+            async with self._tools.database.connection() as connection:
+                return await load_sizes(connection, entries)
+        except CutOff as cut:
+            self._log.warning("batch.cut_off", cause=cut.cause, events=len(entries))
+            return assumed(entries)
+
+    async def _take_seat(self, seat: Seat, size_bytes: int) -> None:
+        """Wait for a share of the process's memory."""
+        self._waits_for_turn = True
+        try:
+            await seat.resize(size_bytes)
+        finally:
+            self._waits_for_turn = False
+
+    def _is_lively(self) -> None:
+        self._lively_until_s = time.monotonic() + LIVELY_S
+
+    async def _isolating(self, feed: Feed, entries: Sequence[Entry], manner: Manner) -> None:
         """Apply a batch; if Postgres refuses its data, once more, event by event."""
         position = self._next_offset
         try:
-            await self._apply_batch(feed, entries, apply_at_once)
+            await self._apply_batch(feed, entries, apply_at_once, manner)
         except Exception as error:
             refusal = refusal_of(error)
             if refusal is None or self._next_offset != position:
                 raise
             self._log.warning("batch.refused", error_class=refusal.error_class)
-            await self._apply_batch(feed, entries, apply_one_by_one)
+            await self._apply_batch(feed, entries, apply_one_by_one, manner)
 
-    async def _apply_batch(self, feed: Feed, entries: Sequence[Entry], apply: Apply) -> None:
+    async def _apply_batch(
+        self, feed: Feed, entries: Sequence[Entry], apply: Apply, manner: Manner
+    ) -> None:
         """The order of a batch, from the position to the announcement; `apply`: isolate.py.
 
         Raises Fenced before anything else is read or written. Raises Unavailable where Postgres
@@ -230,8 +328,7 @@ class PartitionWorker:
             present = await foreign.drop_departed(connection, in_time)
             applied = await audit.already_applied(connection, ids_of(present))
             fresh = drop_duplicates(present, applied)
-            limit = self._tools.dead_letter_limit
-            decided = await apply(connection, self._place, fresh, limit)
+            decided = await apply(connection, self._place, fresh, manner)
             self._tools.faults.passes("provisioner.before_commit")
         self._next_offset = entries[-1].record.offset + 1
         self._stored_published = published
@@ -361,6 +458,7 @@ class PartitionWorker:
         await self._announcer.settle()
         if not await insist(feed, note, self._outage):
             self._fenced()
+        self._tools.standing.passed(self._place.partition)  # it has an alert of its own
         raise halted
 
     async def _is_running(self) -> bool:
@@ -370,6 +468,8 @@ class PartitionWorker:
 
     def _outage(self, is_away: bool) -> None:
         self._waits = is_away
+        if is_away:
+            self._tools.standing.tried(self._place.partition, self._next_offset)
 
 
 async def _understand(records: Sequence[Record]) -> Understood:

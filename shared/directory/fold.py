@@ -113,6 +113,8 @@ def _attempt(state: State, event: Event, at: datetime, refusals: Refusals) -> Fo
             raise refusals[event.id]
         decision = decide(state, event, at)
         reply = to_reply(event, decision.verdict, state)
+    except MemoryError:
+        raise  # the batch was too much for the process: no event's fault alone
     except Exception as error:
         return Folded(event, at, error=error)
     state.apply(decision.changes)

@@ -21,6 +21,7 @@ LOG_CAUSES: Final = frozenset({OUT_OF_RANGE, SHORTER, RETENTION_PASSED, RECORD_D
 """Ways in which the log can be another one; `log_identity.py` says what each means."""
 NEWER_VERSION: Final = "newer-version"
 TOO_MANY_DEAD: Final = "too-many-dead-letters"
+CUT_OFF: Final = "cut-off"
 TRIED_AGAIN: Final[Collection[str]] = frozenset({NEWER_VERSION, TOO_MANY_DEAD})
 """Causes that another release takes away: a worker's start tries again by itself, and where it
 does not help the partition halts before anything is written. Any other stays until somebody says

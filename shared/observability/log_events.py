@@ -37,6 +37,8 @@ LogEvent = Literal[
     "tenancy.malformed",
     # provisioner
     "batch.applied",
+    "batch.cut_off",
+    "batch.divided",
     "batch.fenced",
     "batch.refused",
     "event.dead_lettered",

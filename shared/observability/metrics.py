@@ -77,6 +77,17 @@ PROVISIONER_BATCH_SECONDS = Histogram(
 PROVISIONER_BATCH_EVENTS = Histogram(
     "rollcall_provisioner_batch_events", "Events in a batch", buckets=(1, 2, 5, 10, 50, 100, 500)
 )
+# Provisioner: batches that a time-out of ours ended, by which; they are tried again, then halved.
+PROVISIONER_CUT_OFF = Counter("rollcall_provisioner_cut_off_total", "Batches cut off", ["cause"])
+# Provisioner: seconds since what stands at a partition's position was first tried without success;
+# 0 as soon as the position moves.
+PROVISIONER_TRIED_AGAIN = Gauge(
+    "rollcall_provisioner_tried_again_seconds",
+    "Time for which the same position has been tried",
+    ["partition"],
+)
+# Provisioner: memory that batches may take by what they will load, and take now.
+PROVISIONER_BUDGET_BYTES = Gauge("rollcall_provisioner_budget_bytes", "Memory given out to batches")
 # Provisioner: records not yet applied, per partition that this process owns.
 PROVISIONER_LAG = Gauge("rollcall_provisioner_lag_records", "Records behind", ["partition"])
 # Provisioner: lag against retention, per partition: which part of the kept log is not applied. At 1

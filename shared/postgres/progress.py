@@ -27,6 +27,8 @@ _READ: Final = {"directory": _SQL["read_directory"], "notice": _SQL["read_notice
 _LIST: Final = {"directory": _SQL["list_directory"], "notice": _SQL["list_notice"]}
 _ADVANCE: Final = {"directory": _SQL["advance_directory"], "notice": _SQL["advance_notice"]}
 _PUBLISH: Final = _SQL["publish_directory"]
+_NOTE_TRIED: Final = _SQL["note_tried_directory"]
+_LIST_TRIED: Final = _SQL["list_tried_directory"]
 _HALT: Final = {"directory": _SQL["halt_directory"], "notice": _SQL["halt_notice"]}
 _RESUME: Final = {"directory": _SQL["resume_directory"], "notice": _SQL["resume_notice"]}
 _PAUSE: Final = _SQL["pause_directory"]
@@ -59,6 +61,15 @@ class Progress:
     state: ProgressState
     reason: str | None = None
     detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How often what stands at a partition's position was cut off, since when, and by what."""
+
+    since: datetime
+    tries: int
+    because: str
 
 
 async def ensure(
@@ -154,6 +165,21 @@ async def publish(
     """Write that everything below `published` is announced; False: it is not ours any more."""
     moved = await connection.fetchval(_PUBLISH, topic, partition, expected, epoch, published)
     return moved is True
+
+
+async def note_tried(
+    connection: "Connection", topic: str, partition: int, *, expected: int, epoch: int, because: str
+) -> None:
+    """Note that what stands at the position was cut off; the next `advance` takes it back."""
+    await connection.execute(_NOTE_TRIED, topic, partition, expected, epoch, because)
+
+
+async def tried(connection: "Connection", topic: str) -> dict[int, Tried]:
+    """Partition → how its position was tried, where it was not passed yet."""
+    return {
+        row["partition"]: Tried(to_utc(row["tried_since"]), row["tries"], row["tried_because"])
+        for row in await connection.fetch(_LIST_TRIED, topic)
+    }
 
 
 async def halt(

@@ -16,14 +16,20 @@ from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.provisioning import (
     Entry,
     Homes,
+    Manner,
+    Part,
     Place,
     apply_at_once,
     apply_one_by_one,
+    assumed,
     audit_id,
     drop_departed,
     drop_duplicates,
     drop_expired,
     is_final,
+    load_sizes,
+    needs_sizes,
+    parts_of,
     runs,
     understand,
 )
@@ -139,8 +145,8 @@ async def fold_records(
     place = Place(folding.topics.requests, part.partition, part.epoch)
     scratch = InScratch(connection, folding.names)
     understood = understand(records)
-    for entries in runs(understood.entries, _stands_alone):
-        last = entries[-1]
+    for part_ in await _parts(scratch, understood.entries):
+        last = part_.entries[-1]
         moved = await progress.advance(
             scratch,  # type: ignore[arg-type]  # the part of a connection that queries use
             place.topic,
@@ -154,12 +160,23 @@ async def fold_records(
         )
         if not moved:
             raise CommandError("the scratch directory has moved; another rebuild is under way")
-        await _apply(connection, scratch, folding, homes, place, entries)
+        await _apply(connection, scratch, folding, homes, place, part_)
         position = last.record.offset + 1
     if understood.halt is not None:
         # A fold that only compares cannot know what was made of it; 1 would say that it differs.
         code = 1 if folding.is_strict else 2
         raise CommandError(f"partition {part.partition}: {understood.halt}", exit_code=code)
+
+
+async def _parts(scratch: InScratch, entries: Sequence[Entry]) -> list[Part]:
+    """The entries in order, cut by what they load and calculate, as the provisioner cuts them.
+
+    Sizes are those before the first part; what the parts before one add is counted.
+    """
+    sizes = assumed(entries)
+    if needs_sizes(entries):
+        sizes = await load_sizes(scratch, entries)  # type: ignore[arg-type]
+    return [part for run in runs(entries, _stands_alone) for part in await parts_of(run, sizes)]
 
 
 async def _apply(
@@ -168,9 +185,9 @@ async def _apply(
     folding: Folding,
     homes: Homes,
     place: Place,
-    entries: Sequence[Entry],
+    part: Part,
 ) -> None:
-    ours = await homes.refuse_misplaced(connection, entries)
+    ours = await homes.refuse_misplaced(connection, part.entries)
     in_time = await drop_departed(scratch, drop_expired(ours))  # type: ignore[arg-type]
     ids = [entry.event_id for entry in in_time if entry.event_id is not None]
     applied = await audit.already_applied(scratch, ids)  # type: ignore[arg-type]
@@ -182,13 +199,14 @@ async def _apply(
         if folding.applies_dead
         else await refold.known_deaths(connection, [audit_id(place, entry) for entry in fresh])
     )
+    manner = Manner(None, known, in_thread=part.weight.is_heavy)
     try:
         async with savepoint(connection):
-            decided = await apply_at_once(scratch, place, fresh, None, known)  # type: ignore[arg-type]
+            decided = await apply_at_once(scratch, place, fresh, manner)  # type: ignore[arg-type]
     except Exception as error:
         if refusal_of(error) is None or as_unavailable(error) is not None:
             raise
-        decided = await apply_one_by_one(scratch, place, fresh, None, known)  # type: ignore[arg-type]
+        decided = await apply_one_by_one(scratch, place, fresh, manner)  # type: ignore[arg-type]
     if folding.is_strict and decided.deaths:
         names = {death.name for death in decided.deaths}
         dead = [entry for entry in fresh if place.name(entry.record.offset) in names]

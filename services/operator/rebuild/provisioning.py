@@ -6,7 +6,8 @@ takes the service's. Nothing else of the operator imports a service.
 
 from services.provisioner.dead_letters import Place, audit_id
 from services.provisioner.foreign import Homes, drop_departed
-from services.provisioner.isolate import apply_at_once, apply_one_by_one
+from services.provisioner.isolate import Manner, apply_at_once, apply_one_by_one
+from services.provisioner.measure import assumed, load_sizes, needs_sizes, parts_of
 from services.provisioner.understand import (
     Entry,
     drop_duplicates,
@@ -15,18 +16,25 @@ from services.provisioner.understand import (
     runs,
     understand,
 )
+from services.provisioner.weight import Part
 
 __all__ = [
     "Entry",
     "Homes",
+    "Manner",
+    "Part",
     "Place",
     "apply_at_once",
     "apply_one_by_one",
+    "assumed",
     "audit_id",
     "drop_departed",
     "drop_duplicates",
     "drop_expired",
     "is_final",
+    "load_sizes",
+    "needs_sizes",
+    "parts_of",
     "runs",
     "understand",
 ]

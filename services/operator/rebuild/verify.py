@@ -27,10 +27,20 @@ LIMIT: Final = 10_000
 """At most so many drifts of a table are named; there may be more."""
 CONTROL: Final = {
     "progress": frozenset(
-        {"published_offset", "state", "reason", "detail", "paused_until"},
+        {
+            "published_offset",
+            "state",
+            "reason",
+            "detail",
+            "paused_until",
+            "tried_since",
+            "tries",
+            "tried_because",
+        },
     )
 }
-"""Columns about which the log says nothing: how far is announced, and who made what stand."""
+"""Columns about which the log says nothing: how far is announced, who made what stand, and what is
+tried again."""
 
 
 WHOLE_TABLES: Final = "; ".join(f"SET LOCAL {name} = on" for name in KEYS_ONLY)

@@ -69,7 +69,10 @@ UPDATE directory.progress
 SET next_offset = $5,
     published_offset = $6,
     last_event_id = $7::uuid,
-    last_append_time = $8
+    last_append_time = $8,
+    tried_since = NULL,
+    tries = 0,
+    tried_because = NULL
 WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND state = 'running'
 RETURNING true
 
@@ -217,3 +220,23 @@ SET state = 'running', reason = NULL, detail = NULL, epoch = epoch + 1, next_off
     published_offset = $5, last_event_id = NULL, last_append_time = NULL
 WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND state = 'halted'
 RETURNING true
+
+-- name: note_tried_directory
+-- Note that what stands at the position was cut off, and is tried again.
+-- $1 topic
+-- $2 partition
+-- $3 the offset that must be the next one
+-- $4 the epoch that must be the present one
+-- $5 which time-out
+-- roles: provisioner
+UPDATE directory.progress
+SET tried_since = coalesce(tried_since, clock_timestamp()), tries = tries + 1, tried_because = $5
+WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4
+
+-- name: list_tried_directory
+-- The partitions whose position was tried and not passed yet.
+-- $1 topic
+-- roles: owner
+SELECT partition, tried_since, tries, tried_because
+FROM directory.progress
+WHERE topic = $1 AND tries > 0

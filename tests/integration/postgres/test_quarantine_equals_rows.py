@@ -15,7 +15,7 @@ import pytest
 from services.provisioner import dead_letters
 from services.provisioner.announce import announcements
 from services.provisioner.dead_letters import Place
-from services.provisioner.isolate import Apply, apply_at_once, apply_one_by_one
+from services.provisioner.isolate import Apply, Manner, apply_at_once, apply_one_by_one
 from services.provisioner.understand import Entry, understand
 from shared.directory import decide
 from shared.directory.changes import Decision
@@ -176,7 +176,7 @@ async def test_random_batches_with_dead_letters_leave_the_rows_of_the_fold(
             fix["deployed"] = start >= half
             end = min(start + chance.choice((1, 2, 5, 20)), half if start < half else EVENTS)
             async with connection.transaction():
-                decided = await apply(connection, PLACE, entries[start:end], 10_000)
+                decided = await apply(connection, PLACE, entries[start:end], Manner(10_000))
             told.extend(decided.rows)
             start = end
         found = await rows(connection)
