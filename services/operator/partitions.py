@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from services.operator.deployment import OperatorSettings
 from services.operator.terminal import CommandError
@@ -17,9 +17,12 @@ from shared.kafka.log_identity import difference
 from shared.kafka.log_probe import LogProbe
 from shared.postgres import pool, progress
 from shared.postgres.pool import Database
-from shared.postgres.progress import Progress, Schema
+from shared.postgres.progress import Progress, Schema, Tried
 from shared.runtime.errors import Unavailable
 from shared.tenancy import organisation as tenancy
+
+if TYPE_CHECKING:
+    from shared.postgres.pool import Connection
 
 TopicName = Literal["requests", "outcomes", "tenancy"]
 LOG_APPEND_TIME: Final = 1
@@ -32,11 +35,15 @@ class StillHalted(CommandError):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One partition: its progress (None: nobody ever owned it) and its log (None: not known)."""
+    """One partition: its progress (None: nobody ever owned it) and its log (None: not known).
+
+    `tried`: a time-out cut off what stands at the position; it is tried again.
+    """
 
     partition: int
     progress: Progress | None
     log: Look | None
+    tried: Tried | None = None
 
     @property
     def lag(self) -> int | None:
@@ -67,6 +74,7 @@ class Partitions:
         """Every partition that Postgres or Kafka knows, and a line for people if Kafka is away."""
         async with self._database.connection() as connection:
             rows = await progress.read_all(connection, self.topic, schema=self._schema)
+            tried = await self._tried(connection)
         known = {row.partition: row for row in rows}
         logs: dict[int, Look] = {}
         note = ""
@@ -80,7 +88,7 @@ class Partitions:
         except Unavailable as error:
             note = f"ends and lag are not known: {error}"
         return [
-            Standing(number, known.get(number), logs.get(number))
+            Standing(number, known.get(number), logs.get(number), tried.get(number))
             for number in sorted({*known, *logs})
         ], note
 
@@ -88,13 +96,20 @@ class Partitions:
         """One partition, with the record before its position. Raises CommandError, Unavailable."""
         async with self._database.connection() as connection:
             found = await progress.read(connection, self.topic, partition, schema=self._schema)
+            tried = (await self._tried(connection)).get(partition)
         count = await partition_count(self._settings, self.topic)
         if found is None and partition >= count:
             raise CommandError(f"{self.topic} has no partition {partition}")
         if partition >= count:
-            return Standing(partition, found, None)
+            return Standing(partition, found, None, tried)
         position = 0 if found is None else found.next_offset
-        return Standing(partition, found, await self._probe.look(partition, position))
+        return Standing(partition, found, await self._probe.look(partition, position), tried)
+
+    async def _tried(self, connection: "Connection") -> dict[int, Tried]:
+        """The partitions that stand because a time-out cut something off; the notifier's do not."""
+        if self._schema != "directory":
+            return {}
+        return await progress.tried(connection, self.topic)
 
     async def halted(self, partition: int) -> tuple[Progress, Look]:
         """A partition that stands. Raises CommandError where it does not, or has no log."""

@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
 def list_all(
     topic: TopicOption = Topic.requests, data: DataOption = HERE, as_json: JsonOption = False
 ) -> None:
-    """List the partitions of a topic: state, position, end of the log, lag, epoch."""
+    """List the partitions of a topic: state, position, lag, epoch, and what is tried again."""
     found, note = terminal.run(_list(data, topic.value))
     if note:
         print(note, file=sys.stderr)
@@ -50,7 +50,16 @@ def list_all(
     if as_json:
         terminal.print_json(described)
         return
-    columns = ("partition", "state", "reason", "next_offset", "end_offset", "lag", "epoch")
+    columns = (
+        "partition",
+        "state",
+        "reason",
+        "next_offset",
+        "end_offset",
+        "lag",
+        "epoch",
+        "tried_again_since",
+    )
     terminal.print_table(columns, [[_shown(each[name]) for name in columns] for each in described])
 
 
@@ -126,7 +135,7 @@ def explain(halted: Progress, log: Look, begin_at: int | None) -> list[str]:
 
 def describe(standing: Standing) -> dict[str, Any]:
     """A partition as JSON shows it; the names are a contract with scripts."""
-    found, log = standing.progress, standing.log
+    found, log, tried = standing.progress, standing.log, standing.tried
     last_append_time = None if found is None else found.last_append_time
     return {
         "partition": standing.partition,
@@ -141,6 +150,9 @@ def describe(standing: Standing) -> dict[str, Any]:
         "epoch": None if found is None else found.epoch,
         "last_event_id": None if found is None else found.last_event_id,
         "last_append_time": None if last_append_time is None else format_time(last_append_time),
+        "tried_again_since": None if tried is None else format_time(tried.since),
+        "tries": 0 if tried is None else tried.tries,
+        "tried_again_because": None if tried is None else tried.because,
     }
 
 
