@@ -100,6 +100,26 @@ def cli(
     return Cli(deployment, database)
 
 
+def test_show_says_since_when_what_stands_there_is_tried_again(cli: Cli) -> None:
+    cli.send(1)
+    cli.stands(1)
+
+    async def cut_off() -> None:
+        async with cli._database.connect("provisioner") as connection:
+            await progress.note_tried(
+                connection, cli.topic, 1, expected=1, epoch=0, because="statement-timeout"
+            )
+
+    before = cli.json("show", "1")
+    asyncio.run(cut_off())
+    asyncio.run(cut_off())
+    after = cli.json("show", "1")
+
+    assert (before["tries"], before["tried_again_since"]) == (0, None)
+    assert (after["tries"], after["tried_again_because"]) == (2, "statement-timeout")
+    assert after["tried_again_since"] in cli.run("list").stdout
+
+
 def test_list_shows_every_partition_with_its_log(cli: Cli) -> None:
     cli.send(1)
     cli.send(2)

@@ -1,0 +1,72 @@
+"""What becomes of an event that is too much by itself, and since when a position stands."""
+
+import pytest
+
+from services.provisioner.attempts import CLASSES, Standing, TooMuch
+from services.provisioner.understand import Entry
+from shared.directory.quarantine import Refused
+from shared.events.request import Request
+from shared.kafka.worker import CUT_OFF, PartitionHalted
+from tests.support.builders import MOMENT, ORGANISATION, a_member, create, patch, redrive, replacing
+from tests.unit.kafka.records import FakeRecord
+
+
+def entry(request: Request | None) -> Entry:
+    return Entry(FakeRecord(41), MOMENT, None, request)
+
+
+CHANGE = patch(a_member(), replacing("title", "x"))
+ENDING = Request(
+    id=CHANGE.id,
+    kind="organisation.delete",
+    organisation_id=ORGANISATION,
+    resource_id=ORGANISATION,
+    time=MOMENT,
+)
+ERASURE = Request(
+    id=CHANGE.id,
+    kind="member.erase",
+    organisation_id=ORGANISATION,
+    resource_id=a_member().id,
+    time=MOMENT,
+)
+
+
+@pytest.mark.parametrize("cause", sorted(CLASSES))
+@pytest.mark.parametrize("request_", [CHANGE, create(1, "ana@example.org")], ids=lambda r: r.kind)
+def test_an_event_is_dead_with_the_time_out_as_its_class(cause: str, request_: Request) -> None:
+    [(event_id, refusal)] = TooMuch(cause).refusals(entry(request_)).items()
+
+    assert event_id == request_.id
+    assert isinstance(refusal, Refused)
+    assert (refusal.error_class, str(refusal)) == CLASSES[cause]
+
+
+def test_of_a_redrive_it_is_the_dead_event_that_fails_again() -> None:
+    assert set(TooMuch("memory").refusals(entry(redrive(CHANGE)))) == {CHANGE.id}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [ENDING, ERASURE, redrive(CHANGE, kind="dead.discard"), None],
+    ids=["organisation.delete", "member.erase", "dead.discard", "no request"],
+)
+def test_what_cannot_be_parked_halts_and_names_its_offset(request_: Request | None) -> None:
+    with pytest.raises(PartitionHalted, match="offset 41") as halted:
+        TooMuch("statement-timeout").refusals(entry(request_))
+
+    assert halted.value.cause == halted.value.runbook == CUT_OFF
+
+
+def test_a_position_stands_from_its_first_attempt_until_it_is_passed() -> None:
+    standing = Standing()
+    assert standing.seconds(0) == 0.0
+
+    standing.tried(0, 7)
+    first = standing.seconds(0)
+    standing.tried(0, 7)
+
+    assert standing.seconds(0) >= first > 0.0
+    assert standing.seconds(1) == 0.0
+    standing.passed(0)
+    assert standing.seconds(0) == 0.0
