@@ -220,6 +220,8 @@ def _judge_detail(
 ) -> Done:
     refused = sum(stored["fact"] == "request.rejected" for stored in row.outcomes)
     note = f"{detail['applied']} applied"
+    if late := detail.get("expired"):
+        note += f", {late} dropped: answered 503, so never applied"
     if refused:
         note += f", {refused} of them refused"
     if "dead" in detail:

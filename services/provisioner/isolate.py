@@ -209,6 +209,7 @@ def _held(record: HeldRecord) -> Held:
         attempts=record.attempts,
         told=record.told,
         place=place.name(record.offset),
+        is_late=entry.is_expired,
     )
 
 

@@ -3,14 +3,18 @@
 What is refused here is a dead letter, except two things that no record can be blamed for and that
 halt the partition: an event of a newer version than this release knows, and a topic whose records
 do not carry the broker's append time.
+
+Whether a record is late is judged from its headers alone, whatever else is wrong with it: its
+sender was answered 503, so it is neither applied nor kept, and halts nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from shared.events.envelope import (
+    PREFIX,
     Event,
     MalformedEvent,
     NewerVersion,
@@ -23,6 +27,7 @@ from shared.kafka.worker import PartitionHalted
 from shared.runtime.ids import parse_id
 
 LOG_APPEND_TIME: Final = 1
+ACCEPT_BY: Final = f"{PREFIX}acceptby"
 
 
 class ForeignEvent(MalformedEvent):
@@ -52,8 +57,7 @@ class Entry:
     @property
     def is_expired(self) -> bool:
         """Whether the broker appended it after ingress had stopped waiting for that (§3)."""
-        accept_by_ms = None if self.request is None else self.request.accept_by_ms
-        return accept_by_ms is not None and self.record.timestamp > accept_by_ms
+        return is_late(self.record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,15 @@ class Understood:
 
     entries: tuple[Entry, ...]
     halt: PartitionHalted | None = None
+
+
+def is_late(record: Record) -> bool:
+    """Whether the broker appended the record after the `acceptby` in its headers, if it has one."""
+    try:
+        given = [raw for name, raw in record.headers if name == ACCEPT_BY]
+        return bool(given) and record.timestamp > int(given[-1].decode())
+    except (ValueError, AttributeError):
+        return False  # what is no number is no header of ours: the record is malformed
 
 
 def understand(records: Sequence[Record]) -> Understood:
@@ -74,14 +87,21 @@ def understand(records: Sequence[Record]) -> Understood:
         try:
             entries.append(_read(record))
         except NewerVersion as newer:
+            if is_late(record):
+                append_time = from_milliseconds(record.timestamp)
+                entries.append(Entry(record, append_time, None, None, newer))
+                continue
             reason = f"offset {record.offset}: {newer}"
             return Understood(tuple(entries), PartitionHalted(reason, "newer-version"))
     return Understood(tuple(entries))
 
 
-def drop_expired(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries that count. An expired copy says nothing about other copies of its id."""
-    return [entry for entry in entries if not entry.is_expired]
+def drop_expired(entries: Sequence[Entry], kept: Container[int] = ()) -> list[Entry]:
+    """The entries that count. An expired copy says nothing about other copies of its id.
+
+    `kept`: offsets of what counted all the same when an earlier release decided it.
+    """
+    return [entry for entry in entries if not entry.is_expired or entry.record.offset in kept]
 
 
 def drop_duplicates(entries: Sequence[Entry], applied: set[str]) -> list[Entry]:

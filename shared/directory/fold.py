@@ -153,7 +153,12 @@ def _unsettled(request: Request, at: datetime, state: State) -> Folded:
 
 def _redrive(state: State, request: Request, at: datetime, refusals: Refusals) -> Folded:
     """Apply what is held, or nothing where that has happened already. An error is raised."""
-    found = redrive(state, request, lambda event, then: _attempt(state, event, then, refusals))
+    found = redrive(
+        state,
+        request,
+        attempt=lambda event, then: _attempt(state, event, then, refusals),
+        pass_over=lambda late: Folded(late.event, late.append_time, Decision()),
+    )
     decision, redriven = found or (Decision(), None)
     reply = Reply(request.id, decision.verdict.status, resource_id=request.resource_id)
     return Folded(request, at, decision, reply, redriven=redriven)

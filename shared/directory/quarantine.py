@@ -50,7 +50,8 @@ class Held:
     """An event that is dead or parked. Its append time is what counts when it is applied later.
 
     `attempts`: how often it was tried, 0 while parked. `told`: how many outcomes of it are
-    announced. `place` is the name of its record, `topic/partition/offset`.
+    announced. `place` is the name of its record, `topic/partition/offset`. `is_late`: it was
+    appended after its `acceptby`, which earlier releases did not ask of what they could not read.
     """
 
     event: Event
@@ -58,6 +59,7 @@ class Held:
     attempts: int = 0
     told: int = 1
     place: str = ""
+    is_late: bool = False
 
 
 @dataclass(slots=True)

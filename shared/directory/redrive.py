@@ -3,6 +3,8 @@
 It stops at the first that raises. If that is the dead one again, everything stays as it was; if it
 is a parked one, that one is dead from now on and the rest stays parked behind it. Discarding is
 the same without the dead one.
+
+What is held and late was answered 503, and changes nothing: it is passed over, and counts as done.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from shared.directory import rules
 from shared.directory.changes import Change, Decision, PutGroup, RemoveMember, Verdict
 from shared.directory.facts import about
 from shared.directory.quarantine import Event, Held, Quarantine, key_of
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from shared.directory.fold import Folded
 
 Attempt = Callable[[Event, datetime], "Folded"]
+PassOver = Callable[[Held], "Folded"]
 FAILED: Final = 500
 
 
@@ -38,7 +42,8 @@ class Step:
 class Redriven:
     """What a redrive did, in order: `discarded`, then `applied`, then where it stopped, if it did.
 
-    `mended` are the changes that follow from the end of the quarantine itself.
+    `mended` are the changes that follow from the end of the quarantine itself. A late event is
+    among `applied`, with a decision that holds nothing.
     """
 
     discarded: Held | None = None
@@ -52,18 +57,20 @@ class Redriven:
         return self.discarded is None and not self.applied
 
 
-def redrive(state: State, request: Request, attempt: Attempt) -> tuple[Decision, Redriven] | None:
+def redrive(
+    state: State, request: Request, attempt: Attempt, pass_over: PassOver
+) -> tuple[Decision, Redriven] | None:
     """What `request` (a redrive or a discard) does; None where the event is not dead (any more).
 
-    `state` is modified step by step, by `attempt`. Raises LookupError where the state does not
-    hold what it needs.
+    `state` is modified step by step, by `attempt`; `pass_over` makes the result of an event that is
+    late. Raises LookupError where the state does not hold what it needs.
     """
     quarantine = state.quarantines.get(key_of(request))
     if quarantine is None or quarantine.dead_id != request.dead_id:
         return None
     if quarantine.dead is None:
         raise LookupError("the events in quarantine are not loaded")
-    done = _steps(quarantine, quarantine.dead, request, attempt)
+    done = _steps(quarantine, quarantine.dead, request, attempt, pass_over)
     if done.is_at_a_standstill and done.stopped is not None:
         tried = replace(quarantine.dead, attempts=quarantine.dead.attempts + 1)
         quarantine.dead = replace(tried, told=tried.told + 1)
@@ -80,11 +87,16 @@ def redrive(state: State, request: Request, attempt: Attempt) -> tuple[Decision,
     return _decision(request, done, len(left)), done
 
 
-def _steps(quarantine: Quarantine, dead: Held, request: Request, attempt: Attempt) -> Redriven:
+def _steps(
+    quarantine: Quarantine, dead: Held, request: Request, attempt: Attempt, pass_over: PassOver
+) -> Redriven:
     is_discard = request.kind == "dead.discard"
     applied: list[Step] = []
     for held in quarantine.parked if is_discard else (dead, *quarantine.parked):
-        step = Step(held, attempt(held.event, held.append_time))
+        if held.is_late and rules.drops_late_events(request.rules):
+            step = Step(held, pass_over(held))
+        else:
+            step = Step(held, attempt(held.event, held.append_time))
         if step.result.error is not None:
             return Redriven(dead if is_discard else None, tuple(applied), step)
         applied.append(step)
@@ -109,6 +121,10 @@ def _decision(request: Request, done: Redriven, left: int) -> Decision:
         "applied": len(done.applied),
         "parked": left,
     }
+    if rules.drops_late_events(request.rules):
+        late = sum(step.held.is_late for step in done.applied)
+        if late:
+            detail |= {"applied": len(done.applied) - late, "expired": late}
     if done.stopped is not None:
         detail["dead"] = done.stopped.held.event.id
     fact: Fact = "dead.redriven" if done.discarded is None else "dead.discarded"

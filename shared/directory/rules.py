@@ -7,14 +7,15 @@ the decision asks here. Numbers only rise; what a released number means is never
 | number | since | what is new |
 |---|---|---|
 | 1 | the beginning | |
-| 2 | 0.1.0, second part | what a PATCH may cost; `externalId` may be shared |
+| 2 | 0.1.0, second part | what a PATCH may cost, and the size after each of its operations |
+| | | a redrive drops what is late |
 """
 
 from typing import Final
 
 from shared.scim.limits import MAX_WORK
 
-_BOUNDED_FROM: Final = 2
+SECOND: Final = 2
 
 
 def most_work(rules: int) -> int | None:
@@ -22,4 +23,9 @@ def most_work(rules: int) -> int | None:
 
     With a bound, the size of the resource is bounded after each operation and not only at the end.
     """
-    return MAX_WORK if rules >= _BOUNDED_FROM else None
+    return MAX_WORK if rules >= SECOND else None
+
+
+def drops_late_events(rules: int) -> bool:
+    """Whether a redrive leaves out what it finds held although its sender was answered 503."""
+    return rules >= SECOND

@@ -188,7 +188,8 @@ async def _apply(
     part: Part,
 ) -> None:
     ours = await homes.refuse_misplaced(connection, part.entries)
-    in_time = await drop_departed(scratch, drop_expired(ours))  # type: ignore[arg-type]
+    kept = await _kept_though_late(connection, place, ours)
+    in_time = await drop_departed(scratch, drop_expired(ours, kept))  # type: ignore[arg-type]
     ids = [entry.event_id for entry in in_time if entry.event_id is not None]
     applied = await audit.already_applied(scratch, ids)  # type: ignore[arg-type]
     fresh = drop_duplicates(in_time, applied)
@@ -211,6 +212,25 @@ async def _apply(
         names = {death.name for death in decided.deaths}
         dead = [entry for entry in fresh if place.name(entry.record.offset) in names]
         await _check_deaths(connection, place, dead)
+
+
+async def _kept_though_late(
+    connection: "Connection", place: Place, entries: Sequence[Entry]
+) -> set[int]:
+    """Offsets of late events that the release which decided them kept: it could not read them.
+
+    They set their resource's quarantine, which later events of the log stood behind. Only the row
+    of their own place in the audit says so: what could not be read has no rules.
+    """
+    late = {audit_id(place, each): each for each in entries if each.is_expired}
+    rows = await audit.find(connection, list(late)) if late else {}
+    return {
+        entry.record.offset
+        for identifier, entry in late.items()
+        if (row := rows.get(identifier)) is not None
+        and (row.topic, row.partition, row.epoch) == (place.topic, place.partition, place.epoch)
+        and row.offset == entry.record.offset
+    }
 
 
 async def _check_deaths(connection: "Connection", place: Place, dead: Sequence[Entry]) -> None:

@@ -29,7 +29,14 @@ from tests.integration.operator.test_rebuild import poisoned
 from tests.integration.provisioner import logs
 from tests.integration.provisioner.conftest import Deployment
 from tests.integration.provisioner.conftest import deployment as deployment
-from tests.support.builders import ORGANISATION, OTHER_ORGANISATION, create
+from tests.support.builders import (
+    ORGANISATION,
+    OTHER_ORGANISATION,
+    a_member,
+    create,
+    patch,
+    replacing,
+)
 
 FORM = """
 SELECT relation.relname AS table_name, attname AS column_name, format_type(atttypid, NULL) AS type,
@@ -281,3 +288,30 @@ async def test_a_dry_run_refuses_what_a_verify_would_refuse(deployment: Deployme
     await logs.cut(deployment, deployment.topics.requests, 3)
 
     assert (await rollcall(deployment, "verify", "--dry-run")).exit_code == 2
+
+
+async def test_what_an_earlier_release_kept_of_late_events_is_no_drift(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It did not ask an event that it could not read whether it was late, and set it aside."""
+    made = create(1, "ana@example.org")
+    late = replace(patch(a_member(1), replacing("title", "Cook"), number=902), accept_by_ms=1)
+    behind = patch(a_member(1), replacing("title", "Captain"), number=904)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("services.provisioner.understand.is_late", lambda _: False)
+        await deployment.start()
+        await deployment.send(made)
+        await deployment.send_event(replace(to_event(late), data={"operations": 7}), ORGANISATION)
+        await apply_all(deployment, [behind])
+        parked = await deployment.rows("SELECT id::text FROM directory.parked")
+
+    kept = await do_verify(deployment)
+    done = await rollcall(deployment, "dead", "redrive", "--all", "--yes")
+    mended = await do_verify(deployment)
+
+    assert [row["id"] for row in parked] == [behind.id]
+    assert (kept.drifts, mended.drifts) == ([], [])
+    assert "1 applied, 1 dropped: answered 503" in done.output
+    assert await deployment.rows("SELECT 1 FROM directory.dead_letter WHERE state = 'dead'") == []
+    [row] = await deployment.rows("SELECT document ->> 'title' AS title FROM directory.member")
+    assert row["title"] == "Captain"

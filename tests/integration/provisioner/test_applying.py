@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from shared.events.request import to_event
+from shared.observability import metrics
 from shared.runtime.clock import now_ms
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import ORGANISATION, a_member, an_id, create, patch, replacing
@@ -60,6 +61,27 @@ async def test_what_only_expired_copies_asked_for_leaves_no_trace(deployment: De
     await deployment.applied(last.offset + 1)
     assert await deployment.rows("SELECT 1 FROM audit.event") == []
     assert await deployment.rows("SELECT 1 FROM directory.member") == []
+
+
+async def test_a_late_event_that_cannot_be_read_leaves_no_trace(deployment: Deployment) -> None:
+    """It was answered 503: its resource is not in quarantine, and nothing is halted."""
+    before = metrics.PROVISIONER_EXPIRED._value.get()
+    made = create(1, "ana@example.org")
+    late = replace(patch(a_member(1), replacing("title", "Cook"), number=902), accept_by_ms=1)
+    await deployment.send(made)
+    await deployment.send_event(replace(to_event(late), data={"operations": 7}), ORGANISATION)
+    newer = replace(to_event(replace(late, id=an_id(903))), type=f"{late.type[:-1]}9")
+    await deployment.send_event(newer, ORGANISATION)
+    last = await deployment.send(patch(a_member(1), replacing("title", "Captain"), number=904))
+
+    await deployment.start()
+
+    await deployment.applied(last.offset + 1)
+    rows = await deployment.rows('SELECT id::text, status FROM audit.event ORDER BY "offset"')
+    assert [tuple(row) for row in rows] == [(made.id, 201), (an_id(904), 200)]
+    assert await deployment.rows("SELECT 1 FROM directory.dead_letter") == []
+    assert await deployment.rows("SELECT 1 FROM directory.parked") == []
+    assert metrics.PROVISIONER_EXPIRED._value.get() == before + 2
 
 
 async def test_a_poison_event_is_set_aside_while_the_others_flow(deployment: Deployment) -> None:

@@ -319,3 +319,76 @@ def test_nothing_is_decided_on_a_resource_while_it_is_in_quarantine(
         if was_held and not request.is_about_dead:
             assert item.is_parked
             assert state.members.get(request.resource_id) == before
+
+
+def _held_late(state: State) -> None:
+    """The dead one was appended after its `acceptby`; an earlier release could not read it."""
+    for quarantine in state.quarantines.values():
+        assert quarantine.dead is not None
+        quarantine.dead = replace(quarantine.dead, is_late=True)
+
+
+def test_a_redrive_drops_what_is_late_and_applies_what_waited_behind_it() -> None:
+    state = a_state(ANA)
+    folded(state, poison(), titled("Captain", 902))
+    mend(state)
+    _held_late(state)
+
+    (done,) = folded(state, redrive(poison()))
+
+    assert done.decision is not None
+    assert done.redriven is not None
+    (outcome,) = done.decision.outcomes
+    assert (outcome.fact, outcome.detail["applied"], outcome.detail["expired"]) == (
+        "dead.redriven",
+        1,
+        1,
+    )
+    assert done.redriven.stopped is None
+    assert state.quarantines == {}
+    resource = state.members[ANA.id].resource
+    assert (resource.get("nickName"), resource["title"]) == (None, "Captain")
+
+
+def test_a_redrive_of_rules_1_applies_what_is_late_as_it_did() -> None:
+    """A rebuild folds it again: it was applied then."""
+    state = a_state(ANA)
+    folded(state, poison())
+    mend(state)
+    _held_late(state)
+
+    (done,) = folded(state, replace(redrive(poison()), rules=1))
+
+    assert done.decision is not None
+    assert "expired" not in done.decision.outcomes[0].detail
+    assert state.members[ANA.id].resource["nickName"] == "Mended"
+
+
+def test_a_discard_drops_what_is_late_and_parked() -> None:
+    state = a_state(ANA)
+    folded(state, poison(), titled("Captain", 902), titled("Cook", 903))
+    for quarantine in state.quarantines.values():
+        quarantine.parked[1] = replace(quarantine.parked[1], is_late=True)
+
+    (done,) = folded(state, redrive(poison(), kind="dead.discard"))
+
+    assert done.decision is not None
+    detail = done.decision.outcomes[0].detail
+    assert (detail["applied"], detail["expired"], detail["parked"]) == (1, 1, 0)
+    assert state.members[ANA.id].resource["title"] == "Captain"
+
+
+def test_a_member_whose_create_was_late_leaves_no_memberships() -> None:
+    """In quarantine its id counted as known."""
+    state = a_state(groups=(a_group(),))
+    create = builders.create(1, "ana@example.org")
+    join = a_request(
+        "group.patch", a_group().id, 902, members=MemberDelta(add=(create.resource_id,))
+    )
+    folded(state, replace(create, resource=None), join)
+    _held_late(state)
+
+    folded(state, redrive(create))
+
+    assert create.resource_id not in state.members
+    assert state.groups_of.get(create.resource_id, set()) == set()

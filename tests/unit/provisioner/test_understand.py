@@ -4,6 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.provisioner.dead_letters import describe
 from services.provisioner.decided import requests_of
@@ -191,3 +193,68 @@ def test_a_record_that_makes_us_raise_what_nobody_thought_of_is_set_aside_too() 
     assert entry.request is None
     assert isinstance(entry.error, OverflowError)
     assert describe(entry, entry.error) == "OverflowError"
+
+
+def _late(record: FakeRecord) -> FakeRecord:
+    """The same, appended a millisecond after the `acceptby` in its headers."""
+    kept = [(name, raw) for name, raw in record.headers if name != "ce_acceptby"]
+    by = str(record.timestamp - 1).encode()
+    return replace(record, headers=(*kept, ("ce_acceptby", by)))
+
+
+NEWER = replace(to_event(create(1, "ana@example.org")), type="io.rollcall.request.member.create.v9")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        replace(record_of(1, create(1, "ana@example.org")), value=b"{no json"),
+        replace(record_of(1, create(1, "ana@example.org")), value=None),
+        replace(record_of(1, create(1, "ana@example.org")), value=b"[]"),
+        FakeRecord(1, timestamp=APPENDED_MS),
+        a_record(1, NEWER, key=ORGANISATION, timestamp=APPENDED_MS),
+        replace(record_of(1, create(1, "ana@example.org")), key=OTHER_ORGANISATION.encode()),
+        replace(
+            record_of(1, create(1, "ana@example.org")),
+            headers=(*record_of(1, create(1, "ana@example.org")).headers, ("ce_id", b"\xff")),
+        ),
+    ],
+    ids=["no JSON", "no value", "no object", "no header", "newer", "foreign", "an id of bytes"],
+)
+def test_what_is_late_is_dropped_whatever_else_is_wrong_with_it(record: FakeRecord) -> None:
+    """Its sender was answered 503: it is no dead letter, and halts nothing."""
+    understood = understand([_late(record), record_of(2, create(2, "bo@example.org"))])
+
+    assert understood.halt is None
+    (kept,) = drop_expired(understood.entries)
+    assert kept.record.offset == 2
+
+
+@pytest.mark.parametrize("text", [b"soon", b"", b"\xff", b"9" * 5000])
+def test_an_acceptby_that_is_no_number_makes_nothing_late(text: bytes) -> None:
+    record = record_of(1, create(1, "ana@example.org"))
+    record = replace(record, headers=(*record.headers, ("ce_acceptby", text)))
+
+    (entry,) = drop_expired(understand([record]).entries)
+
+    assert isinstance(entry.error, MalformedEvent)
+
+
+@given(st.integers(-5, 5), st.integers(0, 4))
+def test_late_copies_never_shadow_the_one_in_time(late_ms: int, place: int) -> None:
+    request = create(1, "ana@example.org")
+    late = replace(request, accept_by_ms=APPENDED_MS - 1)
+    good = replace(request, accept_by_ms=APPENDED_MS + late_ms)
+    copies = [late] * 4
+    copies.insert(place, good)
+    records = [record_of(number, each) for number, each in enumerate(copies)]
+    broken = [
+        replace(each, value=b"{") if number % 2 else each
+        for number, each in enumerate(records)
+        if number != place
+    ]
+
+    entries = understand(sorted([*broken, records[place]], key=lambda each: each.offset)).entries
+    fresh = drop_duplicates(drop_expired(entries), set())
+
+    assert [entry.record.offset for entry in fresh] == ([place] if late_ms >= 0 else [])
