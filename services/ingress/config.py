@@ -36,10 +36,13 @@ class IngressSettings(Settings):
         2.0, ge=0, le=50, description="Seconds to wait for the decision before answering pending."
     )
     ingress_accept_s: float = Field(
-        10.0, gt=0, le=60, description="Seconds within which the broker must append a request."
+        10.0, gt=0, le=50, description="Seconds within which the broker must append a request."
     )
     ingress_acknowledge_s: float = Field(
-        12.0, gt=0, le=90, description="Seconds to await Kafka's acknowledgement; above the former."
+        12.0,
+        gt=0,
+        le=55,
+        description="Seconds to await Kafka's acknowledgement; never less than the former.",
     )
     ingress_long_queue: int = Field(
         2000,
@@ -150,6 +153,16 @@ class IngressSettings(Settings):
         if self.ingress_default_page > self.ingress_largest_page:
             raise ValueError(
                 "ROLLCALL_INGRESS_DEFAULT_PAGE is more than ROLLCALL_INGRESS_LARGEST_PAGE"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_acknowledged_after_it_is_late(self) -> Self:
+        """Otherwise a 503 is given while the broker may still append the request in time."""
+        if self.ingress_acknowledge_s < self.ingress_accept_s:
+            raise ValueError(
+                "the time ROLLCALL_INGRESS_ACKNOWLEDGE_S is less than ROLLCALL_INGRESS_ACCEPT_S: "
+                "what is answered 503 could be applied afterwards"
             )
         return self
 
