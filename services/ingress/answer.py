@@ -13,6 +13,7 @@ import orjson
 from aiohttp import web
 
 from services.ingress.aside import aside, enough_of
+from services.ingress.publish import Unacknowledged
 from shared.directory.state import Group, Member
 from shared.events.envelope import format_time
 from shared.postgres.directory_search import FoundGroup, FoundMember
@@ -85,10 +86,28 @@ def error_answer(error: ScimError) -> Answer:
 def unavailable(error: Unavailable) -> ServiceUnavailable:
     """503 with a Retry-After that is jittered, so that clients do not come back at once."""
     retry_after_s = max(1, math.ceil(error.retry_after_s * _spread()))
+    if isinstance(error, Unacknowledged):
+        return ServiceUnavailable(
+            retry_after_s,
+            f"{error.what[:1].upper()}{error.what[1:]} did not say in time whether it has the "
+            "change, so it may have been applied, or may yet be; read the resource in "
+            f"{retry_after_s} seconds, then repeat the request if the change is not there.",
+        )
     return ServiceUnavailable(
         retry_after_s,
         f"{error.what[:1].upper()}{error.what[1:]} cannot be used at the moment, so nothing was "
         f"done; repeat the request in {retry_after_s} seconds.",
+    )
+
+
+def unheard_outcome() -> ServiceUnavailable:
+    """503 for a request that is on the log, where not even that it is unheard could be noted."""
+    retry_after_s = math.ceil(UNKNOWN_RETRY_AFTER_S * _spread())
+    return ServiceUnavailable(
+        retry_after_s,
+        "The change is accepted, and whether it was refused could not be read, so it may have been "
+        f"applied, or may yet be; read the resource in {retry_after_s} seconds, then repeat the "
+        "request if the change is not there.",
     )
 
 

@@ -12,10 +12,12 @@ from services.ingress.admission import Admission, Bounds
 from services.ingress.authenticate import Authenticator, StaleAfter
 from services.ingress.await_reply import Breakers, Waiting
 from services.ingress.beforehand import Beforehand
+from services.ingress.broker_clock import BrokerClock
 from services.ingress.config import IngressSettings
 from services.ingress.directory_reads import DirectoryReads
 from services.ingress.discovery import Discovery
 from services.ingress.door import Door, expect_later, malformed
+from services.ingress.hearing import Hearing
 from services.ingress.invitation import InvitationPage
 from services.ingress.key_directory import KeyDirectory
 from services.ingress.key_use import KeyUse
@@ -31,6 +33,7 @@ from services.ingress.routes import SEARCH, Route
 from services.ingress.scim_read import Reading, ScimRead
 from services.ingress.scim_write import ScimWrite, Writing
 from services.ingress.write_path import Budgets, WritePath
+from shared.events.reply import Reply
 from shared.events.topics import Topics
 from shared.http.health import health_app
 from shared.http.server import Listener
@@ -40,6 +43,7 @@ from shared.kafka.reply_reader import reply_reader
 from shared.kafka.topic_reader import TopicReader
 from shared.observability.logging import get_logger
 from shared.observability.metrics import INGRESS_KEYS_AGE
+from shared.postgres import audit
 from shared.postgres.pool import Database, open_pool
 from shared.runtime.errors import Unavailable
 from shared.runtime.lifecycle import drain_step
@@ -54,6 +58,7 @@ STOP_S = 5.0
 """How long any other step of the drain may take, beside those that are settings."""
 TENANCY_FETCH_WAIT_MS = 100
 LOG_END_AGAIN_S = 0.5
+LEARN_AGAIN_S = 0.5
 
 NOT_OFFERED = (
     ("Me", METHODS, "There is no /Me here: an API key stands for an organisation, not for a user."),
@@ -106,6 +111,11 @@ class Ingress:
         )
         self._replies: TopicReader = reply_reader(settings, topics.replies, client_id=CLIENT_ID)
         self._producer = Producer(settings, client_id=CLIENT_ID)
+        broker_clock = BrokerClock()
+        self._hearing = Hearing(
+            self._producer, topics.replies, self._replies, broker_clock, self._note_unheard
+        )
+        self._is_clock_known = asyncio.Event()
         self.directory = KeyDirectory(self._tenancy)
         breakers = Breakers(long_queue=settings.ingress_long_queue, clock=time.monotonic)
         self._overlay = Overlay(
@@ -114,8 +124,9 @@ class Ingress:
         self._log_end = LogEnd(LogProbe(settings, topics.requests))
         self._is_log_known = asyncio.Event()
         self._waiting = Waiting(
-            on_reply=lambda reply: self._overlay.decided(reply.request_id),
+            on_reply=self._on_reply,
             on_working=breakers.working,
+            on_mark=self._hearing.on_mark,
         )
         self._key_use = KeyUse(database)
         authenticator = Authenticator(
@@ -126,13 +137,18 @@ class Ingress:
         self.write_path = WritePath(
             self.directory,
             Publisher(
-                self._producer, topics.requests, acknowledge_s=settings.ingress_acknowledge_s
+                self._producer,
+                topics.requests,
+                acknowledge_s=settings.ingress_acknowledge_s,
+                broker_clock=broker_clock,
             ),
             self._waiting,
             breakers,
             self._replies,
             self._overlay,
             Budgets(settings.ingress_accept_s, settings.ingress_reply_budget_s),
+            broker_clock,
+            self._hearing,
         )
         self._admission = admission = Admission(
             Bounds(
@@ -241,6 +257,8 @@ class Ingress:
             reasons.append("the replies topic is not positioned (Kafka)")
         if not self._is_log_known.is_set():
             reasons.append("the end of the log is not known (Kafka)")
+        if not self._is_clock_known.is_set():
+            reasons.append("the broker's clock is not known (Kafka)")
         return reasons
 
     async def start(self) -> None:
@@ -254,6 +272,7 @@ class Ingress:
             ("key use", self._key_use.run()),
             ("keys age", self._tell_age()),
             ("log end", self._find_log_end()),
+            ("clock", self._learn_clock()),
             ("ready", self._tell_ready()),
         ):
             self._tasks.append(asyncio.create_task(work, name=name))
@@ -275,6 +294,7 @@ class Ingress:
             drain_step("replies", self._replies.stop(), STOP_S),
             drain_step("tenancy", self._tenancy.stop(), STOP_S),
             drain_step("log end", self._log_end.close(), STOP_S),
+            drain_step("marks", self._hearing.close(), STOP_S),
             drain_step("key use", self._key_use.flush(), STOP_S),
         )
         await drain_step("postgres", self._database.close(DATABASE_CLOSE_S), STOP_S)
@@ -321,11 +341,29 @@ class Ingress:
                     self._overlay.begin_at({number: await self._log_end.end(number)})
             self._is_log_known.set()
 
+    async def _learn_clock(self) -> None:
+        """Compare clocks with the broker before anything is accepted (broker_clock.py)."""
+        await self._replies.positioned.wait()
+        while not await self._hearing.learn():
+            if self._hearing.may_not_mark:
+                break  # served all the same: what is unheard is noted in Postgres
+            await asyncio.sleep(LEARN_AGAIN_S)
+        self._is_clock_known.set()
+
+    async def _note_unheard(self, ids: Sequence[str]) -> None:
+        async with self._database.connection() as connection:
+            await audit.note_unheard(connection, ids)
+
+    def _on_reply(self, reply: Reply) -> None:
+        self._overlay.decided(reply.request_id)
+        self._hearing.on_reply(reply)
+
     async def _tell_ready(self) -> None:
         await self._tenancy.caught_up.wait()
         log.info("keys.loaded")
         await self._replies.positioned.wait()
         await self._is_log_known.wait()
+        await self._is_clock_known.wait()
         log.info("service.ready")
 
 

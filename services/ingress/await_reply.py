@@ -11,6 +11,7 @@ from typing import Final, Literal, Protocol
 
 from shared.events.envelope import MalformedEvent, decode
 from shared.events.reply import (
+    MARK_TYPE,
     WORKING_TYPE,
     Reply,
     Working,
@@ -51,7 +52,8 @@ class Waiting:
     """The requests of this replica that wait for their reply, by id.
 
     `on_reply` hears of every reply on the partition that this replica reads, also of late ones and
-    of those that others wait for; `on_working` of every batch that says its size there.
+    of those that others wait for; `on_working` of every batch that says its size there, `on_mark`
+    of the id of every mark.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class Waiting:
         *,
         on_reply: Callable[[Reply], None] = lambda _: None,
         on_working: Callable[[Working], None] = lambda _: None,
+        on_mark: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._waiters: dict[str, asyncio.Future[Reply]] = {}
         self._on_reply = on_reply
         self._on_working = on_working
+        self._on_mark = on_mark
 
     def register(self, request_id: str) -> "asyncio.Future[Reply]":
         """The future of the reply; register it before the request is sent."""
@@ -85,6 +89,9 @@ class Waiting:
             event = decode(record.headers, record.value)
             if event.type == WORKING_TYPE:
                 self._on_working(working_from_event(event))
+                return
+            if event.type == MARK_TYPE:
+                self._on_mark(event.id)
                 return
             reply = from_event(event)
         except MalformedEvent:

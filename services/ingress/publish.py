@@ -21,21 +21,32 @@ LAST_LOOK_S = 1.0
 """A process that slept finds its time-out and the acknowledgement in the same moment."""
 
 
+class Unacknowledged(Unavailable):
+    """Kafka took too long, and nobody can tell whether it has the record: it may be applied."""
+
+
 class Publisher:
     """Puts requests on the log, each into its organisation's own partition. One per process."""
 
-    def __init__(self, producer: Producer, topic: str, *, acknowledge_s: float) -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        topic: str,
+        *,
+        acknowledge_s: float,
+        broker_clock: BrokerClock | None = None,
+    ) -> None:
         self._producer = producer
         self._topic = topic
         self._acknowledge_s = acknowledge_s
         self._under_way: dict[int, dict[str, int]] = defaultdict(dict)
-        self._broker_clock = BrokerClock()
+        self._broker_clock = broker_clock or BrokerClock()
 
     async def publish(self, request: Request, partition: int) -> Acknowledged:
         """Send `request`, whose `accept_by_ms` is set, and return its acknowledgement in time.
 
-        Raises Unavailable: it counts as not accepted, and will not be applied later, with one
-        exception that nobody can tell: an acknowledgement that never came. Raises PayloadTooLarge.
+        Raises Unavailable: it is not accepted, and will not be applied later; Unacknowledged where
+        that is not certain, because the acknowledgement never came. Raises PayloadTooLarge.
         """
         accept_by_ms = request.accept_by_ms
         if accept_by_ms is None:
@@ -44,7 +55,7 @@ class Publisher:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         # `acceptby` is the broker's time; what waits here is measured by our own clock.
-        ahead_ms = self._broker_clock.ahead_ms(partition)
+        ahead_ms = self._broker_clock.taken_off_ms(partition)
         accept_by_ms -= ahead_ms
         sent = replace(request, accept_by_ms=accept_by_ms) if ahead_ms else request
         sent_ms = now_ms()
@@ -100,12 +111,17 @@ class Publisher:
 async def _within(acknowledgement: "asyncio.Future[Acknowledged]", until_s: float) -> Acknowledged:
     """The acknowledgement, awaited until a moment of the loop's time.
 
-    What only had to be read, or asked for again, after all, still counts. Raises Unavailable.
+    What only had to be read, or asked for again, after all, still counts. Raises Unacknowledged.
     """
     left_s = until_s - asyncio.get_running_loop().time()
     for wait_s in (max(0.0, left_s), LAST_LOOK_S):
         # Unlike `wait_for`, `wait` leaves the future alone: its record is delivered all the same.
         await asyncio.wait((acknowledgement,), timeout=wait_s)
         if acknowledgement.done():
-            return acknowledgement.result()
-    raise Unavailable(KAFKA, RETRY_AFTER_S)
+            break
+    else:
+        raise Unacknowledged(KAFKA, RETRY_AFTER_S)
+    try:
+        return acknowledgement.result()
+    except Unavailable as failed:
+        raise Unacknowledged(failed.what, failed.retry_after_s) from failed

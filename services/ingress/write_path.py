@@ -9,17 +9,23 @@ partition is known to be behind, and its reply is awaited for as long as Kafka m
 it, not only for the budget of an answer. While the breaker is open one request a second goes as
 its probe, these included: otherwise a client that sends no others would never get through again.
 Any other probe is answered at once, and its reply awaited behind its sender's back.
+
+Who waited in vain is answered with success only once it is certain that there was nothing to hear,
+or once it is noted that it may have been refused (hearing.py).
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from services.ingress.accepted import NAMED_ONE_BY_ONE, Prepared, prepare
+from services.ingress.answer import unheard_outcome
 from services.ingress.await_reply import Breakers, Waiting
+from services.ingress.broker_clock import BrokerClock
 from services.ingress.foreseen import name_is_taken
+from services.ingress.hearing import Hearing
 from services.ingress.key_directory import KeyDirectory
 from services.ingress.overlay import Overlay
 from services.ingress.publish import Publisher
@@ -35,11 +41,6 @@ BEHIND: Final = "the directory (it is behind)"
 BEHIND_RETRY_AFTER_S: Final = 5.0
 UNACKNOWLEDGED_SHARE: Final = 0.25
 """The part of the reply budget for which a read waits for a write that Kafka has not taken yet."""
-LAST_LOOK_S: Final = 1.0
-"""A process that slept finds its budget missed and the reply in its socket in the same moment."""
-SLEPT_FROM_S: Final = 0.1
-GRACE_S: Final = 0.02
-"""A reply that the kernel has read reaches its waiter within this time."""
 CLOCKS_DIFFER_S: Final = 5.0
 
 log = get_logger()
@@ -98,6 +99,8 @@ class WritePath:
         replies: TopicReader,
         overlay: Overlay,
         budgets: Budgets,
+        broker_clock: BrokerClock,
+        hearing: Hearing,
     ) -> None:
         self._directory = directory
         self._publisher = publisher
@@ -106,6 +109,8 @@ class WritePath:
         self._replies = replies
         self._overlay = overlay
         self._budgets = budgets
+        self._broker_clock = broker_clock
+        self._hearing = hearing
         self._probes: set[asyncio.Task[None]] = set()
         self._under_way: dict[str, dict[_Write, None]] = defaultdict(dict)
         self._to_keep: dict[str, dict[_Write, None]] = defaultdict(dict)
@@ -129,7 +134,8 @@ class WritePath:
 
         With a precondition nothing is published where nobody may wait at present; a create is not
         whose `userName` a pending one has. `is_large`: its body was understood in a thread. Raises
-        Unavailable (not accepted), PayloadTooLarge, Uniqueness.
+        Unavailable (not accepted), PayloadTooLarge, Uniqueness; ServiceUnavailable where it is
+        accepted, and nobody can tell or note whether its refusal was there to be read.
         """
         organisation = self._directory.organisation(request.organisation_id)
         if organisation is None:
@@ -143,7 +149,9 @@ class WritePath:
         if is_conditional and not may_wait:
             raise Unavailable(BEHIND, BEHIND_RETRY_AFTER_S)
         is_probe = is_open and may_wait and not is_conditional
-        stamped = self._stamp(request, None if not may_wait else 0.0 if is_probe else wait_s)
+        stamped = self._stamp(
+            request, partition, None if not may_wait else 0.0 if is_probe else wait_s
+        )
         write = self._begin(stamped)
         try:
             reply = None
@@ -183,17 +191,21 @@ class WritePath:
     def _hears_replies(self) -> bool:
         return self._replies.partition is not None and self._replies.positioned.is_set()
 
-    def _stamp(self, request: Request, wait_s: float | None) -> Request:
+    def _stamp(self, request: Request, partition: int, wait_s: float | None) -> Request:
         """The request with its expiry and, where somebody waits so many seconds, the way back.
 
-        With 0, a reply is asked for that nobody is answered by: it is decided after that.
+        With 0, a reply is asked for that nobody is answered by. `acceptby` is by our own clock;
+        it is made the broker's where it is sent (publish.py).
         """
         began_ms = now_ms()
         return replace(
             request,
             accept_by_ms=began_ms + int(self._budgets.accept_s * 1000),
             reply_to=None if wait_s is None else self._replies.partition,
-            answer_by_ms=None if wait_s is None else began_ms + int(wait_s * 1000),
+            answer_by_ms=None
+            if wait_s is None
+            else self._broker_clock.broker_ms(partition, began_ms) + int(wait_s * 1000),
+            is_answered=wait_s == 0.0,
         )
 
     def _refuse_pending_name(self, request: Request) -> None:
@@ -227,13 +239,18 @@ class WritePath:
         try:
             await self._publish(write, partition)
             left_s = await self._replied(waiter, write.began_s + budget_s)
+            is_certain = await self._is_read(waiter, request, budget_s)
             if waiter.done():
                 self._breakers.answered(partition, waiter.result().backlog)
             elif left_s > budget_s / 2:
                 # A budget that Kafka has used up says nothing about the provisioner.
                 self._breakers.missed(partition)
             if request.precondition is not None:
-                await self._replied(waiter, write.began_s + self._budgets.accept_s)
+                accept_s = self._budgets.accept_s
+                await self._replied(waiter, write.began_s + accept_s)
+                await self._is_read(waiter, request, accept_s)
+            elif not is_certain:
+                await self._note(waiter, request.id)
             if not waiter.done():
                 return None
             if write.acknowledged is not None and not write.is_kept:
@@ -273,24 +290,38 @@ class WritePath:
             self._waiting.forget(write.request.id)
 
     async def _replied(self, waiter: "asyncio.Future[Reply]", until_s: float) -> float:
-        """Wait for the reply until a moment of the loop's time; how many seconds there were.
-
-        The reply may have arrived while this process could not read it: it is looked for once more.
-        """
-        loop = asyncio.get_running_loop()
-        left_s = until_s - loop.time()
-        if waiter.done() or left_s <= 0:
-            return left_s
-        await asyncio.wait((waiter,), timeout=left_s)
-        if waiter.done():
-            return left_s
-        if loop.time() - until_s < SLEPT_FROM_S:
-            await asyncio.wait((waiter,), timeout=GRACE_S)
-            return left_s
-        end = asyncio.ensure_future(self._replies.reach_end(LAST_LOOK_S))
-        await asyncio.wait((waiter, end), return_when=asyncio.FIRST_COMPLETED)
-        end.cancel()
+        """Wait for the reply until a moment of the loop's time; how many seconds there were."""
+        left_s = until_s - asyncio.get_running_loop().time()
+        if not waiter.done() and left_s > 0:
+            await asyncio.wait((waiter,), timeout=left_s)
         return left_s
+
+    async def _is_read(
+        self, waiter: "asyncio.Future[Reply]", request: Request, waited_s: float
+    ) -> bool:
+        """Whether all is read that was appended within so many seconds, or the reply is there."""
+        answer_by_ms = request.answer_by_ms
+        if waiter.done() or answer_by_ms is None:
+            return True
+        wait_s = self._budgets.reply_s if request.precondition is None else self._budgets.accept_s
+        until_ms = answer_by_ms - int((wait_s - waited_s) * 1000)
+        return await self._first(waiter, self._hearing.read_until(until_ms))
+
+    async def _note(self, waiter: "asyncio.Future[Reply]", request_id: str) -> None:
+        """Note that it is answered unheard, if it is. Raises ServiceUnavailable where it cannot."""
+        if not await self._first(waiter, self._hearing.noted(request_id)):
+            raise unheard_outcome()
+
+    async def _first(
+        self, waiter: "asyncio.Future[Reply]", other: Coroutine[Any, Any, bool]
+    ) -> bool:
+        """What the other says, or True as soon as the reply is there."""
+        task = asyncio.ensure_future(other)
+        try:
+            await asyncio.wait((waiter, task), return_when=asyncio.FIRST_COMPLETED)
+            return waiter.done() or task.result()
+        finally:
+            task.cancel()
 
     def _begin(self, request: Request) -> _Write:
         loop = asyncio.get_running_loop()

@@ -99,6 +99,8 @@ def _ingress(topics: Topics, who: str) -> Iterator[Binding]:
     # Writing brings DESCRIBE: the log's end is asked before a resource is called absent.
     yield _topic(who, topics.requests, Operation.WRITE)
     yield _topic(who, topics.replies, Operation.READ)
+    # Its marks: by them it knows how far it has read the replies.
+    yield _topic(who, topics.replies, Operation.WRITE)
     yield _topic(who, topics.tenancy, Operation.READ)
 
 

@@ -6,10 +6,13 @@ audit's rows from there before anything else: the same events with the same ids 
 because both are made by `announcements` from the same row. Replies are never repeated: they are
 not kept, and a waiter that hears nothing is answered `pending`.
 
-A refusal that somebody waited for is *heard* if its reply was in the log before `answerby`. One
-that was not is unheard: who waited was answered with success, or nobody can tell. Its id is written
-in the transaction that moves `published` beyond it, so a crash in between loses none: the successor
-announces the row, did not see the reply, and takes it for unheard.
+A refusal that somebody waited for is *heard* if the broker appended its reply before `answerby`:
+who waits answers with success only after it has read all that is dated before that, or has noted
+that it did not (services/ingress/hearing.py). Both dates are the broker's; no clock of ours is
+asked. One that is not heard is unheard: its sender was answered with success, or nobody can tell.
+Its id is written in the transaction that moves `published` beyond it, so a crash in between loses
+none: the successor announces the row, did not see the reply, and takes it for unheard. A request
+with a precondition is never answered with success undecided, so it is never unheard.
 
 One batch's outcomes are acknowledged before the next one's are sent, so that a delivery that fails
 cannot let later outcomes overtake it; readers drop what is older than what they saw.
@@ -18,8 +21,10 @@ cannot let later outcomes overtake it; readers drop what is older than what they
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from services.provisioner import dead_letters
+from services.provisioner.broker_time import BrokerTime
 from services.provisioner.dead_letters import Place
 from services.provisioner.decided import Waiting
 from services.provisioner.understand import Entry
@@ -28,6 +33,7 @@ from shared.events.envelope import Event
 from shared.events.outcome import Announcement
 from shared.events.outcome import Sequence as Order
 from shared.events.reply import Working
+from shared.events.request import has_precondition
 from shared.events.topics import Topics
 from shared.kafka.producer import Acknowledged, Producer, RecordTooLarge
 from shared.observability import metrics
@@ -40,10 +46,11 @@ from shared.runtime.errors import Unavailable
 from shared.runtime.ids import new_id
 
 LATE_REPLY_MS = 5_000
-"""A reply is sent until so long after `answerby`: clocks differ, later nobody waits."""
+"""A reply is sent until so long after `answerby` by the broker's clock; later nobody waits."""
 ACKNOWLEDGE_TIMEOUT_S = 60.0
 HEARD_MS = 250
-"""So long before `answerby` a refusal must be in the log: the way to who waits, and two clocks."""
+"""So long before `answerby` a refusal must be dated: where another broker begins to lead, its clock
+may be behind by so much, and a reply behind the mark that was read would be dated before it."""
 PAGE_ROWS = 500
 
 log = get_logger()
@@ -80,6 +87,8 @@ class Announcer:
         self._replied: dict[str, _Refusal] = {}  # of the batch whose outcomes are not sent yet
         self._refusals: dict[str, _Refusal] = {}  # of batches whose outcomes are on their way
         self._unheard: set[str] = set()
+        self._sent_at = 0.0
+        self.broker_time = BrokerTime()
 
     @property
     def published(self) -> int:
@@ -140,16 +149,17 @@ class Announcer:
     async def send_replies(self, replies: Sequence[Waiting], backlog: int) -> None:
         """Answer those who wait; `backlog` records are known behind the batch. A loss is harmless.
 
-        Whom nobody awaits any more is not answered: after an outage these would be thousands.
+        Who cannot be waiting any more is not answered: after an outage these would be thousands.
         """
-        now = clock.now()
-        latest_ms = clock.now_ms() - LATE_REPLY_MS
+        now, late = clock.now(), 0
+        latest_ms = (self.broker_time.least_ms or 0) - LATE_REPLY_MS
         for waiting in replies:
-            if waiting.is_early and _is_refusal(waiting.reply.status) and waiting.answer_by_ms:
+            if waiting.must_be_heard and waiting.answer_by_ms is not None:
                 request_id = waiting.reply.request_id
                 self._replied[request_id] = _Refusal(request_id, waiting.answer_by_ms)
-        for waiting in replies:
+        for sent, waiting in enumerate(replies):
             if waiting.answer_by_ms is not None and waiting.answer_by_ms < latest_ms:
+                late += 1
                 continue
             answer = replace(waiting.reply, backlog=backlog)
             event = reply.to_event(answer, event_id=new_id(), time=now)
@@ -160,10 +170,11 @@ class Announcer:
                 if (refusal := self._replied.get(answer.request_id)) is not None:
                     self._replied[answer.request_id] = replace(refusal, delivery=delivery)
             except RecordTooLarge:
-                log.warning("reply.dropped", reason="too large")
-            except Unavailable as error:
-                log.warning("reply.dropped", reason=error.what)
-                return  # each of the others would wait as long
+                _unsent("too large", 1)
+            except Unavailable:
+                _unsent("Kafka", len(replies) - sent)
+                break  # each of the others would wait as long
+        _unsent("late", late)
 
     async def send_outcomes(self, rows: Sequence[AuditRow], upto: int) -> None:
         """Send what the rows say; once it is acknowledged, everything below `upto` is announced.
@@ -176,6 +187,7 @@ class Announcer:
         if self._failed:
             return
         self._target = upto
+        self._sent_at = self.broker_time.stopwatch
         try:
             for row in rows:
                 await self._send_row(row)
@@ -211,7 +223,7 @@ class Announcer:
                     epoch=self._place.epoch,
                 )
             for row in rows:  # what this process did not reply to, nobody heard of
-                if _is_refusal(row.status) and not row.optimistic:
+                if _is_refusal(row) and not row.optimistic:
                     self._refusals.setdefault(row.id, _Refusal(row.id, 0))
             is_last = len(rows) < PAGE_ROWS
             await self.send_outcomes(rows, upto if is_last else rows[-1].offset + 1)
@@ -243,6 +255,8 @@ class Announcer:
         ):
             self._failed = True
         else:
+            if done:
+                self.broker_time.acknowledged(self._sent_at, done[-1].result().append_time_ms)
             self._publish(self._target)
 
     def _publish(self, upto: int) -> None:
@@ -256,9 +270,15 @@ class Announcer:
             log.warning("pending.refused", requests=len(unheard), partition=self._place.partition)
 
 
-def _is_refusal(status: int) -> bool:
-    """Not a dead letter, whose status is 500."""
-    return 400 <= status < 500
+def _is_refusal(row: AuditRow) -> bool:
+    """Not a dead letter, whose status is 500, and nothing that had a precondition."""
+    return 400 <= row.status < 500 and not has_precondition(row.type)
+
+
+def _unsent(reason: Literal["late", "too large", "Kafka"], replies: int) -> None:
+    if replies:
+        metrics.PROVISIONER_REPLIES_UNSENT.labels(reason).inc(replies)
+        log.warning("reply.dropped", reason=reason, replies=replies)
 
 
 def announcements(row: AuditRow) -> list[Announcement]:

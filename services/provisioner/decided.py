@@ -17,7 +17,6 @@ from shared.events.reply import Reply
 from shared.events.request import Request
 from shared.observability import metrics
 from shared.postgres.audit import AuditRow
-from shared.runtime import clock
 
 Json = dict[str, Any]
 Places = Mapping[str, str]
@@ -25,13 +24,13 @@ Places = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A reply and where somebody waits for it, until `answer_by_ms` (epoch milliseconds)."""
+    """A reply and where somebody waits for it, until `answer_by_ms` (the broker's epoch ms)."""
 
     partition: int
     answer_by_ms: int | None
     reply: Reply
-    is_early: bool = True
-    """Decided while somebody waited: the audit counts it as answered by this reply."""
+    must_be_heard: bool = False
+    """A refusal of which it is not certain that success was answered: this reply decides it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +76,23 @@ def decide_batch(
     entries: Sequence[Entry],
     folded: Sequence[Folded],
     places: Places | None = None,
+    broker_ms: int | None = None,
 ) -> Decided:
     """Put the entries together with what the fold made of each, one for one.
 
-    `places` are those of the whole batch, where these are only some of its entries.
+    `places` are those of the whole batch, where these are only some of its entries; `broker_ms`:
+    the broker's clock shows this or more (broker_time.py), None: nothing is known of it.
     """
     decided = Decided(Fates(place), changes=collapse(_changes(folded)))
-    now_ms = clock.now_ms()
     if places is None:
         places = places_of(place, entries, folded)
     for entry, result in zip(entries, folded, strict=True):
         if result.decision is None:
             _bury(decided, place, entry, result)
             continue
-        decided.rows.append(_audit_row(place, entry, result, result.decision, now_ms, places))
-        _add_reply(decided, result, now_ms)
+        was_told = _was_told(result.request, entry, broker_ms)
+        decided.rows.append(_audit_row(place, entry, result, result.decision, was_told, places))
+        _add_reply(decided, result, was_told)
         if result.is_parked:
             decided.fates.parked(result.request.id, entry)
         if result.redriven is not None:
@@ -157,11 +158,13 @@ def _kind(event_type: str) -> str:
     return event_type.removeprefix("io.rollcall.request.").rpartition(".v")[0]
 
 
-def _add_reply(decided: Decided, result: Folded, now_ms: int) -> None:
+def _add_reply(decided: Decided, result: Folded, was_told: bool) -> None:
     request, reply = result.request, result.reply
     if reply is not None and isinstance(request, Request) and request.reply_to is not None:
-        is_early = not _nobody_waits(request, now_ms)
-        decided.replies.append(Waiting(request.reply_to, request.answer_by_ms, reply, is_early))
+        is_refusal = 400 <= reply.status < 500
+        must_be_heard = is_refusal and not was_told and request.precondition is None
+        waiting = Waiting(request.reply_to, request.answer_by_ms, reply, must_be_heard)
+        decided.replies.append(waiting)
 
 
 def _audit_row(
@@ -169,12 +172,11 @@ def _audit_row(
     entry: Entry,
     result: Folded,
     decision: Decision,
-    now_ms: int,
+    was_told: bool,
     places: Places,
 ) -> AuditRow:
     event = result.request
-    is_optimistic = _nobody_waits(event, now_ms)
-    stored = map(mark_told, decision.outcomes) if is_optimistic else iter(decision.outcomes)
+    stored = map(mark_told, decision.outcomes) if was_told else iter(decision.outcomes)
     outcomes = [{"fact": outcome.fact, "data": to_data(outcome)} for outcome in stored]
     if result.redriven is not None:
         told = _told_before(result.redriven)
@@ -197,17 +199,22 @@ def _audit_row(
         status=decision.verdict.status,
         scim_type=decision.verdict.scim_type,
         outcomes=outcomes,
-        optimistic=is_optimistic,
+        optimistic=was_told,
     )
 
 
-def _nobody_waits(event: Event, now_ms: int) -> bool:
-    """Whether it was answered before it was decided; what a redrive applies always was."""
-    if isinstance(event, Unreadable) or event.reply_to is None:
+def _was_told(event: Event, entry: Entry, broker_ms: int | None) -> bool:
+    """Whether it is certain that it was answered before it is decided; by the broker's clock only.
+
+    What came later than `answerby` into the log, or is decided later, was. Where that is not
+    certain, the reply's own append time says whether it was heard (announce.py).
+    """
+    if isinstance(event, Unreadable) or event.reply_to is None or event.is_answered:
         return True
     if event.precondition is not None:
         return False  # without a reply it is answered that its outcome is not known
-    return now_ms > (event.answer_by_ms or 0)
+    passed_ms = max(entry.record.timestamp, broker_ms or 0)
+    return passed_ms > (event.answer_by_ms or 0)
 
 
 def _told_before(redriven: Redriven) -> set[str]:

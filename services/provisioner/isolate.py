@@ -50,12 +50,14 @@ class Manner:
 
     `limit`: so many dead letters are too many, None: no number is. Events in `known` are dead
     whatever would be decided of them; nothing is loaded for them. `in_thread`: what is calculated
-    would hold the event loop. `alive` is called whenever a step of a long batch is done.
+    would hold the event loop. `broker_ms`: the broker's time is this or later, epoch milliseconds.
+    `alive` is called whenever a step of a long batch is done.
     """
 
     limit: int | None
     known: Refusals = field(default_factory=lambda: NONE)
     in_thread: bool = False
+    broker_ms: int | None = None
     alive: Callable[[], None] = _nobody_watches
 
 
@@ -85,7 +87,9 @@ async def apply_at_once(
     PartitionHalted where too many are dead.
     """
     folded = await _decide(connection, place, entries, manner)
-    decided = await _calculate(connection, manner, decide_batch, place, entries, folded)
+    decided = await _calculate(
+        connection, manner, decide_batch, place, entries, folded, broker_ms=manner.broker_ms
+    )
     await write_changes(connection, decided.changes, alive=manner.alive)
     await _write_records(connection, decided)
     await _check_limit(connection, place, decided, manner.limit)
@@ -108,10 +112,18 @@ async def apply_one_by_one(
                 places = places_of(place, entries, folded)
                 for entry, result in zip(entries, folded, strict=True):
                     await _write_changes(connection, result, manner)
-                    one = decide_batch(place, [entry], [result], places)
+                    one = decide_batch(place, [entry], [result], places, manner.broker_ms)
                     write = partial(_write_records, connection, one)
                     await _guarded(connection, result.request.id, write)
-                decided = await _calculate(connection, manner, decide_batch, place, entries, folded)
+                decided = await _calculate(
+                    connection,
+                    manner,
+                    decide_batch,
+                    place,
+                    entries,
+                    folded,
+                    broker_ms=manner.broker_ms,
+                )
                 await _check_limit(connection, place, decided, limit)
                 return decided
         except _Culprit as culprit:

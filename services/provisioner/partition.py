@@ -227,6 +227,7 @@ class PartitionWorker:
                 understood = await _understand(some)
                 halt = understood.halt
                 if understood.entries:
+                    self._announcer.broker_time.read(understood.entries[-1].record.timestamp)
                     if is_large(some):
                         await self._announcer.say_size(understood.entries)
                     try:
@@ -328,6 +329,8 @@ class PartitionWorker:
             present = await foreign.drop_departed(connection, in_time)
             applied = await audit.already_applied(connection, ids_of(present))
             fresh = drop_duplicates(present, applied)
+            broker_ms = self._announcer.broker_time.least_ms
+            manner = replace(manner, broker_ms=broker_ms)
             decided = await apply(connection, self._place, fresh, manner)
             self._tools.faults.passes("provisioner.before_commit")
         self._next_offset = entries[-1].record.offset + 1

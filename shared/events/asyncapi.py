@@ -40,7 +40,9 @@ def document() -> Json:
             "outcomes": _channel(
                 topics.outcomes, "What became of requests; which mails left", "Outcome", "MailSent"
             ),
-            "replies": _channel(topics.replies, "Answers to waiting requests", "Reply", "Working"),
+            "replies": _channel(
+                topics.replies, "Answers to waiting requests", "Reply", "Working", "Mark"
+            ),
             "dead": _channel(topics.dead, "Announcements of dead letters", "DeadLetter"),
             "tenancy": _channel(topics.tenancy, "Organisations and keys", "Organisation", "ApiKey"),
         },
@@ -60,6 +62,7 @@ def document() -> Json:
                 "MailSent": _message("MailSent", "MailSentHeaders"),
                 "Reply": _message("Reply", "ReplyHeaders"),
                 "Working": _message("Working", "WorkingHeaders"),
+                "Mark": _message("Mark", "MarkHeaders"),
                 "DeadLetter": _message("DeadLetter", "DeadLetterHeaders"),
                 "Organisation": _message("Organisation", "TenancyHeaders"),
                 "ApiKey": _message("ApiKey", "TenancyHeaders"),
@@ -125,6 +128,10 @@ def _schemas() -> Json:
                 "ce_type": {"enum": request.types()},
                 "ce_acceptby": {**NUMBER_TEXT, "description": "epoch ms; later copies expire"},
                 "ce_answerby": {**NUMBER_TEXT, "description": "epoch ms; until then one waits"},
+                "ce_answered": {
+                    "const": "1",
+                    "description": "answered with success before the decision, in spite of replyto",
+                },
                 "ce_replyto": {**NUMBER_TEXT, "description": "partition of the replies topic"},
                 "ce_causationid": {**UUID, "description": "id of the event that is dead"},
             },
@@ -205,6 +212,8 @@ def _schemas() -> Json:
             },
             required=["ce_causationid"],
         ),
+        "Mark": _object({}, required=[]),
+        "MarkHeaders": _headers({"ce_type": {"const": reply.MARK_TYPE}}),
         "DeadLetter": _object(
             {
                 "event_id": UUID,

@@ -5,7 +5,10 @@ attribute `x` is the header `ce_x`; `datacontenttype` is the header `content-typ
 RFC 3339 in UTC. Our extension attributes (the specification asks for lower-case names):
 
 - `acceptby`: a request counts only if the broker appended it no later (epoch milliseconds)
-- `answerby`: until when somebody waits for the reply (epoch milliseconds)
+- `answerby`: until when somebody waits for the reply (epoch milliseconds, by the broker's clock): a
+  reply that the broker appended before it is heard
+- `answered`: `1` where the sender is answered with success before the decision, and a reply is
+  asked for all the same
 - `replyto`: number of the partition of the replies topic on which somebody waits
 - `causationid`: id of the event that caused this one
 - `sequence`: `epoch.offset.index`, the order of outcomes in their partition

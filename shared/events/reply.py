@@ -1,6 +1,7 @@
 """The transport answer to one waiting request: provisioner → the ingress replica that waits.
 
-And the word that a large batch is being applied, for those who wait: it will take its time.
+And two words beside it on the same topic: that a large batch is being applied, for those who wait;
+and a mark that a replica of ingress puts there and reads back, to know how far it has read.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from shared.events.envelope import Event, MalformedEvent
 Json = dict[str, Any]
 TYPE: Final = "io.rollcall.reply.v1"
 WORKING_TYPE: Final = "io.rollcall.reply.working.v1"
+MARK_TYPE: Final = "io.rollcall.reply.mark.v1"
 SOURCE: Final = "/rollcall/provisioner"
+MARK_SOURCE: Final = "/rollcall/ingress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,21 @@ def working_from_event(event: Event) -> Working:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedEvent(f"{event.type} is not as its version says: {error!r}") from error
+
+
+def mark_to_event(*, event_id: str, partition: int, time: datetime) -> Event:
+    """The CloudEvent of a mark in a partition of the replies; `event_id` is new for each.
+
+    It says nothing but where it stands: behind all replies that were appended before it.
+    """
+    return Event(
+        id=event_id,
+        type=MARK_TYPE,
+        source=MARK_SOURCE,
+        subject=f"partition/{partition}",
+        time=time,
+        data={},
+    )
 
 
 def to_event(reply: Reply, *, event_id: str, time: datetime) -> Event:

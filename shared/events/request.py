@@ -96,7 +96,8 @@ class Request:
     whether its resource is a member or a group. The `resource_id` of `organisation.delete` is the
     organisation's. `precondition` makes it version 2 of its type.
     `rules` is the number of the rules that decide it. `accept_by_ms`, `answer_by_ms` are epoch
-    milliseconds.
+    milliseconds of the broker's clock. `is_answered`: its sender is answered with success before it
+    is decided, although a reply is asked for.
     """
 
     id: str
@@ -120,6 +121,7 @@ class Request:
     actor: str = "key:unknown"
     accept_by_ms: int | None = None
     answer_by_ms: int | None = None
+    is_answered: bool = False
     reply_to: int | None = None
     traceparent: str | None = None
 
@@ -201,6 +203,8 @@ def to_event(request: Request) -> Event:
     if request.reply_to is not None and request.answer_by_ms is not None:
         extensions["replyto"] = str(request.reply_to)
         extensions["answerby"] = str(request.answer_by_ms)
+        if request.is_answered:
+            extensions["answered"] = "1"
     if request.dead_id is not None:
         extensions["causationid"] = request.dead_id
     return Event(
@@ -251,6 +255,7 @@ def from_event(event: Event) -> Request:
             actor=_text(data, "actor"),
             accept_by_ms=_integer(event.extensions, "acceptby"),
             answer_by_ms=_integer(event.extensions, "answerby"),
+            is_answered="answered" in event.extensions,
             reply_to=_integer(event.extensions, "replyto"),
             traceparent=event.traceparent,
         )
@@ -261,6 +266,11 @@ def from_event(event: Event) -> Request:
     if request.subject != event.subject:
         raise MalformedEvent("the subject does not agree with the data")
     return request
+
+
+def has_precondition(event_type: str) -> bool:
+    """Whether a type is that of a request with a precondition; False for what is no type."""
+    return event_type.startswith(TYPE_PREFIX) and event_type.endswith(f".v{CONDITIONAL}")
 
 
 def kind_of(event_type: str) -> Kind:

@@ -32,8 +32,11 @@ LogEvent = Literal[
     "breaker.opened",
     "keys.loaded",
     "keys.stale",
+    "mark.failed",
+    "pending.unheard",
     "reply.malformed",
     "reply.unexpected",
+    "unheard.lost",
     "tenancy.malformed",
     # provisioner
     "batch.applied",

@@ -39,6 +39,15 @@ INGRESS_APPEND_SKEW = Histogram(
 INGRESS_APPEND_SKEW_LAST = Gauge(
     "rollcall_ingress_append_skew_last_seconds", "Append time minus send time, last seen"
 )
+# Ingress: requests answered with success although their reply could not be read to the end of its
+# time. They are noted, and listed if they are refused.
+INGRESS_UNHEARD = Counter(
+    "rollcall_ingress_unheard_total", "Requests answered without knowing that no reply was there"
+)
+# Ingress: those of them whose refusal was read afterwards (`rollcall refused list`).
+INGRESS_TOLD_REFUSED = Counter(
+    "rollcall_ingress_told_refused_total", "Unheard requests whose refusal came afterwards"
+)
 # Ingress: requests that wait for their reply now.
 INGRESS_WAITING = Gauge("rollcall_ingress_waiting", "Requests waiting for a reply")
 # Ingress: request partitions whose breaker is open (nobody waits for replies).
@@ -110,6 +119,11 @@ PROVISIONER_PARKED = Counter("rollcall_provisioner_parked_total", "Events parked
 # Provisioner: requests refused after they were answered with success (`rollcall refused list`).
 PROVISIONER_TOLD_REFUSED = Counter(
     "rollcall_provisioner_told_refused_total", "Requests refused after an answer of success"
+)
+# Provisioner: replies that were not sent, by reason: nobody can be waiting any more by the broker's
+# clock (late), too large, Kafka away.
+PROVISIONER_REPLIES_UNSENT = Counter(
+    "rollcall_provisioner_replies_unsent_total", "Replies that were not sent", ["reason"]
 )
 # Provisioner: events that do not agree with themselves or with the organisation's partition.
 PROVISIONER_FOREIGN = Counter("rollcall_provisioner_foreign_total", "Foreign events set aside")

@@ -23,6 +23,7 @@ _RECORD = _SQL["record_events"]
 _UNANNOUNCED = _SQL["unannounced_events"]
 _FIND = _SQL["find_events"]
 _RECORD_UNHEARD = _SQL["record_unheard"]
+_NOTE_UNHEARD = _SQL["note_unheard"]
 _FIND_REFUSED = _SQL["find_refused"]
 
 
@@ -125,6 +126,12 @@ async def record_unheard(connection: "Connection", ids: Sequence[str]) -> None:
     """Note refusals whose reply was too late for whoever waited; a repeat changes nothing."""
     if ids:
         await connection.execute(_RECORD_UNHEARD, list(ids))
+
+
+async def note_unheard(connection: "Connection", ids: Sequence[str]) -> None:
+    """The same by ingress, of requests that may be applied, refused, or not decided yet."""
+    if ids:
+        await connection.execute(_NOTE_UNHEARD, list(ids))
 
 
 async def find_refused(

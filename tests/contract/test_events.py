@@ -160,6 +160,18 @@ sample(
     ),
 )
 sample(
+    "mark.v1",
+    "Mark",
+    reply.mark_to_event(event_id=an_id(205), partition=3, time=MOMENT),
+)
+sample(
+    "request.member.create.v1.answered",
+    "Request",
+    request.to_event(
+        replace(builders.create(1, "ana@example.org"), **WAITED_FOR, is_answered=True)
+    ),
+)
+sample(
     "outcome.request.rejected.told.v1",
     "Outcome",
     outcome.to_event(
@@ -257,6 +269,7 @@ READERS: dict[str, Callable[[envelope.Event], object]] = {
     "outcome": outcome.from_event,
     "reply": reply.from_event,
     "working": reply.working_from_event,
+    "mark": lambda event: event.type == reply.MARK_TYPE,
     "dead_letter": dead_letter.from_event,
     "mail": mail.from_event,
     "tenancy": organisation.from_event,

@@ -54,6 +54,13 @@ WHERE id = ANY ($1::uuid[])
 INSERT INTO audit.unheard (id) SELECT id FROM unnest($1::uuid[]) AS given (id)
 ON CONFLICT (id) DO NOTHING
 
+-- name: note_unheard
+-- Note requests that are answered with success before it is known whether they are refused.
+-- $1 ids
+-- roles: ingress
+INSERT INTO audit.unheard (id) SELECT id FROM unnest($1::uuid[]) AS given (id)
+ON CONFLICT DO NOTHING
+
 -- name: find_refused
 -- Requests that were answered before they were refused, newest first; `is_unheard`: somebody
 -- waited, and the refusal may have come too late.
@@ -74,7 +81,8 @@ SELECT event.id::text, organisation_id::text, topic, partition, "offset", epoch,
        refused.is_unheard
 FROM refused
 JOIN audit.event ON event.id = refused.id
-WHERE ($1::uuid IS NULL OR organisation_id = $1)
+WHERE NOT (refused.is_unheard AND optimistic AND status >= 400)
+  AND ($1::uuid IS NULL OR organisation_id = $1)
   AND ($2::timestamptz IS NULL OR event.recorded >= $2)
 ORDER BY event.id DESC
 LIMIT $3

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from prometheus_client import REGISTRY
 
-from services.ingress.broker_clock import BrokerClock
+from services.ingress.broker_clock import REPLIES, BrokerClock
 from services.ingress.publish import Publisher
 from shared.events.envelope import Event
 from shared.events.request import Request
@@ -49,6 +49,26 @@ def test_a_clock_that_was_set_right_is_believed() -> None:
     broker.note(0, sent_ms=2000, append_ms=2010, acknowledged_ms=2020)
 
     assert broker.ahead_ms(0) == 0
+
+
+def test_before_a_partition_is_known_the_leader_heard_of_last_stands_in() -> None:
+    broker = BrokerClock()
+    broker.note(REPLIES, sent_ms=61_000, append_ms=1010, acknowledged_ms=61_020)
+
+    assert broker.taken_off_ms(7) == 59_990
+    assert broker.broker_ms(7, 61_020) == 1030
+
+    broker.note(7, sent_ms=70_000, append_ms=70_005, acknowledged_ms=70_010)
+    assert broker.taken_off_ms(7) == 0
+    assert broker.broker_ms(7, 80_000) == 80_000
+
+
+def test_answerby_is_corrected_in_both_directions_and_acceptby_only_if_ahead() -> None:
+    broker = BrokerClock()
+    broker.note(0, sent_ms=1000, append_ms=6000, acknowledged_ms=1020)
+
+    assert broker.taken_off_ms(0) == 0
+    assert broker.broker_ms(0, 2000) == 2000 + 4980
 
 
 def test_the_skew_is_measured_with_its_sign() -> None:

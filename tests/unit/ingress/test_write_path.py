@@ -1,14 +1,16 @@
 """Stamp, register, publish, await: the order, the budgets, and what is left behind."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 import pytest
 
+from services.ingress.answer import unavailable
 from services.ingress.await_reply import Breakers, Waiting
+from services.ingress.broker_clock import BrokerClock
+from services.ingress.hearing import Hearing
 from services.ingress.overlay import Overlay
 from services.ingress.publish import Publisher
 from services.ingress.write_path import Budgets, Submitted, WritePath
@@ -20,7 +22,7 @@ from shared.kafka.producer import Acknowledged, Producer, RecordTooLarge
 from shared.kafka.topic_reader import TopicReader
 from shared.runtime.clock import now_ms
 from shared.runtime.errors import Unavailable
-from shared.scim.errors import PayloadTooLarge, Uniqueness
+from shared.scim.errors import PayloadTooLarge, ServiceUnavailable, Uniqueness
 from tests.support import builders
 from tests.support.builders import MOMENT, ORGANISATION, an_id
 from tests.unit.ingress.overlay_store import an_overlay
@@ -31,10 +33,6 @@ def a_request(number: int = 1) -> Request:
     return Request(an_id(number), "member.delete", ORGANISATION, an_id(2), MOMENT)
 
 
-async def nothing_left() -> bool:
-    return True
-
-
 @dataclass(slots=True)
 class Replies:
     """A reply reader that reads partition 5, positioned."""
@@ -42,7 +40,26 @@ class Replies:
     partition: int | None = 5
     positioned: asyncio.Event = field(default_factory=asyncio.Event)
 
-    reach_end: Callable[[float], Awaitable[bool]] = lambda _: nothing_left()
+
+@dataclass(slots=True)
+class FakeHearing:
+    """What can be read and noted; `at_end` is called when all is to be read."""
+
+    is_read: bool = True
+    can_note: bool = True
+    at_end: Callable[[], None] = lambda: None
+    asked: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    async def read_until(self, until_ms: int) -> bool:
+        self.asked.append(until_ms)
+        self.at_end()
+        return self.is_read
+
+    async def noted(self, request_id: str) -> bool:
+        if self.can_note:
+            self.notes.append(request_id)
+        return self.can_note
 
 
 @dataclass(slots=True)
@@ -66,6 +83,7 @@ def a_path(
     accept_s: float = 10,
     clock: Callable[[], float] = lambda: 0.0,
     overlay: Overlay | None = None,
+    hearing: FakeHearing | None = None,
 ) -> tuple[WritePath, Breakers]:
     replies = Replies()
     replies.positioned.set()
@@ -78,6 +96,8 @@ def a_path(
         cast(TopicReader, replies),
         an_overlay() if overlay is None else overlay,
         Budgets(accept_s=accept_s, reply_s=reply_s),
+        BrokerClock(),
+        cast(Hearing, hearing or FakeHearing()),
     )
     return path, breakers
 
@@ -143,7 +163,8 @@ async def test_a_probe_is_answered_at_once_and_its_reply_closes_the_breaker(
     ((request, _),) = publisher.published
     assert submitted.reply is None
     assert (request.reply_to, breakers.is_open(3)) == (5, True)
-    # Decided later than that, it counts as told before: a refusal is then one told afterwards.
+    # Its sender is answered already, so a refusal is one told afterwards, whatever clocks say.
+    assert request.is_answered
     assert request.answer_by_ms is not None
     assert request.answer_by_ms <= answered_ms
     ((_, waiter),) = waiting._waiters.items()
@@ -511,25 +532,99 @@ async def test_a_second_create_of_a_pending_name_is_refused_and_not_published() 
     assert len(publisher.published) == 1
 
 
-async def test_after_a_sleep_the_replies_are_read_to_their_end_before_the_answer() -> None:
+async def test_before_it_answers_pending_the_replies_are_read_to_the_end_of_its_time() -> None:
     waiting = Waiting()
-    path, _ = a_path(FakePublisher(), waiting, reply_s=0.5)
-    replies = cast(Replies, path._replies)
-    asked: list[float] = []
 
-    async def reach_end(timeout_s: float) -> bool:
-        asked.append(timeout_s)
+    def find_it() -> None:
         for waiter in waiting._waiters.values():
-            waiter.set_result(Reply("late", 204))
-        return True
+            waiter.set_result(Reply("late", 409))
 
-    replies.reach_end = reach_end
-    write = asyncio.create_task(path.submit(a_request()))
-    while not waiting._waiters:  # noqa: ASYNC110
-        await asyncio.sleep(0)
-    time.sleep(0.8)  # noqa: ASYNC251 - the whole process stands still
+    hearing = FakeHearing(at_end=find_it)
+    path, breakers = a_path(FakePublisher(), waiting, hearing=hearing)
 
-    submitted = await write
+    for _ in range(3):
+        submitted = await path.submit(a_request())
 
-    assert submitted.reply == Reply("late", 204)
-    assert len(asked) == 1
+    assert submitted.reply == Reply("late", 409)
+    assert len(hearing.asked) == 3
+    assert hearing.notes == []
+    assert not breakers.is_open(3)
+
+
+async def test_a_reply_in_time_asks_for_no_end() -> None:
+    waiting, hearing = Waiting(), FakeHearing()
+
+    def reply_at_once(request: Request) -> None:
+        waiting._waiters[request.id].set_result(Reply(request.id, 409))
+
+    path, _ = a_path(FakePublisher(reply_at_once), waiting, hearing=hearing)
+
+    await path.submit(a_request())
+
+    assert hearing.asked == []
+
+
+async def test_what_may_be_unheard_is_noted_before_it_is_answered_with_success() -> None:
+    hearing = FakeHearing(is_read=False)
+    path, _ = a_path(FakePublisher(), Waiting(), hearing=hearing)
+
+    submitted = await path.submit(a_request())
+
+    assert submitted.reply is None
+    assert hearing.notes == [submitted.request.id]
+
+
+async def test_what_cannot_even_be_noted_is_not_answered_with_success() -> None:
+    overlay = an_overlay()
+    hearing = FakeHearing(is_read=False, can_note=False)
+    path, _ = a_path(FakePublisher(), Waiting(), hearing=hearing, overlay=overlay)
+
+    with pytest.raises(ServiceUnavailable, match="may have been applied"):
+        await path.submit(a_request())
+
+    assert len(overlay) == 1, "it is accepted all the same, and reads see it"
+
+
+async def test_a_precondition_is_never_noted() -> None:
+    """Undecided, it is answered that its outcome is not known: that is no success."""
+    hearing = FakeHearing(is_read=False)
+    path, _ = a_path(FakePublisher(), Waiting(), accept_s=0.1, hearing=hearing)
+
+    submitted = await path.submit(a_conditional())
+
+    assert (submitted.reply, hearing.notes) == (None, [])
+    assert len(hearing.asked) == 2
+    assert hearing.asked[1] == submitted.request.answer_by_ms
+
+
+async def refused_by(publisher: Publisher, producer: FakeProducer, act: str) -> Unavailable:
+    """Why the publisher does not accept, where Kafka behaves so."""
+    if act == "enqueue":
+        producer.error = Unavailable("Kafka")
+    task = asyncio.create_task(publisher.publish(stamped(1), 3))
+    await asyncio.sleep(0)
+    if act == "late":
+        producer.futures[0].set_result(Acknowledged(3, 1, now_ms() + 3_600_000))
+    elif act == "failed":
+        producer.futures[0].set_exception(Unavailable("Kafka"))
+    with pytest.raises(Unavailable) as caught:
+        await task
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("act", "is_certain"),
+    [("enqueue", True), ("late", True), ("failed", False), ("never", False)],
+)
+async def test_a_503_says_that_nothing_was_done_only_where_that_is_certain(
+    act: str, is_certain: bool
+) -> None:
+    """A delivery that failed, or never ended, may stand in the log."""
+    producer = FakeProducer()
+
+    error = await refused_by(a_publisher(producer), producer, act)
+
+    detail = unavailable(error).detail
+    assert ("nothing was done" in detail) is is_certain
+    assert ("may have been applied" in detail) is not is_certain
+    assert ("read the resource" in detail) is not is_certain

@@ -15,16 +15,17 @@ from shared.directory.fold import fold_batch
 from shared.directory.state import State
 from shared.events.request import Request, to_event
 from shared.runtime.clock import now_ms
-from tests.support.builders import ORGANISATION, create
+from tests.support.builders import ORGANISATION, an_id, create
 from tests.unit.kafka.records import FakeRecord, a_record
 
 PLACE = Place("t.requests", 3, epoch=2)
 
 
-def decide(*records: FakeRecord) -> Decided:
+def decide(*records: FakeRecord, broker_ms: int | None = None) -> Decided:
     entries = understand(records).entries
     batch = [(dead_letters.to_event(PLACE, each), each.append_time) for each in entries]
-    return decide_batch(PLACE, entries, fold_batch({ORGANISATION: State(ORGANISATION)}, batch))
+    folded = fold_batch({ORGANISATION: State(ORGANISATION)}, batch)
+    return decide_batch(PLACE, entries, folded, broker_ms=broker_ms)
 
 
 def record_of(offset: int, request: Request) -> FakeRecord:
@@ -54,13 +55,18 @@ def test_only_who_waits_gets_a_reply() -> None:
 
 
 def test_a_row_tells_whether_the_answer_came_before_the_decision() -> None:
-    waits = replace(create(1, "a@example.org"), reply_to=4, answer_by_ms=now_ms() + 60_000)
-    late = replace(create(2, "b@example.org"), reply_to=4, answer_by_ms=now_ms() - 60_000)
+    """By the broker's append time and its header, whatever this machine's clock says."""
+    appended_ms = record_of(1, create(1, "a@example.org")).timestamp
+    waits = replace(create(1, "a@example.org"), reply_to=4, answer_by_ms=appended_ms + 1)
+    late = replace(create(2, "b@example.org"), reply_to=4, answer_by_ms=appended_ms - 1)
     alone = create(3, "c@example.org")
+    probe = replace(waits, id=an_id(904), resource_id=an_id(4), is_answered=True)
 
-    decided = decide(record_of(1, waits), record_of(2, late), record_of(3, alone))
+    records = [record_of(number, each) for number, each in enumerate((waits, late, alone, probe))]
 
-    assert [row.optimistic for row in decided.rows] == [False, True, True]
+    assert [row.optimistic for row in decide(*records).rows] == [False, True, True, True]
+    later = decide(*records, broker_ms=appended_ms + 2)
+    assert [row.optimistic for row in later.rows] == [True, True, True, True]
 
 
 def test_announcements_made_from_a_stored_row_are_the_original_ones() -> None:
