@@ -27,7 +27,8 @@ it), and state and address are read just before:
    and not in planning, because only now is it certain what became of the invitation.)
 9. Until the person has answered, "the last mail" means the last one since the open invitation:
    a mail before that went to another address, and whoever reads the present one was never told.
-10. No address → dropped (`no_address`), visibly.
+10. No address → dropped (`no_address`), visibly. A revoked member is written to at the address held
+    before the request that revoked (`Member.address`).
 11. Whose organisation is being deleted gets no mail any more: dropped (`organisation_leaves`).
 12. What was dropped after the last mail, and may have left (its sender died with it in hand, or
     never heard the answer), counts for 6 and 7 as well: to take back what nobody got does no harm.
@@ -37,7 +38,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, assert_never
 
-from shared.directory.address import notice_address
 from shared.directory.invitation import Invitation, expires_at
 from shared.directory.lifecycle import Status
 from shared.directory.state import Member
@@ -121,7 +121,7 @@ def judge(
             assert_never(notice.kind)
     if refusal is not None:
         return refusal
-    address = notice_address(member.resource)
+    address = member.address
     if address is None:
         return Drop("no_address")
     if notice.kind == "revocation" or member.status is not Status.INVITED:

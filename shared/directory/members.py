@@ -14,8 +14,9 @@ from shared.directory.changes import (
     Verdict,
 )
 from shared.directory.facts import about, given
+from shared.directory.kept_address import Addressed, addressed
 from shared.directory.lifecycle import INVITED, Standing, Status, Step, after, revoked_from
-from shared.directory.rules import most_work
+from shared.directory.rules import keeps_address, most_work
 from shared.directory.state import Json, Member, State, touched
 from shared.events.outcome import Fact, Outcome
 from shared.events.request import Request
@@ -152,7 +153,9 @@ def _update(state: State, request: Request, member: Member, resource: Json) -> D
         user_name_key = given(request.user_name_key)
     _check_unique(state, member.id, user_name_key, resource.get("externalId"))
     standing = _standing(member, resource)
-    outcomes, invitation_id = _consequences(request, member, standing, resource)
+    keeps = keeps_address(request.rules)
+    address = addressed(member, standing, resource, keeps=keeps)
+    outcomes, invitation_id = _consequences(request, member, standing, resource, address)
     changed = replace(
         member,
         user_name_key=user_name_key,
@@ -163,6 +166,7 @@ def _update(state: State, request: Request, member: Member, resource: Json) -> D
         version=request.id,
         last_modified=request.time,
         resource=resource,
+        kept_address=address.kept,
     )
     return Decision(
         changes=(PutMember(changed),),
@@ -180,25 +184,26 @@ def _standing(member: Member, resource: Json) -> Standing:
 
 
 def _consequences(
-    request: Request, member: Member, standing: Standing, resource: Json
+    request: Request, member: Member, standing: Standing, resource: Json, address: Addressed
 ) -> tuple[list[Outcome], str | None]:
     """The outcomes of a change, and the id of the invitation that is open after it.
 
     An open invitation belongs to the address that it was sent to. When the address of somebody
     not yet accepted changes, the invitation is void and a new one is due; of somebody accepted,
     the new address is told as unverified: it proves nothing until its owner has answered from it.
+    What is kept through a revocation is judged when it ends (kept_address.py).
     """
-    address_changed = notice_address(member.resource) != notice_address(resource)
     is_open = Status.INVITED in (standing.status, standing.restore_status)
     invitation_id = member.invitation_id
     outcomes: list[Outcome] = []
     names = changed_attributes(member.resource, resource)
     if names != ("active",):
         detail: Json = {}
-        if address_changed and not is_open:
+        is_rewritten = notice_address(member.resource) != notice_address(resource)
+        if is_rewritten and not is_open:
             detail = {"address_changed": True, "verified": False}
         outcomes.append(about(request, "member.changed", names, detail))
-    if address_changed and is_open:
+    if address.is_changed and is_open:
         invitation_id = None
     if standing.status is Status.INVITED and invitation_id is None:
         reason = "address_changed" if member.status is Status.INVITED else "restored"

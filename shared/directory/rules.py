@@ -8,6 +8,7 @@ the decision asks here. Numbers only rise; what a released number means is never
 |---|---|---|
 | 1 | the beginning | |
 | 2 | 0.1.0, second part | what a PATCH may cost, and the size after each of its operations |
+| | | a request that revokes keeps the address held before it |
 | | | a redrive drops what is late |
 """
 
@@ -24,6 +25,11 @@ def most_work(rules: int) -> int | None:
     With a bound, the size of the resource is bounded after each operation and not only at the end.
     """
     return MAX_WORK if rules >= SECOND else None
+
+
+def keeps_address(rules: int) -> bool:
+    """Whether the address held before a revocation is kept (kept_address.py)."""
+    return rules >= SECOND
 
 
 def drops_late_events(rules: int) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, assert_never
 
+from shared.directory.address import notice_address
 from shared.directory.changes import (
     AddMembers,
     Change,
@@ -36,6 +37,8 @@ class Member:
     `restore_status` is what a revoked member returns to, None for all others. `version` is the id
     of the event that last changed it. `invitation_id` is the id of the event whose invitation is
     open; None if nobody was ever invited (created inactive). `resource` is canonical.
+    `kept_address` is where the member is written to, where that is not what `resource` says
+    (kept_address.py): "" for nowhere, None where it is.
     """
 
     id: str
@@ -48,6 +51,14 @@ class Member:
     created: datetime
     last_modified: datetime
     resource: Json
+    kept_address: str | None = None
+
+    @property
+    def address(self) -> str | None:
+        """The mailbox to which notices of this member go; None: there is none."""
+        if self.kept_address is None:
+            return notice_address(self.resource)
+        return self.kept_address or None
 
     @property
     def standing(self) -> Standing:

@@ -82,7 +82,7 @@ async def write_changes(
     await _remove_all(connection, net.removed_groups, _OF_GROUPS, alive)
     await _remove_all(connection, net.removed_members, _OF_MEMBERS, alive)
     async for rows in _documents(net.put_members, _member_row):
-        await connection.execute(_UPSERT_MEMBERS, *_columns(rows, 13))
+        await connection.execute(_UPSERT_MEMBERS, *_columns(rows, 14))
         alive()
     async for rows in _documents(net.put_groups, _group_row):
         await connection.execute(_UPSERT_GROUPS, *_columns(rows, 9))
@@ -201,6 +201,7 @@ def _member_row(organisation_id: str, member: Member) -> tuple[Any, ...]:
         member.last_modified,
         search_keys.member_display_name_key(member.resource),
         EMAIL_KEY_SEPARATOR.join(search_keys.email_keys(member.resource)),
+        member.kept_address,
         encoded(member.resource),
     )
 

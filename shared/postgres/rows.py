@@ -53,6 +53,7 @@ def to_member(row: "asyncpg.Record | Mapping[str, Any]") -> Member:
         created=to_utc(row["created"]),
         last_modified=to_utc(row["last_modified"]),
         resource=row["document"],
+        kept_address=row["kept_address"],
     )
 
 

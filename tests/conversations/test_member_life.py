@@ -152,3 +152,90 @@ async def test_another_address_voids_the_link_and_gets_its_own(whole_stack: Stac
 
     assert (old, new) == (410, 200)
     assert await status_of(whole_stack, organisation, member_id) == "confirmed"
+
+
+MADE_UP = "0f8fad5bd9cb469fa16570867728950e"
+
+
+@pytest.mark.parametrize("is_accepted", [False, True], ids=["invited", "accepted"])
+async def test_entra_s_soft_delete_and_restoration_write_to_nobody_who_is_not_there(
+    is_accepted: bool, whole_stack: Stack
+) -> None:
+    """One PATCH writes 32 hexadecimal digits before the user name and `active: "False"`.
+
+    The restoration writes both back; the hard delete, thirty days later, is a DELETE.
+    """
+    ana = "ana@zeeburg.example"
+    organisation = await whole_stack.organisation()
+    async with whole_stack.client(organisation) as client:
+        answer = await client.create_user(ana, emails=[])
+        assert answer.status == 201
+        member_id = str(answer.body["id"])
+        page, token = link_in(await mail_to(whole_stack, ana))
+        if is_accepted:
+            assert (await accept(page, token))[0] == 200
+
+        soft_deleted = await client.patch(
+            f"/Users/{member_id}",
+            {"op": "Replace", "path": "userName", "value": MADE_UP + ana},
+            {"op": "Replace", "path": "active", "value": "False"},
+        )
+        revoked = await mail_to(whole_stack, ana, 2)
+        restoring = await client.patch(
+            f"/Users/{member_id}",
+            {"op": "Replace", "path": "userName", "value": ana},
+            {"op": "Replace", "path": "active", "value": "True"},
+        )
+        restored = await mail_to(whole_stack, ana, 3)
+        await client.patch(
+            f"/Users/{member_id}",
+            {"op": "Replace", "path": "userName", "value": MADE_UP + ana},
+            {"op": "Replace", "path": "active", "value": "False"},
+        )
+        await mail_to(whole_stack, ana, 4)
+        hard_deleted = await client.call("DELETE", f"/Users/{member_id}")
+        await invited(client, "last@zeeburg.example")
+
+    await mail_to(whole_stack, "last@zeeburg.example")
+    assert (soft_deleted.status, restoring.status, hard_deleted.status) == (200, 200, 204)
+    assert {mail["X-RcptTo"] for mail in whole_stack.mails()} == {ana, "last@zeeburg.example"}
+    assert len(whole_stack.mails(ana)) == 4
+    assert "/invitation/" not in text_of(revoked)
+    if is_accepted:
+        assert "/invitation/" not in text_of(restored)
+    else:
+        assert link_in(restored) == (page, token), "the invitation that was open is open again"
+    rows = await whole_stack.rows(
+        "SELECT kind, state FROM notice.notification "
+        'WHERE organisation_id = $1::uuid AND member_id = $2::uuid ORDER BY "offset", "index"',
+        organisation.id,
+        member_id,
+    )
+    assert [tuple(row) for row in rows] == [
+        ("invitation", "sent"),
+        ("revocation", "sent"),
+        ("restoration", "sent"),
+        ("revocation", "sent"),
+    ]
+
+
+async def test_a_put_that_revokes_and_takes_the_address_away_is_told_to_who_had_it(
+    whole_stack: Stack,
+) -> None:
+    organisation = await whole_stack.organisation()
+    async with whole_stack.client(organisation) as client:
+        member_id = await invited(client, "ben@zeeburg.example")
+        await mail_to(whole_stack, "ben@zeeburg.example")
+        answer = await client.call(
+            "PUT",
+            f"/Users/{member_id}",
+            {
+                "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+                "userName": "nobody@zeeburg.example",
+                "active": False,
+            },
+        )
+        assert answer.status == 200
+
+    await mail_to(whole_stack, "ben@zeeburg.example", 2)
+    assert {mail["X-RcptTo"] for mail in whole_stack.mails()} == {"ben@zeeburg.example"}

@@ -112,6 +112,7 @@ class ResourceLines:
                 "id": member.id,
                 "status": member.status.value,
                 "restore_status": None if restore is None else restore.value,
+                "kept_address": member.kept_address,
                 **_times(member),
                 "groups": list(map(_named, groups)),
                 "resource": member.resource,

@@ -23,7 +23,7 @@ WITH wanted AS (
 )
 SELECT organisation_id::text, member.id::text, member.user_name_key, member.external_id,
        member.status, member.restore_status, member.invitation_id::text, member.version::text,
-       member.created, member.last_modified,
+       member.created, member.last_modified, member.kept_address,
        CASE WHEN once.is_whole THEN member.document END AS document
 FROM once
 JOIN directory.member USING (organisation_id, id)

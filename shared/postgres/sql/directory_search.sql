@@ -5,7 +5,7 @@
 -- roles: ingress, notifier, owner
 SELECT found.id::text, found.user_name_key, found.external_id, found.status, found.restore_status,
        found.invitation_id::text, found.version::text, found.created, found.last_modified,
-       found.document, '[]'::jsonb AS related
+       found.document, found.kept_address, '[]'::jsonb AS related
 FROM directory.member AS found
 WHERE found.organisation_id = $1 AND found.id = $2
 
@@ -16,7 +16,7 @@ WHERE found.organisation_id = $1 AND found.id = $2
 -- roles: ingress, owner
 SELECT found.id::text, found.user_name_key, found.external_id, found.status, found.restore_status,
        found.invitation_id::text, found.version::text, found.created, found.last_modified,
-       found.document,
+       found.document, found.kept_address,
        (SELECT coalesce(
                    jsonb_agg(jsonb_build_array(held.id, held.document ->> 'displayName')
                              ORDER BY held.id), '[]')
@@ -92,7 +92,7 @@ WITH RECURSIVE page AS MATERIALIZED (
 )
 SELECT page.total, found.id::text, found.user_name_key, found.external_id, found.status,
        found.restore_status, found.invitation_id::text, found.version::text, found.created,
-       found.last_modified, found.document,
+       found.last_modified, found.document, found.kept_address,
        CASE WHEN $4::boolean AND found.id IS NOT NULL THEN
            (SELECT coalesce(
                        jsonb_agg(jsonb_build_array(
@@ -106,7 +106,8 @@ SELECT page.total, found.id::text, found.user_name_key, found.external_id, found
 FROM shown CROSS JOIN page
 LEFT JOIN LATERAL (
     SELECT one.id, one.user_name_key, one.external_id, one.status, one.restore_status,
-           one.invitation_id, one.version, one.created, one.last_modified, one.document
+           one.invitation_id, one.version, one.created, one.last_modified, one.document,
+           one.kept_address
     FROM directory.member AS one
     WHERE one.organisation_id = $1 AND one.id = page.ids[shown.place] LIMIT 1
 ) AS found ON true
@@ -154,7 +155,7 @@ WITH RECURSIVE matching AS MATERIALIZED (
 )
 SELECT page.total, found.id::text, found.user_name_key, found.external_id, found.status,
        found.restore_status, found.invitation_id::text, found.version::text, found.created,
-       found.last_modified, found.document,
+       found.last_modified, found.document, found.kept_address,
        CASE WHEN $4::boolean AND found.id IS NOT NULL THEN
            (SELECT coalesce(
                        jsonb_agg(jsonb_build_array(
@@ -168,7 +169,8 @@ SELECT page.total, found.id::text, found.user_name_key, found.external_id, found
 FROM shown CROSS JOIN page
 LEFT JOIN LATERAL (
     SELECT one.id, one.user_name_key, one.external_id, one.status, one.restore_status,
-           one.invitation_id, one.version, one.created, one.last_modified, one.document
+           one.invitation_id, one.version, one.created, one.last_modified, one.document,
+           one.kept_address
     FROM directory.member AS one
     WHERE one.organisation_id = $1 AND one.id = page.ids[shown.place] LIMIT 1
 ) AS found ON true

@@ -133,20 +133,21 @@ WHERE present.organisation_id = gone.organisation_id
 -- Insert members, or make their rows equal to these.
 -- $1 organisations, $2 ids, $3 user name keys, $4 external ids, $5 status, $6 restore status,
 -- $7 invitation ids, $8 versions, $9 created, $10 last modified, $11 display name keys,
--- $12 e-mail keys joined by U+001E, $13 documents
+-- $12 e-mail keys joined by U+001E, $13 kept addresses, $14 documents
 -- roles: provisioner
 INSERT INTO directory.member AS present (
     organisation_id, id, user_name_key, external_id, status, restore_status, invitation_id,
-    version, created, last_modified, display_name_key, email_keys, document)
+    version, created, last_modified, display_name_key, email_keys, kept_address, document)
 SELECT organisation_id, id, user_name_key, external_id, status, restore_status, invitation_id,
        version, created, last_modified, display_name_key, string_to_array(email_keys, E'\x1e'),
-       document
+       kept_address, document
 FROM unnest(
     $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[],
-    $8::uuid[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::jsonb[]
+    $8::uuid[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[],
+    $14::jsonb[]
 ) AS given (
     organisation_id, id, user_name_key, external_id, status, restore_status, invitation_id,
-    version, created, last_modified, display_name_key, email_keys, document)
+    version, created, last_modified, display_name_key, email_keys, kept_address, document)
 ON CONFLICT (organisation_id, id) DO UPDATE SET
     user_name_key = excluded.user_name_key,
     external_id = excluded.external_id,
@@ -158,7 +159,8 @@ ON CONFLICT (organisation_id, id) DO UPDATE SET
     last_modified = excluded.last_modified,
     display_name_key = excluded.display_name_key,
     email_keys = excluded.email_keys,
-    document = excluded.document
+    document = excluded.document,
+    kept_address = excluded.kept_address
 
 -- name: upsert_groups
 -- Insert groups, or make their rows equal to these; memberships stay.

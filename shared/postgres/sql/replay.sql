@@ -30,7 +30,7 @@ GROUP BY partition
 -- $3 at most so many
 -- roles: owner
 SELECT id::text, user_name_key, external_id, status, restore_status, invitation_id::text,
-       version::text, created, last_modified, document
+       version::text, created, last_modified, document, kept_address
 FROM directory.member
 WHERE organisation_id = $1 AND id > $2
 ORDER BY id

@@ -186,7 +186,8 @@ async def rows(connection: Connection) -> Picture:
     """The whole directory in Postgres."""
     members = await connection.fetch(
         "SELECT organisation_id::text, id::text, user_name_key, external_id, status, "
-        "restore_status, invitation_id::text, version::text, created, last_modified, document "
+        "restore_status, invitation_id::text, version::text, created, last_modified, document, "
+        "kept_address "
         "FROM directory.member"
     )
     groups = await connection.fetch(
