@@ -5,20 +5,24 @@ left: their rows are due again, or will be planned again when the outcomes are r
 topic remembers. So each mail that the server took is announced there, at once where Kafka answers,
 and from its row otherwise; and nothing is sent for a partition before its outcomes are read up to
 where they ended when this process started, or up to where it has read them itself (`Floors`).
+Offsets belong to one log: a floor has an epoch, and a later one is beyond it wherever it begins.
+How far a new log must be read is in its position, written by who accepted it (`published_offset`).
 """
 
 import asyncio
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
+from services.notifier.settle import insist
 from shared.events import mail
 from shared.events.mail import MailSent
 from shared.events.topics import Topics
 from shared.kafka.offsets import topic_ends
 from shared.kafka.producer import Acknowledged, Producer
 from shared.observability.logging import get_logger
-from shared.postgres import notification
+from shared.postgres import notification, progress
 from shared.postgres.notification import Notice
 from shared.postgres.pool import Database
 from shared.runtime.config import Settings
@@ -38,26 +42,27 @@ class Floors:
     """How far each partition of the outcomes must be read before its mails may leave."""
 
     def __init__(self) -> None:
-        self._offsets: dict[int, int] | None = None
+        self._places: dict[int, tuple[int, int]] | None = None
 
     @property
     def is_known(self) -> bool:
         """Whether Kafka has said where the outcomes end."""
-        return self._offsets is not None
+        return self._places is not None
 
-    def know(self, ends: dict[int, int]) -> None:
-        """Where the outcomes ended at the start."""
-        self._offsets = dict(ends)
+    def know(self, ends: Mapping[int, int], epochs: Mapping[int, int]) -> None:
+        """Where the outcomes ended at the start, in the epochs of before that was asked."""
+        self._places = {number: (epochs.get(number, 0), end) for number, end in ends.items()}
 
-    def raise_to(self, partition: int, offset: int) -> None:
+    def raise_to(self, partition: int, epoch: int, offset: int) -> None:
         """It was read so far: a database that says less has forgotten something."""
-        if self._offsets is not None and self._offsets.get(partition, 0) < offset:
-            self._offsets[partition] = offset
+        if self._places is not None and self._places.get(partition, (0, 0)) < (epoch, offset):
+            self._places[partition] = epoch, offset
 
-    def columns(self) -> tuple[list[int], list[int]]:
-        """Partitions and offsets, in pairs."""
-        offsets = self._offsets or {}
-        return list(offsets), list(offsets.values())
+    def columns(self) -> tuple[list[int], list[int], list[int]]:
+        """Partitions, epochs and offsets, in threes."""
+        places = self._places or {}
+        epochs = [epoch for epoch, _ in places.values()]
+        return list(places), epochs, [offset for _, offset in places.values()]
 
 
 class Facts:
@@ -105,12 +110,18 @@ class Facts:
         attempt = 0
         while not self._floors.is_known:
             try:
-                self._floors.know(await topic_ends(self._settings, self._topic))
+                epochs = await insist(self._epochs)
+                self._floors.know(await topic_ends(self._settings, self._topic), epochs)
             except Unavailable as error:
                 attempt += 1
                 log.warning("kafka.unavailable", reason=error.what, attempt=attempt)
                 pause_s = backoff_s(attempt, initial_s=0.2, maximum_s=5.0, jitter=0.5)
                 await asyncio.sleep(pause_s)
+
+    async def _epochs(self) -> dict[int, int]:
+        async with self._database.connection() as connection:
+            rows = await progress.read_all(connection, self._topic, schema="notice")
+        return {each.partition: each.epoch for each in rows}
 
     async def _sweep(self) -> int:
         """Tell of mails whose rows say that they are not told; how many there were."""

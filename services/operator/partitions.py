@@ -150,7 +150,9 @@ class Partitions:
                 f"the log holds offsets {log.first_offset} to {log.end_offset}, not {begin_at}"
             )
         async with self._database.connection() as connection:
-            if not await progress.accept_log(connection, halted, begin_at, schema=self._schema):
+            if not await progress.accept_log(
+                connection, halted, begin_at, end=log.end_offset, schema=self._schema
+            ):
                 raise CommandError("the partition has changed meanwhile; look again")
 
     def _check_next(self, record: Record | None) -> None:

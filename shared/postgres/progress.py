@@ -228,12 +228,20 @@ async def unpause(connection: "Connection", topic: str, who: str) -> None:
 
 
 async def accept_log(
-    connection: "Connection", halted: Progress, begin_at: int, *, schema: Schema = "directory"
+    connection: "Connection",
+    halted: Progress,
+    begin_at: int,
+    *,
+    end: int,
+    schema: Schema = "directory",
 ) -> bool:
     """Let a halted partition go on in a new log from `begin_at`, in the next epoch.
 
-    False: it is not as `halted` says; nothing was written.
+    `end`: where that log ends now. The notifier sends nothing of the partition before it has read
+    so far: the log may say that a mail has left. False: it is not as `halted` says; nothing was
+    written.
     """
+    ends = (end,) if schema == "notice" else ()
     accepted = await connection.fetchval(
         _ACCEPT_LOG[schema],
         halted.topic,
@@ -241,6 +249,7 @@ async def accept_log(
         halted.next_offset,
         halted.epoch,
         begin_at,
+        *ends,
     )
     return accepted is True
 

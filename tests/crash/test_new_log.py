@@ -1,4 +1,4 @@
-"""The requests topic made anew under a running deployment, and accepted by an operator."""
+"""A topic made anew under a running deployment, and accepted by an operator."""
 
 import asyncio
 import subprocess
@@ -24,7 +24,7 @@ async def test_a_log_made_anew_is_accepted_and_no_read_denies_what_was_answered(
         assert [answer.status for answer in before] == [201] * 3
         assert not any(answer.is_pending for answer in before)
 
-        await make_requests_anew(stack)
+        await make_anew(stack, stack.topics.requests)
         late = await accepted(client)
         seen = [await statuses(client, *before, late)]
         await until(lambda: is_halted(stack, organisation), "the partition is halted")
@@ -54,14 +54,49 @@ async def test_a_log_made_anew_is_accepted_and_no_read_denies_what_was_answered(
     await until(is_all_there, "everybody is in the directory once")
 
 
-async def make_requests_anew(stack: Stack) -> None:
+async def test_a_running_notifier_goes_on_in_a_new_log_of_outcomes(stack: Stack) -> None:
+    """Nothing that left is sent again, nothing new is kept back, and nobody restarts it."""
+    stack.environment["ROLLCALL_NOTIFIER_INVITATION_GRACE_S"] = "0"
+    for service in ("ingress", "provisioner", "notifier", "notifier"):
+        await stack.start(service)
+    organisation = await stack.organisation()
+    partition = organisation.partition
+    async with stack.client(organisation) as client:
+        for number in range(3):
+            assert (await client.create_user(f"before{number}@example.org")).status == 201
+        await until(lambda: len(stack.mails()) == 3, "the first mails have arrived", 60)
+
+        await make_anew(stack, stack.topics.outcomes)
+        assert (await client.create_user("between@example.org")).status == 201
+        await until(lambda: is_halted(stack, organisation, "notice"), "it is halted", 60)
+        done = await asyncio.to_thread(
+            rollcall, stack, "partition", "resume", organisation, "--topic", "outcomes"
+        )
+        assert done.returncode == 0, done.stderr
+        assert (await client.create_user("after@example.org")).status == 201
+        await until(lambda: len(stack.mails("after@example.org")) == 1, "the new mail", 60)
+
+    [row] = await stack.rows(
+        "SELECT epoch, state FROM notice.progress WHERE topic = $1 AND partition = $2",
+        stack.topics.outcomes,
+        partition,
+    )
+    assert (row["epoch"], row["state"]) == (1, "running")
+    names = ("before0", "before1", "before2", "between", "after")
+    await until(lambda: len(stack.mails()) >= len(names), "all mails have arrived", 60)
+    assert sorted(str(mail["X-RcptTo"]) for mail in stack.mails()) == sorted(
+        f"{name}@example.org" for name in names
+    )
+
+
+async def make_anew(stack: Stack, topic: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=stack.bootstrap)
     await admin.start()
     try:
-        await admin.delete_topics([stack.topics.requests])
+        await admin.delete_topics([topic])
 
         async def is_gone() -> bool:
-            return stack.topics.requests not in await admin.list_topics()
+            return topic not in await admin.list_topics()
 
         await until(is_gone, "the topic is gone")
     finally:
@@ -88,22 +123,23 @@ async def statuses(client: Client, *answers: Answer) -> tuple[int, ...]:
     )
 
 
-async def is_halted(stack: Stack, organisation: Organisation) -> bool:
-    [row] = await stack.rows(
-        "SELECT state FROM directory.progress WHERE topic = $1 AND partition = $2",
-        stack.topics.requests,
+async def is_halted(stack: Stack, organisation: Organisation, schema: str = "directory") -> bool:
+    topic = stack.topics.requests if schema == "directory" else stack.topics.outcomes
+    rows = await stack.rows(
+        f"SELECT state FROM {schema}.progress WHERE topic = $1 AND partition = $2",
+        topic,
         organisation.partition,
     )
-    return bool(row["state"] == "halted")
+    return [row["state"] for row in rows] == ["halted"]
 
 
 def rollcall(
-    stack: Stack, group: str, verb: str, organisation: Organisation
+    stack: Stack, group: str, verb: str, organisation: Organisation, *more: str
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [
             *(sys.executable, "-m", "services.operator", group, verb),
-            *(str(organisation.partition), "--new-log", "--yes"),
+            *(str(organisation.partition), "--new-log", "--yes", *more),
         ],
         cwd=ROOT,
         env={**stack.environment, "ROLLCALL_DATABASE_URL": stack.database_url("owner")},

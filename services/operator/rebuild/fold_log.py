@@ -113,7 +113,7 @@ async def fold(database: Database, folding: Folding, ranges: Sequence[Range]) ->
             for part in ranges:
                 tasks.create_task(one(part))
     except BaseExceptionGroup as group:
-        raise _first(group) from group
+        raise first_error(group) from group
 
 
 async def fold_here(connection: "Connection", folding: Folding, ranges: Sequence[Range]) -> None:
@@ -250,7 +250,7 @@ def _stands_alone(request: Request) -> bool:
     return request.is_about_dead or is_final(request)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first error of a task group, to be told in one line."""
     error: BaseException = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    return first_error(error) if isinstance(error, BaseExceptionGroup) else error

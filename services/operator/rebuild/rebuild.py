@@ -27,7 +27,7 @@ from services.operator.rebuild.approach import (
     make_tables,
     only_one,
 )
-from services.operator.rebuild.fold_log import Folding, Range
+from services.operator.rebuild.fold_log import Folding, Range, first_error
 from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.places import Standing, World
 from services.operator.rebuild.snapshot import Manifest
@@ -35,6 +35,7 @@ from services.operator.terminal import CommandError
 from shared.postgres import progress, refold, scratch
 from shared.postgres.progress import Progress
 from shared.postgres.scratch import REBUILD, SchemaDiffers
+from shared.runtime.errors import Unavailable
 from shared.runtime.ids import new_id
 
 if TYPE_CHECKING:
@@ -190,48 +191,69 @@ async def _stop_and_swap(
 async def _paused(world: World, who: str) -> AsyncIterator[None]:
     """The requests' partitions stand, for as long as the block runs and half a minute at most."""
 
-    async def pause() -> None:
-        async with world.database.connection() as connection:
-            rows = await progress.read_all(connection, world.topics.requests)
-            numbers = [each.partition for each in rows]
-            await progress.pause(connection, world.topics.requests, numbers, who, PAUSE_S)
-
-    async def prolong() -> None:
-        while True:
-            await asyncio.sleep(PAUSE_S / 3)
-            await pause()
-
-    await pause()
-    prolonging = asyncio.create_task(prolong())
+    asked_s = await _pause(world, who)
     try:
-        yield
+        async with asyncio.TaskGroup() as tasks:  # whatever ends the prolonging ends the block
+            prolonging = tasks.create_task(_prolong(world, who, asked_s))
+            try:
+                yield
+            finally:
+                prolonging.cancel()
+    except BaseExceptionGroup as group:
+        raise first_error(group) from group
     finally:
-        prolonging.cancel()
-        await asyncio.wait([prolonging])
         async with world.database.connection() as connection:
             await progress.unpause(connection, world.topics.requests, who)
 
 
+async def _pause(world: World, who: str) -> float:
+    """Pause, or prolong that; the moment from which on it lasts (monotonic clock, seconds)."""
+    asked_s = time.monotonic()
+    async with world.database.connection() as connection:
+        rows = await progress.read_all(connection, world.topics.requests)
+        numbers = [each.partition for each in rows]
+        await progress.pause(connection, world.topics.requests, numbers, who, PAUSE_S)
+    return asked_s
+
+
+async def _prolong(world: World, who: str, asked_s: float) -> None:
+    """Prolong three times a pause. Raises CommandError when one has run out all the same."""
+    while True:
+        await asyncio.sleep(PAUSE_S / 3)
+        try:
+            asked_s = await _pause(world, who)
+        except Unavailable as error:
+            if time.monotonic() - asked_s >= PAUSE_S:
+                raise CommandError(
+                    f"the partitions' pause ran out while Postgres was away ({error.what}); run it "
+                    "again: it goes on where it was",
+                    exit_code=1,
+                ) from error
+
+
 async def _swap(world: World, standing: Sequence[Standing], manifest: Manifest | None) -> bool:
-    """The swap; False, and nothing is done, where somebody moved a position meanwhile."""
+    """The swap; False, and nothing is done, where somebody moved a position meanwhile, or the
+    pause is over and a partition runs again."""
     topic = world.topics.requests
     async with world.database.transaction() as connection:
         live = await refold.lock_progress(connection)
         present = {each.partition: each for each in live if each.topic == topic}
         positions = await begin_of(connection, REBUILD, topic)
-        for each in standing:
-            position = positions.get(each.partition)
-            if _moved(each.progress, present.get(each.partition)):
+        for looked_at in standing:
+            now = present.get(looked_at.partition)
+            if _moved(looked_at.progress, now) or (now is not None and now.state == "running"):
                 return False
+            each = replace(looked_at, progress=now)  # it may have been halted since
+            position = positions.get(each.partition)
             if each.end != (0 if position is None else position.next_offset):
                 raise CommandError("the scratch directory has moved; run it again", exit_code=1)
             if position is not None:
                 await refold.put_progress(connection, REBUILD, _position(each, position, manifest))
             elif each.progress is not None:
-                await refold.put_progress(connection, REBUILD, _running(each.progress))
+                await refold.put_progress(connection, REBUILD, _unpaused(each.progress))
         for other in live:
             if other.topic == world.topics.tenancy:
-                await refold.put_progress(connection, REBUILD, other)
+                await refold.put_progress(connection, REBUILD, _unpaused(other))
         await refold.settle_letters(connection, REBUILD)
         await scratch.take_over_events(connection, REBUILD)
         await refold.retire_progress(connection, "a rebuilt directory took its place")
@@ -260,7 +282,7 @@ def _position(standing: Standing, made: Progress, manifest: Manifest | None) -> 
             return replace(made, published_offset=known.published_offset)
     if live is None or standing.trouble is not None:
         return replace(made, published_offset=made.next_offset)
-    kept = live if live.state == "halted" else _running(live)
+    kept = _unpaused(live)
     return replace(
         made,
         published_offset=min(live.published_offset, made.next_offset),
@@ -270,5 +292,8 @@ def _position(standing: Standing, made: Progress, manifest: Manifest | None) -> 
     )
 
 
-def _running(position: Progress) -> Progress:
+def _unpaused(position: Progress) -> Progress:
+    """What is halted stays halted, with its reason; all else runs."""
+    if position.state == "halted":
+        return position
     return replace(position, state="running", reason=None, detail=None)

@@ -109,7 +109,8 @@ WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4
 RETURNING true
 
 -- name: halt_directory
--- Halt a partition, unless somebody has moved it meanwhile.
+-- Halt a partition, unless somebody has moved it meanwhile. One that is paused is halted all the
+-- same: what halts it is still there when the pause ends. Not in a directory that was replaced.
 -- $1 topic
 -- $2 partition
 -- $3 the offset that must be the next one
@@ -118,8 +119,9 @@ RETURNING true
 -- $6 detail
 -- roles: provisioner
 UPDATE directory.progress
-SET state = 'halted', reason = $5, detail = $6
+SET state = 'halted', reason = $5, detail = $6, paused_until = NULL
 WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4
+  AND paused_until IS DISTINCT FROM 'infinity'
 RETURNING true
 
 -- name: resume_directory
@@ -214,10 +216,11 @@ RETURNING true
 -- $3 the offset that must be the next one
 -- $4 the epoch that must be the present one
 -- $5 where to begin in the new log
+-- $6 where the new log ends: before that is read nothing is sent, as after a replay
 -- roles: owner
 UPDATE notice.progress
 SET state = 'running', reason = NULL, detail = NULL, epoch = epoch + 1, next_offset = $5,
-    published_offset = $5, last_event_id = NULL, last_append_time = NULL
+    published_offset = greatest($5, $6), last_event_id = NULL, last_append_time = NULL
 WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND state = 'halted'
 RETURNING true
 

@@ -7,6 +7,7 @@ import asyncio
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from services.operator.terminal import CommandError
 from shared.directory import decide
 from shared.postgres import directory_search
 from shared.postgres.pool import open_pool
+from shared.runtime.errors import Unavailable
 from tests.integration.operator.rebuilding import (
     FIX,
     POISON,
@@ -275,6 +277,94 @@ async def test_a_rebuild_that_dies_while_partitions_stand_holds_them_up_for_a_mo
 
     rows = await deployment.rows("SELECT state FROM directory.progress WHERE next_offset > 0")
     assert {row["state"] for row in rows} == {"running"}
+    await running.end()
+
+
+async def test_a_pause_that_cannot_be_prolonged_ends_the_rebuild_before_its_swap(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run again, it goes on where it was."""
+    running = await deployment.start()
+    await apply_all(deployment, history(9, 100))
+    monkeypatch.setattr(rebuild, "PAUSE_S", 1.5)
+    pause, asked, swap = rebuild._pause, [0], rebuild._swap
+
+    async def fails(*arguments: Any) -> float:
+        asked[0] += 1
+        if asked[0] > 1:
+            raise LookupError("for the test")
+        return await pause(*arguments)
+
+    async def waits(*_: object) -> bool:
+        await asyncio.sleep(60)
+        raise AssertionError("the rebuild goes on in a pause that nobody prolongs")
+
+    before = await contents(deployment)
+    with monkeypatch.context() as patched:
+        patched.setattr(rebuild, "_pause", fails)
+        patched.setattr(rebuild, "_swap", waits)
+        with pytest.raises(LookupError, match="for the test"):
+            await do_rebuild(deployment)
+    states = {row["state"] for row in await deployment.rows("SELECT state FROM directory.progress")}
+    assert rebuild._swap is swap
+    report = await do_rebuild(deployment)
+
+    assert states == {"running"}
+    assert report.is_resumed
+    assert await contents(deployment) == before
+    await running.end()
+
+
+async def test_a_pause_outlives_an_outage_that_is_shorter_than_itself(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await deployment.start()
+    await apply_all(deployment, history(9, 50))
+    monkeypatch.setattr(rebuild, "PAUSE_S", 3.0)
+    pause, swap, asked = rebuild._pause, rebuild._swap, [0]
+
+    async def is_away_once(*arguments: Any) -> float:
+        asked[0] += 1
+        if asked[0] == 2:
+            raise Unavailable("Postgres")
+        return await pause(*arguments)
+
+    async def after_two(*arguments: Any) -> bool:
+        await until(lambda: asked[0] >= 3, "the pause is prolonged after the outage")
+        return await swap(*arguments)
+
+    monkeypatch.setattr(rebuild, "_pause", is_away_once)
+    monkeypatch.setattr(rebuild, "_swap", after_two)
+    before = await contents(deployment)
+
+    await do_rebuild(deployment)
+
+    assert await contents(deployment) == before
+    await running.end()
+
+
+async def test_what_halts_while_a_rebuild_waits_is_halted_after_its_swap(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await deployment.start()
+    await apply_all(deployment, history(9, 50))
+    swap = rebuild._swap
+
+    async def halts_first(*arguments: Any) -> bool:
+        await deployment.rows(
+            "UPDATE directory.progress SET state = 'halted', reason = 'newer-version',"
+            " detail = 'for the test', paused_until = NULL WHERE next_offset > 0 RETURNING true"
+        )
+        return await swap(*arguments)
+
+    monkeypatch.setattr(rebuild, "_swap", halts_first)
+    await do_rebuild(deployment)
+
+    rows = await deployment.rows(
+        "SELECT DISTINCT state, reason, detail FROM directory.progress WHERE next_offset > 0"
+        " AND topic NOT LIKE '%tenancy'"
+    )
+    assert [tuple(row) for row in rows] == [("halted", "newer-version", "for the test")]
     await running.end()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.postgres import progress
+from shared.postgres import progress, refold
 from shared.postgres.progress import Schema
 from tests.support.builders import an_id
 from tests.support.databases import Connection, TestDatabase
@@ -104,7 +104,7 @@ async def test_an_owner_of_an_earlier_epoch_moves_nothing(database: TestDatabase
         await advance(connection, 0, 7, last_event_id=an_id(1), last_append_time=MOMENT)
         await halt(connection, 7)
         halted = await progress.ensure(owner, TOPIC, 3)
-        accepted = await progress.accept_log(owner, halted, 7)
+        accepted = await progress.accept_log(owner, halted, 7, end=9)
         zombie = await advance(connection, 7, 8)
         halts = await halt(connection, 7)
         found = await progress.read(connection, TOPIC, 3)
@@ -165,3 +165,104 @@ async def _until_blocked(database: TestDatabase) -> None:
     async with asyncio.timeout(10), database.connect("owner") as connection:
         while not await connection.fetchval(blocked):  # noqa: ASYNC110 (a server's state)
             await asyncio.sleep(0.01)
+
+
+STATES = ("running", "paused", "pause over", "halted", "retired")
+ANOTHER = "rebuild 2"
+BECOMES: dict[str, tuple[str, str, str, str, str]] = {
+    # What is done: the state after it, from each of STATES in that order.
+    "advance": ("running", "paused", "paused", "halted", "paused"),
+    "publish": ("running", "paused", "paused", "halted", "paused"),
+    "halt": ("halted", "halted", "halted", "halted", "paused"),
+    "halt elsewhere": ("running", "paused", "paused", "halted", "paused"),
+    "resume": ("running", "paused", "paused", "running", "paused"),
+    "accept log": ("running", "paused", "paused", "running", "paused"),
+    "pause": ("paused", "paused", "paused", "halted", "paused"),
+    "pause of another": ("paused", "paused", "paused", "halted", "paused"),
+    "unpause": ("running", "running", "running", "halted", "paused"),
+    "unpause of another": ("running", "paused", "paused", "halted", "paused"),
+    "begin": ("running", "paused", "running", "halted", "paused"),
+    "begin of a newer release": ("running", "paused", "running", "running", "paused"),
+    "retire": ("paused",) * 5,
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("action", BECOMES)
+async def test_every_step_of_a_partition_is_taken_or_refused_and_keeps_the_reason(
+    database: TestDatabase, action: str, state: str
+) -> None:
+    """No step fails, whatever came before it, and only what ends a halt takes its reason away."""
+    async with database.connect() as owner:
+        before = await _in_state(owner, state)
+        await _do(owner, action)
+        found = await progress.read(owner, TOPIC, 3)
+
+    assert found is not None
+    assert found.state == BECOMES[action][STATES.index(state)]
+    if found.state == "halted":
+        assert (found.reason, found.detail) == ("log-shorter", "for the test")
+    elif found.state == "running":
+        assert (found.reason, found.detail) == (None, None)
+    if state == "retired":
+        assert (found.next_offset, found.epoch) == (before.next_offset, before.epoch)
+
+
+async def test_what_is_halted_in_a_pause_stays_halted_when_the_pause_ends(
+    database: TestDatabase,
+) -> None:
+    async with database.connect("provisioner") as connection, database.connect() as owner:
+        await _in_state(owner, "paused")
+        noted = await halt(connection, 5)
+        prolonged = await progress.pause(owner, TOPIC, [3], "rebuild 1", 30)
+        await progress.unpause(owner, TOPIC, "rebuild 1")
+        found = await progress.begin(connection, TOPIC, 3)
+
+    assert (noted, prolonged) == (True, set())
+    assert (found.state, found.reason) == ("halted", "log-shorter")
+
+
+async def _in_state(owner: Connection, state: str) -> progress.Progress:
+    await progress.ensure(owner, TOPIC, 3)
+    await advance(owner, 0, 5, published=5)
+    match state:
+        case "halted":
+            await halt(owner, 5)
+        case "paused":
+            await progress.pause(owner, TOPIC, [3], "rebuild 1", 3600)
+        case "pause over":
+            await progress.pause(owner, TOPIC, [3], "rebuild 1", -1)
+        case "retired":
+            await refold.retire_progress(owner, "a rebuilt directory took its place")
+    return await progress.ensure(owner, TOPIC, 3)
+
+
+async def _do(owner: Connection, action: str) -> None:
+    halted = progress.Progress(TOPIC, 3, 5, 5, None, None, 0, "halted")
+    match action:
+        case "advance":
+            await advance(owner, 5, 6)
+        case "publish":
+            await progress.publish(owner, TOPIC, 3, expected=5, epoch=0, published=5)
+        case "halt":
+            await halt(owner, 5)
+        case "halt elsewhere":
+            await halt(owner, 4)
+        case "resume":
+            await progress.resume(owner, halted)
+        case "accept log":
+            await progress.accept_log(owner, halted, 0, end=9)
+        case "pause":
+            await progress.pause(owner, TOPIC, [3], "rebuild 1", 30)
+        case "pause of another":
+            await progress.pause(owner, TOPIC, [3], ANOTHER, 30)
+        case "unpause":
+            await progress.unpause(owner, TOPIC, "rebuild 1")
+        case "unpause of another":
+            await progress.unpause(owner, TOPIC, ANOTHER)
+        case "begin":
+            await progress.begin(owner, TOPIC, 3)
+        case "begin of a newer release":
+            await progress.begin(owner, TOPIC, 3, tried_again={"log-shorter"})
+        case "retire":
+            await refold.retire_progress(owner, "a rebuilt directory took its place")

@@ -1,4 +1,4 @@
-"""Where a member is written to whose address changes in, before or after the request that revokes."""
+"""Where a member is written to whose address changes before, with or after its revocation."""
 
 from dataclasses import replace
 from typing import Any
@@ -55,8 +55,9 @@ class Life:
 
 def bare(status: Status = Status.CONFIRMED, **fields: Any) -> Life:
     """Somebody whose only address is the user name."""
-    invitation = {} if status is Status.INVITED else {"invitation_id": None}
-    return Life(a_member(resource=BARE, status=status, **invitation, **fields))
+    if status is not Status.INVITED:
+        fields["invitation_id"] = None
+    return Life(a_member(resource=BARE, status=status, **fields))
 
 
 REVOKING = {
