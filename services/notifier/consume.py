@@ -32,7 +32,6 @@ from shared.kafka.worker import (
 )
 from shared.observability.logging import get_logger
 from shared.postgres import notification, progress
-from shared.runtime import clock
 from shared.runtime.ids import parse_id
 from shared.runtime.lifecycle import FaultPoint
 
@@ -47,7 +46,7 @@ log = get_logger()
 @dataclass(frozen=True, slots=True)
 class PlannerTools:
     """What all workers of the process share; `on_planned` is called after rows were committed,
-    `on_position` with partition and offset after each batch."""
+    `on_position` with partition, epoch and offset after each batch."""
 
     database: Database
     topic: str
@@ -55,7 +54,7 @@ class PlannerTools:
     batch_records: int
     on_planned: Callable[[], None]
     faults: FaultPoint
-    on_position: Callable[[int, int], None] = lambda _partition, _offset: None
+    on_position: Callable[[int, int, int], None] = lambda _partition, _epoch, _offset: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,7 @@ class OutcomesWorker:
         if last is not None:
             mails = understood.mails
             await insist(feed, lambda: self._commit(last, layers, mails), self._outage)
-            self._tools.on_position(self._partition, self._next_offset)
+            self._tools.on_position(self._partition, self._epoch, self._next_offset)
             if layers or mails:
                 self._tools.on_planned()
         if understood.halt is not None:
@@ -220,7 +219,9 @@ class OutcomesWorker:
 async def write_layer(connection: Connection, layer: Layer) -> int:
     """Insert the layer's notices, then drop what its endings end; how many notices are new."""
     added = await notification.plan(connection, layer.notices)
-    now = clock.now()
+    if not layer.endings:
+        return len(added)
+    now = await notification.present(connection)
     for ending in layer.endings:
         if ending.revocation is None:
             kinds: Sequence[str] = KINDS

@@ -13,10 +13,11 @@ import contextlib
 import re
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.errors import MessageError
 from email.message import EmailMessage
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import aiosmtplib
 
@@ -58,12 +59,30 @@ class ServerOptions:
     timeout_s: float
 
 
+class LeaseLost(Exception):
+    """The mail is not this sender's any more; nothing of it was taken by the server."""
+
+
+class _Client(aiosmtplib.SMTP):
+    """A client that asks once more before it says a message."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.is_ours: Callable[[], bool] = lambda: True
+
+    async def data(self, message: str | bytes, /, **options: Any) -> aiosmtplib.SMTPResponse:
+        """As the library's. Raises LeaseLost."""
+        if not self.is_ours():
+            raise LeaseLost
+        return await super().data(message, **options)
+
+
 class Session:
     """A connection that is made when it is wanted and used by one task at a time."""
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
-        self._client: aiosmtplib.SMTP | None = None
+        self._client: _Client | None = None
         self._sent = 0
 
     async def ensure(self) -> None:
@@ -79,10 +98,13 @@ class Session:
             raise Unavailable(f"{MAIL_SERVER} ({_kind(error)})") from error
         self._client, self._sent = client, 0
 
-    async def send(self, message: EmailMessage, *, sender: str, recipient: str) -> None:
+    async def send(
+        self, message: EmailMessage, *, sender: str, recipient: str, is_ours: Callable[[], bool]
+    ) -> None:
         """Hand over one mail for one recipient; it returns after the server's yes.
 
-        Raises Postponed, Refused. After `ensure` only.
+        `is_ours` is asked once more before the message itself is said, after which there is no
+        way back. Raises Postponed, Refused, LeaseLost. After `ensure` only.
         """
         client = self._client
         if client is None:
@@ -90,6 +112,7 @@ class Session:
         is_open = False
         try:
             async with asyncio.timeout(5 * self._options.timeout_s):
+                client.is_ours = is_ours
                 await client.send_message(message, sender=sender, recipients=[recipient])
             is_open = True
         except aiosmtplib.SMTPRecipientsRefused as error:
@@ -146,12 +169,12 @@ class Session:
             return False
         return True
 
-    def _new_client(self) -> aiosmtplib.SMTP:
+    def _new_client(self) -> _Client:
         options = self._options
         context: ssl.SSLContext | None = None
         if options.tls != "none":
             context = ssl.create_default_context(cafile=options.ca_file or None)
-        return aiosmtplib.SMTP(
+        return _Client(
             hostname=options.host,
             port=options.port,
             username=options.username or None,

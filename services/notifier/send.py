@@ -23,7 +23,7 @@ from services.notifier.compose import CannotBuild, compose
 from services.notifier.due import Drop
 from services.notifier.facts import Facts
 from services.notifier.leases import Leases
-from services.notifier.mail_server import Postponed, Refused, Session
+from services.notifier.mail_server import LeaseLost, Postponed, Refused, Session
 from services.notifier.pace import Pacer
 from services.notifier.prepare import LetterOptions
 from services.notifier.settle import Ledger, insist
@@ -32,7 +32,6 @@ from shared.observability.logging import get_logger
 from shared.postgres import notification
 from shared.postgres.notification import ClaimedNotice, Notice
 from shared.postgres.pool import Database
-from shared.runtime import clock
 from shared.runtime.breaker import Breaker
 from shared.runtime.errors import Unavailable
 from shared.runtime.lifecycle import FaultPoint
@@ -212,7 +211,7 @@ class MailSender:
         found = await insist(lambda: prepare.read(self._database, notice))
         if found.member is not None and found.organisation is None:
             return await self._postpone(claimed, "organisation_unknown")
-        at = clock.now()
+        at = self._leases.present()
         judgement = prepare.judge_found(notice, found, letters, at)
         if isinstance(judgement, Drop):
             return await ledger.dropped(notice, judgement)
@@ -220,10 +219,17 @@ class MailSender:
             letter = prepare.write_letter(notice, found, judgement, letters, at)
             message = compose(letter, letters.sender)
             await session.ensure()
-            if not self._leases.holds(claimed, clock.now()):
+            if not self._leases.holds(claimed):
                 return None  # another replica may have it by now
             self._faults.passes("notifier.before_send")
-            await session.send(message, sender=letters.sender.address, recipient=letter.address)
+            await session.send(
+                message,
+                sender=letters.sender.address,
+                recipient=letter.address,
+                is_ours=lambda: self._leases.holds(claimed),
+            )
+        except LeaseLost:
+            return None  # this process slept on the way to the message itself
         except CannotBuild as error:
             return await ledger.failed(notice, f"cannot_build_{error}")
         except Unavailable as error:
@@ -234,7 +240,7 @@ class MailSender:
         except Refused as error:
             return await ledger.failed(notice, str(error))
         self._faults.passes("notifier.after_yes")
-        at = clock.now()
+        at = self._leases.present()
         is_told = self._facts is not None and await self._facts.tell(notice, letter.message_id, at)
         return await ledger.sent(notice, letter.message_id, at, announced=is_told)
 
@@ -250,7 +256,7 @@ class MailSender:
     ) -> None:
         """Try again later, ever later; give up after days."""
         notice, options = claimed.notice, self._options
-        if clock.now() - notice.due_at > timedelta(seconds=options.give_up_after_s):
+        if self._leases.present() - notice.due_at > timedelta(seconds=options.give_up_after_s):
             return await self._ledger.failed(notice, f"gave_up_{reason}")
         wait_s = backoff_s(
             claimed.attempts,
@@ -273,11 +279,12 @@ class MailSender:
         while True:
             try:
                 async with self._database.connection() as connection:
-                    number, oldest = await notification.overdue(connection, now=clock.now())
+                    at = await notification.present(connection)
+                    number, oldest = await notification.overdue(connection, now=at)
             except Unavailable as error:
                 log.debug("postgres.unavailable", doing="measure", reason=error.what)
             else:
-                age_s = 0.0 if oldest is None else (clock.now() - oldest).total_seconds()
+                age_s = 0.0 if oldest is None else (at - oldest).total_seconds()
                 metrics.NOTIFIER_DUE.set(number)
                 metrics.NOTIFIER_OLDEST_DUE.set(max(0.0, age_s))
             await asyncio.sleep(MEASURE_EVERY_S)

@@ -11,7 +11,6 @@ from shared.observability import metrics
 from shared.observability.logging import get_logger
 from shared.postgres import notification
 from shared.postgres.notification import Notice
-from shared.runtime import clock
 from shared.runtime.errors import Unavailable
 from shared.runtime.retry import until_available
 
@@ -35,12 +34,11 @@ class Ledger:
         self,
         notice: Notice,
         message_id: str,
-        at: datetime | None = None,
+        at: datetime,
         *,
         announced: bool = False,
     ) -> None:
-        """The mail server said yes, at `at` (None: now). `announced`: that is told (facts.py)."""
-        sent_at = at or clock.now()
+        """The mail server said yes, at `at`. `announced`: that is on the topic (facts.py)."""
 
         async def settle(connection: Connection) -> bool:
             return await notification.settle_sent(
@@ -49,7 +47,7 @@ class Ledger:
                 notice.kind,
                 self._owner,
                 message_id=message_id,
-                sent_at=sent_at,
+                sent_at=at,
                 announced=announced,
             )
 
@@ -68,7 +66,7 @@ class Ledger:
                         notice.member_id,
                         drop.reopens,
                         "invitation",
-                        due_at=clock.now() + timedelta(seconds=self._grace_s),
+                        due_at=await _after(connection, self._grace_s),
                     )
                 return await notification.settle_dropped(
                     connection, notice.event_id, notice.kind, self._owner, reason=drop.reason
@@ -102,19 +100,21 @@ class Ledger:
     async def _give_back(
         self, notice: Notice, wait_s: float, reason: str, *, may_have_left: bool = False
     ) -> None:
-        moment = clock.now() + timedelta(seconds=wait_s)
-        await self._write(
-            lambda connection: self._retry(
+        async def give_back(connection: Connection) -> bool:
+            moment = await _after(connection, wait_s)
+            return await self._retry(
                 connection, notice, moment, reason, may_have_left=may_have_left
             )
-        )
+
+        await self._write(give_back)
 
     async def all_given_back(self, notices: Sequence[Notice], reason: str) -> None:
         """Let another replica have them at once; tried once, because leases run out anyway."""
         try:
             async with self._database.connection() as connection:
+                moment = await _after(connection, 0)
                 for notice in notices:
-                    await self._retry(connection, notice, clock.now(), reason)
+                    await self._retry(connection, notice, moment, reason)
         except Unavailable as error:
             log.debug("postgres.unavailable", doing="give back", reason=error.what)
 
@@ -145,6 +145,11 @@ class Ledger:
                 return await settle(connection)
 
         return await insist(write)
+
+
+async def _after(connection: Connection, wait_s: float) -> datetime:
+    """So many seconds from now on, by the clock by which all replicas claim."""
+    return await notification.present(connection) + timedelta(seconds=wait_s)
 
 
 async def insist(action: Callable[[], Awaitable[T]]) -> T:

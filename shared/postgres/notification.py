@@ -147,14 +147,14 @@ async def claim(
     limit: int,
     requests_topic: str,
     outcomes_topic: str = "",
-    floors: tuple[Sequence[int], Sequence[int]] = ((), ()),
+    floors: tuple[Sequence[int], Sequence[int], Sequence[int]] = ((), (), ()),
 ) -> list[ClaimedNotice]:
     """Lease up to `limit` notices that are due now to `owner`, oldest first.
 
     A notice of a request that the directory has not applied (a failover lost its last commits)
     waits: nobody could tell yet whether its member is gone, or not there again. So does one of a
-    partition whose outcomes are not read up to its floor (partitions, offsets: in pairs): it may
-    say there that the mail has left.
+    partition whose outcomes are not read up to its floor (partitions, epochs, offsets: in threes):
+    it may say there that the mail has left.
 
     Whoever claims settles each, or gives it back by `retry_later`, within `lease_s` seconds.
     Nobody waits for rows that another replica is claiming at the moment.
@@ -163,7 +163,7 @@ async def claim(
     rows = await connection.fetch(
         _CLAIM, owner, now, until, limit, requests_topic, *floors, outcomes_topic
     )
-    claimed = [_to_claimed(row) for row in rows]
+    claimed = [ClaimedNotice(_to_notice(row), attempts=row["attempts"]) for row in rows]
     claimed.sort(key=lambda item: (item.notice.due_at, item.notice.sequence))
     return claimed
 
@@ -275,14 +275,15 @@ async def renew(
     *,
     now: datetime,
     lease_s: float,
-) -> None:
-    """Prolong the owner's leases, so that a slow mail server is no dead one.
+) -> set[tuple[str, str]]:
+    """Prolong the owner's leases, so that a slow mail server is no dead one; returns which.
 
     `held` are (event id, kind) of those in hand: what nobody works on any more must run out.
     """
     event_ids, kinds = [key[0] for key in held], [key[1] for key in held]
     until = now + timedelta(seconds=lease_s)
-    await connection.execute(_RENEW, owner, now, until, event_ids, kinds)
+    rows = await connection.fetch(_RENEW, owner, now, until, event_ids, kinds)
+    return {(row["event_id"], row["kind"]) for row in rows}
 
 
 async def overdue(connection: "Connection", *, now: datetime) -> tuple[int, datetime | None]:
@@ -303,10 +304,6 @@ async def count(
         else await connection.fetch(_COUNT_OF, organisation_id)
     )
     return {(row["kind"], row["state"]): row["number"] for row in rows}
-
-
-def _to_claimed(row: "asyncpg.Record") -> ClaimedNotice:
-    return ClaimedNotice(_to_notice(row), attempts=row["attempts"])
 
 
 def _to_notice(row: "asyncpg.Record") -> Notice:

@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 _offset = timedelta()
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def set_offset(seconds: float) -> None:
@@ -25,6 +26,15 @@ def now() -> datetime:
 def now_ms() -> int:
     """The present in epoch milliseconds, comparable to Kafka's append times."""
     return machine_ms() + _offset // timedelta(milliseconds=1)
+
+
+def elapsed_s() -> float:
+    """Seconds since some moment: only their difference counts, within one process.
+
+    Nobody sets this clock, and it goes on while the machine sleeps (where the system has such a
+    one): what was to last so long by another machine's clock has lasted so long by this one.
+    """
+    return time.clock_gettime(_ELAPSED)
 
 
 def machine_ms() -> int:

@@ -24,6 +24,8 @@ from tests.support.stack import Stack, running, until
 
 MINUTE = "60"
 QUARTER_OF_AN_HOUR = "900"
+HOUR = "3600"
+LONG = pytest.mark.long
 
 
 @pytest.fixture
@@ -170,14 +172,18 @@ async def test_what_a_sleeping_ingress_held_is_late_for_both(quick: Stack) -> No
     assert not set(answered.refused) & await stored(quick), "a 503 was applied"
 
 
-async def test_two_notifiers_whose_clocks_differ_send_each_mail_once(quick: Stack) -> None:
-    """A lease that looks over by one's own clock is not over."""
+@pytest.mark.parametrize("offset_s", [HOUR, f"-{HOUR}", pytest.param(MINUTE, marks=LONG)])
+async def test_two_notifiers_whose_clocks_differ_send_each_mail_once(
+    offset_s: str, quick: Stack
+) -> None:
+    """A lease that looks over by one's own clock is not over, and what is put off is not put off
+    by an hour."""
     quick.environment["ROLLCALL_NOTIFIER_LEASE_S"] = "15"
     quick.misbehave(Rule("delay", seconds=0.3))
     organisation = await quick.organisation()
     for service in ("ingress", "provisioner", "notifier"):
         await quick.start(service)
-    await quick.start("notifier", ROLLCALL_CLOCK_OFFSET_S=MINUTE)
+    await quick.start("notifier", ROLLCALL_CLOCK_OFFSET_S=offset_s)
 
     async with quick.client(organisation) as client:
         answered = await creates(client, 60, clients=4)
@@ -194,6 +200,62 @@ async def test_two_notifiers_whose_clocks_differ_send_each_mail_once(quick: Stac
     await until(is_settled, "every notice is settled", 60)
     copies = Counter(mail["X-RcptTo"] for mail in quick.mails())
     assert max(copies.values()) == 1, f"{sum(n > 1 for n in copies.values())} came twice"
+
+
+@pytest.mark.parametrize("offset_s", [HOUR, f"-{HOUR}"])
+async def test_a_notifier_whose_clock_is_wrong_puts_no_mail_off_by_as_much(
+    offset_s: str, quick: Stack
+) -> None:
+    """What is tried again, and what is given back, is due by Postgres's clock."""
+    quick.environment["ROLLCALL_NOTIFIER_RETRY_INITIAL_S"] = "0.1"
+    quick.misbehave(Rule("refuse_for_now", "rcpt"))
+    organisation = await quick.organisation()
+    await quick.start("ingress")
+    await quick.start("provisioner")
+    await quick.start("notifier", ROLLCALL_CLOCK_OFFSET_S=offset_s)
+    async with quick.client(organisation) as client:
+        assert (await client.create_user("ana@clock.example")).status == 201
+
+    async def is_refused() -> bool:
+        rows = await quick.rows("SELECT FROM notice.notification WHERE reason LIKE 'smtp%'")
+        return bool(rows)
+
+    await until(is_refused, "the mail was refused once", 40)
+    quick.misbehave()
+    await until(lambda: len(quick.mails("ana@clock.example")) == 1, "it is tried again", 40)
+
+
+async def test_a_notifier_that_slept_on_the_way_to_a_mail_leaves_it_to_who_has_it_now(
+    quick: Stack,
+) -> None:
+    quick.environment["ROLLCALL_NOTIFIER_LEASE_S"] = "2"
+    organisation = await quick.organisation()
+    await quick.start("ingress")
+    await quick.start("provisioner")
+    sleeper = await quick.start("notifier", ROLLCALL_FAULT="notifier.before_send:1:stop")
+    names = [f"sleep{number}@clock.example" for number in range(6)]
+    async with quick.client(organisation) as client:
+        for name in names:
+            assert (await client.create_user(name)).status == 201
+
+        def sleeps() -> bool:
+            status = Path(f"/proc/{sleeper.pid}/status").read_text(encoding="ascii")
+            return "State:\tT" in status
+
+        await until(sleeps, "it sleeps", 40)
+        await quick.start("notifier")
+
+        async def is_settled() -> bool:
+            due = await quick.rows("SELECT FROM notice.notification WHERE state = 'due'")
+            return not due
+
+        await until(is_settled, "the other has sent all", 60)
+        sleeper.resume()
+        assert (await client.create_user("last@clock.example")).status == 201
+
+    await until(lambda: len(quick.mails("last@clock.example")) == 1, "the last mail", 40)
+    copies = Counter(mail["X-RcptTo"] for mail in quick.mails())
+    assert copies == dict.fromkeys([*names, "last@clock.example"], 1)
 
 
 @pytest.fixture

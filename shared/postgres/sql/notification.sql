@@ -60,8 +60,8 @@ RETURNING true
 -- $3 leased until
 -- $4 at most so many
 -- $5 name of the requests topic
--- $6 partitions of the outcomes, $7 offsets to which they must be read first: in pairs
--- $8 name of the outcomes topic
+-- $6 partitions of the outcomes, $7 epochs, $8 offsets to which they must be read first: in threes
+-- $9 name of the outcomes topic
 -- roles: notifier
 WITH ready AS (
     SELECT event_id, kind
@@ -74,14 +74,16 @@ WITH ready AS (
             AND behind.partition = candidate.partition
             AND (behind.epoch, behind.next_offset) <= (candidate.epoch, candidate."offset"))
       AND NOT EXISTS (
-          SELECT FROM unnest($6::integer[], $7::bigint[]) AS floor (partition, "offset")
+          SELECT FROM unnest($6::integer[], $7::integer[], $8::bigint[])
+               AS floor (partition, epoch, "offset")
           LEFT JOIN notice.progress AS read_to
-            ON read_to.topic = $8 AND read_to.partition = floor.partition
+            ON read_to.topic = $9 AND read_to.partition = floor.partition
           WHERE floor.partition = candidate.partition
-            AND coalesce(read_to.next_offset, 0) < floor."offset")
+            AND (coalesce(read_to.epoch, 0), coalesce(read_to.next_offset, 0))
+                < (floor.epoch, floor."offset"))
       AND NOT EXISTS (  -- an operator lets it be read again: what left is told further on
           SELECT FROM notice.progress AS again
-          WHERE again.topic = $8
+          WHERE again.topic = $9
             AND again.partition = candidate.partition
             AND again.next_offset < again.published_offset)
       AND NOT EXISTS (
@@ -241,6 +243,7 @@ SET leased_until = $3
 FROM unnest($4::uuid[], $5::text[]) AS held (event_id, kind)
 WHERE notification.event_id = held.event_id AND notification.kind = held.kind
   AND lease_owner = $1 AND state = 'due' AND leased_until > $2
+RETURNING notification.event_id::text, notification.kind
 
 -- name: overdue
 -- How many notices are due now and not settled, and since when the oldest is.

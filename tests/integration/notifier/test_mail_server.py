@@ -1,13 +1,13 @@
 """What a mail server's answers mean, by a server that says what the test wants."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 
 import pytest
 
-from services.notifier.mail_server import Postponed, ServerOptions, Session
+from services.notifier.mail_server import LeaseLost, Postponed, ServerOptions, Session
 
 
 @asynccontextmanager
@@ -37,12 +37,12 @@ async def a_server(**answers: bytes) -> AsyncIterator[Session]:
         await asyncio.gather(*serving)
 
 
-async def send(session: Session) -> None:
+async def send(session: Session, is_ours: Callable[[], bool] = lambda: True) -> None:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "a@example.org", "b@example.org", "Hi"
     message.set_content("Hi")
     await session.ensure()
-    await session.send(message, sender="a@example.org", recipient="b@example.org")
+    await session.send(message, sender="a@example.org", recipient="b@example.org", is_ours=is_ours)
 
 
 @pytest.mark.parametrize("code", [b"421", b"550", b"554"])
@@ -58,3 +58,11 @@ async def test_a_sender_refused_is_no_fault_of_the_recipient() -> None:
     async with a_server(mail=b"550 not you") as session:
         with pytest.raises(Postponed, match="smtp_sender_550"):
             await send(session)
+
+
+async def test_what_is_not_ours_any_more_is_not_said_to_the_server() -> None:
+    """The process slept between its last look and the message itself."""
+    async with a_server(data=b"354 go on") as session:
+        with pytest.raises(LeaseLost):
+            await send(session, lambda: False)
+        await session.ensure()

@@ -11,7 +11,6 @@ from services.notifier.settle import Ledger
 from services.operator.stack.mailbox import Rule
 from shared.directory.invitation import read_token
 from shared.directory.lifecycle import Status
-from shared.runtime import clock
 from shared.runtime.ids import new_id
 from tests.integration.notifier.conftest import Scene
 from tests.support.builders import ORGANISATION, a_user
@@ -356,7 +355,7 @@ async def test_what_a_sender_has_in_hand_it_does_not_claim_again(scene: Scene) -
     await scene.age(seconds=11)
 
     again = await leases.claim(5)
-    await Ledger(pool, "sender", 0).sent(claimed.notice, "<id@example.org>")
+    await Ledger(pool, "sender", 0).sent(claimed.notice, "<id@example.org>", leases.present())
     leases.forget(claimed)
 
     assert again == []
@@ -383,7 +382,7 @@ async def test_a_lease_that_nobody_works_on_is_not_renewed(scene: Scene) -> None
     keeping.cancel()
 
     assert [one.notice for one in found] == [given_up.notice]
-    assert leases.holds(in_hand, clock.now())
+    assert leases.holds(in_hand)
     await pool.close()
 
 
