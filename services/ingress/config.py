@@ -5,9 +5,11 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from services.ingress import overlay
+from shared.events.request import MAX_ACCEPT_S
 from shared.runtime.config import DatabaseUrl, Port, PublicUrl, Seconds, Settings
 from shared.scim import limits
 from shared.scim.limits import FilterLimits, Limits
+from shared.tenancy.api_key import MAX_STALE_S
 
 
 class IngressSettings(Settings):
@@ -36,7 +38,11 @@ class IngressSettings(Settings):
         2.0, ge=0, le=50, description="Seconds to wait for the decision before answering pending."
     )
     ingress_accept_s: float = Field(
-        10.0, gt=0, le=50, description="Seconds within which the broker must append a request."
+        10.0,
+        gt=0,
+        le=MAX_ACCEPT_S,
+        description="Seconds within which the broker must append a request; a deletion of an "
+        "organisation waits for the longest.",
     )
     ingress_acknowledge_s: float = Field(
         12.0,
@@ -138,8 +144,12 @@ class IngressSettings(Settings):
     ingress_keys_read_s: Seconds = Field(
         900, description="Seconds without Kafka for which the last known keys open reads."
     )
-    ingress_keys_write_s: Seconds = Field(
-        15, description="Seconds without Kafka for which the last known keys open writes."
+    ingress_keys_write_s: float = Field(
+        15,
+        ge=0,
+        le=MAX_STALE_S,
+        description="Seconds without Kafka for which the last known keys open writes; a deletion "
+        "of an organisation waits for the longest.",
     )
     ingress_pre_stop_s: Seconds = Field(
         0, description="Seconds to go on accepting after SIGTERM, until no load balancer asks."

@@ -59,6 +59,9 @@ FIRST_RULES: Final = 1
 """The rules of requests that name none: they were written before rules had numbers."""
 RULES: Final = 2
 """The rules that decide what this release accepts (docs/decisions/0036)."""
+MAX_ACCEPT_S: Final = 50.0
+"""Most seconds from a request's receipt within which the broker may append it, however a replica of
+ingress is set: an organisation's last event waits for as long (services/operator/leaving)."""
 FINAL_KINDS: Final[frozenset[str]] = frozenset({"member.erase", "organisation.delete"})
 """The kinds after which something is gone for good, what is held of it in quarantine included."""
 

@@ -16,6 +16,8 @@ ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 PUBLIC_ID_LENGTH: Final = 12
 SECRET_LENGTH: Final = 43
 CHECKSUM_LENGTH: Final = 6
+MAX_STALE_S: Final = 30.0
+"""Most seconds for which a key that nothing new was heard of may open a write."""
 KEY_LENGTH: Final = 3 + PUBLIC_ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
 
 

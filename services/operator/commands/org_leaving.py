@@ -66,8 +66,8 @@ def delete(
         float,
         typer.Option(
             min=0,
-            help="Seconds from the death of its last key to its last event: more than a request "
-            "may take to be appended.",
+            help="Seconds from the death of its last key to its last event: as long as any replica "
+            "may believe a key and then take to append; less only where no ingress runs.",
         ),
     ] = SETTLE_S,
     wait: Annotated[

@@ -3,8 +3,9 @@
 The order, of which each step may be broken off and is found done, or half done, by the next run:
 1. its keys are revoked, and its record says that it leaves (tenancy topic): every replica of
    ingress answers 401 as soon as it has read that; nothing that is due is sent any more;
-2. wait until whatever was accepted before must be in the log, or is late: a request is applied only
-   if the broker appended it within `ROLLCALL_INGRESS_ACCEPT_S` of its receipt;
+2. wait until whatever was accepted before must be in the log, or is late: no replica takes a write
+   by keys of which it has heard nothing for `MAX_STALE_S`, and a request is applied only if the
+   broker appended it within `MAX_ACCEPT_S` of its receipt;
 3. `organisation.delete` goes into its partition, behind all that it was ever answered. The
    provisioner deletes the directory's rows in the order of the log, and drops what comes behind;
 4. the outcomes are announced, and the rest of its rows deleted, table by table;
@@ -22,15 +23,18 @@ from typing import Any, Final
 from services.operator.leaving.places import Office, publish, until
 from services.operator.leaving.what_stays import Kept, what_stays
 from services.operator.tenancy_log import NotThere, Tenancy, TenancyLog, open_log
-from shared.events.request import Request
+from shared.events.request import MAX_ACCEPT_S, Request
 from shared.postgres import leaving, progress
 from shared.postgres.leaving import Departure
 from shared.runtime.clock import now
 from shared.runtime.ids import new_id, parse_id
+from shared.tenancy.api_key import MAX_STALE_S
 from shared.tenancy.organisation import ApiKey, Organisation
 
-SETTLE_S: Final = 15.0
-"""Ten seconds in which a request may be appended, two until every replica knows, and some more."""
+CLOCKS_DIFFER_S: Final = 5.0
+SETTLE_S: Final = MAX_STALE_S + MAX_ACCEPT_S + CLOCKS_DIFFER_S
+"""A replica that hears nothing from Kafka believes its keys for so long, and what it accepts last
+may be appended so long after: the most that any replica may be set to, which nobody knows here."""
 WAIT_S: Final = 120.0
 Say = Callable[[str], None]
 

@@ -1,0 +1,42 @@
+"""A deletion waits for as long as any replica of ingress may take a request, however it is set."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from services.ingress.config import IngressSettings
+from services.operator.leaving.delete import SETTLE_S, Options
+from shared.events.request import MAX_ACCEPT_S
+from shared.runtime.config import InvalidSettings, load
+from shared.tenancy.api_key import MAX_STALE_S
+
+
+def settings(**given: Any) -> IngressSettings:
+    return load(
+        IngressSettings,
+        database_url="postgresql://rollcall_ingress@localhost/rollcall",
+        invitation_secret="s" * 32,
+        **given,
+    )
+
+
+def test_the_most_that_ingress_may_be_set_to_has_passed_before_the_last_event() -> None:
+    most = settings(
+        ingress_accept_s=MAX_ACCEPT_S, ingress_acknowledge_s=55, ingress_keys_write_s=MAX_STALE_S
+    )
+
+    assert Options().settle_s == SETTLE_S
+    assert most.ingress_keys_write_s + most.ingress_accept_s < SETTLE_S
+
+
+@pytest.mark.parametrize(
+    "beyond",
+    [
+        {"ingress_accept_s": MAX_ACCEPT_S + 0.1, "ingress_acknowledge_s": 55},
+        {"ingress_keys_write_s": MAX_STALE_S + 0.1},
+    ],
+)
+def test_ingress_does_not_start_with_more(beyond: dict[str, float]) -> None:
+    with pytest.raises((InvalidSettings, ValidationError)):
+        settings(**beyond)
