@@ -111,6 +111,8 @@ def _provisioner(topics: Topics, who: str) -> Iterator[Binding]:
     yield _topic(who, topics.tenancy, Operation.READ)
     yield _topic(who, topics.replies, Operation.WRITE)
     yield _topic(who, topics.outcomes, Operation.WRITE)
+    # After a restore they say what was decided before.
+    yield _topic(who, topics.outcomes, Operation.READ)
     yield _topic(who, topics.dead, Operation.WRITE)
     yield _group(who, f"{topics.prefix}.provisioner", Pattern.LITERAL, Operation.READ)
     yield _group(who, f"{topics.prefix}.provisioner.tenancy", Pattern.LITERAL, Operation.READ)

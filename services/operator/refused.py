@@ -2,12 +2,14 @@
 
 A request is listed where nobody waited for its decision, or where the refusal came too late for
 whoever waited. For the second kind the answer may have been the refusal after all (`perhaps`): the
-list rather holds one too many.
+list rather holds one too many. After a restore what was decided before is decided again, and
+nobody knows any more whether the first refusal was heard (`unknown`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from services.operator.deployment import OperatorSettings
 from services.operator.tenancy_log import open_log
@@ -21,7 +23,7 @@ from shared.postgres.pool import Database
 from shared.runtime.ids import parse_id
 
 MOST: Final = 10_000
-Told = Literal["yes", "perhaps"]
+Told = Literal["yes", "perhaps", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +130,19 @@ def refusals_of(found: Refused) -> list[Refusal]:
                 status=int(detail.get("status", row.status)),
                 scim_type=detail.get("scim_type"),
                 attribute=detail.get("attribute"),
-                told="perhaps" if found.is_unheard else "yes",
+                told=_told(found, stored),
                 actor=row.actor,
                 accepted=row.append_time,
                 recorded=found.recorded,
             )
         )
     return refusals
+
+
+def _told(found: Refused, stored: Mapping[str, Any]) -> Told:
+    if stored.get("again"):
+        return "unknown"
+    return "perhaps" if found.is_unheard else "yes"
 
 
 def advice(refusal: Refusal) -> str:

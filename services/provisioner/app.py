@@ -11,6 +11,7 @@ from shared.events.topics import Topics
 from shared.http.health import health_app
 from shared.http.server import Listener
 from shared.kafka.admin import topic_config
+from shared.kafka.log_probe import LogProbe
 from shared.kafka.producer import Producer
 from shared.kafka.watchdog import Watchdog
 from shared.observability import metrics
@@ -82,6 +83,8 @@ class Provisioner:
             await drain_step(
                 "producer", self._tools.producer.stop(PRODUCER_STOP_S), 2 * PRODUCER_STOP_S
             )
+            if self._tools.outcomes is not None:
+                await drain_step("outcomes", self._tools.outcomes.close(), STOP_S)
             await drain_step("postgres", self._tools.database.close(DATABASE_CLOSE_S), STOP_S)
             await drain_step("admin port", admin.drain(), STOP_S)
             log.info("service.stopped")
@@ -147,14 +150,16 @@ async def build(settings: ProvisionerSettings) -> Provisioner:
         statement_timeout_s=settings.provisioner_statement_timeout_s,
         application_name="rollcall provisioner",
     )
+    topics = Topics(settings.topic_prefix)
     tools = Tools(
         database=database,
         producer=Producer(settings, client_id="rollcall-provisioner"),
-        topics=Topics(settings.topic_prefix),
+        topics=topics,
         faults=FaultPoint(settings.fault),
         batch_records=settings.provisioner_batch_records,
         batch_bytes=settings.provisioner_batch_bytes,
         dead_letter_limit=settings.provisioner_dead_letter_limit,
+        outcomes=LogProbe(settings, topics.outcomes),
     )
     return Provisioner(settings, tools)
 

@@ -33,11 +33,15 @@ ABOUT_DEAD: Final = f"{TYPE_PREFIX}dead."
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a batch's records stand: the topic, its partition, the epoch of the log."""
+    """Where a batch's records stand: the topic, its partition, the epoch of the log.
+
+    Records below `decided_below` were decided before, and that is forgotten (forgotten.py).
+    """
 
     topic: str
     partition: int
     epoch: int = 0
+    decided_below: int = 0
 
     def name(self, offset: int) -> str:
         """How a dead letter is called: `topic/partition/offset`."""

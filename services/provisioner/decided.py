@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from services.provisioner import dead_letters
 from services.provisioner.dead_letters import Place
@@ -176,8 +176,12 @@ def _audit_row(
     places: Places,
 ) -> AuditRow:
     event = result.request
-    stored = map(mark_told, decision.outcomes) if was_told else iter(decision.outcomes)
-    outcomes = [{"fact": outcome.fact, "data": to_data(outcome)} for outcome in stored]
+    is_again = was_told and _may_have_been_heard(place, entry)
+    is_told = was_told and not is_again
+    stored = map(mark_told, decision.outcomes) if is_told else iter(decision.outcomes)
+    outcomes: list[Json] = [{"fact": outcome.fact, "data": to_data(outcome)} for outcome in stored]
+    if is_again:
+        outcomes = [{**each, "again": True} for each in outcomes]
     if result.redriven is not None:
         told = _told_before(result.redriven)
         redriven = dead_letters.outcomes_of(result.redriven, places)
@@ -215,6 +219,26 @@ def _was_told(event: Event, entry: Entry, broker_ms: int | None) -> bool:
         return False  # without a reply it is answered that its outcome is not known
     passed_ms = max(entry.record.timestamp, broker_ms or 0)
     return passed_ms > (event.answer_by_ms or 0)
+
+
+def is_late(entry: Entry, broker_ms: int | None) -> bool:
+    """Whether nobody waits any more for a request for which somebody did."""
+    return _was_awaited(entry.request) and _was_told(entry.request, entry, broker_ms)
+
+
+def _may_have_been_heard(place: Place, entry: Entry) -> bool:
+    """Whether somebody waited for it who may have got the first decision, which is forgotten."""
+    return entry.record.offset < place.decided_below and _was_awaited(entry.request)
+
+
+def _was_awaited(request: Request | None) -> TypeGuard[Request]:
+    """Whether its sender was answered by its reply, or once nobody could wait any longer."""
+    return (
+        request is not None
+        and request.reply_to is not None
+        and request.precondition is None
+        and not request.is_answered
+    )
 
 
 def _told_before(redriven: Redriven) -> set[str]:

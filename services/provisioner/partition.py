@@ -24,7 +24,8 @@ from services.provisioner import foreign
 from services.provisioner.announce import Announcer
 from services.provisioner.attempts import TWICE, Attempts, Standing, TooMuch, divided
 from services.provisioner.dead_letters import Place
-from services.provisioner.decided import Decided, count, ids_of, told_and_refused
+from services.provisioner.decided import Decided, count, ids_of, is_late, told_and_refused
+from services.provisioner.forgotten import decided_below
 from services.provisioner.identity import Identity
 from services.provisioner.isolate import Apply, Manner, apply_at_once, apply_one_by_one
 from services.provisioner.measure import LARGEST, assumed, load_sizes, needs_sizes, parts_of
@@ -41,6 +42,7 @@ from services.provisioner.weight import FACTOR, PART_BYTES, Part, Sizes, is_larg
 from shared.events.topics import MEBIBYTE, Topics
 from shared.kafka.feed import Feed, FeedClosed, Record
 from shared.kafka.log_identity import event_id_of
+from shared.kafka.log_probe import LogProbe
 from shared.kafka.producer import Producer
 from shared.kafka.worker import (
     OUT_OF_RANGE,
@@ -93,6 +95,8 @@ class Tools:
     dead_letter_limit: int = 10
     budget: Budget = field(default_factory=lambda: Budget(BUDGET_BYTES))
     standing: Standing = field(default_factory=Standing)
+    outcomes: LogProbe | None = None
+    """Where what was decided before is read, if it can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,7 @@ class PartitionWorker:
         self._waits_for_turn = False
         self._lively_until_s = 0.0
         self._is_paused = False
+        self._knows_forgotten = False
         self._log = log.bind(topic=self._place.topic, partition=partition)
 
     @property
@@ -147,6 +152,7 @@ class PartitionWorker:
         if found.state == "paused":
             found = await self._wait_for_resume(feed)
         self._place = Place(self._place.topic, self._place.partition, found.epoch)
+        self._knows_forgotten = False
         self._next_offset = found.next_offset
         self._stored_published = found.published_offset
         self._announcer = Announcer(
@@ -230,6 +236,7 @@ class PartitionWorker:
                     self._announcer.broker_time.read(understood.entries[-1].record.timestamp)
                     if is_large(some):
                         await self._announcer.say_size(understood.entries)
+                    await self._look_for_forgotten(understood.entries)
                     try:
                         await self._apply_parts(feed, seat, FACTOR * size, understood.entries)
                     except PartitionHalted as halted:
@@ -293,6 +300,29 @@ class PartitionWorker:
 
     def _is_lively(self) -> None:
         self._lively_until_s = time.monotonic() + LIVELY_S
+
+    def _is_any_late(self, entries: Sequence[Entry]) -> bool:
+        broker_ms = self._announcer.broker_time.least_ms
+        return any(is_late(entry, broker_ms) for entry in entries)
+
+    async def _look_for_forgotten(self, entries: Sequence[Entry]) -> None:
+        """Once, before the first late batch: was it decided before, and is that forgotten?
+
+        Where Kafka does not say, lateness alone decides, as it does for what is new: too many
+        refusals are listed then, none too few.
+        """
+        outcomes = self._tools.outcomes
+        if self._knows_forgotten or outcomes is None or not self._is_any_late(entries):
+            return
+        try:
+            below = await decided_below(outcomes, self._place)
+        except Unavailable as error:
+            self._log.warning("kafka.unavailable", doing="read outcomes", reason=error.what)
+            return
+        self._knows_forgotten = True
+        if below > self._next_offset:
+            self._place = replace(self._place, decided_below=below)
+            self._log.warning("partition.forgotten", next_offset=self._next_offset, below=below)
 
     async def _isolating(self, feed: Feed, entries: Sequence[Entry], manner: Manner) -> None:
         """Apply a batch; if Postgres refuses its data, once more, event by event."""

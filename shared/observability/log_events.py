@@ -48,6 +48,7 @@ LogEvent = Literal[
     "event.departed",
     "event.expired",
     "event.foreign",
+    "partition.forgotten",
     "partition.halted",
     "partition.paused",
     "partition.resumed",

@@ -34,7 +34,8 @@ class AuditRow:
     `id` is the request's id (UUIDv7). `outcomes` are objects `{"fact": …, "data": …}` in order,
     `data` as `shared.events.outcome.to_data` makes it; their index is their place in the sequence
     (`epoch`, `offset`, index). One of another request, which a redrive applied, says whose it is:
-    `"of": {"id": …, "index": …}`. `optimistic`: it was answered before it was decided.
+    `"of": {"id": …, "index": …}`. One that was decided before, which is forgotten, says so:
+    `"again": true`. `optimistic`: it was answered before it was decided, or nobody knows.
     """
 
     id: str

@@ -103,6 +103,8 @@ async def watch(
     finally:
         telling.cancel()
         await asyncio.wait([telling])
+    if not telling.cancelled():
+        telling.result()  # it ends by its own error only
     end_s = time.monotonic() + patience_s
     while True:
         moment = await look()

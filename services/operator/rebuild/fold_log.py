@@ -142,7 +142,8 @@ async def fold_records(
     Raises CommandError: somebody else fills the same scratch, or this release cannot read or apply
     what was applied before.
     """
-    place = Place(folding.topics.requests, part.partition, part.epoch)
+    # All of it was decided before; what the live audit has not kept of that, nobody knows.
+    place = Place(folding.topics.requests, part.partition, part.epoch, decided_below=part.end)
     scratch = InScratch(connection, folding.names)
     understood = understand(records)
     for part_ in await _parts(scratch, understood.entries):

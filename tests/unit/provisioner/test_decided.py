@@ -9,7 +9,7 @@ import orjson
 from services.provisioner import dead_letters
 from services.provisioner.announce import announcements
 from services.provisioner.dead_letters import Place
-from services.provisioner.decided import Decided, decide_batch
+from services.provisioner.decided import Decided, decide_batch, told_and_refused
 from services.provisioner.understand import understand
 from shared.directory.fold import fold_batch
 from shared.directory.state import State
@@ -21,11 +21,11 @@ from tests.unit.kafka.records import FakeRecord, a_record
 PLACE = Place("t.requests", 3, epoch=2)
 
 
-def decide(*records: FakeRecord, broker_ms: int | None = None) -> Decided:
+def decide(*records: FakeRecord, broker_ms: int | None = None, place: Place = PLACE) -> Decided:
     entries = understand(records).entries
-    batch = [(dead_letters.to_event(PLACE, each), each.append_time) for each in entries]
+    batch = [(dead_letters.to_event(place, each), each.append_time) for each in entries]
     folded = fold_batch({ORGANISATION: State(ORGANISATION)}, batch)
-    return decide_batch(PLACE, entries, folded, broker_ms=broker_ms)
+    return decide_batch(place, entries, folded, broker_ms=broker_ms)
 
 
 def record_of(offset: int, request: Request) -> FakeRecord:
@@ -149,3 +149,27 @@ def test_the_time_of_an_announcement_is_that_of_the_append() -> None:
 
     assert announced.time == row.append_time
     assert announced.time - row.event_time != timedelta(0)
+
+
+def test_a_late_refusal_that_was_decided_before_is_neither_told_nor_untold() -> None:
+    """After a restore: who waited may have heard the first decision, which is forgotten."""
+    late = now_ms() - 60_000
+    records = [
+        record_of(1, create(1, "a@example.org")),
+        record_of(2, replace(create(2, "a@example.org"), reply_to=4, answer_by_ms=late)),
+        record_of(3, create(3, "a@example.org")),
+        record_of(4, replace(create(4, "a@example.org"), reply_to=4, answer_by_ms=late)),
+        record_of(5, replace(create(5, "a@example.org"), reply_to=4, answer_by_ms=2 * now_ms())),
+    ]
+
+    decided = decide(*records, place=replace(PLACE, decided_below=4))
+
+    again = [[each.get("again", False) for each in row.outcomes] for row in decided.rows]
+    told = [
+        [each["data"]["detail"].get("told", False) for each in row.outcomes]
+        for row in decided.rows[1:4]
+    ]
+    assert again == [[False], [True], [False], [False], [False]]
+    assert told == [[False], [True], [True]]
+    assert [row.optimistic for row in decided.rows] == [True, True, True, True, False]
+    assert told_and_refused(decided) == 2

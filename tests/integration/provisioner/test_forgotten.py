@@ -1,0 +1,127 @@
+"""A restored directory decides again what it forgot: nobody knows who heard the first refusal."""
+
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from services.operator.refused import refusals_of
+from services.provisioner.dead_letters import Place
+from services.provisioner.forgotten import decided_below
+from services.provisioner.partition import Tools
+from shared.events import mail
+from shared.events.mail import MailSent
+from shared.events.outcome import is_told
+from shared.events.request import Request
+from shared.kafka.log_probe import LogProbe
+from shared.postgres import audit
+from shared.runtime.clock import now, now_ms
+from tests.integration.provisioner.conftest import Deployment, until
+from tests.support.builders import ORGANISATION, an_id, create
+
+FORGET = """
+TRUNCATE directory.member, directory."group", directory.group_member, directory.dead_letter,
+         directory.parked, directory.resource_count, audit.event, audit.unheard;
+UPDATE directory.progress
+SET next_offset = 0, published_offset = 0, last_event_id = NULL, last_append_time = NULL
+"""
+WAIT_MS = 15_000
+
+
+async def tools_of(deployment: Deployment) -> Tools:
+    probe = LogProbe(deployment.settings, deployment.topics.outcomes)
+    deployment.exits.push_async_callback(probe.close)
+    return replace(await deployment.tools(), outcomes=probe)
+
+
+def waits(number: int, user_name: str) -> Request:
+    return replace(
+        create(number, user_name),
+        id=an_id(5000 + number),
+        reply_to=0,
+        answer_by_ms=now_ms() + WAIT_MS,
+    )
+
+
+async def listed(deployment: Deployment) -> dict[str, str]:
+    """Request → `told`, of all that `rollcall refused list` shows."""
+    async with deployment.database.connect("owner") as connection:
+        found = await audit.find_refused(connection, limit=100)
+    return {each.id: each.told for row in found for each in refusals_of(row)}
+
+
+async def test_what_was_heard_before_a_restore_is_listed_as_unknown_and_what_is_new_as_told(
+    deployment: Deployment,
+) -> None:
+    running = await deployment.start(await tools_of(deployment))
+    first = waits(1, "ana@example.org")
+    heard = waits(2, "ana@example.org")
+    alone = replace(create(3, "ana@example.org"), id=an_id(5003))
+    for request in (first, heard, alone):
+        sent = await deployment.send(request)
+    await deployment.applied(sent.offset + 1)
+    await deployment.outcomes(3)
+    before = await listed(deployment)
+    await running.end()
+
+    async with deployment.database.connect("owner") as connection:
+        await connection.execute(FORGET)
+    late = replace(waits(4, "ana@example.org"), answer_by_ms=now_ms() - 1)
+    sent = await deployment.send(late)
+    until_ms = heard.answer_by_ms or 0
+    await until(lambda: now_ms() > until_ms, "nobody waits any more", 30)
+    await deployment.start(await tools_of(deployment))
+    await deployment.applied(sent.offset + 1)
+
+    assert before == {alone.id: "yes"}
+    assert await listed(deployment) == {heard.id: "unknown", alone.id: "yes", late.id: "yes"}
+    announced = await deployment.outcomes(7)
+    told = {each.request_id for each in announced if is_told(each.outcome)}
+    assert heard.id not in told
+
+
+async def test_without_the_outcomes_lateness_decides_as_for_what_is_new(
+    deployment: Deployment,
+) -> None:
+    late = replace(waits(2, "ana@example.org"), answer_by_ms=now_ms() - 1)
+    await deployment.send(waits(1, "ana@example.org"))
+    sent = await deployment.send(late)
+
+    await deployment.start(await tools_of(deployment))
+    await deployment.applied(sent.offset + 1)
+
+    assert await listed(deployment) == {late.id: "yes"}
+
+
+@pytest.mark.parametrize("mails", [0, 1, 2, 7, 40])
+async def test_the_last_outcome_is_found_behind_mails_that_left(
+    mails: int, deployment: Deployment
+) -> None:
+    running = await deployment.start()
+    for number in range(1, 6):
+        sent = await deployment.send(create(number, f"user{number}@example.org"))
+    await deployment.applied(sent.offset + 1)
+    await deployment.outcomes(5)
+    await running.end()
+    for _ in range(mails):
+        fact = MailSent(
+            request_id=str(uuid.uuid4()),
+            kind="invitation",
+            organisation_id=ORGANISATION,
+            member_id=an_id(1),
+            message_id="<x@example.org>",
+            time=now(),
+        )
+        await deployment.producer.send(
+            deployment.topics.outcomes, partition=0, key=ORGANISATION, event=mail.to_event(fact)
+        )
+    probe = LogProbe(deployment.settings, deployment.topics.outcomes)
+    try:
+        found = [
+            await decided_below(probe, Place(deployment.topics.requests, *place))
+            for place in ((0, 0), (0, 1), (1, 0))
+        ]
+    finally:
+        await probe.close()
+
+    assert found == [sent.offset + 1, 0, 0]
