@@ -76,6 +76,9 @@ BUDGET_BYTES = 256 * MEBIBYTE
 LIVELY_S = 30.0
 """A long batch says at least every few seconds that it goes on (busy.py, directory_write.py)."""
 
+LOOKS = 3
+"""How often the outcomes are asked what was decided before, where Kafka does not answer."""
+
 PAUSED_POLL_S = 0.2
 """How often a paused partition asks whether it may go on: the pause is short, and IdPs wait."""
 
@@ -124,7 +127,7 @@ class PartitionWorker:
         self._waits_for_turn = False
         self._lively_until_s = 0.0
         self._is_paused = False
-        self._knows_forgotten = False
+        self._looks_left = LOOKS
         self._log = log.bind(topic=self._place.topic, partition=partition)
 
     @property
@@ -152,7 +155,7 @@ class PartitionWorker:
         if found.state == "paused":
             found = await self._wait_for_resume(feed)
         self._place = Place(self._place.topic, self._place.partition, found.epoch)
-        self._knows_forgotten = False
+        self._looks_left = LOOKS
         self._next_offset = found.next_offset
         self._stored_published = found.published_offset
         self._announcer = Announcer(
@@ -309,17 +312,18 @@ class PartitionWorker:
         """Once, before the first late batch: was it decided before, and is that forgotten?
 
         Where Kafka does not say, lateness alone decides, as it does for what is new: too many
-        refusals are listed then, none too few.
+        refusals are listed then, none too few. A burst does not wait for that again and again.
         """
         outcomes = self._tools.outcomes
-        if self._knows_forgotten or outcomes is None or not self._is_any_late(entries):
+        if not self._looks_left or outcomes is None or not self._is_any_late(entries):
             return
+        self._looks_left -= 1
         try:
             below = await decided_below(outcomes, self._place)
         except Unavailable as error:
             self._log.warning("kafka.unavailable", doing="read outcomes", reason=error.what)
             return
-        self._knows_forgotten = True
+        self._looks_left = 0
         if below > self._next_offset:
             self._place = replace(self._place, decided_below=below)
             self._log.warning("partition.forgotten", next_offset=self._next_offset, below=below)
