@@ -15,6 +15,7 @@ from shared.tenancy.api_key import MAX_STALE_S
 def settings(**given: Any) -> IngressSettings:
     return load(
         IngressSettings,
+        kafka_bootstrap="localhost:9092",
         database_url="postgresql://rollcall_ingress@localhost/rollcall",
         invitation_secret="s" * 32,
         **given,
