@@ -27,11 +27,12 @@ class Standing:
 
 @dataclass(slots=True)
 class Person:
-    """A member."""
+    """A member. `reached_at`: where its mails go, which a revocation does not move."""
 
     attributes: dict[str, Any]
     version: str
     invitation: str | None
+    reached_at: str
 
 
 @dataclass(slots=True)
@@ -87,14 +88,18 @@ class Directory:
             return 200
         if self._is_taken(id_, attributes):
             return 409
-        invitation = before.invitation if before is not None else None
-        if before is not None and attributes["email"] != before.attributes["email"]:
-            invitation = None
+        invitation, reached_at = None, attributes["email"]
+        if before is not None:
+            invitation = before.invitation
+            if not attributes["active"] and invitation is not None:
+                reached_at = before.reached_at  # whatever is written while it is revoked
+            elif reached_at != before.reached_at:
+                invitation = None
         if attributes["active"] and invitation is None:
             invitation = record.id
-        self.persons[id_] = Person(attributes, record.id, invitation)
+        self.persons[id_] = Person(attributes, record.id, invitation, reached_at)
         self.versions[id_].append((record.offset, record.id))
-        standing = Standing(at_s, True, attributes["active"], invitation, attributes["email"])
+        standing = Standing(at_s, True, attributes["active"], invitation, reached_at)
         self.life[id_].append(standing)
         return 201 if before is None else 200
 
