@@ -57,7 +57,7 @@ async def test_a_log_made_anew_is_accepted_and_no_read_denies_what_was_answered(
 async def test_a_running_notifier_goes_on_in_a_new_log_of_outcomes(stack: Stack) -> None:
     """Nothing that left is sent again, nothing new is kept back, and nobody restarts it."""
     stack.environment["ROLLCALL_NOTIFIER_INVITATION_GRACE_S"] = "0"
-    for service in ("ingress", "provisioner", "notifier", "notifier"):
+    for service in ("ingress", "provisioner", "notifier"):
         await stack.start(service)
     organisation = await stack.organisation()
     partition = organisation.partition

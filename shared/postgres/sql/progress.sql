@@ -220,7 +220,7 @@ RETURNING true
 -- roles: owner
 UPDATE notice.progress
 SET state = 'running', reason = NULL, detail = NULL, epoch = epoch + 1, next_offset = $5,
-    published_offset = greatest($5, $6), last_event_id = NULL, last_append_time = NULL
+    published_offset = greatest($5::bigint, $6::bigint), last_event_id = NULL, last_append_time = NULL
 WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND state = 'halted'
 RETURNING true
 

@@ -301,3 +301,64 @@ async def test_what_the_directory_has_not_applied_is_not_claimed(database: TestD
 
     assert behind == []
     assert [item.notice.event_id for item in applied] == [an_id(1)]
+
+
+@pytest.mark.parametrize(
+    ("floor", "at", "is_claimed"),
+    [
+        ((0, 7), (0, 6), False),
+        ((0, 7), (0, 7), True),
+        ((0, 500), (1, 3), True),  # another replica read the new log, or this one is about to
+        ((1, 3), (1, 2), False),
+        ((1, 3), (0, 500), False),  # a database that has forgotten the new log
+    ],
+)
+async def test_a_mail_waits_until_its_outcomes_are_read_in_the_log_of_its_floor(
+    floor: tuple[int, int], at: tuple[int, int], is_claimed: bool, database: TestDatabase
+) -> None:
+    topic = "t.outcomes"
+    async with database.connect("notifier") as connection, database.connect() as owner:
+        await notification.plan(connection, [a_notice(1)])
+        await progress.ensure(owner, topic, 3, schema="notice")
+        await owner.execute(
+            "UPDATE notice.progress SET epoch = $1, next_offset = $2, published_offset = $2", *at
+        )
+        claimed = await notification.claim(
+            connection,
+            "a",
+            now=NOW,
+            lease_s=60,
+            limit=10,
+            requests_topic="t.requests",
+            outcomes_topic=topic,
+            floors=([3], [floor[0]], [floor[1]]),
+        )
+
+    assert bool(claimed) is is_claimed
+
+
+async def test_in_a_new_log_a_mail_waits_until_that_is_read_as_far_as_it_went(
+    database: TestDatabase,
+) -> None:
+    topic = "t.outcomes"
+    async with database.connect("notifier") as connection, database.connect() as owner:
+        await notification.plan(connection, [a_notice(1)])
+        made = await progress.ensure(owner, topic, 3, schema="notice")
+        await owner.execute("UPDATE notice.progress SET state = 'halted', reason = 'log-shorter'")
+        await progress.accept_log(owner, made, 2, end=4, schema="notice")
+        found = []
+        for position in (2, 3, 4):
+            await owner.execute("UPDATE notice.progress SET next_offset = $1", position)
+            claimed = await notification.claim(
+                connection,
+                "a",
+                now=NOW,
+                lease_s=60,
+                limit=10,
+                requests_topic="t.requests",
+                outcomes_topic=topic,
+                floors=([3], [0], [500]),
+            )
+            found.append(bool(claimed))
+
+    assert found == [False, False, True]
