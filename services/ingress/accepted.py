@@ -127,11 +127,9 @@ def prepare(request: Request) -> Prepared:
         + weight(request.resource)
         + weight(list(request.operations))
     )
-    work = (
-        most_work(request.operations, USUAL_RESOURCE_BYTES, enough=MAX_WORK)
-        if request.operations
-        else 0
-    )
+    work = 0
+    if request.operations:
+        work = min(most_work(request.operations, USUAL_RESOURCE_BYTES, MAX_WORK), MAX_WORK)
     return Prepared(request, frozenset(nodes), owned, crowd, size, work)
 
 

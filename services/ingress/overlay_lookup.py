@@ -284,7 +284,7 @@ def work_to_fold(loaded: Loaded, steps: Iterable[Step], enough: int) -> int:
         if size is None:
             size = len(orjson.dumps(_resource_of(loaded.state, request)))
         if size <= USUAL_RESOURCE_BYTES:
-            units += min(step.work, MAX_WORK)
+            units += step.work
         else:
             units += min(most_work(request.operations, size, enough=MAX_WORK), MAX_WORK)
         sizes[node] = min(size + _written_bytes(request), MAX_RESOURCE_BYTES)
