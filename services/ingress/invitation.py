@@ -209,6 +209,7 @@ def _acceptance(
             profile=organisation.profile,
             unique_group_names=organisation.unique_group_names,
             confirm_on_accept=organisation.confirm_on_accept,
+            unique_external_ids=organisation.unique_external_ids,
         ),
         invitation_id=invitation_id,
         invitation_expires=expires,

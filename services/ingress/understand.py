@@ -198,6 +198,7 @@ def _request(
             _profile(command).value,
             organisation.unique_group_names,
             organisation.confirm_on_accept,
+            organisation.unique_external_ids,
         ),
         resource=resource,
         operations=operations,

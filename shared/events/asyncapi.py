@@ -97,6 +97,11 @@ def _schemas() -> Json:
                     "description": "the rules that decide it; 1 where it is absent. More than a "
                     "reader knows halts its partition",
                 },
+                "unique_external_ids": {
+                    "const": True,
+                    "description": "the organisation's setting, where it is on: nobody is given "
+                    "an `externalId` that another one has. Under rules 1 that holds always",
+                },
                 "resource": RESOURCE,
                 "operations": {
                     "type": "array",
@@ -246,6 +251,7 @@ def _schemas() -> Json:
                 "rate": {"type": "integer", "minimum": 25, "maximum": 100_000},
                 "burst": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
                 "leaving": {**TIME, "description": "when its deletion began"},
+                "unique_external_ids": {"type": "boolean"},
             },
             required=["id", "name", "partition", "created"],
         ),

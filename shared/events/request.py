@@ -68,11 +68,16 @@ FINAL_KINDS: Final[frozenset[str]] = frozenset({"member.erase", "organisation.de
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The organisation's settings in force when the request was accepted."""
+    """The organisation's settings in force when the request was accepted.
+
+    `unique_external_ids` stands beside `settings` in the data, as `rules` does and for the same
+    reason, and only where it is on.
+    """
 
     profile: str = "compatible"
     unique_group_names: bool = True
     confirm_on_accept: bool = True
+    unique_external_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,8 @@ def to_event(request: Request) -> Event:
     }
     if request.rules != FIRST_RULES:
         data["rules"] = request.rules
+    if request.settings.unique_external_ids:
+        data["unique_external_ids"] = True
     if request.resource is not None:
         data["resource"] = request.resource
     if request.operations:
@@ -233,7 +240,7 @@ def from_event(event: Event) -> Request:
             raise ValueError("a version 2 says what must hold")
         data = upcast(kind, version, newest_of(kind), data)
         conditions = data.get("precondition")
-        settings = _settings(data["settings"])
+        settings = _settings(data)
         members = _members(data.get("members"))
         expires = data.get("invitation_expires")
         request = Request(
@@ -305,12 +312,16 @@ def _kind_and_version(event_type: str) -> tuple[Kind, int]:
     return kind, int(version)  # type: ignore[return-value]
 
 
-_SETTINGS: Final = frozenset(each.name for each in fields(Settings))
+_SETTINGS: Final = frozenset(each.name for each in fields(Settings)) - {"unique_external_ids"}
 
 
 def _settings(data: Mapping[str, Any]) -> Settings:
     """The settings that this release knows; a later one may have written more of them."""
-    return Settings(**{name: value for name, value in data.items() if name in _SETTINGS})
+    known = {name: value for name, value in data["settings"].items() if name in _SETTINGS}
+    are_unique = data.get("unique_external_ids", False)
+    if type(are_unique) is not bool:
+        raise TypeError("unique_external_ids is neither true nor false")
+    return Settings(**known, unique_external_ids=are_unique)
 
 
 def _rules(data: Mapping[str, Any]) -> int:

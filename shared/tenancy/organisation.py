@@ -31,7 +31,13 @@ LEAST_RATE: Final = 25
 """Requests a second; identity providers are promised that many."""
 MOST_RATE: Final = 100_000
 MOST_BURST: Final = 1_000_000
-_ONLY_WHERE_SET: Final = frozenset({"rate", "burst", "leaving"})
+_ONLY_WHERE_SET: Final[Mapping[str, object]] = {
+    "rate": None,
+    "burst": None,
+    "leaving": None,
+    "unique_external_ids": False,
+}
+"""Field → the value with which it is not written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,8 @@ class Organisation:
     `language` is that of its mails and of the invitation page, `en` or `nl`. `rate` is how many
     requests a second one replica of ingress takes, None for no limit; `burst` is how many may come
     at once, None for as many as come in a second. `leaving` is when its deletion began: nothing is
-    sent to its members any more, and it gets no keys.
+    sent to its members any more, and it gets no keys. `unique_external_ids`: nobody is given an
+    `externalId` that another one has (docs/decisions/0047).
 
     Raises ValueError for a rate or a burst that is out of its range.
     """
@@ -58,6 +65,7 @@ class Organisation:
     rate: int | None = None
     burst: int | None = None
     leaving: datetime | None = None
+    unique_external_ids: bool = False
 
     def __post_init__(self) -> None:
         for name, value, least, most in (
@@ -98,7 +106,7 @@ def to_data(record: Record) -> Json:
     return {
         name: format_time(value) if isinstance(value, datetime) else value
         for name, value in asdict(record).items()
-        if value is not None or name not in _ONLY_WHERE_SET
+        if name not in _ONLY_WHERE_SET or value != _ONLY_WHERE_SET[name]
     }
 
 

@@ -102,6 +102,15 @@ for conditional in (
     a_request("group.delete", an_id(50), precondition=Precondition(if_match=(an_id(150),))),
 ):
     released(f"request.{conditional.kind}.v2", conditional)
+for asked in (
+    builders.create(1, "ana@example.org", externalId="X1"),
+    a_request("member.patch", an_id(1), operations=(builders.replacing("externalId", "X2"),)),
+    a_request("group.replace", an_id(50), resource={"displayName": "Crew", "externalId": "G1"}),
+):
+    unique = replace(asked, settings=request.Settings(unique_external_ids=True))
+    sample(
+        f"request.{asked.kind}.v1.rules2.unique_external_ids", "Request", request.to_event(unique)
+    )
 for number, fact in enumerate([*sorted(outcome.FACTS - {*ADDED}), *ADDED]):
     sample(
         f"outcome.{fact}.v1",
@@ -238,6 +247,17 @@ sample(
     "Organisation",
     organisation.to_event(
         organisation.Organisation(builders.ORGANISATION, "Zeeburg", 3, MOMENT, rate=50, burst=200),
+        event_id=an_id(201),
+        time=MOMENT,
+    ),
+)
+sample(
+    "tenancy.organisation.v1.unique_external_ids",
+    "Organisation",
+    organisation.to_event(
+        organisation.Organisation(
+            builders.ORGANISATION, "Zeeburg", 3, MOMENT, unique_external_ids=True
+        ),
         event_id=an_id(201),
         time=MOMENT,
     ),

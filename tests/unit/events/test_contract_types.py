@@ -159,6 +159,34 @@ def test_the_release_before_rules_had_a_number_passes_over_it() -> None:
     }
 
 
+def test_unique_external_ids_stand_beside_the_settings_and_only_where_they_are_asked_for() -> None:
+    """The release before this one makes a dead letter of what it does not know among them."""
+    asked = replace(A_REQUEST, settings=replace(A_REQUEST.settings, unique_external_ids=True))
+    written = request.to_event(asked).data
+
+    assert "unique_external_ids" not in request.to_event(A_REQUEST).data
+    assert written["unique_external_ids"] is True
+    assert "unique_external_ids" not in written["settings"]
+    assert request.from_event(request.to_event(asked)) == asked
+
+
+def test_a_name_among_the_settings_that_belongs_beside_them_is_passed_over() -> None:
+    event = request.to_event(A_REQUEST)
+    settings = {**event.data["settings"], "unique_external_ids": True}
+
+    read = request.from_event(replace(event, data={**event.data, "settings": settings}))
+
+    assert not read.settings.unique_external_ids
+
+
+@pytest.mark.parametrize("value", [None, 0, 1, "on", "true", [], {}])
+def test_a_setting_that_is_neither_on_nor_off_is_malformed(value: object) -> None:
+    event = request.to_event(A_REQUEST)
+
+    with pytest.raises(MalformedEvent, match="unique_external_ids"):
+        request.from_event(replace(event, data={**event.data, "unique_external_ids": value}))
+
+
 def test_a_precondition_makes_it_a_version_that_older_readers_do_not_know() -> None:
     """They would apply it unconditionally, so they must halt; everything else stays as it was."""
     plain = a_request("member.delete", an_id(1))

@@ -51,7 +51,7 @@ def a_patch(*operations: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_create_mints_an_id_and_carries_what_the_decision_needs() -> None:
-    command = a_command(unique_group_names=False, confirm_on_accept=False)
+    command = a_command(unique_group_names=False, confirm_on_accept=False, unique_external_ids=True)
 
     request = read(command, {"schemas": [USER.urn], "userName": "Ana@Example.org"})
 
@@ -60,7 +60,7 @@ def test_a_create_mints_an_id_and_carries_what_the_decision_needs() -> None:
     assert request.id == an_id(1)
     assert request.resource_id not in ("", an_id(1))
     assert request.user_name_key == "ana@example.org"
-    assert request.settings == RequestSettings("compatible", False, False)
+    assert request.settings == RequestSettings("compatible", False, False, True)
     assert request.actor == "key:abc"
     assert request.members is None
 

@@ -34,6 +34,8 @@ def a_tenancy(*organisations: Organisation) -> Tenancy:
         ("name= Acme = Co ", {"name": "Acme = Co"}),
         ("language=nl", {"language": "nl"}),
         ("unique_group_names=off", {"unique_group_names": False}),
+        ("unique_external_ids=on", {"unique_external_ids": True}),
+        ("unique_external_ids=off", {"unique_external_ids": False}),
         ("confirm_on_accept=on", {"confirm_on_accept": True}),
         ("rate=25", {"rate": 25}),
         ("rate=off", {"rate": None}),

@@ -28,6 +28,7 @@ KEY = ApiKey("abcdefghijkl", ORGANISATION, "Entra", "0" * 64, MOMENT)
         replace(HARBOUR, rate=LEAST_RATE, burst=1),
         replace(HARBOUR, rate=MOST_RATE, burst=MOST_BURST),
         replace(HARBOUR, burst=7),
+        replace(HARBOUR, unique_external_ids=True),
         KEY,
         replace(KEY, expires=MOMENT, revoked=MOMENT),
     ],
@@ -40,6 +41,13 @@ def test_a_release_that_knows_no_rate_can_read_an_organisation_that_has_none() -
     data = to_event(HARBOUR, event_id=an_id(1), time=MOMENT).data
 
     assert not {"rate", "burst"} & set(data)
+
+
+def test_unique_external_ids_are_written_only_where_they_are_on() -> None:
+    asked = replace(HARBOUR, unique_external_ids=True)
+
+    assert "unique_external_ids" not in to_event(HARBOUR, event_id=an_id(1), time=MOMENT).data
+    assert to_event(asked, event_id=an_id(1), time=MOMENT).data["unique_external_ids"] is True
 
 
 def test_a_record_of_a_release_that_knew_no_rate_has_none() -> None:
