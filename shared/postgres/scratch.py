@@ -204,6 +204,15 @@ async def finish_tables(connection: "Connection", names: Names) -> None:
         await connection.execute(f"ANALYZE {_quote(names.directory)}.{_quote(table.name)}")
 
 
+async def is_of_one_form(connection: "Connection", names: Names) -> bool:
+    """Whether a finished scratch has the columns, keys, constraints and indexes of the live one."""
+    if await tables(connection) != await tables(connection, names.directory):
+        return False
+    live = {names.of(row["definition"]) for row in await connection.fetch(_TABLE_PARTS, LIVE)}
+    made = await connection.fetch(_TABLE_PARTS, names.directory)
+    return live == {row["definition"] for row in made}
+
+
 async def audit_columns(connection: "Connection") -> tuple[str, ...]:
     """The columns of an event in the audit, in order."""
     return tuple(row["column_name"] for row in await connection.fetch(_AUDIT_COLUMNS))
@@ -233,7 +242,7 @@ async def swap(connection: "Connection", names: Names) -> None:
     names anew after a schema was renamed. Functions get the text that the live ones had, which
     names the live schema. Raises SchemaDiffers where the two are not of one form.
     """
-    if await tables(connection) != await tables(connection, names.directory):
+    if not await is_of_one_form(connection, names):
         raise SchemaDiffers("the directory was migrated since the rebuild began; begin anew")
     functions = [row["definition"] for row in await connection.fetch(_FUNCTIONS, LIVE)]
     await drop(connection, PREVIOUS)

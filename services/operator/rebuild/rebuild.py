@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
@@ -37,9 +37,6 @@ from shared.postgres.progress import Progress
 from shared.postgres.scratch import REBUILD, SchemaDiffers
 from shared.runtime.errors import Unavailable
 from shared.runtime.ids import new_id
-
-if TYPE_CHECKING:
-    from shared.postgres.pool import Connection
 
 PAUSE_S: Final = 30.0
 TRIES: Final = 5
@@ -112,7 +109,8 @@ async def _prepare(world: World, manifest: Manifest | None, options: Options, me
     note = _note(manifest, options)
     async with world.database.connection() as connection:
         found = await scratch.note_of(connection, REBUILD.directory)
-        if found == note and not options.restarts and await _is_of_one_form(connection):
+        is_resumable = found == note and not options.restarts
+        if is_resumable and await scratch.is_of_one_form(connection, REBUILD):
             return True
         await scratch.drop(connection, REBUILD.directory, REBUILD.audit)
         async with connection.transaction():
@@ -125,11 +123,6 @@ async def _prepare(world: World, manifest: Manifest | None, options: Options, me
             await refold.forget_other_progress(connection, REBUILD, world.topics.requests)
             await scratch.annotate(connection, REBUILD.directory, note)
     return False
-
-
-async def _is_of_one_form(connection: "Connection") -> bool:
-    made = await scratch.tables(connection, REBUILD.directory)
-    return made == await scratch.tables(connection)
 
 
 def _note(manifest: Manifest | None, options: Options) -> str:
