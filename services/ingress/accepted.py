@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from shared.directory.touch import Touch, touches
+from shared.directory.touch import Touch, external_ids_of, touches
 from shared.events.request import Endpoint, Request
 from shared.postgres.search_keys import member_display_name_key
 from shared.scim.profile import Profile
@@ -47,7 +47,7 @@ class Prepared:
     """A request with what the overlay finds it by, and the bytes of memory that it takes.
 
     `nodes` are those under which it is indexed; of these, `owned` are its resource and the names
-    that only one may have. `crowd` holds the ids that it adds or removes
+    that it may not share. `crowd` holds the ids that it adds or removes
     where they are too many for that. `work` are the units that its PATCH comes to at most on a
     resource of usual size (`shared/scim/work.py`).
     """
@@ -109,7 +109,7 @@ def prepare(request: Request) -> Prepared:
     alone = request if request.members is None else replace(request, members=None)
     touch = touches([alone])[request.organisation_id]
     owned = (resource_node(request.endpoint, request.resource_id), *_names(touch))
-    nodes = {*owned, *_display_names(request)}
+    nodes = {*owned, *_external_ids(request), *_display_names(request)}
     named: tuple[str, ...] = ()
     if request.members is not None:
         named = (*request.members.add, *request.members.remove)
@@ -152,6 +152,12 @@ def _names(touch: Touch) -> Iterator[Node]:
     yield from (("member_external_id", key) for key in touch.member_external_ids if key)
     yield from (("group_display_name", key) for key in touch.group_names)
     yield from (("group_external_id", key) for key in touch.group_external_ids if key)
+
+
+def _external_ids(request: Request) -> Iterator[Node]:
+    """The external ids that the request writes."""
+    kind: Kind = "member_external_id" if request.is_member else "group_external_id"
+    yield from ((kind, key) for key in external_ids_of(request) if key)
 
 
 def _display_names(request: Request) -> Iterator[Node]:

@@ -4,6 +4,7 @@
 |---|---|---|
 | POST User | somebody has the `userName`, in Postgres or pending here | 409 |
 | POST Group | a group has the `displayName`, where the organisation wants them unique | 409 |
+| POST | another has the `externalId`, where the organisation wants them unique | 409 |
 | PUT, PATCH, DELETE | there is certainly no such resource | 404 |
 | PUT, PATCH | the resource as it is known refuses it | that refusal |
 | any | nothing, or not in time | published, and answered as pending |
@@ -13,17 +14,18 @@ short time, and a breaker of its own: while it is away no write waits for it.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from services.ingress.aside import aside
 from services.ingress.foreseen import Found, most_work_on, refusal, resource_as_known
 from services.ingress.lookup import BEHIND
+from services.ingress.overlay_list import Key
 from services.ingress.overlay_lookup import Target
 from services.ingress.overlay_reads import OverlayReads
 from shared.events.request import Request
-from shared.postgres.directory_search import FoundGroup, FoundMember
+from shared.postgres.directory_search import FoundMember
 from shared.runtime.breaker import Breaker
 from shared.runtime.errors import Unavailable
 from shared.scim.errors import NotFound
@@ -99,15 +101,16 @@ class Beforehand:
         return found
 
     async def _of_its_name(self, request: Request, organisation: Organisation) -> list[Found]:
-        """Who has the unique name that the create writes."""
-        if request.is_member:
-            name = Target(organisation.id, "Users", "userName", request.user_name_key or "")
-            return [*await self.known.lookup.members(name, organisation.partition)]
-        if not request.settings.unique_group_names:
-            return []
-        name = Target(organisation.id, "Groups", "displayName", request.display_name_key or "")
-        groups: list[FoundGroup] = await self.known.lookup.groups(name, organisation.partition)
-        return [*groups]
+        """Who has a name that the create writes and may not share."""
+        lookup, partition = self.known.lookup, organisation.partition
+        found: list[Found] = []
+        for attribute, key in _unshared(request):
+            target = Target(organisation.id, request.endpoint, attribute, key)
+            if request.is_member:
+                found.extend(await lookup.members(target, partition))
+            else:
+                found.extend(await lookup.groups(target, partition))
+        return found
 
     async def _itself(self, request: Request, organisation: Organisation) -> list[Found]:
         """The resource that the request changes. Raises NotFound: there certainly is none."""
@@ -116,3 +119,14 @@ class Beforehand:
             kind = "User" if request.is_member else "Group"
             raise NotFound(f"There is no {kind} with the id {request.resource_id}.")
         return [found]
+
+
+def _unshared(request: Request) -> Iterator[Key]:
+    """What the create writes that no other may have."""
+    if request.is_member:
+        yield "userName", request.user_name_key or ""
+    elif request.settings.unique_group_names:
+        yield "displayName", request.display_name_key or ""
+    external_id = (request.resource or {}).get("externalId")
+    if external_id and request.settings.unique_external_ids:
+        yield "externalId", external_id

@@ -1,9 +1,9 @@
 """One look-up with the overlay: which accepted requests it needs, and their fold. Pure, no I/O.
 
-The theory. What a request does depends on the resource it is about and on who holds the names that
-it writes; a group's request also on which of its members exist. So the requests that a look-up
-needs are those that are connected with it: about the resource, writing its names, about the
-resources that hold these names, and so on. Everything that Postgres returned for them is exact
+The theory. What a request does depends on the resource it is about and on who holds the names
+that it may not share; a group's request also on which of its members exist. So the requests that a
+look-up needs are those that are connected with it: about the resource, writing such names, about
+the resources that hold these names, and so on. Everything that Postgres returned for them is exact
 only if the requests about *that* are folded as well; `uncovered` says what is still missing, and
 the caller reads again. In the end the provisioner's own fold runs over the connected requests at
 or above `next_offset`, and gives for the looked-up resource what it will give there.
@@ -325,7 +325,7 @@ def find_members(loaded: Loaded, target: Target) -> list[FoundMember]:
         case "userName":
             ids = [state.user_names.get(key, "") for key in target.keys]
         case "externalId":
-            ids = [state.member_external_ids.get(key, "") for key in target.keys]
+            ids = [each for key in target.keys for each in state.member_external_ids.get(key, ())]
         case "displayName":
             ids = [
                 member.id
@@ -346,7 +346,7 @@ def find_groups(loaded: Loaded, target: Target) -> list[FoundGroup]:
         case "id":
             ids = [*target.keys]
         case "externalId":
-            ids = [state.group_external_ids.get(key, "") for key in target.keys]
+            ids = [each for key in target.keys for each in state.group_external_ids.get(key, ())]
         case _:
             ids = [
                 group.id for group in state.groups.values() if group.display_name_key in target.keys

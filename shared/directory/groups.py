@@ -17,7 +17,7 @@ from shared.directory.changes import (
     Verdict,
 )
 from shared.directory.facts import about, given
-from shared.directory.members import changed_attributes
+from shared.directory.members import changed_attributes, check_external_id
 from shared.directory.rules import most_work
 from shared.directory.state import Group, Json, State
 from shared.events.request import Request
@@ -79,7 +79,8 @@ def create(state: State, request: Request, at: datetime) -> Decision:
     )
     if group.id in state.groups:
         raise Uniqueness("A group with this id exists already.", attribute="id")
-    _check_unique(state, group)
+    _check_name(state, group)
+    check_external_id(state.group_external_ids, request, group.external_id, before=None)
     membership = _membership(state, request, current=set())
     return Decision(
         changes=(PutGroup(group), *membership.changes(group.id)),
@@ -137,7 +138,10 @@ def _update(state: State, request: Request, group: Group, resource: Json, status
         last_modified=request.time,
         resource=resource,
     )
-    _check_unique(state, changed)
+    _check_name(state, changed)
+    check_external_id(
+        state.group_external_ids, request, changed.external_id, before=group.external_id
+    )
     if changes:
         names = tuple(sorted({*names, "members"}))
     return Decision(
@@ -184,16 +188,11 @@ def _in_order(ids: set[str]) -> tuple[str, ...]:
     return tuple(merge(*runs))
 
 
-def _check_unique(state: State, group: Group) -> None:
-    names, external_ids = state.group_names, state.group_external_ids
-    if group.name_is_unique and names.get(group.display_name_key, group.id) != group.id:
+def _check_name(state: State, group: Group) -> None:
+    if group.name_is_unique and state.group_names.get(group.display_name_key, group.id) != group.id:
         raise Uniqueness(
             "Another group of this organisation has this displayName (letter case does not count).",
             attribute="displayName",
-        )
-    if group.external_id and external_ids.get(group.external_id, group.id) != group.id:
-        raise Uniqueness(
-            "Another group of this organisation has this externalId.", attribute="externalId"
         )
 
 

@@ -1,5 +1,6 @@
 """Decisions about members (Users on the wire)."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,7 +17,7 @@ from shared.directory.changes import (
 from shared.directory.facts import about, given
 from shared.directory.kept_address import Addressed, addressed
 from shared.directory.lifecycle import INVITED, Standing, Status, Step, after, revoked_from
-from shared.directory.rules import keeps_address, most_work
+from shared.directory.rules import are_external_ids_unique, keeps_address, most_work
 from shared.directory.state import Json, Member, State, touched
 from shared.events.outcome import Fact, Outcome
 from shared.events.request import Request
@@ -44,13 +45,15 @@ def create(state: State, request: Request, at: datetime) -> Decision:
     user_name_key = given(request.user_name_key)
     if request.resource_id in state.members:
         raise Uniqueness("A member with this id exists already.", attribute="id")
-    _check_unique(state, request.resource_id, user_name_key, resource.get("externalId"))
+    _check_user_name(state, request.resource_id, user_name_key)
+    external_id = resource.get("externalId") or None  # a blank one is nobody's name
+    check_external_id(state.member_external_ids, request, external_id, before=None)
     is_active = resource["active"]
     standing = INVITED if is_active else revoked_from(Status.INVITED)
     member = Member(
         id=request.resource_id,
         user_name_key=user_name_key,
-        external_id=resource.get("externalId") or None,  # a blank one is nobody's name
+        external_id=external_id,
         status=standing.status,
         restore_status=standing.restore_status,
         invitation_id=request.id if is_active else None,
@@ -151,7 +154,9 @@ def _update(state: State, request: Request, member: Member, resource: Json) -> D
     user_name_key = member.user_name_key
     if resource["userName"] != member.resource["userName"]:
         user_name_key = given(request.user_name_key)
-    _check_unique(state, member.id, user_name_key, resource.get("externalId"))
+    _check_user_name(state, member.id, user_name_key)
+    external_id = resource.get("externalId") or None
+    check_external_id(state.member_external_ids, request, external_id, before=member.external_id)
     standing = _standing(member, resource)
     keeps = keeps_address(request.rules)
     address = addressed(member, standing, resource, keeps=keeps)
@@ -159,7 +164,7 @@ def _update(state: State, request: Request, member: Member, resource: Json) -> D
     changed = replace(
         member,
         user_name_key=user_name_key,
-        external_id=resource.get("externalId") or None,
+        external_id=external_id,
         status=standing.status,
         restore_status=standing.restore_status,
         invitation_id=invitation_id,
@@ -225,17 +230,29 @@ def changed_attributes(before: Json, after_: Json) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if before.get(name) != after_.get(name)))
 
 
-def _check_unique(
-    state: State, member_id: str, user_name_key: str, external_id: str | None
-) -> None:
+def _check_user_name(state: State, member_id: str, user_name_key: str) -> None:
     if state.user_names.get(user_name_key, member_id) != member_id:
         raise Uniqueness(
             "Another member of this organisation has this userName (letter case does not count).",
             attribute="userName",
         )
-    if external_id and state.member_external_ids.get(external_id, member_id) != member_id:
+
+
+def check_external_id(
+    holders: Mapping[str, set[str]],
+    request: Request,
+    external_id: str | None,
+    *,
+    before: str | None,
+) -> None:
+    """Raise Uniqueness where the request gives its resource a value that another one has, and may
+    not. What the resource has already it may keep, and write again."""
+    if external_id is None or external_id == before or not are_external_ids_unique(request):
+        return
+    if holders.get(external_id, set()) - {request.resource_id}:
+        kind = "member" if request.is_member else "group"
         raise Uniqueness(
-            "Another member of this organisation has this externalId.", attribute="externalId"
+            f"Another {kind} of this organisation has this externalId.", attribute="externalId"
         )
 
 

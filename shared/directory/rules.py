@@ -8,12 +8,14 @@ the decision asks here. Numbers only rise; what a released number means is never
 |---|---|---|
 | 1 | the beginning | |
 | 2 | 0.1.0, second part | what a PATCH may cost, and the size after each of its operations |
+| | | `externalId` may be shared |
 | | | a request that revokes keeps the address held before it |
 | | | a redrive drops what is late |
 """
 
 from typing import Final
 
+from shared.events.request import Request
 from shared.scim.limits import MAX_WORK
 
 SECOND: Final = 2
@@ -25,6 +27,11 @@ def most_work(rules: int) -> int | None:
     With a bound, the size of the resource is bounded after each operation and not only at the end.
     """
     return MAX_WORK if rules >= SECOND else None
+
+
+def are_external_ids_unique(request: Request) -> bool:
+    """Whether nobody is given an `externalId` that another one has (docs/decisions/0047)."""
+    return request.rules < SECOND or request.settings.unique_external_ids
 
 
 def keeps_address(rules: int) -> bool:

@@ -89,16 +89,17 @@ class State:
 
     `memberships` maps a group to those of its members that are loaded: all of them for a group in
     `complete_groups`, otherwise those that the requests name. `groups_of` holds, for each member
-    in it, all groups of that member. `quarantines` holds all of the organisation.
+    in it, all groups of that member. `quarantines` holds all of the organisation. An external id
+    that was asked for maps to all who hold it, of whom some are loaded by their ids alone.
     """
 
     organisation_id: str
     members: dict[str, Member] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     user_names: dict[str, str] = field(default_factory=dict)
-    member_external_ids: dict[str, str] = field(default_factory=dict)
+    member_external_ids: dict[str, set[str]] = field(default_factory=dict)
     group_names: dict[str, str] = field(default_factory=dict)
-    group_external_ids: dict[str, str] = field(default_factory=dict)
+    group_external_ids: dict[str, set[str]] = field(default_factory=dict)
     known_members: set[str] = field(default_factory=set)
     memberships: dict[str, set[str]] = field(default_factory=dict)
     complete_groups: set[str] = field(default_factory=set)
@@ -106,43 +107,41 @@ class State:
     quarantines: dict[Key, Quarantine] = field(default_factory=dict)
 
     def add_member(self, member: Member) -> None:
-        """Put a loaded or changed member, with its unique names, into the state."""
+        """Put a loaded or changed member, with its names, into the state."""
         self.forget_member_names(member.id)
         self.members[member.id] = member
         self.known_members.add(member.id)
         self.user_names[member.user_name_key] = member.id
         if member.external_id is not None:
-            self.member_external_ids[member.external_id] = member.id
+            self.member_external_ids.setdefault(member.external_id, set()).add(member.id)
 
     def add_group(self, group: Group) -> None:
-        """Put a loaded or changed group, with its unique names, into the state."""
+        """Put a loaded or changed group, with its names, into the state."""
         self.forget_group_names(group.id)
         self.groups[group.id] = group
         self.memberships.setdefault(group.id, set())
         if group.name_is_unique:
             self.group_names[group.display_name_key] = group.id
         if group.external_id is not None:
-            self.group_external_ids[group.external_id] = group.id
+            self.group_external_ids.setdefault(group.external_id, set()).add(group.id)
 
     def forget_member_names(self, member_id: str) -> None:
-        """Free the unique names that the member holds now."""
+        """Free the names that the member holds now."""
         old = self.members.get(member_id)
         if old is None:
             return
         if self.user_names.get(old.user_name_key) == member_id:
             del self.user_names[old.user_name_key]
-        if old.external_id and self.member_external_ids.get(old.external_id) == member_id:
-            del self.member_external_ids[old.external_id]
+        _let_go(self.member_external_ids, old.external_id, member_id)
 
     def forget_group_names(self, group_id: str) -> None:
-        """Free the unique names that the group holds now."""
+        """Free the names that the group holds now."""
         old = self.groups.get(group_id)
         if old is None:
             return
         if self.group_names.get(old.display_name_key) == group_id:
             del self.group_names[old.display_name_key]
-        if old.external_id and self.group_external_ids.get(old.external_id) == group_id:
-            del self.group_external_ids[old.external_id]
+        _let_go(self.group_external_ids, old.external_id, group_id)
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Make the changes of one decision, in order."""
@@ -193,6 +192,15 @@ class State:
         empty = State(self.organisation_id)
         for each in fields(self):
             setattr(self, each.name, getattr(empty, each.name))
+
+
+def _let_go(holders: dict[str, set[str]], external_id: str | None, resource_id: str) -> None:
+    """Take one away from those who hold the external id."""
+    if external_id is None or external_id not in holders:
+        return
+    holders[external_id].discard(resource_id)
+    if not holders[external_id]:
+        del holders[external_id]
 
 
 def touched(group: Group, version: str, moment: datetime) -> Group:

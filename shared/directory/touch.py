@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.directory.rules import are_external_ids_unique
 from shared.events.request import Request
 
 Json = dict[str, Any]
@@ -13,6 +14,7 @@ Json = dict[str, Any]
 class Touch:
     """Keys of one organisation to load: rows by id, unique names by key, memberships by pair.
 
+    External ids are among them only where a request may not share them: who holds them matters.
     `members_with_groups`: members all of whose groups (rows and memberships) are needed.
     `whole_groups`: groups all of whose members' ids are needed.
     `known`: ids of which only the existence as a member matters.
@@ -52,7 +54,8 @@ def _touch_member(touch: Touch, request: Request) -> None:
         touch.members_with_groups.add(request.resource_id)
     if request.user_name_key is not None:
         touch.user_names.add(request.user_name_key)
-    touch.member_external_ids.update(_external_ids(request))
+    if are_external_ids_unique(request):
+        touch.member_external_ids.update(external_ids_of(request))
 
 
 def _touch_dead(touch: Touch, request: Request) -> None:
@@ -68,7 +71,8 @@ def _touch_group(touch: Touch, request: Request) -> None:
     touch.groups.add(group_id)
     if request.display_name_key is not None:
         touch.group_names.add(request.display_name_key)
-    touch.group_external_ids.update(_external_ids(request))
+    if are_external_ids_unique(request):
+        touch.group_external_ids.update(external_ids_of(request))
     if request.members is None:
         return
     touch.known.update(request.members.add)
@@ -79,7 +83,8 @@ def _touch_group(touch: Touch, request: Request) -> None:
     touch.pairs.update((group_id, member_id) for member_id in request.members.remove)
 
 
-def _external_ids(request: Request) -> set[str]:
+def external_ids_of(request: Request) -> set[str]:
+    """The values that the request writes to `externalId`."""
     written: list[Any] = [(request.resource or {}).get("externalId")]
     written.extend(
         operation.get("value")

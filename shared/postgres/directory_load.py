@@ -27,8 +27,10 @@ ROWS_AT_ONCE: Final = 5000
 
 _SQL = queries.load("directory_load")
 _MEMBERS = _SQL["load_members"]
+_MEMBERS_OF_EXTERNAL_IDS = _SQL["load_members_of_external_ids"]
 _KNOWN_MEMBERS = _SQL["load_known_members"]
 _GROUPS = _SQL["load_groups"]
+_GROUPS_OF_EXTERNAL_IDS = _SQL["load_groups_of_external_ids"]
 _MEMBERSHIPS = _SQL["load_memberships"]
 _MEMBERS_OF_GROUPS = _SQL["load_members_of_groups"]
 _GROUPS_OF_MEMBERS = _SQL["load_groups_of_members"]
@@ -52,6 +54,7 @@ async def load_states(connection: "Connection", touches: Touches) -> dict[str, S
     await _load_groups(connection, touches, states, groups_of_members)
     await _load_memberships(connection, touches, states)
     await _load_whole_groups(connection, touches, states)
+    await _load_holders(connection, touches, states)
     return states
 
 
@@ -70,10 +73,9 @@ async def _load_members(
 ) -> None:
     by_id = _pairs(touches, lambda touch: touch.members | touch.members_with_groups, is_id)
     by_name = _pairs(touches, lambda touch: touch.user_names, is_storable)
-    by_external_id = _pairs(touches, lambda touch: touch.member_external_ids, is_storable)
-    if not (by_id[0] or by_name[0] or by_external_id[0]):
+    if not (by_id[0] or by_name[0]):
         return
-    rows = await connection.fetch(_MEMBERS, *by_id, *by_name, *by_external_id)
+    rows = await connection.fetch(_MEMBERS, *by_id, *by_name)
     await _filled(rows, lambda: _add_members(states, rows))
 
 
@@ -82,10 +84,8 @@ def _add_members(states: dict[str, State], rows: Sequence["asyncpg.Record"]) -> 
         state = states[row["organisation_id"]]
         if row["document"] is not None:
             state.add_member(to_member(row))
-            continue
-        state.user_names[row["user_name_key"]] = row["id"]
-        if row["external_id"] is not None:
-            state.member_external_ids[row["external_id"]] = row["id"]
+        else:
+            state.user_names[row["user_name_key"]] = row["id"]
 
 
 async def _load_known_members(
@@ -146,15 +146,14 @@ async def _load_groups(
         ),
     )
     by_name = _pairs(touches, lambda touch: touch.group_names, is_storable)
-    by_external_id = _pairs(touches, lambda touch: touch.group_external_ids, is_storable)
     nothing: tuple[list[str], list[str]] = ([], [])
     most = sum(map(len, groups_of_members.values()))
     for columns in await _chunks(wanted, most) or [["", ""]]:
-        if not (columns[0] or by_name[0] or by_external_id[0]):
+        if not (columns[0] or by_name[0]):
             return
-        rows = await connection.fetch(_GROUPS, *columns, *by_name, *by_external_id)
+        rows = await connection.fetch(_GROUPS, *columns, *by_name)
         await _filled(rows, partial(_add_groups, states, rows))
-        by_name = by_external_id = nothing
+        by_name = nothing
 
 
 def _add_groups(states: dict[str, State], rows: Sequence["asyncpg.Record"]) -> None:
@@ -163,10 +162,23 @@ def _add_groups(states: dict[str, State], rows: Sequence["asyncpg.Record"]) -> N
         if row["document"] is not None:
             state.add_group(to_group(row))
         elif row["id"] not in state.groups:  # whole, if it was asked for in the part before
-            if row["unique_name_key"] is not None:
-                state.group_names[row["unique_name_key"]] = row["id"]
-            if row["external_id"] is not None:
-                state.group_external_ids[row["external_id"]] = row["id"]
+            state.group_names[row["unique_name_key"]] = row["id"]
+
+
+async def _load_holders(
+    connection: "Connection", touches: Touches, states: dict[str, State]
+) -> None:
+    """Who holds the external ids, by id alone: one of them may be held by many."""
+    members = _pairs(touches, lambda touch: touch.member_external_ids, is_storable)
+    if members[0]:
+        for organisation_id, key, ids in await connection.fetch(_MEMBERS_OF_EXTERNAL_IDS, *members):
+            holders = states[organisation_id].member_external_ids
+            holders.setdefault(key, set()).update(ids.split(","))
+    groups = _pairs(touches, lambda touch: touch.group_external_ids, is_storable)
+    if groups[0]:
+        for organisation_id, key, ids in await connection.fetch(_GROUPS_OF_EXTERNAL_IDS, *groups):
+            holders = states[organisation_id].group_external_ids
+            holders.setdefault(key, set()).update(ids.split(","))
 
 
 async def _load_memberships(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 MOST_OF_A_NAME: Final = 1000
-"""More resources of one displayName than this are not folded."""
+"""More resources of one displayName, or of one externalId, than this are not folded."""
 
 _SQL = queries.load("overlay_read")
 _READ = _SQL["read_for_overlay"]
@@ -63,7 +63,8 @@ async def read(
 ) -> Read:
     """The part of the organisation's directory that `wanted` names, and how far it is applied.
 
-    Raises Unavailable where more than `MOST_OF_A_NAME` resources have one displayName.
+    Raises Unavailable where more than `MOST_OF_A_NAME` resources have one displayName, or the
+    externalIds that are asked for.
     """
     touch = wanted.touch
     pairs = [
@@ -133,8 +134,14 @@ def _state(organisation_id: str, row: Any, wanted: Wanted) -> State:
 
 
 def _check_names(members: list[Member], groups: list[Group], wanted: Wanted) -> None:
-    """Raise Unavailable where the bound of a displayName was reached."""
-    names = wanted.touch.group_names
-    of_name = sum(group.display_name_key in names for group in groups)
+    """Raise Unavailable where the bound of a displayName or of an externalId was reached."""
+    touch = wanted.touch
+    of_name = sum(group.display_name_key in touch.group_names for group in groups)
     if (wanted.member_display_names and len(members) > MOST_OF_A_NAME) or of_name > MOST_OF_A_NAME:
         raise Unavailable("the directory (it is behind, and too many have this displayName)", 10.0)
+    of_external_id = max(
+        sum(member.external_id in touch.member_external_ids for member in members),
+        sum(group.external_id in touch.group_external_ids for group in groups),
+    )
+    if of_external_id > MOST_OF_A_NAME:
+        raise Unavailable("the directory (it is behind, and too many have this externalId)", 10.0)

@@ -24,7 +24,7 @@ _MEANINGS: Final = {
     403: "SCIM is switched off for the organisation, or the endpoint takes no filter.",
     404: "There is no such resource in this organisation.",
     408: "The body did not arrive in time.",
-    409: "The value of `userName`, `externalId` or `displayName` is taken.",
+    409: "The value of `userName` or `displayName` is taken, or of `externalId` where unique.",
     412: "The resource has another version than `If-Match` says; nothing was changed.",
     413: "The body is over a limit; the detail names it.",
     415: "The body is no JSON, or is compressed.",

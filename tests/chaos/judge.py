@@ -182,7 +182,7 @@ def _unfounded(case: Case, attempt: Attempt) -> Iterator[Violation]:
     effect = attempt.effect
     assert effect is not None
     if attempt.status == 409:
-        names = ("userName", "externalId", "displayName")
+        names = ("userName", "displayName")  # several may have one externalId
         mine = {n: effect.attributes[n] for n in names if n in effect.attributes}
         has_rival = any(
             each.effect is not None

@@ -167,7 +167,4 @@ class Directory:
 
 
 def _same_names(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return bool(
-        one["userName"].lower() == other["userName"].lower()
-        or one["externalId"] == other["externalId"]
-    )
+    return bool(one["userName"].lower() == other["userName"].lower())

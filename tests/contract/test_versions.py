@@ -26,6 +26,7 @@ GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parents[2]
 RECORDED = GOLDEN / "requests.v1.jsonl"
 FOLDED = GOLDEN / "requests.v1.folded"
+EXTERNAL_IDS = GOLDEN / "requests.v1.external-ids.jsonl"
 SUMS = GOLDEN / "SHA256SUMS"
 LIBRARIES = ("orjson", "precis-i18n")
 """All that the pure core needs."""
@@ -93,6 +94,22 @@ def test_a_topic_of_version_1_leads_to_what_it_led_to() -> None:
     A difference here is a directory that a rebuild would make otherwise than it was.
     """
     assert fold_recorded.fold(RECORDED) == FOLDED.read_bytes()
+
+
+def test_external_ids_that_met_under_rules_1_are_refused_as_they_were() -> None:
+    """Recorded and decided by the release before `externalId` could be shared: its 409s stay."""
+    expected = EXTERNAL_IDS.with_suffix(".folded").read_bytes()
+    decisions = orjson.loads(expected)["decisions"]
+    about = [
+        detail.get("attribute")
+        for decision in decisions
+        for _, data in decision["outcomes"]
+        for detail in [data.get("detail", {})]
+    ]
+
+    assert about.count("externalId") > 40
+    assert {each.rules for each, _ in fold_recorded.read(EXTERNAL_IDS)} == {1}
+    assert fold_recorded.fold(EXTERNAL_IDS) == expected
 
 
 def test_the_recorded_topic_has_every_kind_that_changes_a_directory() -> None:

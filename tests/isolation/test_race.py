@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from services.operator.organisations import change_organisation
+from services.operator.tenancy_log import open_log
 from tests.support.stack import GROUP, SCIM, USER, Stack
 
 Bodies = Callable[[int], dict[str, Any]]
@@ -44,6 +46,8 @@ async def test_of_many_creates_with_one_name_over_two_replicas_one_is_created(
 ) -> None:
     second = await whole_stack.start("ingress")
     organisation = await whole_stack.organisation()
+    async with open_log(whole_stack.settings) as log:  # where it is not asked for they may share it
+        await change_organisation(log, organisation.id, ["unique_external_ids=on"])
     headers = {**SCIM, "Authorization": f"Bearer {organisation.key}"}
     urls = [
         f"http://127.0.0.1:{port}/v2/{organisation.id}/{endpoint}"

@@ -1,9 +1,8 @@
 -- name: load_members
--- Members by id, whole; those that own one of the user names or external ids without documents: of
--- them only the names matter, and a batch may name a thousand large ones.
+-- Members by id, whole; those that own one of the user names without documents: of them only the
+-- names matter, and a batch may name a thousand large ones.
 -- $1 organisations, $2 ids: in pairs
 -- $3 organisations, $4 user name keys: in pairs
--- $5 organisations, $6 external ids: in pairs
 -- roles: provisioner
 WITH wanted AS (
     SELECT organisation_id, id, true AS is_whole
@@ -12,10 +11,6 @@ WITH wanted AS (
     SELECT organisation_id, member.id, false
     FROM unnest($3::uuid[], $4::text[]) AS by_name (organisation_id, user_name_key)
     JOIN directory.member USING (organisation_id, user_name_key)
-    UNION ALL
-    SELECT organisation_id, member.id, false
-    FROM unnest($5::uuid[], $6::text[]) AS by_external_id (organisation_id, external_id)
-    JOIN directory.member USING (organisation_id, external_id)
 ), once AS (
     SELECT organisation_id, id, bool_or(is_whole) AS is_whole
     FROM wanted
@@ -28,6 +23,17 @@ SELECT organisation_id::text, member.id::text, member.user_name_key, member.exte
 FROM once
 JOIN directory.member USING (organisation_id, id)
 
+-- name: load_members_of_external_ids
+-- The ids of all members that hold these external ids: of each external id as one text.
+-- $1 organisations, $2 external ids: in pairs
+-- roles: provisioner
+SELECT found.organisation_id::text, found.external_id, string_agg(found.id::text, ',')
+FROM unnest($1::uuid[], $2::text[]) AS wanted (organisation_id, external_id)
+JOIN directory.member AS found
+  ON found.organisation_id = wanted.organisation_id
+ AND found.external_id COLLATE "C" = wanted.external_id
+GROUP BY found.organisation_id, found.external_id
+
 -- name: load_known_members
 -- Which of these ids are members: of each organisation as one text.
 -- $1 organisations, $2 ids: in pairs, each column as one text (see `rows.joined`)
@@ -39,10 +45,9 @@ JOIN directory.member USING (organisation_id, id)
 GROUP BY organisation_id
 
 -- name: load_groups
--- Groups by id, whole; those that own one of the unique names or external ids without documents.
+-- Groups by id, whole; those that own one of the unique names without documents.
 -- $1 organisations, $2 ids: in pairs, each column as one text (see `rows.joined`)
 -- $3 organisations, $4 display name keys: in pairs
--- $5 organisations, $6 external ids: in pairs
 -- roles: provisioner
 WITH wanted AS (
     SELECT organisation_id, id, true AS is_whole
@@ -52,10 +57,6 @@ WITH wanted AS (
     SELECT organisation_id, found.id, false
     FROM unnest($3::uuid[], $4::text[]) AS by_name (organisation_id, unique_name_key)
     JOIN directory."group" AS found USING (organisation_id, unique_name_key)
-    UNION ALL
-    SELECT organisation_id, found.id, false
-    FROM unnest($5::uuid[], $6::text[]) AS by_external_id (organisation_id, external_id)
-    JOIN directory."group" AS found USING (organisation_id, external_id)
 ), once AS (
     SELECT organisation_id, id, bool_or(is_whole) AS is_whole
     FROM wanted
@@ -66,6 +67,17 @@ SELECT organisation_id::text, found.id::text, found.display_name_key, found.uniq
        CASE WHEN once.is_whole THEN found.document END AS document
 FROM once
 JOIN directory."group" AS found USING (organisation_id, id)
+
+-- name: load_groups_of_external_ids
+-- The ids of all groups that hold these external ids: of each external id as one text.
+-- $1 organisations, $2 external ids: in pairs
+-- roles: provisioner
+SELECT found.organisation_id::text, found.external_id, string_agg(found.id::text, ',')
+FROM unnest($1::uuid[], $2::text[]) AS wanted (organisation_id, external_id)
+JOIN directory."group" AS found
+  ON found.organisation_id = wanted.organisation_id
+ AND found.external_id COLLATE "C" = wanted.external_id
+GROUP BY found.organisation_id, found.external_id
 
 -- name: load_memberships
 -- Which of these memberships exist: of each group as one text.

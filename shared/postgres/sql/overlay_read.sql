@@ -17,7 +17,7 @@
 -- $14 whether the members of all found groups are wanted in the same way
 -- $15 ids of which only is asked whether they are members, with their displays
 -- $16 groups, $17 members: pairs of which only is asked whether they are memberships
--- $18 at most so many members, and groups, by display name
+-- $18 at most so many members, and groups, by display name, and by external id
 -- $19 members of whom it is asked in which of the found groups they are
 -- roles: ingress
 WITH found_member AS (
@@ -25,7 +25,9 @@ WITH found_member AS (
     UNION
     SELECT id FROM directory.member WHERE organisation_id = $1 AND user_name_key = ANY ($5::text[])
     UNION
-    SELECT id FROM directory.member WHERE organisation_id = $1 AND external_id = ANY ($6::text[])
+    (SELECT id FROM directory.member
+     WHERE organisation_id = $1 AND external_id COLLATE "C" = ANY ($6::text[])
+     LIMIT $18)
     UNION
     (SELECT id FROM directory.member
      WHERE organisation_id = $1
@@ -44,7 +46,9 @@ found_group AS (
     UNION
     SELECT group_id FROM membership_of_member
     UNION
-    SELECT id FROM directory."group" WHERE organisation_id = $1 AND external_id = ANY ($10::text[])
+    (SELECT id FROM directory."group"
+     WHERE organisation_id = $1 AND external_id COLLATE "C" = ANY ($10::text[])
+     LIMIT $18)
     UNION
     (SELECT id FROM directory."group"
      WHERE organisation_id = $1

@@ -2,9 +2,14 @@
 
 import asyncio
 import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from shared.runtime.ids import new_id
-from tests.integration.ingress.conftest import Door
+from shared.scim.schema import GROUP
+from tests.integration.ingress.conftest import DEADLINE_S, Door
 from tests.integration.ingress.test_door import PATCH_URN, a_body
 
 MANY = 2000
@@ -57,6 +62,76 @@ async def test_a_look_up_after_a_lost_answer_finds_the_pending_create(door: Door
     status, found, _ = await door.call("GET", '/Users?filter=userName eq "bo@example.org"')
     assert found is not None
     assert (status, found["totalResults"]) == (200, 0)
+
+
+@pytest.mark.parametrize("endpoint", ["Users", "Groups"])
+async def test_all_pending_creates_of_one_external_id_are_found(door: Door, endpoint: str) -> None:
+    """None of them hides another; a page of them is as of any list."""
+    await behind(door)
+    names = [f"n{number}" for number in range(5)]
+    answers = [await door.call("POST", f"/{endpoint}", named(endpoint, name)) for name in names]
+    order = "userName" if endpoint == "Users" else "displayName"
+    query = f'filter=externalId eq "alice"&sortBy={order}'
+
+    whole = await found_by(door, f"/{endpoint}?{query}")
+    page = await found_by(door, f"/{endpoint}?{query}&startIndex=2&count=2")
+    one = await found_by(door, f'/{endpoint}?filter=externalId eq "alice" and {order} eq "n3"')
+    ids = {document[order]: document["id"] for _, document, _ in answers if document}
+    removed, _, _ = await door.call("DELETE", f"/{endpoint}/{ids['n1']}")
+    moved, _, _ = await door.call(
+        "PUT", f"/{endpoint}/{ids['n2']}", {**named(endpoint, "n2"), "externalId": "bob"}
+    )
+
+    assert [(status, marks["Rollcall-Outcome"]) for status, _, marks in answers] == [
+        (201, "pending")
+    ] * 5
+    assert whole == (5, names)
+    assert page == (5, ["n1", "n2"])
+    assert one == (1, ["n3"])
+    assert (removed, moved) == (204, 200)
+    assert await found_by(door, f"/{endpoint}?{query}") == (3, ["n0", "n3", "n4"])
+    assert await found_by(door, f'/{endpoint}?filter=externalId eq "bob"') == (1, ["n2"])
+
+
+@pytest.mark.parametrize("endpoint", ["Users", "Groups"])
+async def test_a_pending_external_id_is_409_only_where_the_organisation_asks(
+    door: Door, endpoint: str
+) -> None:
+    await behind(door)
+    for name in ("one", "two"):
+        status, _, _ = await door.call("POST", f"/{endpoint}", named(endpoint, name))
+        assert status == 201
+    asking = replace(door.organisation, unique_external_ids=True)
+    await door.tell(asking)
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            before = len(await door.log())
+            refused, error, _ = await door.call("POST", f"/{endpoint}", named(endpoint, new_id()))
+            if refused == 409:
+                break
+
+    assert error is not None
+    assert error["scimType"] == "uniqueness"
+    assert "externalId" in error["detail"]
+    assert len(await door.log()) == before
+    other = {**named(endpoint, "other"), "externalId": "other"}
+    assert (await door.call("POST", f"/{endpoint}", other))[0] == 201
+
+
+def named(endpoint: str, name: str) -> dict[str, Any]:
+    if endpoint == "Users":
+        return a_body(name, externalId="alice")
+    return {"schemas": [GROUP.urn], "displayName": name, "externalId": "alice"}
+
+
+async def found_by(door: Door, path: str) -> tuple[int, list[str]]:
+    """How many there are, and the names on the page."""
+    status, found, _ = await door.call("GET", path)
+    assert found is not None
+    assert status == 200, found
+    return found["totalResults"], [
+        each.get("userName") or each["displayName"] for each in found["Resources"]
+    ]
 
 
 async def test_a_change_of_what_certainly_is_not_there_is_404_and_not_published(

@@ -58,7 +58,7 @@ async def test_put_member_is_loaded_as_it_was_written(database: TestDatabase) ->
 
     assert state.members == {ANA.id: ANA, BEN.id: revoked}
     assert state.user_names == {ANA.user_name_key: ANA.id, BEN.user_name_key: BEN.id}
-    assert state.member_external_ids == {"x-2": BEN.id}
+    assert state.member_external_ids == {"x-2": {BEN.id}}
 
 
 async def test_put_again_makes_the_row_equal(database: TestDatabase) -> None:
@@ -77,12 +77,26 @@ async def test_owners_of_touched_names_are_in_the_state(database: TestDatabase) 
     """By name and id alone: a batch may name a thousand large members whom it does not touch."""
     async with database.connect("provisioner") as connection:
         await write(connection, PutMember(ANA), PutMember(BEN))
-        touch = Touch(user_names={ANA.user_name_key}, member_external_ids={"x-2"})
+        state = await load(connection, Touch(user_names={ANA.user_name_key}))
+
+    assert state.user_names == {ANA.user_name_key: ANA.id}
+    assert state.members == {}
+
+
+async def test_all_who_hold_an_external_id_are_known_by_their_ids(database: TestDatabase) -> None:
+    """By ids alone: of one value that thousands hold no document is read."""
+    also = replace(ANA, external_id="x-2")
+    sailors, cooks = replace(SAILORS, external_id="g-1"), replace(COOKS, external_id="g-1")
+    touch = Touch(member_external_ids={"x-2", "X-2"}, group_external_ids={"g-1", "g-2"})
+
+    async with database.connect("provisioner") as connection:
+        await write(connection, *map(PutMember, (also, BEN)), *map(PutGroup, (sailors, cooks)))
+        await write(connection, PutMember(BEN), organisation=OTHER_ORGANISATION)
         state = await load(connection, touch)
 
-    assert state.user_names[ANA.user_name_key] == ANA.id
-    assert state.member_external_ids["x-2"] == BEN.id
-    assert state.members == {}
+    assert state.member_external_ids == {"x-2": {ANA.id, BEN.id}}
+    assert state.group_external_ids == {"g-1": {SAILORS.id, COOKS.id}}
+    assert (state.members, state.groups) == ({}, {})
 
 
 async def test_group_names_and_external_ids_find_their_owners(database: TestDatabase) -> None:
@@ -97,7 +111,7 @@ async def test_group_names_and_external_ids_find_their_owners(database: TestData
 
     assert by_name.groups == {}
     assert by_name.group_names == {"sailors": SAILORS.id}
-    assert by_name.group_external_ids == {"g-1": SAILORS.id}
+    assert by_name.group_external_ids == {"g-1": {SAILORS.id}}
     assert by_id.groups == {COOKS.id: shared_name}
     assert by_id.group_names == {}
 
@@ -214,8 +228,8 @@ async def test_names_may_be_swapped_within_one_batch(database: TestDatabase) -> 
     [
         ((PutMember(ANA), PutMember(a_member(3, "ana@example.org"))), "member_username_unique"),
         (
-            (PutMember(BEN), PutMember(replace(ANA, external_id="x-2"))),
-            "member_external_id_unique",
+            (PutMember(BEN), PutMember(replace(ANA, user_name_key=BEN.user_name_key))),
+            "member_username_unique",
         ),
         ((PutGroup(SAILORS), PutGroup(a_group(52, "Sailors"))), "group_name_unique"),
     ],

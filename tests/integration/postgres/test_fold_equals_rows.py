@@ -2,7 +2,8 @@
 
 Conversations of several organisations in one partition pass through the pieces of a batch as the
 partition's worker has them: load what is touched, fold, collapse, write. They make every mistake
-that a request can make, and use few names and few members, so that these collide.
+that a request can make, and use few names and few members, so that these collide. Requests of all
+rules come mixed, of organisations that let an external id be shared and of others.
 """
 
 import random
@@ -60,6 +61,7 @@ class Speaker:
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
+        self.ruling = random.Random(seed + 1)  # of its own: `chance` says what it said before
         self.numbers = 10_000
         self.kinds: tuple[Callable[[], Request], ...] = (
             *[self.create_member] * 3,
@@ -85,7 +87,9 @@ class Speaker:
                 settings=Settings(
                     unique_group_names=self.chance.random() < 0.8,
                     profile="interop" if self.chance.random() < 0.1 else "compatible",
+                    unique_external_ids=self.ruling.random() < 0.3,
                 ),
+                rules=self.ruling.choice((1, 2, 2)),
             )
             found.append(request)
         return found
@@ -242,6 +246,7 @@ async def test_random_conversations_in_random_batches_leave_the_rows_of_the_fold
     assert [item.decision for item in in_many] == [item.decision for item in in_one]
     assert not [item.error for item in in_one if item.error is not None]
     assert {item.reply.status for item in in_one if item.reply} >= {200, 201, 204, 404, 409}
+    assert "externalId" in {item.reply.attribute for item in in_one if item.reply}
 
 
 def replayed(requests: Sequence[Request]) -> Iterable[State]:

@@ -88,7 +88,7 @@ def arrays(name: str, rows: int) -> list[str]:
     organisations = "{" + ",".join([ORGANISATION] * rows) + "}"
     ids = "{" + ",".join(an_id(number) for number in range(rows)) + "}"
     if name in ("load_members", "load_groups"):
-        return [organisations, ids] * 3
+        return [organisations, ids] * 2
     if name in ("load_known_members", "load_memberships"):  # each column as one text
         organisations, ids = organisations.strip("{}"), ids.strip("{}")
     return [organisations, ids, ids] if name == "load_memberships" else [organisations, ids]
@@ -98,6 +98,7 @@ def arrays(name: str, rows: int) -> list[str]:
     "name",
     [
         "load_members",
+        "load_members_of_external_ids",
         "load_known_members",
         "load_memberships",
         "load_members_of_groups",

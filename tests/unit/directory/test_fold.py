@@ -12,7 +12,7 @@ from shared.directory.changes import AddMembers, Change, PutMember, RemoveMember
 from shared.directory.fold import collapse, fold_batch
 from shared.directory.state import State
 from shared.directory.touch import touches
-from shared.events.request import MemberDelta, Request
+from shared.events.request import MemberDelta, Request, Settings
 from tests.support import builders
 from tests.support.builders import (
     MOMENT,
@@ -178,14 +178,18 @@ def test_what_a_request_may_touch_is_known_before_it_is_decided() -> None:
     group = a_group()
     replaced = builders.regroup(group, clear=True, add=(an_id(1),))
     created = builders.create(1, "Ana@example.org", externalId="X")
-
+    in_old_log = replace(builders.create(3, "bo@example.org", externalId="Y"), rules=1)
+    asked_for = replace(
+        builders.create(4, "cy@example.org", externalId="Z"),
+        settings=Settings(unique_external_ids=True),
+    )
     deleted = a_request("member.delete", an_id(2))
 
-    touch = touches([replaced, created, deleted])[ORGANISATION]
+    touch = touches([replaced, created, in_old_log, asked_for, deleted])[ORGANISATION]
 
     assert touch.whole_groups == {group.id}
     assert touch.known == {an_id(1)}
-    assert touch.user_names == {"ana@example.org"}
-    assert touch.member_external_ids == {"X"}
-    assert touch.members == {an_id(1), an_id(2)}
+    assert touch.user_names == {"ana@example.org", "bo@example.org", "cy@example.org"}
+    assert touch.member_external_ids == {"Y", "Z"}  # who shares one does not look who has it
+    assert touch.members == {an_id(1), an_id(2), an_id(3), an_id(4)}
     assert touch.members_with_groups == {an_id(2)}

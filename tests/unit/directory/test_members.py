@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from shared.directory.changes import PutGroup, PutMember, RemoveMember
 from shared.directory.decide import decide
 from shared.directory.lifecycle import Status
 from shared.directory.state import Member
+from shared.events.request import Settings
 from tests.support import builders
 from tests.support.builders import MOMENT, a_group, a_member, a_request, a_state, a_user, an_id
 
@@ -97,11 +99,18 @@ def test_a_refusal_tells_no_value_in_its_outcome() -> None:
     assert "ana" not in repr(decision.outcomes)
 
 
-def test_a_taken_external_id_is_refused_and_letter_case_counts() -> None:
+@pytest.mark.parametrize(
+    "unique", [{"rules": 1}, {"settings": Settings(unique_external_ids=True)}], ids=str
+)
+def test_a_taken_external_id_is_refused_where_it_is_unique_and_letter_case_counts(
+    unique: dict[str, Any],
+) -> None:
     state = a_state(a_member(resource=a_user(externalId="X1")))
+    bo = replace(builders.create(2, "bo@example.org", externalId="X1"), **unique)
+    cy = replace(builders.create(3, "cy@example.org", externalId="x1"), **unique)
 
-    same = decide(state, builders.create(2, "bo@example.org", externalId="X1"), LATER)
-    other_case = decide(state, builders.create(3, "cy@example.org", externalId="x1"), LATER)
+    same = decide(state, bo, LATER)
+    other_case = decide(state, cy, LATER)
 
     assert same.verdict.attribute == "externalId"
     assert other_case.verdict.status == 201
