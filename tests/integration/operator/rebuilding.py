@@ -22,7 +22,7 @@ from services.operator.rebuild.places import World
 from services.operator.rebuild.rebuild import Options, Report
 from services.operator.rebuild.snapshot import Manifest
 from services.operator.rebuild.verify import Verified
-from shared.events.request import Request
+from shared.events.request import Request, Settings
 from shared.runtime.clock import now_ms
 from shared.runtime.config import load
 from shared.runtime.ids import new_id
@@ -87,6 +87,39 @@ def history(seed: int, count: int, *, first: int = 1000) -> list[Request]:
 
 def _patch(number: int, path: str, value: Any) -> Request:
     return patch(a_member(number), replacing(path, value))
+
+
+def sharing(seed: int, count: int, *, first: int = 1000) -> list[Request]:
+    """A log of two releases: at first external ids that meet are refused, then they are shared,
+    but by an organisation that asks for the contrary."""
+    chance = random.Random(seed)
+    made: list[Request] = []
+    for number in range(first, first + count):
+        is_later = number >= first + count // 3
+        at: dict[str, Any] = {
+            "id": an_id(600_000 + number),
+            "organisation_id": chance.choice((ORGANISATION, OTHER_ORGANISATION)),
+            "rules": 2 if is_later and chance.random() < 0.9 else 1,
+            "settings": Settings(unique_external_ids=is_later and chance.random() < 0.3),
+        }
+        value = chance.choice(("alice", "Alice", "x", ""))
+        member, group = chance.randint(1, 12), chance.randint(50, 55)
+        named = {"displayName": f"Group {number % 9}", "externalId": value}
+        made.append(
+            chance.choice(
+                (
+                    replace(create(member, f"u{number % 20}@example.org", externalId=value), **at),
+                    replace(create(member, f"v{number}@example.org", externalId=value), **at),
+                    replace(_patch(member, "externalId", value), **at),
+                    replace(_patch(member, "title", f"T{number}"), **at),
+                    a_request("member.delete", an_id(member), **at),
+                    a_request("group.create", an_id(group), resource=named, **at),
+                    a_request("group.replace", an_id(group), resource=named, **at),
+                    a_request("group.delete", an_id(group), **at),
+                )
+            )
+        )
+    return made
 
 
 async def send_all(deployment: Deployment, requests: Sequence[Request]) -> dict[int, int]:

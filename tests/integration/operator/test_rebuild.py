@@ -14,7 +14,7 @@ import pytest
 from services.operator.rebuild import fold_log, rebuild
 from services.operator.terminal import CommandError
 from shared.directory import decide
-from shared.postgres import directory_search
+from shared.postgres import directory_search, scratch
 from shared.postgres.pool import open_pool
 from shared.runtime.errors import Unavailable
 from tests.integration.operator.rebuilding import (
@@ -31,6 +31,7 @@ from tests.integration.operator.rebuilding import (
     rollcall,
     rollcall_json,
     send_all,
+    sharing,
     start,
 )
 from tests.integration.provisioner import logs
@@ -85,6 +86,58 @@ async def test_a_rebuilt_directory_is_byte_for_byte_the_one_before(
     assert await contents(deployment) == before
     assert await contents(deployment, "directory_previous") != {}
     assert report.events > 300
+
+
+async def test_a_log_of_both_rules_has_no_drift_and_is_rebuilt_as_it_was(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """External ids: refused under rules 1, then shared (docs/decisions/0047)."""
+    running = await deployment.start()
+    requests = sharing(47, 240)
+    await apply_all(deployment, requests[:120])
+    taken = await do_snapshot(deployment, tmp_path)
+    await apply_all(deployment, requests[120:])
+    await running.end()
+    before = await contents(deployment)
+    shared = await deployment.rows(
+        "SELECT count(*) AS holders FROM directory.member WHERE external_id IS NOT NULL "
+        "GROUP BY organisation_id, external_id HAVING count(*) > 1"
+    )
+    refused = await deployment.rows(
+        "SELECT count(*) AS number FROM audit.event "
+        "WHERE status = 409 AND outcomes::text LIKE '%externalId%'"
+    )
+
+    assert shared
+    assert refused[0]["number"] > 0
+    assert (await do_verify(deployment)).drifts == []
+    assert (await do_verify(deployment, taken.folder)).drifts == []
+    await do_rebuild(deployment, snapshot=taken.folder)
+    assert await contents(deployment) == before
+    await do_rebuild(deployment)
+    assert await contents(deployment) == before
+
+
+async def test_a_rebuild_made_before_a_constraint_went_is_not_swapped_in(
+    deployment: Deployment,
+) -> None:
+    """It would bring back what a migration took away meanwhile."""
+    running = await deployment.start()
+    await apply_all(deployment, history(7, 40))
+    await running.end()
+    async with deployment.database.connect() as connection:
+        async with connection.transaction():
+            await scratch.make_tables(connection, scratch.REBUILD, is_kept=True)
+            await scratch.finish_tables(connection, scratch.REBUILD)
+        assert await scratch.is_of_one_form(connection, scratch.REBUILD)
+        await connection.execute(
+            "ALTER TABLE directory_rebuild.member "
+            "ADD CONSTRAINT member_external_id_unique UNIQUE (organisation_id, external_id)"
+        )
+
+        with pytest.raises(scratch.SchemaDiffers):
+            async with connection.transaction():
+                await scratch.swap(connection, scratch.REBUILD)
 
 
 async def test_a_rebuild_from_a_snapshot_needs_only_the_log_behind_it(
