@@ -18,6 +18,7 @@ from services.ingress.directory_reads import DirectoryReads
 from services.ingress.discovery import Discovery
 from services.ingress.door import Door, expect_later, malformed
 from services.ingress.hearing import Hearing
+from services.ingress.ignored_names import IGNORED
 from services.ingress.invitation import InvitationPage
 from services.ingress.key_directory import KeyDirectory
 from services.ingress.key_use import KeyUse
@@ -168,7 +169,7 @@ class Ingress:
             quiet_s=min(QUIET_S, settings.ingress_pre_stop_s),
         )
         self._admin = Listener(
-            health_app(not_ready=self.not_ready),
+            health_app(not_ready=self.not_ready, shown={"/ignored": IGNORED.counts}),
             settings.ingress_admin_host,
             settings.ingress_admin_port,
             drain_s=1.0,

@@ -1,8 +1,13 @@
 """The query part of an address: strict in what it means, tolerant in how it is written.
 
-`+` is a space, a dangling `?` or `&` is nothing, and our parameters are known in any letter case: a
-`Filter` that was not one would list everybody. Refused are names that come twice, bytes that are no
-UTF-8, U+0000 and other control characters, and line separators.
+A dangling `?` or `&` is nothing, and our parameters are known in any letter case: a `Filter` that
+was not one would list everybody. Refused are names that come twice, bytes that are no UTF-8, U+0000
+and other control characters, and line separators.
+
+A bare `+` is a plus to RFC 3986 and a space to HTML forms. A client writes all its spaces in one
+way: beside a `%20` the `+` is a plus, as Okta's SDK has it in `userName%20eq%20"a+b@x"`; but never
+between the words of a filter. Without one it is a space, except inside a quoted value where it
+cannot be one: an address with its `@` unescaped, or compared with a `userName` or an address.
 """
 
 import re
@@ -15,6 +20,13 @@ from shared.scim.errors import InvalidFilter, InvalidValue, ScimError
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 KNOWN: Final = frozenset(
     {"filter", "attributes", "excludedAttributes", "startIndex", "count", "sortBy", "sortOrder"}
+)
+_PLUS: Final = "\0"
+"""Stands for a bare `+` until it is known what that is; a value cannot hold it."""
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_ADDRESS: Final = re.compile(r'"[^\s"]*[^\s"\0]@[^\s"\0@][^\s"@]*"')
+_NO_SPACES: Final = re.compile(
+    r"(?:userName|emails(?:\.value)?|\bvalue)\s+(?:eq|ne|co|sw|ew)\s*$", re.IGNORECASE
 )
 _BY_NAME: Final = {name.lower(): name for name in KNOWN}
 
@@ -44,11 +56,42 @@ def parse_query(text: str) -> Query:
 
 
 def _decode(raw: str, name: str) -> str:
+    text = check_characters(_unquoted(raw.replace("+", " "), name), name)
+    if "+" not in raw:
+        return text
+    marked = _unquoted(raw.replace("+", _PLUS), name)
+    spaces_are_escaped = "%20" in raw
+    if name == "filter" and '"' in marked:
+        return _plus_in_filter(marked, spaces_are_escaped, "%40" not in raw)
+    return marked.replace(_PLUS, "+") if spaces_are_escaped else text
+
+
+def _plus_in_filter(marked: str, spaces_are_escaped: bool, at_is_bare: bool) -> str:
+    """The filter with each bare `+` as what it is: a space between words, in quotes what fits."""
+    pieces: list[str] = []
+    end = 0
+    for match in _QUOTED.finditer(marked):
+        between = marked[end : match.start()].replace(_PLUS, " ")
+        value = match[0]
+        is_plus = spaces_are_escaped or (
+            _ADDRESS.fullmatch(value) is not None
+            and (at_is_bare or _is_compared_with_a_name(between))
+        )
+        pieces += between, value.replace(_PLUS, "+" if is_plus else " ")
+        end = match.end()
+    return "".join((*pieces, marked[end:].replace(_PLUS, " ")))
+
+
+def _is_compared_with_a_name(before: str) -> bool:
+    """Whether what stands in front of a value asks for a `userName` or an address."""
+    return _NO_SPACES.search(before) is not None
+
+
+def _unquoted(raw: str, name: str) -> str:
     try:
-        text = unquote_to_bytes(raw.replace("+", " ")).decode()
+        return unquote_to_bytes(raw).decode()
     except UnicodeError as error:
         raise _refusal(name, "is no valid UTF-8") from error
-    return check_characters(text, name)
 
 
 def check_characters(text: str, name: str) -> str:

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Final, Literal
 
 from services.ingress.aside import THREAD_FROM_BYTES
+from services.ingress.ignored_names import IGNORED
 from shared.events.precondition import Precondition
 from shared.events.request import Kind, MemberDelta, Request, Settings
 from shared.observability.logging import get_logger
@@ -60,10 +61,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """The request event, and the names of the repairs that made it readable."""
+    """The request event, the names of the repairs that made it readable, the names ignored."""
 
     request: Request
     repairs: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 async def understand(command: Command, body: bytes) -> Request:
@@ -76,6 +78,8 @@ async def understand(command: Command, body: bytes) -> Request:
         for rule in understood.repairs:
             INGRESS_REPAIRS.labels(rule).inc()
         log.debug("request.repaired", request_id=command.id, rules=understood.repairs)
+    if understood.ignored:
+        IGNORED.note(command.organisation.id, understood.ignored)
     return understood.request
 
 
@@ -102,6 +106,7 @@ def understand_body(command: Command, body: bytes) -> Understood:
             names=_written_names(canonical.resource, command.schema),
         ),
         canonical.repairs,
+        canonical.ignored,
     )
 
 
@@ -152,6 +157,7 @@ def _understand_patch(command: Command, parsed: Json) -> Understood:
             names=_written_names(last_written, command.schema),
         ),
         patch.repairs,
+        patch.ignored,
     )
 
 

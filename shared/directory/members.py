@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from shared.directory import rules
 from shared.directory.address import notice_address
 from shared.directory.changes import (
     Change,
@@ -17,7 +18,6 @@ from shared.directory.changes import (
 from shared.directory.facts import about, given
 from shared.directory.kept_address import Addressed, addressed
 from shared.directory.lifecycle import INVITED, Standing, Status, Step, after, revoked_from
-from shared.directory.rules import are_external_ids_unique, keeps_address, most_work
 from shared.directory.state import Json, Member, State, touched
 from shared.events.outcome import Fact, Outcome
 from shared.events.request import Request
@@ -83,8 +83,14 @@ def patch(state: State, request: Request, at: datetime) -> Decision:
     """PATCH, all operations or none (RFC 7644 §3.5.2)."""
     member = _find(state, request)
     profile = Profile(request.settings.profile)
-    work = Work(most_work(request.rules))
-    resource = apply_patch(member.resource, request.operations, USER, profile, work)
+    resource = apply_patch(
+        member.resource,
+        request.operations,
+        USER,
+        profile,
+        Work(rules.most_work(request.rules)),
+        filter_on_one=rules.knows_filter_on_one(request.rules),
+    )
     return _update(state, request, member, resource)
 
 
@@ -158,7 +164,7 @@ def _update(state: State, request: Request, member: Member, resource: Json) -> D
     external_id = resource.get("externalId") or None
     check_external_id(state.member_external_ids, request, external_id, before=member.external_id)
     standing = _standing(member, resource)
-    keeps = keeps_address(request.rules)
+    keeps = rules.keeps_address(request.rules)
     address = addressed(member, standing, resource, keeps=keeps)
     outcomes, invitation_id = _consequences(request, member, standing, resource, address)
     changed = replace(
@@ -247,7 +253,7 @@ def check_external_id(
 ) -> None:
     """Raise Uniqueness where the request gives its resource a value that another one has, and may
     not. What the resource has already it may keep, and write again."""
-    if external_id is None or external_id == before or not are_external_ids_unique(request):
+    if external_id is None or external_id == before or not rules.are_external_ids_unique(request):
         return
     if holders.get(external_id, set()) - {request.resource_id}:
         kind = "member" if request.is_member else "group"

@@ -8,6 +8,7 @@ the decision asks here. Numbers only rise; what a released number means is never
 |---|---|---|
 | 1 | the beginning | |
 | 2 | 0.1.0, second part | what a PATCH may cost, and the size after each of its operations |
+| | | a filter may select a single complex value in a PATCH path |
 | | | `externalId` may be shared |
 | | | a request that revokes keeps the address held before it |
 | | | a redrive drops what is late |
@@ -27,6 +28,11 @@ def most_work(rules: int) -> int | None:
     With a bound, the size of the resource is bounded after each operation and not only at the end.
     """
     return MAX_WORK if rules >= SECOND else None
+
+
+def knows_filter_on_one(rules: int) -> bool:
+    """Whether a path such as `manager[value eq "7"]` selects; before it was refused."""
+    return rules >= SECOND
 
 
 def are_external_ids_unique(request: Request) -> bool:

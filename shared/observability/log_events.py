@@ -25,6 +25,7 @@ LogEvent = Literal[
     "migration.role_existed",
     # ingress
     "clock.differed",
+    "name.ignored",
     "request.failed",
     "request.refused",
     "request.repaired",

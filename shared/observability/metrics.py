@@ -65,6 +65,8 @@ INGRESS_OVERLAY_FORGOTTEN = Counter(
 )
 # Ingress: repairs of dialects, by rule.
 INGRESS_REPAIRS = Counter("rollcall_ingress_repairs_total", "Dialect repairs", ["rule"])
+# Ingress: names that no schema knows and that were ignored; which they are is at /ignored.
+INGRESS_IGNORED_NAMES = Counter("rollcall_ingress_ignored_names_total", "Names ignored")
 # Ingress: age in seconds of what is known of organisations and keys.
 INGRESS_KEYS_AGE = Gauge("rollcall_ingress_keys_age_seconds", "Age of the key directory")
 # Ingress, provisioner: records handed to Kafka and not acknowledged yet, and their bytes.

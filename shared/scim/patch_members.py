@@ -5,15 +5,19 @@ order of operations comes down to: empty the group or not, then add these, remov
 stands in one of the two at most, because the later operation wins.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from shared.scim.errors import InvalidFilter, InvalidPath, InvalidSyntax, InvalidValue, Mutability
 from shared.scim.filter import Comparison, Filter, Or
 from shared.scim.limits import MAX_MEMBERS
+from shared.scim.member_ids import canonical_member_ids, member_id, read_member_ids
 from shared.scim.patch_path import PatchPath
-from shared.scim.quirks import Repairs
-from shared.scim.values import canonical_member_ids
+from shared.scim.quirks import Repairs, repair_reference
+from shared.scim.schema import Attribute
+
+UUID_LENGTH: Final = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class MemberChanges:
 
         Raises InvalidFilter and InvalidPath for a selection other than by `value eq`,
         InvalidSyntax for a list beside the path of a remove and Mutability for another id in the
-        place of one (both interop), and InvalidValue.
+        place of one (both interop), and InvalidValue, for who cannot be read too.
         """
         if path.filter is not None:
             self._take_selection(op, path, value, repairs)
@@ -49,11 +53,11 @@ class MemberChanges:
             )
         elif op == "remove":
             self._take_remove(path, value, repairs)
-        else:
+        elif value is None:
             if op == "replace":
                 self._empty()
-            if value is not None:
-                self._put(canonical_member_ids(path.attribute, value, repairs))
+        else:
+            self._take_whole(op, path, value, repairs)
         if len(self._add) + len(self._remove) > MAX_MEMBERS:
             raise InvalidValue(
                 f"The operations name more than {MAX_MEMBERS} members; send them in parts.",
@@ -66,11 +70,24 @@ class MemberChanges:
             return None
         return MemberDelta(self._clear, tuple(self._add), tuple(self._remove))
 
+    def _take_whole(self, op: str, path: PatchPath, value: Any, repairs: Repairs) -> None:
+        ids = read_member_ids(path.attribute, value, repairs)
+        if op == "replace":
+            if ids.deleted:
+                raise InvalidValue(
+                    "members: a replace names who stays; remove the others by a `remove`.",
+                    attribute=path.text,
+                )
+            self._empty()
+        self._put(ids.named)
+        self._drop(ids.deleted)
+
     def _take_remove(self, path: PatchPath, value: Any, repairs: Repairs) -> None:
         if value is None:
             self._empty()
         elif repairs.fire("remove-by-value"):
-            self._drop(canonical_member_ids(path.attribute, value, repairs))
+            ids = read_member_ids(path.attribute, value, repairs)
+            self._drop((*ids.named, *ids.deleted))
         else:
             raise InvalidSyntax(
                 'A remove takes no value; name the member as `members[value eq "id"]`.',
@@ -78,20 +95,37 @@ class MemberChanges:
             )
 
     def _take_selection(self, op: str, path: PatchPath, value: Any, repairs: Repairs) -> None:
-        ids = selected_ids(path.filter)
+        ids = selected_ids(path.filter, path.attribute, repairs)
         if path.sub is not None and path.sub.name != "value":
+            if op == "remove":
+                raise Mutability(
+                    f"{path.target.path} follows from who the member is; remove the member.",
+                    attribute=path.target.path,
+                )
             return
-        if op != "remove" and path.sub is not None and (value,) != ids:
-            self._refuse_exchange(path, repairs)
-        if op == "remove":
-            self._drop(ids)
-        elif op == "replace":
-            new = value if path.sub is None else [{"value": value}]
-            named = canonical_member_ids(path.attribute, new, repairs) if new is not None else ()
+        given = value if path.sub is None or value is None else [{"value": value}]
+        if op == "replace":
+            if path.sub is not None and (value,) != ids:
+                self._refuse_exchange(path, repairs)
+            named = () if given is None else canonical_member_ids(path.attribute, given, repairs)
             self._drop(ids)
             self._put(named)
-        elif repairs.fire("create-by-filter"):
+            return
+        if given not in (None, "", [], {}):
+            self._refuse_others(ids, canonical_member_ids(path.attribute, given, repairs))
+        if op == "remove":
+            self._drop(ids)
+        else:
+            repairs.fire("create-by-filter")
             self._put(ids)
+
+    def _refuse_others(self, ids: tuple[str, ...], named: tuple[str, ...]) -> None:
+        if not set(named) <= set(ids):
+            raise InvalidValue(
+                "The path selects members by their id and the value names others; name them in "
+                "one of the two.",
+                attribute="members",
+            )
 
     def _refuse_exchange(self, path: PatchPath, repairs: Repairs) -> None:
         """A member's id is immutable (RFC 7643 §4.2): another id is another member."""
@@ -106,25 +140,42 @@ class MemberChanges:
         self._add.clear()
         self._remove.clear()
 
-    def _put(self, ids: tuple[str, ...]) -> None:
-        for member_id in ids:
-            self._remove.pop(member_id, None)
-            self._add[member_id] = None
+    def _put(self, ids: Sequence[str]) -> None:
+        for each in map(_as_written, ids):
+            self._remove.pop(each, None)
+            self._add[each] = None
 
-    def _drop(self, ids: tuple[str, ...]) -> None:
-        for member_id in ids:
-            self._add.pop(member_id, None)
+    def _drop(self, ids: Sequence[str]) -> None:
+        for each in map(_as_written, ids):
+            self._add.pop(each, None)
             if not self._clear:
-                self._remove[member_id] = None
+                self._remove[each] = None
 
 
-def selected_ids(node: Filter | None) -> tuple[str, ...]:
-    """The ids in `value eq "a" or value eq "b"`. Raises InvalidFilter for any other filter."""
+def _as_written(text: str) -> str:
+    """An id as we write it: letter case of a UUID says nothing (RFC 9562 §4)."""
+    return text.lower() if len(text) == UUID_LENGTH else text
+
+
+def selected_ids(node: Filter | None, attribute: Attribute, repairs: Repairs) -> tuple[str, ...]:
+    """The ids in `value eq "a" or value eq "b"`.
+
+    A `$ref` is the id that it ends in. Raises InvalidFilter for any other filter, and InvalidValue
+    for what is not one id.
+    """
     match node:
         case Comparison(path, "eq", str(value)) if path.target.name == "value":
-            return (value,)
+            return (member_id(attribute, value, repairs),)
+        case Comparison(path, "eq", str(value)) if path.target.name == "$ref":
+            found = repair_reference(value, repairs)
+            if found is not None:
+                return (found,)
         case Or(terms):
-            return tuple(dict.fromkeys(found for term in terms for found in selected_ids(term)))
+            return tuple(
+                dict.fromkeys(
+                    found for term in terms for found in selected_ids(term, attribute, repairs)
+                )
+            )
     raise InvalidFilter(
         'Members can be selected by their id only: `members[value eq "id"]`, joined by `or`.',
         attribute="members",

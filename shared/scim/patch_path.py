@@ -8,11 +8,14 @@ The last closing bracket ends the filter; brackets inside its quoted values do n
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NoReturn
 
 from shared.scim import quirks
-from shared.scim.errors import InvalidPath, InvalidSyntax
+from shared.scim.errors import InvalidPath, InvalidSyntax, Mutability
 from shared.scim.filter import MAX_CACHED, Filter, format_value_filter, read_filter, size
 from shared.scim.limits import MAX_FILTER_BYTES
+from shared.scim.near_names import is_of_the_standard
+from shared.scim.patch_one import filter_of_one
 from shared.scim.path import AttributePath, is_well_formed, resolve_path
 from shared.scim.profile import Profile
 from shared.scim.quirks import Repairs
@@ -50,6 +53,32 @@ class PatchPath:
         object.__setattr__(self, "is_read_only", read_only)
 
 
+def refuse_unwritable(path: PatchPath, op: str) -> None:
+    """Raise Mutability for what only the server sets, and for the removal of what is required."""
+    if path.is_read_only:
+        raise Mutability(
+            f"{path.target.path} is set by the server; leave it out of the request.",
+            attribute=path.target.path,
+        )
+    if op == "remove" and path.target.required and path.sub is None and path.filter is None:
+        raise Mutability(
+            f"{path.target.path} is required and cannot be removed; replace it instead.",
+            attribute=path.target.path,
+        )
+
+
+def refuse_filter_on_one(path: PatchPath) -> None:
+    """Raise InvalidPath for a filter on what is no list of objects."""
+    if path.filter is not None and not path.attribute.multi_valued:
+        _refuse_filter(path.attribute.path)
+
+
+def _refuse_filter(text: str) -> NoReturn:
+    raise InvalidPath(
+        f"{text} is no list of objects, so it takes no filter in brackets.", attribute=text
+    )
+
+
 Target = PatchPath | Extension | None
 
 
@@ -57,12 +86,14 @@ Target = PatchPath | Extension | None
 class ReadPath:
     """What a path means, None for what is to be ignored; and the quirk rules that fired.
 
-    `steps` counts the path itself and the parts of its filter.
+    `steps` counts the path itself and the parts of its filter; `ignored` are the names that no
+    schema knows.
     """
 
     target: Target
     repairs: tuple[str, ...]
     steps: int = 1
+    ignored: tuple[str, ...] = ()
 
 
 def read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
@@ -99,7 +130,7 @@ def _read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
     if isinstance(target, PatchPath) and target.filter is not None:
         _check_size(target)
         steps += size(target.filter)
-    return ReadPath(target, repairs.fired, steps)
+    return ReadPath(target, repairs.fired, steps, repairs.ignored)
 
 
 def _is_readable(shape: re.Match[str]) -> bool:
@@ -129,9 +160,9 @@ def _resolve(
         return found
     if name.lower() == "password" and repairs.fire("password-dropped"):
         return None
-    if not is_well_formed(name):
-        raise InvalidPath("The path begins with something that is no attribute's name.")
     whole = quirks.repair_name(name, schema, repairs)
+    if whole is None and not is_well_formed(name):
+        raise InvalidPath("The path begins with something that is no attribute's name.")
     if isinstance(whole, Attribute):
         return AttributePath(whole)
     if whole is not None:
@@ -147,7 +178,9 @@ def _resolve(
     return None
 
 
-def _sub(attribute: Attribute, name: str, repairs: Repairs) -> Attribute | None:
+def _sub(
+    attribute: Attribute, name: str, repairs: Repairs, *, is_selected: bool = False
+) -> Attribute | None:
     if not attribute.is_complex:
         raise InvalidPath(
             f"{attribute.path} has no sub-attributes; end the path with its name.",
@@ -155,12 +188,28 @@ def _sub(attribute: Attribute, name: str, repairs: Repairs) -> Attribute | None:
         )
     found = attribute.sub(name) or quirks.repair_sub_name(attribute, name, repairs)
     if found is None:
+        if repairs.lenient and (attribute.name == "members" or _may_select(attribute, is_selected)):
+            raise InvalidPath(
+                f"{attribute.path} has no such sub-attribute; select an element by a filter, such "
+                f'as `{attribute.path}[type eq "work"]`.',
+                attribute=attribute.path,
+            )
         _ignore(f"{attribute.path}.{name}", repairs)
     return found
 
 
+def _may_select(attribute: Attribute, is_selected: bool) -> bool:
+    """Whether an unknown name behind a list may be meant to select, as in `emails.work`."""
+    return attribute.multi_valued and not is_selected
+
+
 def _ignore(name: str, repairs: Repairs) -> None:
-    if not repairs.fire("unknown-attribute"):
+    if repairs.lenient and is_of_the_standard(name):
+        raise InvalidPath(
+            f"{name[:200]} is in no schema of this resource type; correct the URN.",
+            attribute=name[:200],
+        )
+    if not repairs.ignore(name):
         raise InvalidSyntax(
             f"The path's attribute {name[:200]} is in no schema of this resource type.",
             attribute=name[:200],
@@ -177,15 +226,17 @@ def _select(
     attribute = path.attribute
     if filter_text is None:
         return PatchPath(attribute, None, path.sub)
-    if path.sub is not None or not attribute.multi_valued or not attribute.is_complex:
-        raise InvalidPath(
-            f"{path.text} is no list of objects, so it takes no filter in brackets.",
-            attribute=path.text,
-        )
+    if path.sub is not None or not attribute.is_complex:
+        _refuse_filter(path.text)
+    if not attribute.multi_valued and not repairs.fire("filter-on-one"):
+        _refuse_filter(path.text)
     read = read_filter(filter_text, schema, repairs.profile, attribute)
     for name in read.repairs:
         repairs.fire(name)
+    condition = read.filter
+    if not attribute.multi_valued:
+        condition = filter_of_one(condition, repairs)
     if sub_name is None:
-        return PatchPath(attribute, read.filter)
-    sub = _sub(attribute, sub_name, repairs)
-    return PatchPath(attribute, read.filter, sub) if sub is not None else None
+        return PatchPath(attribute, condition)
+    sub = _sub(attribute, sub_name, repairs, is_selected=True)
+    return PatchPath(attribute, condition, sub) if sub is not None else None

@@ -25,6 +25,8 @@ def changed_value(old: Any, operation: Json, path: PatchPath, repairs: Repairs) 
     op: str = operation["op"]
     value = operation.get("value")
     attribute = path.attribute
+    if path.filter is not None and not attribute.multi_valued:
+        return changed_one(old, operation, path, repairs)
     if attribute.multi_valued:
         if path.filter is None and path.sub is None:
             elements = _whole_list(old or [], op, value)
@@ -42,6 +44,30 @@ def changed_value(old: Any, operation: Json, path: PatchPath, repairs: Repairs) 
     if attribute.is_complex and value is not None and (op == "add" or repairs.lenient):
         return {**(old or {}), **value}
     return value
+
+
+def changed_one(
+    old: Json | None, operation: Json, path: PatchPath, repairs: Repairs
+) -> Json | None:
+    """A single complex value after an operation by a filter, None for unassigned.
+
+    What the filter does not select is not removed. Raises NoTarget where it selects nothing that
+    could be written; an absent value is created as a list's element is.
+    """
+    assert path.filter is not None
+    op, value = operation["op"], operation.get("value")
+    is_meant = old is not None and chosen_elements(path.filter, [old], repairs.work)[0]
+    if op == "remove":
+        if old is None or not is_meant:
+            return old
+        return _without_none({**old, path.sub.name: None}) if path.sub is not None else None
+    new = {path.sub.name: value} if path.sub is not None else dict(value or {})
+    if is_meant:
+        return {**(old or {}), **new}
+    given = equalities(path.filter)
+    if old is not None or given is None:
+        raise _no_target(path)
+    return {**given, **new}
 
 
 def _without_none(value: Json) -> Json | None:

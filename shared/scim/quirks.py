@@ -7,14 +7,16 @@ recorded by name, so that it can be counted; nothing of the value is.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
-from shared.scim.errors import ScimError
+from shared.scim.errors import InvalidSyntax, ScimError
 from shared.scim.json_body import LONGEST_NAME, Json, parse_object, small_letters
 from shared.scim.limits import MAX_TEXT
+from shared.scim.near_names import near_name, near_sub, near_urn
 from shared.scim.profile import Profile
 from shared.scim.schema import ENTERPRISE_URN, Attribute, Extension, ResourceSchema
 from shared.scim.work import JSON, Work, of_fold
@@ -33,7 +35,10 @@ RULES = MappingProxyType(
         rule.name: rule
         for rule in (
             Rule("bare-element", "A text where an element with a `value` belongs is that value."),
-            Rule("blank-element-dropped", "An element whose value is blank is left out."),
+            Rule(
+                "blank-element-dropped",
+                "An element that says that its value is blank is left out; never a member.",
+            ),
             Rule("blank-is-unassigned", "A blank text unassigns an attribute that may be absent."),
             Rule("boolean-as-text", 'The texts "True" and "false", in any case, are booleans.'),
             Rule("create-by-filter", "A path filter that matches nothing creates the element."),
@@ -49,18 +54,32 @@ RULES = MappingProxyType(
                 "id-by-reference",
                 "A reference without value means the resource that its $ref ends in.",
             ),
+            Rule(
+                "filter-on-one",
+                "A path filter on a single complex value asks whether it is the one meant.",
+            ),
             Rule("last-primary-wins", "Of several primary elements the last one is primary."),
             Rule("list-of-one", "A list of one where a filter selects elements is that one."),
             Rule("manager-id", "SCIM 1's managerId is manager.value."),
             Rule("member-exchanged", "Another id for a member means another member in its place."),
+            Rule("member-deleted", 'SCIM 1\'s `"operation": "delete"` beside a member removes it.'),
             Rule("missing-schemas", "A body without `schemas` is read as what its address says."),
+            Rule(
+                "near-name",
+                "A singular, underscores, hyphens or spaces in a name, or another schema of the "
+                "resource type with it, make no other name of it.",
+            ),
+            Rule(
+                "near-urn",
+                "A dot, slash or colons between a schema and its attribute are the colon there.",
+            ),
             Rule("number-as-text", "A text of digits is a number where a number belongs."),
-            Rule("object-as-text", "An object written as JSON into a text is that object."),
+            Rule("object-as-text", "An object or list written as JSON into a text is that."),
             Rule("object-for-list", "An object where a list belongs is a list of one."),
             Rule("old-urn", "URNs of SCIM 1, of drafts, or misspelt are those of SCIM 2."),
             Rule("op-letter-case", "An operation's name may be written in any letter case."),
             Rule("password-dropped", "A password is dropped: never kept, logged or passed on."),
-            Rule("path-as-name", "A name in a path-less PATCH value may be a path."),
+            Rule("path-as-name", "A name in a path-less PATCH value or in a body may be a path."),
             Rule(
                 "path-as-pointer", "A path written as a JSON pointer, with slashes, is that path."
             ),
@@ -70,11 +89,26 @@ RULES = MappingProxyType(
             Rule("reference-as-text", "A bare id is a reference to the resource of that id."),
             Rule("reference-no-uri", "A reference that is no URI is kept as given."),
             Rule("remove-by-value", "A list beside the path of a remove names what to remove."),
-            Rule("surrounding-space", "White space around an e-mail address is cut off."),
-            Rule("unknown-attribute", "What no schema knows is ignored."),
+            Rule(
+                "schema-as-name",
+                "An object under the resource type's own URN holds attributes of the resource.",
+            ),
+            Rule("surrounding-space", "White space around an e-mail address or an id is cut off."),
+            Rule(
+                "unknown-attribute",
+                "What no schema knows is ignored beside what one knows, and counted by name.",
+            ),
             Rule("unquoted-filter-value", "A filter's value may come without quotation marks."),
-            Rule("value-in-object", "A single value in a list of one object is its `value`."),
+            Rule("uuid-form", "A UUID in braces, as a URN or without hyphens is that UUID."),
+            Rule(
+                "value-in-object",
+                "A single value in an object, or a list of one, is its `value`.",
+            ),
             Rule("value-path-continued", "A comparison goes on after a filter in brackets."),
+            Rule(
+                "value-under-its-name",
+                "A value that is wrapped once more under its attribute's name is that value.",
+            ),
             Rule(
                 "value-path-in-list",
                 "A path filter in a list of attributes is read as its attribute.",
@@ -93,6 +127,7 @@ _DIGITS = frozenset(
         f"{ENTERPRISE_URN}:costCenter",
     }
 )
+_ACCESS = frozenset({"active", "members"})
 _WRAPPING = frozenset({"value", "$ref", "display", "type", "primary"})
 _LONGEST_BOOLEAN = 100
 """With white space around it."""
@@ -113,19 +148,24 @@ _OLD_CORE = re.compile(
 )
 
 
+MAX_IGNORED = 20
+"""Ignored names that are kept of one request."""
+
+
 class Repairs:
-    """The rules in force for one request, and the names of those that fired, in order.
+    """The rules in force for one request, the names of those that fired, and the names ignored.
 
     `work` is what the request has cost so far; without one it is not bounded.
     """
 
-    __slots__ = ("_fired", "lenient", "profile", "work")
+    __slots__ = ("_fired", "_ignored", "lenient", "profile", "work")
 
     def __init__(self, profile: Profile, work: Work | None = None) -> None:
         self.profile = profile
         self.work = Work() if work is None else work
         self.lenient = profile is Profile.COMPATIBLE
         self._fired: dict[str, None] = {}
+        self._ignored: dict[str, None] = {}
 
     def fire(self, name: str) -> bool:
         """Whether the rule is in force; if so it counts as used."""
@@ -133,10 +173,23 @@ class Repairs:
             self._fired[RULES[name].name] = None
         return self.lenient
 
+    def ignore(self, name: str) -> bool:
+        """Whether a name that no schema knows may be ignored; if so it is kept, to be shown."""
+        if not self.fire("unknown-attribute"):
+            return False
+        if len(self._ignored) < MAX_IGNORED:
+            self._ignored[name] = None
+        return True
+
     @property
     def fired(self) -> tuple[str, ...]:
         """The names of the rules used so far."""
         return tuple(self._fired)
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The first names that were ignored, as they came."""
+        return tuple(self._ignored)
 
 
 def repair_boolean(value: Any, repairs: Repairs) -> Any:
@@ -173,9 +226,10 @@ def repair_text(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
     return value
 
 
-def repair_simple(value: Any, repairs: Repairs) -> Any:
-    """`[{"value": x}]` where a single value belongs, as Entra's older PATCHes have it: x."""
-    wrapped = value[0] if isinstance(value, list) and len(value) == 1 else None
+def repair_simple(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
+    """`{"value": x}` where a single value belongs, in a list as in Entra's older PATCHes: x."""
+    value = repair_wrapped(attribute, value, repairs)
+    wrapped = value[0] if isinstance(value, list) and len(value) == 1 else value
     if (
         isinstance(wrapped, dict)
         and "value" in wrapped
@@ -186,10 +240,37 @@ def repair_simple(value: Any, repairs: Repairs) -> Any:
     return value
 
 
+def repair_wrapped(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
+    """`{"members": x}` as the value of `members`, as Salesforce documents it: x."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((name, inner),) = value.items()
+        if (
+            names_attribute(name, attribute)
+            and attribute.sub(name) is None
+            and repairs.fire("value-under-its-name")
+        ):
+            return inner
+    return value
+
+
+def names_attribute(name: str, attribute: Attribute) -> bool:
+    """Whether a name is the attribute's own, in any letter case, with its schema or singular."""
+    own = {attribute.path.lower(), attribute.name.lower()}
+    if attribute.multi_valued:
+        own.add(attribute.name.lower().removesuffix("s"))
+    return small_letters(name) in own
+
+
 def repair_object(value: Any, repairs: Repairs) -> Any:
     """The object that a text holds as JSON; anything else as it came."""
     found = _object_in(value, repairs)
     return found if found is not None and repairs.fire("object-as-text") else value
+
+
+def object_of(value: Any, repairs: Repairs) -> Any:
+    """As `repair_object`, to look at the value only."""
+    found = _object_in(value, repairs)
+    return value if found is None else found
 
 
 def repair_role(element: Any, repairs: Repairs) -> Any:
@@ -198,6 +279,18 @@ def repair_role(element: Any, repairs: Repairs) -> Any:
     if inner is not None and "value" in inner and repairs.fire("object-as-text"):
         return {**element, **inner}
     return element
+
+
+def _list_in(value: str, repairs: Repairs) -> list[Any] | None:
+    """The list that a text holds as JSON, or None."""
+    if not value.startswith("[") and not value[:MAX_TEXT].lstrip().startswith("["):
+        return None
+    repairs.work.charge(of_fold(len(value), JSON))
+    try:
+        read = parse_object(f'{{"list":{value}}}'.encode())
+    except (ScimError, UnicodeError):
+        return None
+    return read["list"] if len(read) == 1 else None
 
 
 def _object_in(value: Any, repairs: Repairs) -> Json | None:
@@ -237,16 +330,29 @@ def repair_complex(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
 
 def repair_reference(reference: Any, repairs: Repairs) -> str | None:
     """The id that ends a `$ref` such as `https://idp.example/Users/7`, or None."""
-    if not isinstance(reference, str) or len(reference) > MAX_TEXT or "/" not in reference:
+    if not isinstance(reference, str) or len(reference) > MAX_TEXT:
         return None
-    last = unquote(reference.rstrip("/").rpartition("/")[2])
-    return last if last and repairs.fire("id-by-reference") else None
+    path = reference.strip(" ").partition("#")[0].partition("?")[0]
+    _, scheme, behind = path.partition("://")
+    path = behind.partition("/")[2] if scheme else path
+    _, slash, last = path.rstrip("/").rpartition("/")
+    if not last or not (slash or scheme) or last.lower() in ("users", "groups"):
+        return None
+    return unquote(last) if repairs.fire("id-by-reference") else None
 
 
 def repair_list(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
     """A single element where a list belongs."""
-    if isinstance(value, str) and (not value or value.isspace()):
-        return [] if repairs.fire("blank-is-unassigned") else value
+    value = repair_wrapped(attribute, value, repairs)
+    if isinstance(value, str):
+        if not value or value.isspace():
+            may_clear = not attribute.is_resource_reference
+            return [] if may_clear and repairs.fire("blank-is-unassigned") else value
+        found = _list_in(value, repairs)
+        if found is not None:
+            return found if repairs.fire("object-as-text") else value
+    if value is None or isinstance(value, list):
+        return value or []
     is_element = isinstance(value, dict) or (isinstance(value, str) and "value" in attribute.subs)
     return [value] if is_element and repairs.fire("object-for-list") else value
 
@@ -267,7 +373,8 @@ def repair_sub_name(attribute: Attribute, name: str, repairs: Repairs) -> Attrib
         and repairs.fire("manager-id")
     ):
         return attribute.subs["value"]
-    return None
+    near = near_sub(attribute, name)
+    return near if near is not None and repairs.fire("near-name") else None
 
 
 def map_urn(urn: str, schema: ResourceSchema) -> str | None:
@@ -278,6 +385,22 @@ def map_urn(urn: str, schema: ResourceSchema) -> str | None:
     if core is not None and (core["type"] or schema.name).lower() == schema.name.lower():
         return schema.urn
     return None
+
+
+def is_named_twice(target: Attribute, names: Iterable[str], schema: ResourceSchema) -> bool:
+    """Whether an attribute that a near name means is named as well as it is spelt.
+
+    Then the near name is one more unknown name. Raises InvalidSyntax where it must not be passed
+    over, because somebody would lose or keep access.
+    """
+    if not any(schema.resolve(name) is target for name in names):
+        return False
+    if target.name in _ACCESS:
+        raise InvalidSyntax(
+            f"{target.path} comes under two names; send it once, under its own name.",
+            attribute=target.path,
+        )
+    return True
 
 
 def names_schema(urn: str, schema: ResourceSchema) -> bool:
@@ -305,8 +428,13 @@ def repair_name(
         head, _, rest = name.rpartition(":")
         urn = map_urn(head, schema)
         meant = schema.resolve(f"{urn}:{rest}") if urn is not None else None
-        return meant if meant is not None and repairs.fire("old-urn") else None
+        if meant is not None:
+            return meant if repairs.fire("old-urn") else None
     attribute = schema.extension_attribute(name)
-    if attribute is not None and repairs.fire("extension-name-in-core"):
-        return attribute
-    return None
+    if attribute is not None:
+        return attribute if repairs.fire("extension-name-in-core") else None
+    near = near_urn(name, schema)
+    if near is not None:
+        return near if repairs.fire("near-urn") else None
+    near = near_name(name, schema)
+    return near if near is not None and repairs.fire("near-name") else None

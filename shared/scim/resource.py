@@ -8,28 +8,22 @@ of the document. `canonicalise(represent(canonicalise(x)))` is `canonicalise(x)`
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.parse import quote
 
 import orjson
 
-from shared.scim import quirks
-from shared.scim.errors import InvalidSyntax, InvalidValue
+from shared.scim.body_reader import BodyReader
+from shared.scim.body_schemas import check_schemas
+from shared.scim.errors import InvalidValue
 from shared.scim.etag import weak_etag
-from shared.scim.json_body import Json, refuse_twin, small_letters
+from shared.scim.json_body import Json
 from shared.scim.limits import MAX_RESOURCE_BYTES, MAX_WORK
-from shared.scim.plain import is_plain, plain_kinds
 from shared.scim.profile import Profile
 from shared.scim.quirks import Repairs
-from shared.scim.schema import GROUP, USER, Attribute, Extension, ResourceSchema
-from shared.scim.values import (
-    canonical_member_ids,
-    canonical_value,
-    refuse_absent,
-    refuse_unknown,
-)
-from shared.scim.work import ELEMENT_FRAME, UNKNOWN, Work, of_bytes
+from shared.scim.schema import ResourceSchema
+from shared.scim.values import refuse_absent
+from shared.scim.work import ELEMENT_FRAME, Work, of_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +31,13 @@ class Canonical:
     """What a POST or PUT body means.
 
     `members` is None where the body does not name them, and empty where it empties the group.
-    `repairs` are the names of the quirk rules that fired.
+    `repairs` are the names of the quirk rules that fired, `ignored` those that no schema knows.
     """
 
     resource: Json
     members: tuple[str, ...] | None
     repairs: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,76 +62,15 @@ def canonicalise(body: Json, schema: ResourceSchema, profile: Profile) -> Canoni
     Read-only attributes are ignored, as the RFC has it. Raises InvalidValue and InvalidSyntax,
     naming the attribute.
     """
-    repairs = Repairs(profile, Work(MAX_WORK))
-    resource: Json = {}
-    extensions: Json = {}
-    members: tuple[str, ...] | None = None
-    schemas: Any = None
-    odd: set[str] = set()
-    plain, known = _plain_attributes(schema), _by_canonical_name(schema)
-    for name, value in body.items():
-        if (
-            type(value) is str
-            and 0 < len(value) <= plain.get(name, 0)
-            and value.isprintable()
-            and not value.isspace()
-        ) or (name in plain and is_plain(value, plain[name])):
-            resource[name] = value
-            continue
-        target = known.get(name)
-        if target is None:
-            repairs.work.charge(UNKNOWN)
-            target = schema.resolve(name) or _repaired_name(name, schema, repairs)
-            if target is None:
-                continue
-            _refuse_twin(name, target, body, odd)
-        if isinstance(target, Extension):
-            _put_extension(target, value, extensions, repairs)
-        elif target.is_read_only:
-            continue
-        elif target.name == "members":
-            if value is not None:
-                members = canonical_member_ids(target, value, repairs)
-        elif target.name == "schemas":
-            schemas = value
-        else:
-            _put(target, value, resource, extensions, repairs)
-    _check_schemas(schemas, schema, repairs)
-    resource.update(extensions)
+    reader = BodyReader(schema, Repairs(profile, Work(MAX_WORK)))
+    reader.read(body)
+    resource = reader.resource
+    check_schemas(reader.schemas, schema, reader.repairs, body)
+    reader.put_parts()
+    resource.update(reader.extensions)
     require(resource, schema)
     check_size(resource)
-    return Canonical(resource, members, repairs.fired)
-
-
-@cache
-def _plain_attributes(schema: ResourceSchema) -> dict[str, int]:
-    return plain_kinds(schema.attributes)
-
-
-@cache
-def _plain_attributes_of(extension: Extension) -> dict[str, int]:
-    return plain_kinds(extension.attributes)
-
-
-@cache
-def _by_canonical_name(schema: ResourceSchema) -> dict[str, Attribute | Extension]:
-    return {attribute.name: attribute for attribute in schema.attributes.values()} | {
-        urn: schema.extensions[urn] for urn in schema.extension_urns
-    }
-
-
-def _refuse_twin(name: str, target: Attribute | Extension, body: Json, odd: set[str]) -> None:
-    """Raise InvalidSyntax if a name in odd letter case comes again in the body, in any case."""
-    canonical = target.urn if isinstance(target, Extension) else target.name
-    folded = small_letters(name)
-    if folded in odd or (folded == canonical.lower() and name != canonical and canonical in body):
-        refuse_twin()
-    odd.add(folded)
-
-
-@cache
-def _own_urns(schema: ResourceSchema) -> frozenset[str]:
-    return frozenset((schema.urn, *schema.extension_urns))
+    return Canonical(resource, reader.members, reader.repairs.fired, reader.repairs.ignored)
 
 
 def require(resource: Json, schema: ResourceSchema) -> None:
@@ -192,87 +126,6 @@ class SizeWatch:
     def _measure(self) -> None:
         self._at_most = len(orjson.dumps(self._resource))
         self._work.charge(of_bytes(self._at_most))
-
-
-def _repaired_name(
-    name: str, schema: ResourceSchema, repairs: Repairs
-) -> Attribute | Extension | None:
-    target = quirks.repair_name(name, schema, repairs)
-    if target is None and not (repairs.lenient and small_letters(name) == "password"):
-        refuse_unknown(name, repairs)
-    return target
-
-
-def _put(
-    attribute: Attribute, value: Any, resource: Json, extensions: Json, repairs: Repairs
-) -> None:
-    """Canonicalise a value into its place; an attribute named twice keeps the assigned one."""
-    canonical = canonical_value(attribute, value, repairs)
-    if canonical is None:
-        return
-    if attribute.urn is None:
-        resource[attribute.name] = canonical
-    else:
-        extensions.setdefault(attribute.urn, {})[attribute.name] = canonical
-
-
-def _put_extension(extension: Extension, value: Any, extensions: Json, repairs: Repairs) -> None:
-    if value is None or value == []:
-        return
-    if not isinstance(value, dict):
-        raise InvalidSyntax(
-            f"{extension.urn} must be an object with the extension's attributes.",
-            attribute=extension.urn,
-        )
-    plain = _plain_attributes_of(extension)
-    for name, item in value.items():
-        if (
-            type(item) is str
-            and 0 < len(item) <= plain.get(name, 0)
-            and item.isprintable()
-            and not item.isspace()
-        ):
-            extensions.setdefault(extension.urn, {})[name] = item
-            continue
-        attribute = extension.attribute(name)
-        if attribute is None:
-            refuse_unknown(f"{extension.urn}:{name}", repairs)
-        elif attribute.name != name and (
-            attribute.name in value or attribute.name in extensions.get(extension.urn, ())
-        ):
-            refuse_twin()
-        elif not attribute.is_read_only:
-            _put(attribute, item, {}, extensions, repairs)
-
-
-def _check_schemas(value: Any, schema: ResourceSchema, repairs: Repairs) -> None:
-    """Whether `schemas` names this resource type (RFC 7643 §3); what it adds is ignored."""
-    if value is None or value == []:
-        if not repairs.fire("missing-schemas"):
-            raise InvalidSyntax(f'schemas must contain "{schema.urn}".', attribute="schemas")
-        return
-    if type(value) is str and quirks.names_schema(value, schema):
-        value = [value] if repairs.fire("object-for-list") else value
-    if type(value) is not list or not all(type(urn) is str for urn in value):
-        raise InvalidSyntax("schemas must be a list of URNs, as texts.", attribute="schemas")
-    if schema.urn in value and _own_urns(schema).issuperset(value):
-        return
-    named = {small_letters(urn) for urn in value}
-    unknown = named - {schema.urn.lower()} - schema.extensions.keys()
-    if schema.urn.lower() in named and not unknown:
-        return
-    other = GROUP if schema is USER else USER
-    if schema.urn.lower() not in named and other.urn.lower() in named:
-        raise InvalidSyntax(
-            f'schemas names another resource type; here it must contain "{schema.urn}".',
-            attribute="schemas",
-        )
-    rule = "old-urn" if any(quirks.map_urn(urn, schema) for urn in unknown) else "unknown-attribute"
-    if not repairs.fire(rule):
-        raise InvalidSyntax(
-            f'schemas must contain "{schema.urn}" and nothing but its extensions.',
-            attribute="schemas",
-        )
 
 
 def represent(

@@ -13,9 +13,10 @@ from functools import cache
 from typing import Any, Final, NoReturn
 
 from shared.scim import quirks
+from shared.scim.blank import says_blank
 from shared.scim.errors import InvalidSyntax, InvalidValue
-from shared.scim.json_body import Json, fold_names, refuse_twin, small_letters
-from shared.scim.limits import MAX_ELEMENTS, MAX_MEMBERS
+from shared.scim.json_body import Json, refuse_twin, small_letters
+from shared.scim.limits import MAX_ELEMENTS
 from shared.scim.plain import is_mailbox, is_plain, plain_kinds
 from shared.scim.quirks import Repairs
 from shared.scim.schema import Attribute
@@ -24,7 +25,6 @@ from shared.scim.work import ELEMENT, KEY, TEXT, UNKNOWN, VALUE, Work, of_fold
 
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NOT_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
-_PLAIN_ID = re.compile(r"[0-9A-Za-z-]{1,36}")
 _DATE_TIME = re.compile(
     r"-?[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
     r"(?:Z|[+-][0-9]{2}:[0-9]{2})?"
@@ -47,12 +47,12 @@ def canonical_value(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
     and a required attribute without value; InvalidSyntax for unknown sub-attributes (interop).
     """
     result: Any = None
-    if value is None or value == []:
+    if value is None or (value == [] and attribute.is_complex):
         pass
     elif attribute.multi_valued:
         result = canonical_elements(attribute, value, repairs)
     elif attribute.is_complex:
-        result = canonical_element(attribute, value, repairs)
+        result = canonical_object(attribute, value, repairs)
     else:
         return canonical_simple(attribute, value, repairs)
     if result is None and attribute.required:
@@ -73,7 +73,7 @@ def canonical_simple(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
     kind = attribute.kind
     repairs.work.charge(VALUE)
     if isinstance(value, dict | list):
-        value = quirks.repair_simple(value, repairs)
+        value = quirks.repair_simple(attribute, value, repairs)
     if value is None:
         return refuse_absent(attribute) if attribute.required else None
     if kind == "boolean":
@@ -83,27 +83,28 @@ def canonical_simple(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
             return None
         value = quirks.repair_boolean(value, repairs)
         if not isinstance(value, bool):
-            _refuse_kind(attribute, "true or false, without quotation marks")
+            refuse_kind(attribute, "true or false, without quotation marks")
         return value
     if kind in ("integer", "decimal"):
         return _canonical_number(attribute, value, repairs)
     if type(value) is not str:
         value = quirks.repair_text(attribute, value, repairs)
         if type(value) is not str:
-            _refuse_kind(attribute, "a text in quotation marks")
+            refuse_kind(attribute, "a text in quotation marks")
     if not value or value.isspace():
         if attribute.required:
             refuse_absent(attribute)
         if repairs.fire("blank-is-unassigned"):
             return None
     repairs.work.charge(of_fold(len(value), TEXT))
-    _check_text(attribute, value)
+    check_text(attribute, value)
     if attribute.check is None and kind == "string":
         return value
     return _checked(attribute, value, repairs)
 
 
-def _check_text(attribute: Attribute, value: str) -> None:
+def check_text(attribute: Attribute, value: str) -> None:
+    """Raise InvalidValue for a text that is too long or has characters that do not belong."""
     if len(value) > attribute.max_length:
         raise InvalidValue(
             f"{attribute.path} is longer than {attribute.max_length} characters; shorten it.",
@@ -128,15 +129,15 @@ def _checked(attribute: Attribute, value: str, repairs: Repairs) -> str:
         return _mailbox(attribute, value, repairs)
     elif attribute.kind == "reference":
         if _URI.fullmatch(value) is None and not repairs.fire("reference-no-uri"):
-            _refuse_kind(attribute, "a URI")
+            refuse_kind(attribute, "a URI")
     elif attribute.kind == "dateTime":
         if not is_date_time(value):
-            _refuse_kind(attribute, "a dateTime such as 2026-01-31T08:00:00Z")
+            refuse_kind(attribute, "a dateTime such as 2026-01-31T08:00:00Z")
     elif attribute.kind == "binary":
         try:
             base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):
-            _refuse_kind(attribute, "base64")
+            refuse_kind(attribute, "base64")
     return value
 
 
@@ -144,7 +145,7 @@ def _mailbox(attribute: Attribute, value: str, repairs: Repairs) -> str:
     if value != value.strip() and repairs.fire("surrounding-space"):
         value = value.strip()
     if not is_mailbox(value):
-        _refuse_kind(attribute, "one e-mail address, without a name in front or a second address")
+        refuse_kind(attribute, "one e-mail address, without a name in front or a second address")
     return value
 
 
@@ -173,10 +174,24 @@ def parse_date_time(value: str) -> datetime:
 def _canonical_number(attribute: Attribute, value: Any, repairs: Repairs) -> int | float:
     value = quirks.repair_number(value, repairs)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        _refuse_kind(attribute, "a number")
+        refuse_kind(attribute, "a number")
     if attribute.kind == "integer" and not isinstance(value, int):
-        _refuse_kind(attribute, "a whole number")
+        refuse_kind(attribute, "a whole number")
     return value
+
+
+def canonical_object(attribute: Attribute, value: Any, repairs: Repairs) -> Json | None:
+    """As `canonical_element`, for what a client sent: None only if it says that it is blank.
+
+    Raises InvalidValue for an object in which nothing can be read.
+    """
+    value = quirks.repair_wrapped(attribute, value, repairs)
+    if value is None or value == []:
+        return None
+    element = canonical_element(attribute, value, repairs)
+    if element is None:
+        refuse_unread(attribute, value, repairs)
+    return element
 
 
 def canonical_element(attribute: Attribute, value: Any, repairs: Repairs) -> Json | None:
@@ -189,7 +204,7 @@ def canonical_element(attribute: Attribute, value: Any, repairs: Repairs) -> Jso
         if value is None:
             return None
         if type(value) is not dict:
-            _refuse_kind(attribute, "a list of objects" if attribute.multi_valued else "an object")
+            refuse_kind(attribute, "a list of objects" if attribute.multi_valued else "an object")
     repairs.work.charge(VALUE * (1 + len(value)))
     result: Json = {}
     subs, plain = attribute.subs, _plain_subs(attribute)
@@ -205,7 +220,8 @@ def canonical_element(attribute: Attribute, value: Any, repairs: Repairs) -> Jso
         sub = subs.get(name) or subs.get(small_letters(name))
         if sub is None:
             sub = quirks.repair_sub_name(attribute, name, repairs)
-            if sub is None:
+            if sub is None or (sub.name in value and small_letters(name) != "managerid"):
+                _refuse_deletion(attribute, name, item)
                 refuse_unknown(f"{attribute.path}.{name}", repairs)
                 continue
         if sub.name != name and (sub.name in value or sub.name in result):
@@ -221,15 +237,31 @@ def canonical_element(attribute: Attribute, value: Any, repairs: Repairs) -> Jso
     return result or None
 
 
+def _refuse_deletion(attribute: Attribute, name: str, item: Any) -> None:
+    """SCIM 1's mark on an element to delete: taken for an unknown name it would add the element."""
+    if (
+        small_letters(name) == "operation"
+        and isinstance(item, str)
+        and small_letters(item).strip() == "delete"
+    ):
+        raise InvalidValue(
+            f"{attribute.path}: remove an element by an operation `remove`, not by a mark on it.",
+            attribute=attribute.path,
+        )
+
+
+def shown_name(name: str) -> str:
+    """A name as an error may quote it: at most 200 characters, all of them visible."""
+    if len(name) <= 200 and name.isprintable():
+        return name
+    return name[:200].encode("ascii", "replace").decode("ascii")
+
+
 def refuse_unknown(name: str, repairs: Repairs) -> None:
     """Raise InvalidSyntax for a name that no schema knows, unless such are ignored."""
     repairs.work.charge(UNKNOWN)
-    if not repairs.fire("unknown-attribute"):
-        shown = (
-            name
-            if len(name) <= 200 and name.isprintable()
-            else name[:200].encode("ascii", "replace").decode("ascii")
-        )
+    if not repairs.ignore(name):
+        shown = shown_name(name)
         raise InvalidSyntax(
             f"{shown} is in no schema of this resource type; remove it or correct its name.",
             attribute=shown,
@@ -241,7 +273,7 @@ def canonical_elements(attribute: Attribute, value: Any, repairs: Repairs) -> li
     if type(value) is not list:
         value = quirks.repair_list(attribute, value, repairs)
         if type(value) is not list:
-            _refuse_kind(attribute, "a list")
+            refuse_kind(attribute, "a list")
     if len(value) > MAX_ELEMENTS:
         raise InvalidValue(
             f"{attribute.path} has more than {MAX_ELEMENTS} elements; send fewer.",
@@ -255,9 +287,50 @@ def canonical_elements(attribute: Attribute, value: Any, repairs: Repairs) -> li
     for item in value:
         given = quirks.repair_role(item, repairs) if may_be_text else item
         element = canonical_element(attribute, given, repairs)
+        if element is None or not _has_content(attribute, element):
+            refuse_unread(attribute, given, repairs)
         if element is not None:
             elements.append(element)
     return settle_elements(attribute, elements, repairs)
+
+
+def elements_to_remove(attribute: Attribute, value: Any, repairs: Repairs) -> list[Json]:
+    """What the elements of a list beside a remove have, each of which selects some.
+
+    Raises InvalidValue, as `canonical_elements` does, and for an element that selects nothing.
+    """
+    elements: list[Json] = []
+    given = value if type(value) is list else quirks.repair_list(attribute, value, repairs)
+    if type(given) is not list or (not given and value != []):
+        refuse_kind(attribute, "a list of what to remove")
+    for item in given:
+        element = canonical_element(attribute, item, repairs)
+        if element is None:
+            refuse_nothing_read(attribute)
+        if "value" not in element and not _has_content(attribute, element):
+            refuse_unread(attribute, item, repairs)
+        elements.append(element)
+    return elements
+
+
+def refuse_unread(attribute: Attribute, value: Any, repairs: Repairs) -> None:
+    """Raise InvalidValue for an object that came to nothing without saying that it is blank.
+
+    Left out in silence it would take something away that it may have been meant to name.
+    """
+    given = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if not says_blank(attribute, quirks.object_of(given, repairs)):
+        refuse_nothing_read(attribute)
+
+
+def refuse_nothing_read(attribute: Attribute) -> NoReturn:
+    """Raise the error for a value in which nothing can be read."""
+    wanted = "`value`" if "value" in attribute.subs else "one of its sub-attributes"
+    raise InvalidValue(
+        f"In a value of {attribute.path} nothing can be read; give it {wanted}, and null "
+        "or an empty list to clear the attribute.",
+        attribute=attribute.path,
+    )
 
 
 def settle_elements(
@@ -334,63 +407,6 @@ def _without_doubles(attribute: Attribute, elements: list[Json], work: Work) -> 
     return kept
 
 
-def canonical_member_ids(attribute: Attribute, value: Any, repairs: Repairs) -> tuple[str, ...]:
-    """The ids in a group's `members`, each once, in the order given (RFC 7643 §4.2).
-
-    Raises InvalidValue for what is no list of references and for too many.
-    """
-    if type(value) is not list:
-        value = quirks.repair_list(attribute, value, repairs)
-        if type(value) is not list:
-            _refuse_kind(attribute, "a list of objects with `value`")
-    if len(value) > MAX_MEMBERS:
-        raise InvalidValue(
-            f"{attribute.path} has more than {MAX_MEMBERS} elements; send them in parts by PATCH.",
-            attribute=attribute.path,
-        )
-    ids: dict[str, None] = {}
-    plain = _PLAIN_ID.fullmatch
-    for element in value:
-        # Nearly all are as `_member_id` returns them, and there may be 100,000.
-        if type(element) is dict and element.keys() <= attribute.subs.keys():
-            given = element.get("value")
-            if type(given) is str and plain(given):
-                ids[given] = None
-                continue
-        member_id = _member_id(attribute, element, repairs)
-        if member_id is not None:
-            ids[member_id] = None
-    return tuple(ids)
-
-
-def _member_id(attribute: Attribute, element: Any, repairs: Repairs) -> str | None:
-    if type(element) is not dict:
-        element = quirks.repair_complex(attribute, element, repairs)
-        if type(element) is not dict:
-            _refuse_kind(attribute, "a list of objects with `value`")
-    value = element.get("value")
-    if value is None:
-        value = next((item for name, item in element.items() if name.lower() == "value"), None)
-    if not attribute.subs.keys() >= element.keys():
-        fold_names(element)
-    for name in element:
-        is_unknown = name not in attribute.subs and attribute.sub(name) is None
-        # What 100,000 members may cost is bounded by their number alone.
-        if is_unknown and not repairs.fire("unknown-attribute"):
-            refuse_unknown(f"{attribute.path}.{name}", repairs)
-    sub = attribute.subs["value"]
-    if value is None:
-        value = quirks.repair_reference(element.get("$ref"), repairs)
-    if value is None or (type(value) is str and (not value or value.isspace())):
-        if repairs.fire("blank-element-dropped"):
-            return None
-        refuse_absent(sub)
-    if type(value) is not str:
-        _refuse_kind(sub, "the id of a member, as text")
-    _check_text(sub, value)
-    member_id: str = value
-    return member_id
-
-
-def _refuse_kind(attribute: Attribute, wanted: str) -> NoReturn:
+def refuse_kind(attribute: Attribute, wanted: str) -> NoReturn:
+    """Raise the error for a value of another kind than the attribute takes."""
     raise InvalidValue(f"{attribute.path} must be {wanted}.", attribute=attribute.path)

@@ -47,12 +47,16 @@ def users() -> st.SearchStrategy[dict[str, Any]]:
             "title": st.sampled_from(["Buyer", "", None]),
             "externalId": st.sampled_from(["e1", "e2"]),
             "name": st.dictionaries(
-                st.sampled_from(["givenName", "familyName"]), st.sampled_from(["A", "B", None])
+                st.sampled_from(["givenName", "familyName"]),
+                st.sampled_from(["A", "B", None]),
+                min_size=1,
             ),
             "emails": st.lists(emails, max_size=4),
             "addresses": st.lists(
                 st.dictionaries(
-                    st.sampled_from(["type", "locality", "country"]), st.sampled_from(["work", "X"])
+                    st.sampled_from(["type", "locality", "country"]),
+                    st.sampled_from(["work", "X"]),
+                    min_size=1,
                 ),
                 max_size=3,
             ),

@@ -54,7 +54,6 @@ def refs(*ids: str) -> list[Json]:
      MemberDelta(False, (), ("a", "b", "c"))),
     (remove("members", value=[]), None),
     (add("members", []), None),
-    (add("members", [{"value": ""}]), None),
     (replace('members[value eq "a"].type', "User"), None),
 ])  # fmt: skip
 def test_operation_comes_down_to_a_delta(operation: Json, wanted: MemberDelta | None) -> None:

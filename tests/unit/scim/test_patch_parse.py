@@ -55,7 +55,7 @@ def test_number_of_operations_has_a_limit() -> None:
 @pytest.mark.parametrize("path", [
     "emails[", "emails]", "emails[]x", 'emails[type eq "work"', 'emails[type eq "work"]value',
     'emails[type eq "work"].a.b', "title title", "5title", "name..givenName", "userName.first",
-    "name[givenName pr]", "title[value pr]", 'emails.value[type eq "x"]', "a\nb", "x" * 9000, ".",
+    "title[value pr]", 'emails.value[type eq "x"]', "a\nb", "x" * 9000, ".",
     f"{ENTERPRISE_URN}[department pr]", "__proto__[0]",
 ])  # fmt: skip
 @pytest.mark.parametrize("profile", Profile)
@@ -208,9 +208,7 @@ def test_read_only_names_in_an_extension_of_a_path_less_value_are_dropped() -> N
 
 
 def test_schemas_and_refs_are_the_servers() -> None:
-    patch = parsed(
-        replace("schemas", ["x"]), replace(f"{ENTERPRISE_URN}:manager.$ref", "https://x.example")
-    )
+    patch = parsed(replace("schemas", ["x"]), replace(f"{ENTERPRISE_URN}:manager.$ref", ""))
 
     assert patch.operations == ()
     with pytest.raises(Mutability):

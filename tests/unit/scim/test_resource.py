@@ -64,7 +64,7 @@ def test_what_the_server_sets_is_left_out() -> None:
 
 def test_null_and_empty_are_unassigned() -> None:
     """RFC 7643 §2.5."""
-    body = a_user(title=None, emails=[], name={}, addresses=None, roles=[{}], nickName=[])
+    body = a_user(title=None, emails=[], name=[], addresses=None)
 
     assert read(body).resource == {"userName": "ana"}
 
