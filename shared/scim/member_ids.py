@@ -18,8 +18,10 @@ from shared.scim.schema import Attribute
 from shared.scim.values import check_text, refuse_kind, refuse_unknown
 
 _PLAIN_ID = re.compile(r"[0-9A-Za-z-]{1,36}")
-_NO_ID = re.compile(r"[\s,;|()\[\]{}<>\"'`]")
+_NO_ID = re.compile(r"[,;|\[\]{}<>\"]|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+"""A list, or a text with an id in it; what else is no id of ours names nobody, as any unknown id."""
 _WANTED = "a list of objects with `value`"
+_UUID = 36
 _BARE_UUID = 32
 """Characters of a UUID without hyphens."""
 
@@ -123,14 +125,18 @@ def member_id(attribute: Attribute, text: str, repairs: Repairs) -> str:
     if "/" in text:
         text = quirks.repair_reference(text, repairs) or ""
     text = _without_form(text, repairs)
-    if not text or _NO_ID.search(text) is not None or text.lower().startswith("urn:"):
+    if (
+        not text
+        or text.isspace()
+        or (_PLAIN_ID.fullmatch(text) is None and _NO_ID.search(text) is not None)
+    ):
         _refuse_no_id(attribute)
     return text
 
 
 def _without_form(text: str, repairs: Repairs) -> str:
     """A UUID as we write it, if the text is one in another form; else the text."""
-    if not _BARE_UUID <= len(text) <= len("urn:uuid:") + 36 or len(text) == 36:
+    if not _BARE_UUID <= len(text) <= len("urn:uuid:") + _UUID or len(text) == _UUID:
         return text
     try:
         meant = str(UUID(text))

@@ -41,7 +41,21 @@ _MEMBERS: Final[list[tuple[str, Any, str]]] = [
     ("a group of one's own", [{"value": "<<group>>", "type": "Group"}], _SKIPPED),
 ]
 
+_UNREAD = "who is meant cannot be read: 400 invalidValue (decision 0041)"
+
 _WRONG: Final[list[tuple[str, Any, str]]] = [
+    ("empty text", "", _UNREAD),
+    ("empty object", {}, _UNREAD),
+    ("list of null", [None], _UNREAD),
+    ("list of nothing", [[]], _UNREAD),
+    ("element of nothing", [{}], _UNREAD),
+    ("blank id", [{"value": ""}], _UNREAD),
+    ("a blank beside somebody", [{"value": "<<member>>"}, {"value": ""}], _UNREAD),
+    ("display only", [{"display": "<<mark>>"}], _UNREAD),
+    ("id for value", [{"id": "<<member>>"}], _UNREAD),
+    ("two ids in a text", "<<member>>,<<member>>", _UNREAD),
+    ("two ids with a space", "<<member>> <<member>>", _UNREAD),
+    ("a list in value", {"value": [{"value": "<<member>>"}]}, _UNREAD),
     ("number", 5, _KIND),
     ("true", True, _KIND),
     ("list of numbers", [1, 2], _KIND),

@@ -76,6 +76,22 @@ _BAD_OPERATIONS: Final[list[tuple[str, Any, str]]] = [
     ("externalId number", _replace("externalId", 1), "no text"),
     ("emails of numbers", _replace("emails", [1, 2]), "no list of objects"),
     ("address of two", _replace("emails", [{"value": "a@a.example, b@b.example"}]), "no mailbox"),
+    ("active list", _replace("active", []), "no boolean"),
+    ("active empty object", _replace("active", {}), "no boolean"),
+    ("emails of nothing", _replace("emails", [{}]), "nothing can be read"),
+    ("emails empty object", _replace("emails", {}), "nothing can be read"),
+    ("name empty object", _replace("name", {}), "nothing can be read"),
+    ("manager of another name", _replace("manager", {"id": "1"}), "nothing can be read"),
+    ("nothing known", _replace("favouriteColour"), "no operation names anything known"),
+    ("emails.work", _replace("emails.work", "x@asker.example"), "may mean several things"),
+    (
+        "remove beside unknown fields",
+        [
+            {"op": "remove", "path": "emails", "values": []},
+            {"op": "remove", "path": "emails", "filter": "x"},
+        ],
+        "would remove all",
+    ),
     ("good, then bad", [*_replace("title"), *_replace("active", "maybe")], "atomic"),
 ]
 

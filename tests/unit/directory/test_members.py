@@ -11,6 +11,7 @@ from shared.directory.decide import decide
 from shared.directory.lifecycle import Status
 from shared.directory.state import Member
 from shared.events.request import Settings
+from shared.scim.schema import ENTERPRISE_URN
 from tests.support import builders
 from tests.support.builders import MOMENT, a_group, a_member, a_request, a_state, a_user, an_id
 
@@ -290,3 +291,18 @@ def test_an_invitation_opens_once_and_only_before_it_expires() -> None:
 
     assert [late.verdict.status, void.verdict.status, twice.verdict.status] == [409, 409, 409]
     assert (late.changes, void.changes, twice.changes) == ((), (), ())
+
+
+def test_a_filter_on_a_single_value_is_decided_by_the_rules_of_the_request() -> None:
+    """What rules 1 refused stays refused in a replay (decision 0036)."""
+    boss = {ENTERPRISE_URN: {"manager": {"value": "boss-1"}}}
+    member = a_member(resource=a_user("ana@example.org", **boss))
+    operation = {"op": "remove", "path": f'{ENTERPRISE_URN}:manager[value eq "boss-1"]'}
+
+    now = decide(a_state(member), builders.patch(member, operation), LATER)
+    before = decide(a_state(member), builders.patch(member, operation, rules=1), LATER)
+
+    assert now.verdict.status == 200
+    assert ENTERPRISE_URN not in put(now).resource
+    assert before.verdict.status == 400
+    assert before.changes == ()
