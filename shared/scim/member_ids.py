@@ -19,7 +19,7 @@ from shared.scim.values import check_text, refuse_kind, refuse_unknown
 
 _PLAIN_ID = re.compile(r"[0-9A-Za-z-]{1,36}")
 _NO_ID = re.compile(r"[,;|\[\]{}<>\"]|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-"""A list, or a text with an id in it; what else is no id of ours names nobody, as any unknown id."""
+"""A list, or a text with an id in it. Any other text that is no id of ours names nobody."""
 _WANTED = "a list of objects with `value`"
 _UUID = 36
 _BARE_UUID = 32
