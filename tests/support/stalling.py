@@ -17,6 +17,7 @@ class Stalling:
         self._flows = asyncio.Event()
         self._flows.set()
         self._readers: set[int] = set()
+        self._connections: set[asyncio.Task[None]] = set()
 
     def hold(self) -> None:
         """From now on the reader hears nothing; its connection stays open."""
@@ -27,19 +28,38 @@ class Stalling:
         """All that was held back arrives."""
         self._flows.set()
 
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, both ways, until either side ends it."""
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Begin to pass on one connection, both ways, until either side ends it."""
+        task = asyncio.create_task(self._connect(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def end(self) -> None:
+        """End every connection, and wait until it is closed."""
+        self.release()
+        connections = [*self._connections]
+        for each in connections:
+            each.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
         try:
             back, out = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.transport.abort()
-            return
-        with contextlib.suppress(asyncio.CancelledError):  # the end of the test: nobody awaits us
+            writers.append(out)
             await asyncio.gather(
                 self._pass(reader, out, id(writer), is_answer=False),
                 self._pass(back, writer, id(writer), is_answer=True),
             )
-        self._readers.discard(id(writer))
+        except OSError:
+            return  # the broker is away: so is the connection
+        finally:
+            self._readers.discard(id(writer))
+            for each in writers:
+                each.transport.abort()
+            for each in writers:
+                with contextlib.suppress(OSError):
+                    await each.wait_closed()
 
     async def _pass(
         self,
@@ -68,5 +88,5 @@ async def stalling(port: int, topic: str, target: int) -> AsyncIterator[Stalling
     try:
         yield proxy
     finally:
-        proxy.release()
         server.close()
+        await proxy.end()
