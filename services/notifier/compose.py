@@ -1,11 +1,10 @@
 """What a mail says: text and HTML, in the organisation's language, to exactly one mailbox.
 
 The first line of a text template is the subject. Names come from strangers: they lose control and
-direction characters, a name that looks like an address or a link is left out, and the HTML
-templates escape. Nothing remote is loaded and nothing is tracked. Dates stand in UTC, in words.
+direction characters, who is greeted by name is decided in greeting.py, and the HTML templates
+escape. Nothing remote is loaded and nothing is tracked. Dates stand in UTC, in words.
 """
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,14 +13,13 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTPUTF8
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, select_autoescape
 
 from services.notifier.due import Kind
 from shared.directory.address import is_one_mailbox
 
-Json = dict[str, Any]
 Language = Literal["en", "nl"]
 MAX_NAME: Final = 80
 _MONTHS: Final[dict[Language, tuple[str, ...]]] = {
@@ -34,8 +32,6 @@ _MONTHS: Final[dict[Language, tuple[str, ...]]] = {
         *("augustus", "september", "oktober", "november", "december"),
     ),
 }
-# Mail programs make links of such text, and a greeting is no place for a stranger's link.
-_LIKE_A_LINK: Final = re.compile(r"[/\\@:<>]|www\.|\w\.[a-z]{2,}", re.IGNORECASE)
 
 
 class CannotBuild(ValueError):
@@ -108,21 +104,6 @@ def compose(letter: Letter, sender: Sender) -> EmailMessage:
             raise
         raise CannotBuild(type(error).__name__) from error
     return message
-
-
-def greeting_name(resource: Json) -> str:
-    """The name by which a member is greeted, from the canonical resource; empty: without one."""
-    name = resource.get("name")
-    parts = name if isinstance(name, dict) else {}
-    for candidate in (
-        resource.get("displayName"),
-        parts.get("formatted"),
-        " ".join(str(parts[part]) for part in ("givenName", "familyName") if parts.get(part)),
-    ):
-        cleaned = clean(candidate) if isinstance(candidate, str) else ""
-        if cleaned:
-            return "" if _LIKE_A_LINK.search(cleaned) else cleaned
-    return ""
 
 
 def clean(text: str) -> str:

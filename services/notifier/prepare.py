@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.notifier.compose import Letter, Sender, greeting_name
+from services.notifier.compose import Letter, Sender
 from services.notifier.due import Drop, DueNotice, Judgement, Kind, Send, Told, judge
+from services.notifier.greeting import greeting_name
 from shared.directory.invitation import make_token, message_id
 from shared.directory.lifecycle import Status
 from shared.directory.state import Member

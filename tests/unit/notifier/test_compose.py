@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.compose import CannotBuild, Letter, Sender, clean, compose, greeting_name
+from services.notifier.compose import CannotBuild, Letter, Sender, clean, compose
+from services.notifier.greeting import greeting_name
 
 SENDER = Sender("no-reply@rollcall.example", "Rollcall")
 LINK = "https://rollcall.example/invitation/01900000-0000-7000-8000-000000000001#" + "t" * 96
@@ -181,23 +182,6 @@ def test_an_international_address_can_be_written_to() -> None:
     message = compose(replace(LETTER, address="é@bücher.example"), SENDER)
 
     assert [address.addr_spec for address in message["To"].addresses] == ["é@bücher.example"]
-
-
-@pytest.mark.parametrize(
-    ("resource", "name"),
-    [
-        ({"displayName": "Ana B", "name": {"formatted": "Other"}}, "Ana B"),
-        ({"displayName": " ", "name": {"formatted": "Ana C"}}, "Ana C"),
-        ({"name": {"givenName": "Ana", "familyName": "D"}}, "Ana D"),
-        ({"userName": "ana@x.nl"}, ""),
-        ({"displayName": "ana@x.nl"}, ""),
-        ({"displayName": "Win at http://evil.example"}, ""),
-        ({"displayName": "evil.example"}, ""),
-        ({"displayName": "J. Smith"}, "J. Smith"),
-    ],
-)
-def test_the_greeting_uses_a_name_that_is_no_link(resource: dict[str, Any], name: str) -> None:
-    assert greeting_name(resource) == name
 
 
 def test_direction_and_control_characters_go() -> None:
