@@ -87,9 +87,13 @@ class Door:
         return response
 
     def _room_for(self, http: web.Request, size: int) -> AbstractContextManager[None]:
-        """Room for a large answer, of whoever asked. Raises Unavailable for a read without it."""
+        """Room for a large answer, in the share of the organisation that was authenticated.
+
+        That is the one in the address: no other spelling of its id opens it. Raises Unavailable for
+        a read without room.
+        """
         target = read_target(http.raw_path)
-        organisation_id = target.organisation.lower() if target is not None else ""
+        organisation_id = target.organisation if target is not None else ""
         is_read = http.method in ("GET", "HEAD") or http.path.endswith("/.search")
         return self._admission.hold_answer(organisation_id, size, may_refuse=is_read)
 

@@ -27,7 +27,7 @@ from shared.events.request import Request, Settings
 from shared.observability.logging import get_logger
 from shared.runtime import clock
 from shared.runtime.errors import Unavailable
-from shared.runtime.ids import new_id, parse_id
+from shared.runtime.ids import new_id
 from shared.scim.errors import ScimError
 from shared.tenancy.organisation import Organisation
 
@@ -121,8 +121,7 @@ Step = Callable[[InvitationPage, web.Request, Organisation], Awaitable[web.Respo
 
 async def _guard(page: InvitationPage, request: web.Request, step: Step) -> web.Response:
     """The outermost edge of this page: whatever happens, a person sees a page."""
-    organisation_id = parse_id(request.match_info["organisation_id"])
-    organisation = page.find_organisation(organisation_id) if organisation_id else None
+    organisation = page.find_organisation(request.match_info["organisation_id"])
     if organisation is None:
         return _message(request, None, "not_found", 404)
     try:

@@ -88,7 +88,19 @@ async def test_every_refusal_is_the_same_to_the_byte(authorization: list[str]) -
 
 
 @pytest.mark.parametrize(
-    "organisation", ["", "not-an-id", OTHER_ORGANISATION, ORGANISATION[:-1], "%30", "\x00"]
+    "organisation",
+    [
+        "",
+        "not-an-id",
+        OTHER_ORGANISATION,
+        ORGANISATION[:-1],
+        "%30",
+        "\x00",
+        f"{{{ORGANISATION}}}",
+        f"urn:uuid:{ORGANISATION}",
+        f"----{ORGANISATION.replace('-', '')}",
+        f"{ORGANISATION} ",
+    ],
 )
 async def test_a_key_opens_no_other_address(organisation: str) -> None:
     reference = error_answer(Unauthorized(headers={"WWW-Authenticate": "Bearer"}))
@@ -97,6 +109,16 @@ async def test_a_key_opens_no_other_address(organisation: str) -> None:
         await enter([GOOD], organisation)
 
     assert error_answer(caught.value) == reference
+
+
+async def test_an_organisation_has_one_spelling() -> None:
+    """A load balancer routes by the address as it is written: another is another replica."""
+    lettered = "0190abcd-0000-7000-8000-00000000000f"
+    records = (an_organisation(lettered), a_key(1, lettered))
+
+    assert (await enter([GOOD], lettered, records=records)).organisation.id == lettered
+    with pytest.raises(Unauthorized):
+        await enter([GOOD], lettered.upper(), records=records)
 
 
 async def test_a_key_with_a_wrong_secret_is_refused() -> None:
