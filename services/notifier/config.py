@@ -112,6 +112,17 @@ class NotifierSettings(Settings):
         description="Consumer group of the outcomes; empty: `<topic prefix>-notifier`.",
     )
 
+    def unsafe(self) -> list[str]:
+        """What a production must not have; a login at the mail server in clear text too."""
+        lines = super().unsafe()
+        has_login = bool(self.smtp_username or self.smtp_password.get_secret_value())
+        if has_login and self.smtp_tls == "none":
+            lines.append(
+                "ROLLCALL_SMTP_TLS: is `none`, so the login at the mail server would be sent in "
+                "clear text; set it to starttls or tls"
+            )
+        return lines
+
     @property
     def stall_s(self) -> float:
         """Seconds after which standing still is no slow statement any more."""

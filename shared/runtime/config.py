@@ -16,6 +16,8 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "ROLLCALL_"
+PUBLISHED = "dev-only-"
+"""What the secrets in deploy/ that everybody can read have in them."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=86400 * 30)]
 
@@ -80,7 +82,9 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["production", "development", "test"] = Field(
-        "development", description="Where this runs; faults and clock offsets exist only in `test`."
+        "development",
+        description="Where this runs; faults and clock offsets exist only in `test`, and "
+        "`production` takes no published secret and no login in clear text.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged; per-record lines are `debug`."
@@ -114,6 +118,15 @@ class Settings(BaseSettings):
         0, description="Seconds that this process's clock is ahead, for tests; negative: behind."
     )
 
+    def unsafe(self) -> list[str]:
+        """A line for each setting that a production must not have, with what to do instead."""
+        return [
+            f"{PREFIX}{name.upper()}: is a secret that is published with the examples; "
+            "make your own"
+            for name, value in self
+            if isinstance(value, SecretStr) and is_published(value.get_secret_value())
+        ]
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -124,6 +137,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings, env_settings, SecretFiles(settings_cls))
+
+
+def is_published(secret: str) -> bool:
+    """Whether the secret, or the password in it, stands in the examples of deploy/."""
+    return PUBLISHED in secret.lower()
 
 
 S = TypeVar("S", bound=Settings)
@@ -143,6 +161,8 @@ def load(settings_class: type[S], **given: Any) -> S:
             for item in error.errors(include_url=False)
             if _field_of(item) not in unreadable
         ]
+    if settings is not None and settings.environment == "production":
+        lines += [f"  {line}" for line in settings.unsafe()]
     if settings is None or lines:
         raise InvalidSettings("\n".join(lines))
     return settings

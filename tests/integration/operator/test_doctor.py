@@ -280,3 +280,15 @@ def test_a_service_s_own_settings_are_looked_at_where_it_runs(doctor: Doctor) ->
     assert wrong(complete) == []
     assert "ok     settings of ingress: complete" in complete[1]
     assert unknown[0] == 2
+
+
+def test_a_published_secret_or_a_login_in_clear_text_is_no_complete_setting(doctor: Doctor) -> None:
+    given = {"environment": "production", "invitation_secret": "dev-only-" + "x" * 40}
+
+    ingress = wrong(doctor("--service", "ingress", **given))
+    notifier = wrong(doctor("--service", "notifier", smtp_username="rollcall", **given))
+
+    published = "ROLLCALL_INVITATION_SECRET: is a secret that is published with the examples"
+    assert any(published in line for line in ingress)
+    assert any(published in line for line in notifier)
+    assert any("ROLLCALL_SMTP_TLS: is `none`" in line for line in notifier)

@@ -1,5 +1,6 @@
 """Settings: all mistakes at once, secrets from files and hidden."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,37 @@ def test_a_clock_offset_is_refused_outside_tests(
 
     with pytest.raises(config.InvalidSettings, match="ROLLCALL_CLOCK_OFFSET_S"):
         config.load(Sample)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://rollcall:dev-only-ingress@h/db", "postgresql://rollcall:DEV-ONLY-x@h/db"],
+)
+def test_production_takes_no_secret_that_everybody_can_read(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "url").write_text(url)
+    monkeypatch.delenv("ROLLCALL_DATABASE_URL")
+    monkeypatch.setenv("ROLLCALL_DATABASE_URL_FILE", str(tmp_path / "url"))
+
+    assert config.load(Sample).database_url.get_secret_value() == url
+    monkeypatch.setenv("ROLLCALL_ENVIRONMENT", "production")
+    with pytest.raises(config.InvalidSettings, match="ROLLCALL_DATABASE_URL") as caught:
+        config.load(Sample)
+
+    assert url not in str(caught.value)
+
+
+def test_every_secret_of_the_examples_is_known_to_be_published() -> None:
+    deploy = Path(__file__).parents[3] / "deploy"
+    examples = [deploy / "compose.yaml", deploy / "kubernetes/overlays/dev/kustomization.yaml"]
+    found = re.findall(
+        r"(?:PASSWORD|SECRET)[^\n]*?:-([^}]+)}|//\w+:([^@$\n]+)@|- secret=(\S+)",
+        "\n".join(each.read_text() for each in examples),
+    )
+
+    assert len(found) > 10
+    assert all(config.is_published("".join(each)) for each in found)
 
 
 def test_the_reference_names_every_setting() -> None:

@@ -1,0 +1,43 @@
+"""What the notifier's settings must not be in production."""
+
+import pytest
+
+from services.notifier.config import NotifierSettings
+from shared.runtime.config import InvalidSettings, load
+
+SECRET = "made-for-this-deployment-alone-0123"
+GIVEN = {
+    "kafka_bootstrap": "kafka:9092",
+    "database_url": "postgresql://notifier:own@h/db",
+    "invitation_secret": SECRET,
+}
+
+
+def settings(environment: str, **given: str) -> NotifierSettings:
+    return load(NotifierSettings, **{**GIVEN, "environment": environment, **given})
+
+
+@pytest.mark.parametrize(
+    "login", [{"smtp_username": "rollcall"}, {"smtp_password": "pw"}, {"smtp_username": "a"}]
+)
+def test_production_sends_no_login_in_clear_text(login: dict[str, str]) -> None:
+    with pytest.raises(InvalidSettings, match="ROLLCALL_SMTP_TLS"):
+        settings("production", **login)
+
+    for tls in ("starttls", "tls"):
+        assert settings("production", smtp_tls=tls, **login).smtp_tls == tls
+    assert settings("development", **login).smtp_tls == "none"
+
+
+def test_production_may_speak_to_a_relay_without_a_login() -> None:
+    assert settings("production").smtp_tls == "none"
+
+
+def test_production_makes_no_links_with_the_published_secret() -> None:
+    published = "dev-only-invitation-secret-that-everybody-knows"
+
+    with pytest.raises(InvalidSettings, match="ROLLCALL_INVITATION_SECRET") as caught:
+        settings("production", invitation_secret=published)
+
+    assert published not in str(caught.value)
+    assert settings("development", invitation_secret=published)
