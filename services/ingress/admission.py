@@ -31,6 +31,8 @@ BUSY = "room for another request"
 RETRY_AFTER_S = 2.0
 LARGE_ANSWER_BYTES = 64 * 1024
 """From here on an answer is counted; below, it is what the transport takes without waiting."""
+INVITATION_PAGE = "invitation"
+"""All who accept an invitation count as one organisation with a share of its own."""
 MEDIA_TYPES = frozenset({"", "application/scim+json", "application/json"})
 
 
@@ -53,6 +55,11 @@ class Bounds:
     def requests_of_one(self) -> int:
         """What one organisation may have while it is alone."""
         return self.requests - max(1, self.requests // 8)
+
+    @property
+    def requests_of_page(self) -> int:
+        """What all who accept an invitation at the moment may have together: they have no key."""
+        return max(1, self.requests // 16)
 
     @property
     def bytes_of_one(self) -> int:
@@ -87,6 +94,8 @@ class Admission:
         mine = self._requests[organisation_id] + 1
         others = self._all_requests - self._requests[organisation_id]
         most = self._bounds.requests // 2 if others else self._bounds.requests_of_one
+        if organisation_id == INVITATION_PAGE:
+            most = self._bounds.requests_of_page
         if mine > most or mine + others > self._bounds.requests:
             self._refuse("requests_in_flight")
         self._requests[organisation_id] = mine

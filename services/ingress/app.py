@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from aiohttp import web
 
 from services.ingress import invitation
-from services.ingress.admission import Admission, Bounds
+from services.ingress.admission import INVITATION_PAGE, Admission, Bounds
 from services.ingress.authenticate import Authenticator, StaleAfter
 from services.ingress.await_reply import Breakers, Waiting
 from services.ingress.beforehand import Beforehand
@@ -231,7 +232,7 @@ class Ingress:
                 submit=self.write_path.submit,
                 secret=self._settings.invitation_secret.get_secret_value().encode(),
                 public_url=self._settings.root_url,
-                admit=self._admission.admit,
+                admit=partial(self._admission.admit, INVITATION_PAGE),
             ),
         )
         app.router.add_route("*", "/{anything:.*}", self._door.handle, expect_handler=expect_later)

@@ -8,19 +8,19 @@ whether it is still open (status, invitation, expiry by append time) the decisio
 Answers are always pages, never SCIM bodies. A wrong organisation and a malformed one look alike.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from services.ingress.invitation_form import BadForm, Forms
 from shared.directory.invitation import InvalidToken, read_token
 from shared.events.reply import Reply
 from shared.events.request import Request, Settings
@@ -34,10 +34,6 @@ from shared.tenancy.organisation import Organisation
 log = get_logger()
 Language = Literal["en", "nl"]
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "nl")
-MAX_FORM_BYTES: Final = 4096
-SHARED_PLACE: Final = "invitation"
-"""All invitations together count as one organisation: a flood of them spends nobody's share."""
-FORM_TIMEOUT_S: Final = 10.0
 RETRY_AFTER_S: Final = 10
 _PAGES: Final = Path(__file__).parent / "pages"
 _TEXTS: Final[dict[str, dict[str, str]]] = orjson.loads((_PAGES / "texts.json").read_bytes())
@@ -68,22 +64,19 @@ class Submitted(Protocol):
     def reply(self) -> Reply | None: ...
 
 
-class BadForm(Exception):
-    """The body is no form with one token, within the bounds."""
-
-
 @dataclass(frozen=True, slots=True)
 class InvitationPage:
     """What the page needs: who an organisation is, the write path, the secret, our own address.
 
-    `admit` gives a place for as long as an acceptance lasts, or raises Unavailable.
+    `admit` gives a seat for as long as an acceptance lasts, or raises Unavailable.
     """
 
     find_organisation: Callable[[str], Organisation | None]
     submit: Callable[[Request], Awaitable[Submitted]]
     secret: bytes
     public_url: str
-    admit: Callable[[str], AbstractContextManager[object]] = nullcontext
+    admit: Callable[[], AbstractContextManager[object]] = nullcontext
+    forms: Forms = field(default_factory=Forms)
 
 
 def setup(app: web.Application, page: InvitationPage) -> None:
@@ -159,22 +152,14 @@ async def _refuse(
 async def _accept(
     page: InvitationPage, request: web.Request, organisation: Organisation
 ) -> web.Response:
-    """A place among all who accept at the moment: none of them has shown a key."""
-    try:
-        with page.admit(SHARED_PLACE):
-            return await _accept_admitted(page, request, organisation)
-    except Unavailable as error:
-        return _unavailable(request, organisation, error.retry_after_s)
+    """The steps in order: form → token → seat → request event → the way of every change → page.
 
-
-async def _accept_admitted(
-    page: InvitationPage, request: web.Request, organisation: Organisation
-) -> web.Response:
-    """The steps in order: form → token → request event → the way of every change → page."""
+    A seat is given to a genuine token only, from the page's own small share.
+    """
     if not _is_own_page(request, page.public_url):
         return _message(request, organisation, "forbidden", 403)
     try:
-        token = await _read_form(request)
+        token = await page.forms.read_token(request)
         member_id, invitation_id, expires = read_token(page.secret, token, organisation.id)
     except (BadForm, InvalidToken):
         return _message(request, organisation, "invalid", 400)
@@ -182,7 +167,8 @@ async def _accept_admitted(
         return _message(request, organisation, "expired", 410)
     acceptance = _acceptance(organisation, member_id, invitation_id, expires)
     try:
-        submitted = await page.submit(acceptance)
+        with page.admit():
+            submitted = await page.submit(acceptance)
     except Unavailable as error:
         return _unavailable(request, organisation, error.retry_after_s)
     except ScimError as error:
@@ -223,26 +209,6 @@ def _verdict(request: web.Request, organisation: Organisation, status: int) -> w
     if status < 500:
         return _message(request, organisation, "over", 410)
     return _message(request, organisation, "failed", 500)
-
-
-async def _read_form(request: web.Request) -> str:
-    """The token in the form's body. Raises BadForm."""
-    if request.content_type != "application/x-www-form-urlencoded":
-        raise BadForm
-    body = bytearray()
-    try:
-        async with asyncio.timeout(FORM_TIMEOUT_S):
-            async for chunk in request.content.iter_chunked(MAX_FORM_BYTES):
-                body += chunk
-                if len(body) > MAX_FORM_BYTES:
-                    raise BadForm
-        fields = parse_qsl(body.decode("ascii"), strict_parsing=True, max_num_fields=8)
-    except (TimeoutError, ValueError, ConnectionError, web.RequestPayloadError) as error:
-        raise BadForm from error
-    tokens = [value for name, value in fields if name == "token"]
-    if len(tokens) != 1:
-        raise BadForm
-    return tokens[0]
 
 
 def _is_own_page(request: web.Request, public_url: str) -> bool:

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from services.ingress.invitation import InvitationPage, setup
+from services.ingress.invitation_form import Forms
 from shared.directory.invitation import Invitation, expires_at, make_token
 from shared.events.reply import Reply
 from shared.events.request import Request
@@ -18,8 +19,10 @@ from shared.runtime.errors import Unavailable
 from shared.runtime.ids import new_id
 from shared.scim.errors import NotFound
 from shared.tenancy.organisation import Organisation
-from tests.integration.ingress.conftest import SECRET, Door
+from tests.integration.ingress.conftest import SECRET, Door, close_door, open_door
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION
+from tests.support.databases import TestDatabase
+from tests.support.servers import KafkaServer
 from tests.support.stack import until
 
 HARBOUR = Organisation(ORGANISATION, "Harbour <b>& Sons</b>", 2, MOMENT)
@@ -334,3 +337,76 @@ async def test_at_the_real_door_the_page_speaks_the_organisations_language(door:
             return '<html lang="nl">' in await answer.text()
 
     await until(is_dutch, "the page is Dutch")
+
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def slow_forms(host: str, port: int, path: str, number: int) -> list[Connection]:
+    """Connections whose form begins and does not end."""
+    opened = []
+    for _ in range(number):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(
+            f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 200\r\n"
+            "Content-Type: application/x-www-form-urlencoded\r\n\r\ntoken=".encode()
+        )
+        await writer.drain()
+        opened.append((reader, writer))
+    return opened
+
+
+async def test_slow_forms_keep_no_seat_from_anybody(
+    kafka_server: KafkaServer, database: TestDatabase
+) -> None:
+    """Nobody has shown a token yet; with a limit of ten, nine of them held all that one may."""
+    door, _ = await open_door(
+        kafka_server.bootstrap,
+        database.url("ingress"),
+        f"t{new_id().replace('-', '')}",
+        ingress_max_requests=10,
+    )
+    path = f"/invitation/{door.organisation.id}"
+    slow = await slow_forms("127.0.0.1", door.ingress.port, path, 30)
+    try:
+
+        async def ask(_: int) -> int:
+            status, _, _ = await door.call("GET", "/Users")
+            return status
+
+        asked = await asyncio.gather(*map(ask, range(8)))
+        status, _ = await post(door, a_token(door.organisation.id))
+
+        assert asked == [200] * 8
+        assert status == 200
+    finally:
+        for _, writer in slow:
+            writer.close()
+        await close_door(door)
+
+
+async def test_the_slowest_form_makes_room_for_another(write_path: WritePath) -> None:
+    app = web.Application()
+    page = InvitationPage(
+        {HARBOUR.id: HARBOUR}.get,
+        write_path.submit,
+        SECRET.encode(),
+        PUBLIC_URL,
+        forms=Forms(most=3, timeout_s=60),
+    )
+    setup(app, page)
+    async with TestClient(TestServer(app)) as client:
+        path = f"/invitation/{ORGANISATION}"
+        slow = await slow_forms(str(client.host), client.port or 0, path, 3)
+
+        async def are_read() -> bool:
+            return len(page.forms) == 3
+
+        await until(are_read, "the slow forms are being read")
+        status, _ = await accept(client, a_token())
+
+        assert status == 200
+        first, _ = slow[0]
+        assert b" 400 " in await asyncio.wait_for(first.readline(), 10)
+        for _, writer in slow:
+            writer.close()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.ingress.admission import Admission, Bounds
+from services.ingress.admission import INVITATION_PAGE, Admission, Bounds
 from shared.runtime.errors import Unavailable
 
 
@@ -34,6 +34,20 @@ def test_one_organisation_gets_half_while_others_ask() -> None:
         with pytest.raises(Unavailable):
             seats.enter_context(admission.admit("a"))
         seats.enter_context(admission.admit("b"))
+
+
+def test_the_invitation_page_has_a_small_share_also_while_it_is_alone() -> None:
+    admission = an_admission(requests=32)
+
+    with ExitStack() as seats:
+        for _ in range(2):
+            seats.enter_context(admission.admit(INVITATION_PAGE))
+        with pytest.raises(Unavailable):
+            seats.enter_context(admission.admit(INVITATION_PAGE))
+        seats.enter_context(admission.admit("a"))
+
+    with an_admission(requests=1).admit(INVITATION_PAGE):
+        pass
 
 
 def test_a_seat_is_free_again_after_an_error() -> None:
