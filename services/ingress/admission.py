@@ -12,6 +12,7 @@ Postgres, Kafka. Bytes are those of bodies, and of large answers until the clien
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,10 @@ LARGE_ANSWER_BYTES = 64 * 1024
 """From here on an answer is counted; below, it is what the transport takes without waiting."""
 INVITATION_PAGE = "invitation"
 """All who accept an invitation count as one organisation with a share of its own."""
-MEDIA_TYPES = frozenset({"", "application/scim+json", "application/json"})
+JSON_TYPES = frozenset({"application/scim+json", "application/json"})
+_PARAMETER = re.compile(
+    r"""[!#$%&'*+.^_`|~0-9A-Za-z-]+=(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|"[^"\\]*")"""
+)
 
 
 class RequestTimeout(ScimError):
@@ -194,13 +198,23 @@ class Admission:
 def check_media(request: web.Request) -> None:
     """Raise UnsupportedMediaType unless the body says to be plain JSON, or says nothing."""
     kinds = request.headers.getall("Content-Type", [])
-    if len(kinds) > 1 or (kinds and kinds[0].partition(";")[0].strip().lower() not in MEDIA_TYPES):
+    if len(kinds) > 1 or (kinds and not _is_json(kinds[0])):
         INGRESS_REFUSALS.labels("media_type").inc()
         raise UnsupportedMediaType
     encodings = request.headers.getall("Content-Encoding", [])
     if any(encoding.strip().lower() not in ("", "identity") for encoding in encodings):
         INGRESS_REFUSALS.labels("encoded_body").inc()
         raise UnsupportedMediaType("The body must not be compressed: no Content-Encoding here.")
+
+
+def _is_json(content_type: str) -> bool:
+    """Whether it says nothing, or RFC 7644's type or JSON's with any parameters (RFC 9110 §8.3)."""
+    kind, *parameters = map(str.strip, content_type.split(";"))
+    if not kind:
+        return not parameters
+    return kind.lower() in JSON_TYPES and all(
+        _PARAMETER.fullmatch(each) is not None for each in parameters if each
+    )
 
 
 def _lower(counter: Counter[str], name: str, amount: int) -> None:

@@ -1,8 +1,9 @@
 """Bearer key → organisation, from the key directory.
 
 Whatever is wrong with a key, the answer is the same to the byte: there is nothing to learn from
-it. Only when the directory cannot know (Kafka is away, and the key may be newer than what was
-read) the answer is "later", because a 401 makes an identity provider give up at once.
+it, nor from its time: whatever is no key known here waits until the end of the log is read. Only
+when the directory cannot know (Kafka is away, and the key may be newer than what was read) the
+answer is "later", because a 401 makes an identity provider give up at once.
 """
 
 from collections.abc import Sequence
@@ -71,14 +72,14 @@ class Authenticator:
         public_id = public_id_of(text) if text is not None else None
         if text is None or public_id is None:
             _refuse("no_key" if not authorization else "malformed_key")
-        key = self._directory.key(public_id)
+        key = self._genuine(public_id, text)
         if key is None:
+            # The same wait whether the id is known or not: its time must not tell which.
             if not await self._directory.is_current():
                 INGRESS_REFUSALS.labels("keys_unknown").inc()
                 raise Unavailable(KEYS)
-            key = self._directory.key(public_id)
-        is_genuine = matches(text, key.sha256 if key is not None else _NO_HASH)
-        if key is None or not is_genuine:
+            key = self._genuine(public_id, text)
+        if key is None:
             _refuse("wrong_key")
         if not key.is_alive(at):
             _refuse("dead_key")
@@ -95,6 +96,12 @@ class Authenticator:
             raise Forbidden
         self._rates.check(organisation)
         return Principal(organisation, key)
+
+    def _genuine(self, public_id: str, text: str) -> ApiKey | None:
+        """The key of this id if the text is all of it; compared in constant time."""
+        key = self._directory.key(public_id)
+        is_genuine = matches(text, key.sha256 if key is not None else _NO_HASH)
+        return key if is_genuine else None
 
     def check_again(self, principal: Principal, *, at: datetime) -> None:
         """Whether the key still opens what it did: a body may take half a minute to arrive.

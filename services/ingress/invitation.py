@@ -24,6 +24,7 @@ from services.ingress.invitation_form import BadForm, Forms
 from shared.directory.invitation import InvalidToken, read_token
 from shared.events.reply import Reply
 from shared.events.request import Request, Settings
+from shared.http.server import SERVER
 from shared.observability.logging import get_logger
 from shared.runtime import clock
 from shared.runtime.errors import Unavailable
@@ -54,7 +55,13 @@ HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Robots-Tag": "noindex",
+    "Server": SERVER,
 }
+
+
+HTTPS_ONLY: Final[Mapping[str, str]] = {"Strict-Transport-Security": "max-age=31536000"}
+"""RFC 6797: a year, for this host alone; what else lives below it is not ours to decide."""
+PAGE_HEADERS: Final = web.AppKey("invitation_headers", dict[str, str])
 
 
 class Submitted(Protocol):
@@ -81,6 +88,9 @@ class InvitationPage:
 
 def setup(app: web.Application, page: InvitationPage) -> None:
     """Add the routes below `/invitation` to the door. They need no key."""
+    is_https = page.public_url.startswith("https://")
+    headers: dict[str, str] = {**HEADERS, **(HTTPS_ONLY if is_https else {})}
+    app[PAGE_HEADERS] = headers
     for name in _STATIC:
         app.router.add_get(f"/invitation/{name}", _serve_static)
 
@@ -105,7 +115,8 @@ async def _nowhere(request: web.Request) -> web.Response:
 
 async def _serve_static(request: web.Request) -> web.Response:
     kind, body = _STATIC[request.path.rpartition("/")[2]]
-    headers = {**HEADERS, "Cache-Control": "public, max-age=300"}
+    own: dict[str, str] = request.app[PAGE_HEADERS]
+    headers = {**own, "Cache-Control": "public, max-age=300"}
     return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
 
 
@@ -131,6 +142,7 @@ async def _show(
     other: Language = "nl" if language == "en" else "en"
     text = _TEXTS[language]
     return _html(
+        request,
         _TEMPLATES.get_template("invitation.html").render(
             language=language,
             other_language=other,
@@ -139,7 +151,7 @@ async def _show(
             other_text=_TEXTS[other],
             organisation=organisation.name,
             organisation_id=organisation.id,
-        )
+        ),
     )
 
 
@@ -259,14 +271,17 @@ def _message(
         message=text[name].format(**names),
         role="status" if status < 400 else "alert",
     )
-    return _html(page, status, headers)
+    return _html(request, page, status, headers)
 
 
-def _html(page: str, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+def _html(
+    request: web.Request, page: str, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    own: dict[str, str] = request.app[PAGE_HEADERS]
     return web.Response(
         text=page,
         status=status,
         content_type="text/html",
         charset="utf-8",
-        headers={**HEADERS, **(headers or {})},
+        headers={**own, **(headers or {})},
     )

@@ -12,6 +12,8 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from shared.http.server import name_server
+
 Probe = Callable[[], Sequence[str]]
 NOTHING_SHOWN: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType({})
 
@@ -41,6 +43,7 @@ def health_app(
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
+    app.on_response_prepare.append(name_server)
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)

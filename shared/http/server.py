@@ -46,8 +46,17 @@ OnMalformed = Callable[[int], web.Response]
 """Status → the answer to a request that is no valid HTTP, or whose handler failed unforeseen."""
 
 
+SERVER: Final = "rollcall"
+"""What answers say of their maker: not which versions of which libraries it stands on."""
+
+
 def _plain(status: int) -> web.Response:
-    return web.Response(status=status)
+    return web.Response(status=status, headers={"Server": SERVER})
+
+
+async def name_server(_: web.Request, response: web.StreamResponse) -> None:
+    """For `on_response_prepare` of applications whose answers do not name their server."""
+    response.headers["Server"] = SERVER
 
 
 class Listener:

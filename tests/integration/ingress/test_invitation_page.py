@@ -111,6 +111,27 @@ async def test_the_page_is_strict_about_what_it_loads_and_tells(page: Client) ->
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
+PATHS = (f"/invitation/{ORGANISATION}", "/invitation/page.css", "/invitation/x", "/invitation/")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_page_says_https_and_nothing_of_its_maker(page: Client, path: str) -> None:
+    async with page.get(path) as answer:
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+        assert answer.headers["Server"] == "rollcall"
+
+
+async def test_a_page_that_is_reached_by_http_does_not_ask_for_https(
+    write_path: WritePath,
+) -> None:
+    """While developing: a browser would keep to it, for every port of the host."""
+    app = web.Application()
+    find = {HARBOUR.id: HARBOUR}.get
+    setup(app, InvitationPage(find, write_path.submit, SECRET.encode(), "http://127.0.0.1:8080"))
+    async with TestClient(TestServer(app)) as client, client.get(PATHS[0]) as answer:
+        assert "Strict-Transport-Security" not in answer.headers
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("accept.js", "text/javascript"), ("page.css", "text/css")]
 )
@@ -370,9 +391,9 @@ async def test_slow_forms_keep_no_seat_from_anybody(
     slow = await slow_forms("127.0.0.1", door.ingress.port, path, 30)
     try:
 
-        async def ask(_: int) -> int:
-            status, _, _ = await door.call("GET", "/Users")
-            return status
+        async def ask(number: int) -> int:
+            found, _, _ = await door.call("GET", f"/Users?startIndex={number + 1}")
+            return found
 
         asked = await asyncio.gather(*map(ask, range(8)))
         status, _ = await post(door, a_token(door.organisation.id))

@@ -3,11 +3,13 @@
 from contextlib import ExitStack
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.ingress.admission import INVITATION_PAGE, Admission, Bounds
+from services.ingress.admission import INVITATION_PAGE, Admission, Bounds, check_media
 from shared.runtime.errors import Unavailable
+from shared.scim.errors import UnsupportedMediaType
 
 
 def an_admission(requests: int = 4, size: int = 100) -> Admission:
@@ -181,3 +183,44 @@ class Flood(RuleBasedStateMachine):
 
 
 TestFlood = Flood.TestCase
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        None,
+        "",
+        "application/scim+json",
+        "application/json",
+        "Application/JSON ; charset=UTF-8",
+        'application/scim+json;charset="utf-8"; v=1;',
+        "application/json;",
+    ],
+)
+def test_json_by_any_of_its_names_is_read(kind: str | None) -> None:
+    headers = {} if kind is None else {"Content-Type": kind}
+
+    check_media(make_mocked_request("POST", "/", headers=headers))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ";;;===",
+        ";charset=utf-8",
+        "application/json;===",
+        "application/json charset=utf-8",
+        "application/json, text/plain",
+        "application/jsonp",
+        "application/json/x",
+        "json",
+        "/",
+        "application/ json",
+        'application/json; a="',
+        "text/plain; application/json",
+        "multipart/form-data; boundary=application/json",
+    ],
+)
+def test_what_is_no_json_by_name_is_not_guessed(kind: str) -> None:
+    with pytest.raises(UnsupportedMediaType):
+        check_media(make_mocked_request("POST", "/", headers={"Content-Type": kind}))

@@ -153,6 +153,22 @@ async def test_a_malformed_key_does_not_ask_kafka() -> None:
     assert reader.asked == 0
 
 
+@pytest.mark.parametrize("is_reachable", [True, False])
+async def test_a_known_id_and_an_unknown_one_take_the_same_time(is_reachable: bool) -> None:
+    """Both wait for the end of the log, and both are told the same where it cannot be read."""
+    genuine, other = a_key(1), a_key(2)
+    wrong_secret = type(genuine)(genuine.public_id, ORGANISATION, "x", other.sha256, MOMENT)
+    seen = []
+    for records in ((an_organisation(), wrong_secret), (an_organisation(),)):
+        reader = Reader(is_reachable=is_reachable)
+        with pytest.raises((Unauthorized, Unavailable)) as caught:
+            await enter([GOOD], reader=reader, records=records)
+        seen.append((reader.asked, type(caught.value)))
+
+    assert seen[0] == seen[1]
+    assert seen[0][0] == 1
+
+
 async def test_an_unknown_key_is_told_to_come_back_while_kafka_is_away() -> None:
     with pytest.raises(Unavailable):
         await enter([GOOD], reader=Reader(is_reachable=False), records=(an_organisation(),))
