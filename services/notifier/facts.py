@@ -115,7 +115,7 @@ class Facts:
             except Unavailable as error:
                 attempt += 1
                 log.warning("kafka.unavailable", reason=error.what, attempt=attempt)
-                pause_s = backoff_s(attempt, initial_s=0.2, maximum_s=5.0, jitter=0.5)
+                pause_s = backoff_s(attempt, initial_s=0.2, maximum_s=5.0)
                 await asyncio.sleep(pause_s)
 
     async def _epochs(self) -> dict[int, int]:

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from random import random
 
 from services.notifier import prepare
 from services.notifier.compose import CannotBuild, compose
@@ -262,7 +261,6 @@ class MailSender:
             claimed.attempts,
             initial_s=options.retry_initial_s,
             maximum_s=options.retry_maximum_s,
-            jitter=random(),  # noqa: S311 - spreads load, hides nothing
         )
         return await self._ledger.postponed(notice, wait_s, reason, may_have_left=may_have_left)
 

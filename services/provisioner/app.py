@@ -185,9 +185,7 @@ async def _check_append_times(
             reason = f"there is no topic {topics.requests}"
         attempt += 1
         log.warning("kafka.unavailable", reason=reason, attempt=attempt)
-        pause = asyncio.create_task(
-            asyncio.sleep(backoff_s(attempt, initial_s=0.2, maximum_s=5, jitter=0.5))
-        )
+        pause = asyncio.create_task(asyncio.sleep(backoff_s(attempt, initial_s=0.2, maximum_s=5)))
         await _done_before(pause, stop)
     return False
 

@@ -18,7 +18,6 @@ the broker where disks are dear.
 
 import asyncio
 import contextlib
-import random
 from dataclasses import dataclass
 from typing import Final
 
@@ -319,9 +318,7 @@ class Producer:
             except (KafkaError, OSError, TimeoutError) as error:
                 await _close(producer, 0.0)
                 log.warning("kafka.unavailable", error=type(error).__name__, attempt=attempt)
-                await asyncio.sleep(
-                    backoff_s(attempt, initial_s=0.2, maximum_s=5.0, jitter=random.random())  # noqa: S311
-                )
+                await asyncio.sleep(backoff_s(attempt, initial_s=0.2, maximum_s=5.0))
             except BaseException:
                 await _close(producer, 0.0)
                 raise

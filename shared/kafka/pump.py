@@ -125,7 +125,7 @@ class Pump:
                     topic=self._options.topic,
                     error=f"{type(error).__name__}: {error}",
                 )
-                pause_s = backoff_s(failures, initial_s=0.5, maximum_s=10, jitter=0.5)
+                pause_s = backoff_s(failures, initial_s=0.5, maximum_s=10)
                 await _is_set_within(stop, pause_s)
 
     async def _consume(self, stop: asyncio.Event) -> None:

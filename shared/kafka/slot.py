@@ -137,7 +137,7 @@ class Slot:
                 self._log_failed(error)
             finally:
                 self.is_reading = False
-            pause_s = backoff_s(max(failures, 1), initial_s=0.1, maximum_s=10, jitter=0.5)
+            pause_s = backoff_s(max(failures, 1), initial_s=0.1, maximum_s=10)
             if await self.feed.closes_within(pause_s):
                 return
 

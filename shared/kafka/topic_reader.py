@@ -7,7 +7,6 @@ stopped, and `age_s` says for how long it has not known itself to be at the end.
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -176,8 +175,7 @@ class TopicReader:
             finally:
                 self._consumer = None
                 await stop_consumer(consumer, _STOP_TIMEOUT_S)
-            jitter = random.random()  # noqa: S311 - spreads retries
-            await asyncio.sleep(backoff_s(attempt, initial_s=0.2, maximum_s=5.0, jitter=jitter))
+            await asyncio.sleep(backoff_s(attempt, initial_s=0.2, maximum_s=5.0))
 
     async def _connect(self, consumer: AIOKafkaConsumer) -> None:
         async with asyncio.timeout(_ASK_TIMEOUT_S):

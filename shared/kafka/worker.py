@@ -104,7 +104,7 @@ async def insist(
             on_outage(True)
             if attempt == 1:
                 log.warning("partition.waiting", partition=feed.partition, reason=error.what)
-            pause_s = backoff_s(attempt, initial_s=0.1, maximum_s=RETRY_MAX_S, jitter=0.5)
+            pause_s = backoff_s(attempt, initial_s=0.1, maximum_s=RETRY_MAX_S)
             if await feed.closes_within(pause_s):
                 raise FeedClosed from error
         else:

@@ -1,5 +1,6 @@
 """Retries with exponential back-off and jitter, set up in one place (library: stamina)."""
 
+import random
 from collections.abc import AsyncIterator
 
 import stamina
@@ -21,7 +22,14 @@ def until_available(
     )
 
 
-def backoff_s(attempt: int, *, initial_s: float, maximum_s: float, jitter: float) -> float:
-    """Seconds to wait after failure number `attempt` (from 1); `jitter` is in [0, 1)."""
+def backoff_s(
+    attempt: int, *, initial_s: float, maximum_s: float, jitter: float | None = None
+) -> float:
+    """Seconds to wait after failure number `attempt` (from 1): between half and all of its step.
+
+    `jitter`, in [0, 1), says where between; by default chance does, so that those who failed
+    together do not come again together.
+    """
     full = min(maximum_s, initial_s * 2.0 ** min(attempt - 1, 30))
-    return full * (0.5 + jitter / 2)
+    chance = random.random() if jitter is None else jitter  # noqa: S311 - no secret
+    return full * (0.5 + chance / 2)

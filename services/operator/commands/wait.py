@@ -86,7 +86,7 @@ async def _until_there(name: str, ask: Question, settings: OperatorSettings) -> 
             print(f"waiting for {name}: {reason}", file=sys.stderr, flush=True)
             told = reason
         attempt += 1
-        await asyncio.sleep(backoff_s(attempt, initial_s=0.25, maximum_s=2.0, jitter=0.5))
+        await asyncio.sleep(backoff_s(attempt, initial_s=0.25, maximum_s=2.0))
 
 
 async def _kafka(settings: OperatorSettings) -> None:
