@@ -170,7 +170,7 @@ class Ingress:
             quiet_s=min(QUIET_S, settings.ingress_pre_stop_s),
         )
         self._admin = Listener(
-            health_app(not_ready=self.not_ready, shown={"/ignored": IGNORED.counts}),
+            health_app("ingress", not_ready=self.not_ready, shown={"/ignored": IGNORED.counts}),
             settings.ingress_admin_host,
             settings.ingress_admin_port,
             drain_s=1.0,

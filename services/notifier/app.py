@@ -46,6 +46,7 @@ async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
     pump = make_pump(settings, database, sender, floors)
     health = Listener(
         health_app(
+            "notifier",
             not_ready=lambda: not_ready(pump, sender, stop),
             not_alive=lambda: not_alive(pump, settings.stall_s),
         ),

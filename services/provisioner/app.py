@@ -69,7 +69,7 @@ class Provisioner:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain. Raises WrongTopic, NoProgress."""
         admin = Listener(
-            health_app(not_ready=self.not_ready, not_alive=self.not_alive),
+            health_app("provisioner", not_ready=self.not_ready, not_alive=self.not_alive),
             self._settings.provisioner_admin_host,
             self._settings.provisioner_admin_port,
             drain_s=ADMIN_DRAIN_S,

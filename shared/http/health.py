@@ -13,6 +13,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from shared.http.server import name_server
+from shared.observability.metrics import OfService, Service
 
 Probe = Callable[[], Sequence[str]]
 NOTHING_SHOWN: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType({})
@@ -23,12 +24,15 @@ def _never() -> Sequence[str]:
 
 
 def health_app(
+    service: Service,
     *,
     not_ready: Probe,
     not_alive: Probe = _never,
     shown: Mapping[str, Callable[[], Any]] = NOTHING_SHOWN,
 ) -> web.Application:
     """The application with the three addresses, and those of `shown`: path → what is JSON there.
+
+    Metrics are those of `service`.
 
     A probe answers 200 `{"status": "ok"}`, or 503 `{"status": "failing", "reasons": [...]}`.
     """
@@ -40,8 +44,12 @@ def health_app(
         return _answer(not_ready())
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(
+            body=generate_latest(own),
+            headers={"Content-Type": CONTENT_TYPE_LATEST},
+        )
 
+    own = OfService(service)
     app = web.Application()
     app.on_response_prepare.append(name_server)
     app.router.add_get("/livez", livez)

@@ -1,6 +1,27 @@
 """Every metric, each with what it says. No organisation id and no request text as a label."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+from prometheus_client import Counter, Gauge, Histogram, Metric, registry
+
+Service = Literal["ingress", "provisioner", "notifier"]
+
+
+class OfService(registry.Collector):
+    """What one service gives out: of all series its own, and those that name no service.
+
+    The others stand at zero in its process, and would be counted as replicas that do nothing.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._foreign = tuple(f"rollcall_{each}_" for each in get_args(Service) if each != service)
+
+    def collect(self) -> Iterable[Metric]:
+        """The families, as the registry has them now."""
+        everything = registry.REGISTRY.collect()
+        return (each for each in everything if not each.name.startswith(self._foreign))
+
 
 # Ingress: answers by status and by whether they were given before the change was applied.
 INGRESS_ANSWERS = Counter(
