@@ -1,12 +1,15 @@
 """Dashboards and alerts: they ask for what there is, and say what to do."""
 
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import aiohttp
 import pytest
 import yaml
 
-from tests.support.manifests import ROOT, Json, built
+from tests.support.manifests import KUBERNETES, ROOT, Json, build, built
 from tests.support.observability import (
     DASHBOARDS,
     FOREIGN,
@@ -21,6 +24,7 @@ from tests.support.observability import (
 from tests.support.stack import SERVICES, Stack, until
 
 EXPRESSIONS = list(expressions())
+RUNBOOKS_URL = "https://rollcall.example.com/docs/operations/runbooks.md"
 RUNBOOKS = ROOT / "docs" / "operations" / "runbooks.md"
 DURATION = re.compile(r"^\d+[smh]$")
 
@@ -73,14 +77,14 @@ def test_every_metric_is_on_a_dashboard() -> None:
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
 def test_an_alert_says_what_is_wrong_how_bad_it_is_and_where_to_read_on(rule: Json) -> None:
-    page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    url, _, anchor = rule["annotations"]["runbook_url"].partition("#")
 
     assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
     assert rule["alert"].startswith("Rollcall")
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert rule["annotations"]["summary"].endswith(".")
     assert DURATION.match(rule.get("for", "0s"))
-    assert ROOT / page == RUNBOOKS
+    assert url == RUNBOOKS_URL
     assert f"\n## {anchor}\n" in RUNBOOKS.read_text()
     assert f"`{rule['alert']}`" in RUNBOOKS.read_text() or anchor not in PAGES_OF_ALERTS
 
@@ -91,6 +95,36 @@ PAGES_OF_ALERTS = {
     if "Rollcall" in page.split("**Means**", 1)[0]
 }
 """Pages that say which alerts lead to them; the others are led to by log lines as well."""
+
+
+def test_one_line_says_where_the_pages_of_all_alerts_are(tmp_path: Path) -> None:
+    """Of a cluster's deployment; the command of the page does the same to the file."""
+    copied = tmp_path / "kubernetes"
+    shutil.copytree(KUBERNETES, copied)
+    line = copied / "components" / "monitoring" / "runbooks.yaml"
+    assert line.read_text().count(RUNBOOKS_URL) == 1
+    ours = "https://wiki.acme.example/rollcall/operations/runbooks.md"
+    line.write_text(line.read_text().replace(RUNBOOKS_URL, ours))
+    file = copied / "overlays" / "production" / "kustomization.yaml"
+    kustomization = yaml.safe_load(file.read_text())
+    kustomization["components"].append("../../components/monitoring")
+    file.write_text(yaml.safe_dump(kustomization))
+    page = (ROOT / "docs" / "operations" / "dashboards.md").read_text()
+    [command] = re.findall(r"`(sed -i [^`]+ rules\.yaml)`", page)
+    shutil.copy(RULES, tmp_path)
+
+    made = build(file.parent)
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+
+    [cluster] = [each["spec"] for each in made if each["kind"] == "PrometheusRule"]
+    assert not [each for each in made if each["metadata"]["name"] == "rollcall-runbooks"]
+    for document in (cluster, yaml.safe_load((tmp_path / "rules.yaml").read_text())):
+        urls = [rule["annotations"]["runbook_url"] for rule in document["groups"][0]["rules"]]
+        assert len(urls) == len(alerts())
+        assert {url.partition("#")[0] for url in urls} == {ours}
+        assert [url.partition("#")[2] for url in urls] == [
+            rule["annotations"]["runbook_url"].partition("#")[2] for rule in alerts()
+        ]
 
 
 def test_alerts_have_names_of_their_own() -> None:
@@ -165,6 +199,8 @@ async def test_what_dashboards_ask_for_is_given_out_by_running_services(
     async with whole_stack.client(organisation) as client:
         assert (await client.create_user("ana@acme.example")).status == 201
 
+    foreign: list[str] = []
+
     async def given() -> set[str]:
         names: set[str] = set()
         async with aiohttp.ClientSession() as session:
@@ -172,7 +208,10 @@ async def test_what_dashboards_ask_for_is_given_out_by_running_services(
                 [process] = whole_stack.running(service)
                 url = f"http://127.0.0.1:{process.admin_port}/metrics"
                 async with session.get(url) as answer:
-                    names |= set(re.findall(r"^(rollcall_\w+)", await answer.text(), re.MULTILINE))
+                    own = set(re.findall(r"^(rollcall_\w+)", await answer.text(), re.MULTILINE))
+                others = tuple(f"rollcall_{each}_" for each in SERVICES if each != service)
+                foreign.extend(name for name in own if name.startswith(others))
+                names |= own
         return names
 
     # Labelled series begin with their first event; these ones need an outage or a mistake.
@@ -190,3 +229,4 @@ async def test_what_dashboards_ask_for_is_given_out_by_running_services(
         return not missing
 
     await until(all_there, "every series is given out", 60.0, lambda: ", ".join(missing))
+    assert foreign == [], "a service gives out what another one counts"
