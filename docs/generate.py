@@ -1,11 +1,14 @@
-"""Write what the code knows best: both contracts and the settings reference (`make docs`)."""
+"""Write what the code knows best: both contracts, settings, limits, commands (`make docs`)."""
 
 import importlib
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from services.operator import cli, manual
+from services.operator.exits import MEANINGS
 from shared.events import asyncapi
 from shared.runtime import config
 from shared.scim import limits, openapi
@@ -25,6 +28,27 @@ use, secrets hidden. A service with a setting missing or wrong lists all mistake
 status 2. `rollcall up` sets what its own parts need, and hands on every `ROLLCALL_…` variable of
 the caller. This page is written from the settings classes (`make docs`); a test compares the two.
 """
+CLI_HEAD = """# The command line
+
+`rollcall COMMAND -h` (or `--help`) shows each of these; `rollcall --version` the release;
+`--debug`, before the command, or `ROLLCALL_DEBUG=1`, where an error comes from. This page is
+written from the commands (`make docs`); a test compares the two.
+
+- `ORG` is an organisation's id, or a name that only one has. It is a word in every command, never
+  an option.
+- `--data`, or `ROLLCALL_DATA`, is the folder of a stack that `rollcall up` started; without one,
+  the variables `ROLLCALL_…` of the [settings](settings.md) name the deployment.
+- `--to` is the file or folder that is written. `--json` is for scripts: the names in it are kept.
+- What changes something for good asks first, unless `-y` (`--yes`) is given. Where nobody answers,
+  nothing is changed.
+- Tables: with a frame on a terminal, plain columns in a pipe. An id is never cut: where a table
+  does not fit, each row is a block of lines.
+- Results go to standard output; all else, one line for an error, to standard error.
+
+## Exit statuses
+
+| status | meaning |
+|---|---|"""
 CUT = "cut down to it"
 LIMITS_HEAD = """# Limits
 
@@ -86,6 +110,63 @@ def limits_reference() -> str:
     return "\n".join(lines) + "\n"
 
 
+def cli_reference() -> str:
+    """`docs/reference/cli.md`."""
+    lines = [CLI_HEAD]
+    lines += [f"| {each.value} | {_cell(meaning)} |" for each, meaning in MEANINGS.items()]
+    lines += [
+        "",
+        "What 1 says, of the commands that ask something:",
+        "",
+        "| command | 1 |",
+        "|---|---|",
+    ]
+    commands = dict(cli.commands())
+    lines += [
+        f"| `rollcall {words}` | {manual.PAGES[words].no} |"
+        for words in commands
+        if manual.PAGES[words].no
+    ]
+    panel = ""
+    for words, (command, context) in commands.items():
+        of = manual.PANELS[words.split(" ", 1)[0]]
+        if of != panel:
+            lines += ["", f"## {of}"]
+            panel = of
+        lines += ["", f"### rollcall {words}", "", " ".join((command.help or "").split())]
+        usage = " ".join(command.collect_usage_pieces(context))
+        lines += ["", "```text", f"rollcall {words} {usage}", "```"]
+        rows = list(filter(None, map(_parameter, command.get_params(context))))
+        lines += ["", "| may be given | meaning |", "|---|---|", *rows] if rows else []
+        lines += ["", "```text", *manual.PAGES[words].examples, "```"]
+        statuses = ", ".join(str(each.value) for each in manual.PAGES[words].statuses)
+        lines += ["", f"Ends with {statuses}."]
+    return "\n".join(lines) + "\n"
+
+
+def _parameter(parameter: Any) -> str:
+    """A row of an argument or an option; empty where it is not for people."""
+    if getattr(parameter, "hidden", False) or parameter.name == "help":
+        return ""
+    if parameter.param_type_name == "argument":
+        name = parameter.metavar or str(parameter.name).upper()
+    else:
+        name = ", ".join([*parameter.opts, *parameter.secondary_opts])
+    shown, help_text = _cell(name), _cell(parameter.help or "")
+    variable = f" (`{parameter.envvar}`)" if parameter.envvar else ""
+    default = parameter.default
+    is_said = isinstance(default, (int, float, str, Path)) and not isinstance(default, bool)
+    value = (
+        f" Default: `{getattr(default, 'value', default)}`." if is_said and default != "" else ""
+    )
+    return f"| `{shown}`{variable} | {help_text}{value} |"
+
+
+def _cell(text: str) -> str:
+    """A text in a cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
 def _table(title: str, rows: list[tuple[str, str, str, str]]) -> str:
     lines = [f"## {title}", "", "| variable | may be | default | meaning |", "|---|---|---|---|"]
     for variable, may_be, default, meaning in rows:
@@ -101,6 +182,7 @@ def main() -> None:
     (HERE / "openapi.yaml").write_text(openapi_document(), encoding="utf-8")
     (HERE / "reference" / "settings.md").write_text(settings_reference(), encoding="utf-8")
     (HERE / "reference" / "limits.md").write_text(limits_reference(), encoding="utf-8")
+    (HERE / "reference" / "cli.md").write_text(cli_reference(), encoding="utf-8")
 
 
 if __name__ == "__main__":

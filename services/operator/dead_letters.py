@@ -6,6 +6,7 @@ done once, so every command may be run again.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from datetime import UTC, datetime
 from typing import Final, Literal, get_args
 
 from services.operator.deployment import OperatorSettings
-from services.operator.tenancy_log import open_log
+from services.operator.standing import pending, why_it_stands
+from services.operator.tenancy_log import NotThere, open_log
 from services.operator.terminal import CommandError
 from shared.events.request import Endpoint, Kind, Request, to_event
 from shared.kafka.producer import Producer
@@ -26,9 +28,21 @@ from shared.runtime.errors import Unavailable
 from shared.runtime.ids import new_id
 
 Action = Literal["redrive", "discard"]
-Result = Literal["redriven", "discarded", "failed", "stopped", "already", "pending", "impossible"]
-BAD: Final[frozenset[Result]] = frozenset({"failed", "stopped", "pending", "impossible"})
+Result = Literal[
+    "redriven",
+    "discarded",
+    "failed",
+    "stopped",
+    "already",
+    "pending",
+    "impossible",
+    "stands",
+    "would be",
+]
+BAD: Final[frozenset[Result]] = frozenset({"failed", "stopped", "pending", "impossible", "stands"})
+KINDS: Final[Mapping[Action, Kind]] = {"redrive": "dead.redrive", "discard": "dead.discard"}
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {each: each for each in get_args(Endpoint)}
+LETTER_NAME: Final = re.compile(r"[^/]+/\d+/\d+")
 MOST_LETTERS: Final = 10_000
 KAFKA_TIMEOUT_S: Final = 20.0
 WAIT_S: Final = 30.0
@@ -43,11 +57,6 @@ class Selection:
     org: str | None = None
     since: datetime | None = None
     error_class: str | None = None
-
-    @property
-    def is_everything(self) -> bool:
-        """Whether it leaves nothing out."""
-        return self == Selection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +84,36 @@ async def open_database(settings: OperatorSettings) -> AsyncIterator[Database]:
     """The deployment's Postgres as its owner. Raises CommandError where it is not named."""
     url = settings.database_url.get_secret_value()
     if not url:
-        raise CommandError("ROLLCALL_DATABASE_URL is not set; dead letters are in Postgres")
+        raise CommandError("ROLLCALL_DATABASE_URL is not set; it names the owner role")
     database = await open_pool(
         url,
         role_hint="owner",
         max_size=2,
         statement_timeout_s=30.0,
-        application_name="rollcall dead",
+        application_name="rollcall",
     )
     try:
         yield database
     finally:
         await database.close()
+
+
+async def selection_of(
+    database: Database, words: Sequence[str], since: datetime | None, error_class: str | None
+) -> Selection:
+    """What the words of a command name: letters, by id or name, or else one organisation.
+
+    Ids are unique among both. A word that no letter has is taken for an organisation only where it
+    stands alone: several words are letters.
+    """
+    if len(words) == 1:
+        async with database.connection() as connection:
+            found = await dead_letter.find(
+                connection, states=ALL_STATES, names=words, limit=MOST_LETTERS
+            )
+        if not found and not LETTER_NAME.fullmatch(words[0]):
+            return Selection((), words[0], since, error_class)
+    return Selection(tuple(words), None, since, error_class)
 
 
 async def select(
@@ -102,7 +129,14 @@ async def select(
     organisation_id = None
     if selection.org is not None:
         async with open_log(settings) as log:
-            organisation_id = (await log.read()).organisation(selection.org).id
+            tenancy = await log.read()
+        try:
+            organisation_id = tenancy.organisation(selection.org).id
+        except NotThere as error:
+            raise NotThere(
+                f"no dead letter and no organisation {selection.org!r}; `rollcall dead list --all` "
+                "and `rollcall org list` show them"
+            ) from error
     async with database.connection() as connection:
         found = await dead_letter.find(
             connection,
@@ -125,23 +159,55 @@ async def close(
     database: Database,
     letters: Sequence[DeadLetterSummary],
     action: Action,
+    *,
+    dry_run: bool = False,
 ) -> list[Done]:
-    """Redrive or discard the letters, and wait for what becomes of each. Raises Unavailable."""
+    """Redrive or discard the letters, and wait for what becomes of each. Raises Unavailable.
+
+    Nothing is written for a letter whose partition stands, nor for one that is waited for already.
+    """
     done: dict[tuple[str, int], Done] = {}
     asked: dict[str, DeadLetterSummary] = {}
+    fresh: dict[str, DeadLetterSummary] = {}
     for letter in letters:
         if letter.state != "dead":
             done[_key(letter)] = Done(letter, "already", f"it is {letter.state} already")
-        elif letter.resource_id is None:
+        elif letter.resource_id is None and not dry_run:
             done[_key(letter)] = await _close_alone(database, letter, action)
+        elif letter.resource_id is None:
+            done[_key(letter)] = Done(letter, "would be", "it is about no resource")
+        elif why := await why_it_stands(database, letter.topic, letter.partition):
+            done[_key(letter)] = Done(letter, "stands", f"{why}; nothing was written")
+        elif dry_run:
+            done[_key(letter)] = Done(letter, "would be", "dry run")
+        elif (earlier := await _earlier(settings, database, letter)) is None:
+            fresh[new_id()] = letter
+        elif earlier.kind == KINDS[action]:
+            asked[earlier.id] = letter
         else:
-            asked[new_id()] = letter
+            note = f"{earlier.kind} of it, {earlier.id}, is not applied yet; nothing was written"
+            done[_key(letter)] = Done(letter, "pending", note)
+    if fresh:
+        await _publish(settings, fresh, action)
+    asked |= fresh
     if asked:
-        await _publish(settings, asked, action)
         rows = await _decided(database, asked)
         for request_id, letter in asked.items():
             done[_key(letter)] = _judge(letter, rows.get(request_id), action)
     return [done[_key(letter)] for letter in letters]
+
+
+async def _earlier(
+    settings: OperatorSettings, database: Database, letter: DeadLetterSummary
+) -> Request | None:
+    """A redrive or discard of the letter that is in the log and not applied yet."""
+    return await pending(
+        settings,
+        database,
+        letter.topic,
+        letter.partition,
+        lambda request: request.kind in KINDS.values() and request.dead_id == letter.id,
+    )
 
 
 def _key(letter: DeadLetterSummary) -> tuple[str, int]:
@@ -160,7 +226,6 @@ async def _close_alone(database: Database, letter: DeadLetterSummary, action: Ac
 async def _publish(
     settings: OperatorSettings, asked: Mapping[str, DeadLetterSummary], action: Action
 ) -> None:
-    kind: Kind = "dead.redrive" if action == "redrive" else "dead.discard"
     producer = Producer(settings, client_id="rollcall-operator")
     try:
         async with asyncio.timeout(KAFKA_TIMEOUT_S):
@@ -168,7 +233,7 @@ async def _publish(
             for request_id, letter in asked.items():
                 request = Request(
                     id=request_id,
-                    kind=kind,
+                    kind=KINDS[action],
                     organisation_id=letter.organisation_id or "",
                     resource_id=letter.resource_id or "",
                     time=now(),
@@ -204,7 +269,12 @@ async def _decided(database: Database, ids: Iterable[str]) -> dict[str, AuditRow
 
 def _judge(letter: DeadLetterSummary, row: AuditRow | None, action: Action) -> Done:
     if row is None:
-        return Done(letter, "pending", "accepted, not applied yet; look again later")
+        return Done(
+            letter,
+            "pending",
+            "accepted, not applied yet: the provisioner is behind or away (`rollcall lag`); the "
+            "same command waits for it again and writes nothing more",
+        )
     for stored in row.outcomes:
         if stored["fact"] in ("dead.redriven", "dead.discarded"):
             return _judge_detail(letter, stored["data"]["detail"], row, action)

@@ -12,9 +12,15 @@ from services.operator.stack.stack_file import StackFile
 from services.operator.terminal import CommandError
 from shared.runtime.config import PublicUrl, Settings, load
 
+DATA: Final = "ROLLCALL_DATA"
+"""The variable that stands for `--data` in every command."""
 DataOption = Annotated[
     Path,
-    typer.Option("--data", help="Folder of the stack: `.rollcall/stack.json` below it is read."),
+    typer.Option(
+        "--data",
+        envvar=DATA,
+        help="Folder of the stack: `.rollcall/stack.json` below it is read.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 HERE: Final = Path()
@@ -25,6 +31,11 @@ class OperatorSettings(Settings):
 
     database_url: SecretStr = Field(
         SecretStr(""), description="Postgres as the owner role, `postgresql://…`."
+    )
+    kafka_managed: bool = Field(
+        False,
+        description="The brokers are somebody else's to configure: what only their own settings "
+        "would mend is a note of `topics check` and `doctor`, and not wrong.",
     )
     public_url: PublicUrl = Field(
         "http://127.0.0.1:8080", description="The server's root as the outside world sees it."

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from services.operator.exits import Exit
 from services.operator.terminal import CommandError
 
 OF_DISKS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -15,7 +16,7 @@ def written() -> Iterator[None]:
     """Say what a disk refused; stands inside of the block that holds a connection.
 
     Outside of it any OSError is one of the connection's, and means that Postgres is away.
-    Raises CommandError, exit status 1.
+    Raises CommandError, `Exit.UNAVAILABLE`.
     """
     try:
         yield
@@ -40,4 +41,4 @@ def made() -> Iterator[None]:
 
 
 def _refused(error: OSError) -> CommandError:
-    return CommandError(f"it cannot be written: {error.strerror}", exit_code=1)
+    return CommandError(f"it cannot be written: {error.strerror}", exit_code=Exit.UNAVAILABLE)

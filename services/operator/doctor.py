@@ -34,12 +34,12 @@ OLDEST_POSTGRES: Final = 15
 MAX_SKEW: Final = timedelta(seconds=2)
 """Requests must be on the log ten seconds after they came: clocks may eat a fifth of that."""
 
-State = Literal["ok", "wrong", "unknown"]
+State = Literal["ok", "wrong", "note", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. A wrong one says what to do."""
+    """One thing that was looked at. A wrong one says what to do; a note nobody here can change."""
 
     subject: str
     state: State
@@ -150,14 +150,16 @@ async def _topics(settings: OperatorSettings, wanted: Wanted) -> list[Finding]:
     mend = f"run `rollcall topics apply --replication {wanted.replication}`"
     if not lines:
         return [Finding("topics", "ok", "all as they must be")]
-    return [
-        Finding(
-            "topics",
-            "wrong",
-            line if line.startswith("broker ") else f"{line}; {_mend(line, mend)}",
-        )
-        for line in lines
-    ]
+    return [_of_topics(settings, line, mend) for line in lines]
+
+
+def _of_topics(settings: OperatorSettings, line: str, mend: str) -> Finding:
+    if not admin.is_of_broker(line):
+        return Finding("topics", "wrong", f"{line}; {_mend(line, mend)}")
+    if settings.kafka_managed:
+        return Finding("topics", "note", line)
+    hint = "where the brokers are not yours to configure, set ROLLCALL_KAFKA_MANAGED=true"
+    return Finding("topics", "wrong", f"{line}; {hint}")
 
 
 def _mend(line: str, mend: str) -> str:

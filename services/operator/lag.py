@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from services.operator.rebuild.places import World
 from services.operator.rebuild.reading import read
 from services.operator.tenancy_log import Tenancy, open_log
-from services.operator.terminal import CommandError
+from services.operator.terminal import CommandError, counted
 from shared.events.envelope import format_time, from_milliseconds
 from shared.kafka.admin import topic_config
 from shared.kafka.offsets import Extent, extents
@@ -44,6 +44,13 @@ class Retention:
     keeps_s: float | None
     is_known: bool = True
     is_by_size: bool = False
+
+    @property
+    def kind(self) -> Literal["time", "forever", "unknown"]:
+        """Whether a record is deleted after a time, or never, or nobody may know."""
+        if not self.is_known:
+            return "unknown"
+        return "forever" if self.keeps_s is None else "time"
 
     def left_s(self, appended: datetime, now: datetime) -> float | None:
         """Seconds until a record may be deleted, not below 0; None: never, or nobody knows."""
@@ -80,7 +87,9 @@ class PartitionLag:
         if self.position > self.held.end:
             return "the log ends below the position"
         if self.position < self.held.first and self.topic != "tenancy":
-            return f"retention took {self.held.first - self.position} records that were not applied"
+            gone = self.held.first - self.position
+            what = counted(gone, "record that was", "records that were")
+            return f"retention took {what} not applied"
         if self.again_to is not None:
             return f"it is replayed; its mails wait until it is read to offset {self.again_to}"
         return None
@@ -127,8 +136,6 @@ class Lag:
 
     def _partition(self, each: PartitionLag) -> dict[str, Any]:
         retention = each.retention
-        keeps_s = retention.keeps_s
-        kept: str | float = "never" if keeps_s is None else keeps_s
         return {
             "topic": each.topic,
             "partition": each.partition,
@@ -140,7 +147,8 @@ class Lag:
             "lag": each.lag,
             "oldest": None if each.oldest is None else format_time(each.oldest),
             "oldest_age_s": self.age_s(each.oldest),
-            "deleted_after_s": kept if retention.is_known else "unknown",
+            "retention": retention.kind,
+            "deleted_after_s": retention.keeps_s if retention.is_known else None,
             "deleted_by_size": retention.is_by_size,
             "oldest_deleted_in_s": self.left_s(each),
             "replayed_to": each.again_to,

@@ -1,56 +1,62 @@
-"""How commands run and speak: one event loop, one line per error, tables or plain columns."""
+"""How commands run, fail and speak: one event loop, one line per error, tables or plain columns.
+
+`guarded` is the one place where the errors of all commands become a line and an exit status.
+"""
+
+from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
+import select
+import shutil
 import sys
-from collections.abc import Coroutine, Sequence
+import traceback
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import orjson
 import structlog
 import typer
 
+from services.operator import table
+from services.operator.exits import Exit
 from services.operator.stack.errors import StackError
 from shared.events.envelope import NewerVersion
 from shared.runtime.config import InvalidSettings
 from shared.runtime.errors import Unavailable
 
 T = TypeVar("T")
-INTERRUPTED: Final = 130
-"""Exit status after Ctrl-C."""
+INTERRUPTED: Final = Exit.INTERRUPTED
+DEBUG: Final = "ROLLCALL_DEBUG"
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+MOVED: Final = {
+    "--org": "write the organisation as a word, `rollcall dead list Acme`",
+    "--member": "write the member as a word behind its organisation, `rollcall trace Acme ID`",
+}
+"""Options of earlier releases, and what is written now."""
 
 
 class CommandError(Exception):
     """A command cannot do what it was asked; the message is one line that says what to do.
 
-    `exit_code` is 2 where the caller has to change something and 1 where it failed.
+    `exit_code` is `Exit.REFUSED` where the caller has to change something, and
+    `Exit.UNAVAILABLE` where running it again later may do.
     """
 
-    def __init__(self, line: str, *, exit_code: int = 2) -> None:
+    def __init__(self, line: str, *, exit_code: int = Exit.REFUSED) -> None:
         super().__init__(line)
         self.exit_code = exit_code
 
 
-def run(main: Coroutine[Any, Any, T], *, failed: int = 1) -> T:
-    """Run a command's coroutine; an error ends the process with one line and its exit status.
-
-    `failed` is that of an outage: another one than 1 where 1 is a result.
-    """
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine; an error ends the process with one line and its exit status."""
     _silence_logs()
-    try:
+    with guarded():
         return asyncio.run(main)
-    except (CommandError, StackError) as error:
-        fail(str(error), max(failed, error.exit_code))
-    except InvalidSettings as error:
-        fail(f"settings are missing or wrong: {_one_line(str(error))}", 2)
-    except Unavailable as error:
-        fail(str(error), failed)
-    except NewerVersion as error:
-        fail(f"this release is older than what wrote the tenancy topic: {error}", failed)
-    except TimeoutError:
-        fail("no answer in time; try again", failed)
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def _silence_logs() -> None:
@@ -65,8 +71,174 @@ def _silence_logs() -> None:
 
 def fail(line: str, exit_code: int) -> NoReturn:
     """Print one line on standard error and end with this status."""
-    print(f"rollcall: {_one_line(line)}", file=sys.stderr)
+    print(f"rollcall: {one_line(line)}", file=sys.stderr)
     raise typer.Exit(exit_code) from None
+
+
+def one_line(text: str) -> str:
+    """The text without its line breaks."""
+    return " ".join(text.split())
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Inside, any error ends the command with one line on standard error and its exit status."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except typer.Abort:
+        fail("nothing was changed", Exit.REFUSED)
+    except KeyboardInterrupt:
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    except BrokenPipeError as error:
+        if not _is_unread(sys.stdout):
+            _end(error)
+        _silence_output()
+        raise typer.Exit(Exit.CLOSED_PIPE) from None
+    except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        fail(_usage(error), Exit.REFUSED)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            _silence_output()  # or the interpreter tries again at its end
+        _end(error)
+
+
+def told(error: BaseException) -> tuple[str, int] | None:
+    """The line and the exit status of an error that is expected; None for a bug of ours."""
+    match error:
+        case BaseExceptionGroup():
+            found = [told(each) for each in error.exceptions]
+            return None if None in found else found[0]
+        case CommandError() | StackError():
+            return str(error), error.exit_code
+        case InvalidSettings():
+            return f"settings are missing or wrong: {error}", Exit.REFUSED
+        case Unavailable():
+            return _of_unavailable(error)
+        case NewerVersion():
+            return f"this release is older than what wrote the log: {error}", Exit.REFUSED
+        case TimeoutError():
+            return "no answer in time; try again", Exit.UNAVAILABLE
+        case OSError():
+            return _of_system(error)
+        case UnicodeDecodeError():
+            return "a file that was named is no text", Exit.REFUSED
+    return _of_libraries(error)
+
+
+def _of_unavailable(error: Unavailable) -> tuple[str, int]:
+    """A login or a schema that will not do is not mended by waiting."""
+    pool = sys.modules.get("shared.postgres.pool")
+    if pool is not None and error.what in (pool.NOT_MIGRATED, pool.REFUSED):
+        return f"{error.what}; `rollcall doctor` says what to do", Exit.REFUSED
+    return str(error), Exit.UNAVAILABLE
+
+
+def _of_system(error: OSError) -> tuple[str, int] | None:
+    what = error.strerror or type(error).__name__
+    named = f"{error.filename}: " if error.filename else ""
+    if error.errno in FULL:
+        return f"{named}it cannot be written: {what}", Exit.UNAVAILABLE
+    if error.filename:
+        return f"{named}{what}", Exit.REFUSED
+    if isinstance(error, ConnectionError) or error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
+        return f"a connection was lost ({what}); try again", Exit.UNAVAILABLE
+    return None
+
+
+def _of_libraries(error: BaseException) -> tuple[str, int] | None:
+    """Kafka's and Postgres's own, where a command has imported their client at all."""
+    asyncpg: Any = sys.modules.get("asyncpg")
+    if asyncpg is not None and isinstance(error, asyncpg.ClientConfigurationError):
+        return "ROLLCALL_DATABASE_URL cannot be read: postgresql://ROLE:PASSWORD@HOST/DATABASE", 2
+    if asyncpg is not None and isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError)):
+        from shared.postgres.pool import as_unavailable
+
+        away = as_unavailable(error)
+        return None if away is None else _of_unavailable(away)
+    kafka: Any = sys.modules.get("aiokafka.errors")
+    if kafka is not None and isinstance(error, kafka.KafkaError):
+        return str(Unavailable(f"Kafka ({type(error).__name__})")), Exit.UNAVAILABLE
+    return None
+
+
+def _end(error: Exception) -> NoReturn:
+    is_debugged = os.environ.get(DEBUG, "") not in ("", "0")
+    if is_debugged:
+        traceback.print_exception(error, file=sys.stderr)
+    if found := told(error):
+        fail(*found)
+    hint = "report it with the lines above" if is_debugged else "`rollcall --debug …` shows more"
+    # The message of an unexpected error may hold anything, so only its kind and place are shown.
+    fail(
+        f"this is a bug of Rollcall, please report it: {type(error).__name__} in {_place(error)} "
+        f"({hint})",
+        Exit.BUG,
+    )
+
+
+def _place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [each for each in frames if "/services/" in each.filename or "/shared/" in each.filename]
+    last = (ours or frames)[-1]
+    return f"{Path(last.filename).name}, line {last.lineno}"
+
+
+def _usage(error: typer.TyperException) -> str:
+    """A mistake in the command line: what, what was meant perhaps, and where to read on."""
+    given = getattr(error, "option_name", None)
+    line = error.format_message()
+    context = getattr(error, "ctx", None)
+    takes = set() if context is None else {each.name for each in context.command.params}
+    if given in MOVED and takes & {"org", "words"}:
+        line = f"{error.message} any more: {MOVED[given]}."
+    elif close := getattr(error, "possibilities", None):
+        line = f"{error.message}. Did you mean {' or '.join(sorted(close))}?"
+    if context is None:
+        return line
+    usage = one_line(context.get_usage()).removeprefix("Usage: ")
+    return f"{one_line(line)} Usage: {usage} (-h: help)"
+
+
+def _is_unread(stream: Any) -> bool:
+    """Whether nobody can read any more what is written there."""
+    try:
+        number = stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return True
+    poll = select.poll()
+    poll.register(number, select.POLLOUT)
+    return any(what & (select.POLLERR | select.POLLHUP) for _, what in poll.poll(0))
+
+
+def _silence_output() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter's end is quiet."""
+    try:
+        number = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
+def confirm(question: str) -> None:
+    """Go on if the answer is yes; otherwise end with `Exit.REFUSED`.
+
+    Without anybody to answer (standard input ends) the line says what to add.
+    """
+    try:
+        answered = typer.confirm(question, err=True)
+    except typer.Abort as aborted:
+        print(file=sys.stderr)
+        if isinstance(aborted.__context__, KeyboardInterrupt):
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        fail("nothing was changed: nobody answered; add --yes (-y) to go on without asking", 2)
+    if not answered:
+        fail("nothing was changed", Exit.REFUSED)
 
 
 def print_json(value: Any) -> None:
@@ -74,49 +246,24 @@ def print_json(value: Any) -> None:
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 user`, `2 users`, `1,000 keys`; `many` where it is not made by an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows: a table on a terminal, aligned columns otherwise."""
+    """Print rows: a table on a terminal, aligned columns otherwise.
+
+    A terminal that is too narrow for the longest words, ids above all, gets each row as a block
+    of lines `column  value`, as psql's expanded display has it.
+    """
+    lines = table.plain(columns, rows)
     if sys.stdout.isatty():
-        _print_rich(columns, rows)
-        return
-    for line in plain_table(columns, rows):
+        width = shutil.get_terminal_size().columns
+        widths = table.fitting(columns, rows, width)
+        if widths is not None:
+            table.print_framed(columns, rows, widths, width)
+            return
+        lines = table.blocks(columns, rows)
+    for line in lines:
         print(line)
-
-
-def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table without any decoration, columns two spaces apart, numbers right."""
-    table = [list(columns), *map(list, rows)]
-    widths = [max(len(row[index]) for row in table) for index in range(len(columns))]
-    numbers = _number_columns(columns, rows)
-    return [
-        "  ".join(
-            cell.rjust(width) if is_number else cell.ljust(width)
-            for cell, width, is_number in zip(row, widths, numbers, strict=True)
-        ).rstrip()
-        for row in table
-    ]
-
-
-def _number_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Which columns hold nothing but numbers, with or without a unit."""
-    return [
-        bool(rows) and all(row[index].replace(",", "").split(" ")[0].isdigit() for row in rows)
-        for index in range(len(columns))
-    ]
-
-
-def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console  # slow to import, for terminals only
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table()
-    for column, is_number in zip(columns, _number_columns(columns, rows), strict=True):
-        table.add_column(column, justify="right" if is_number else "left")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console().print(table)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

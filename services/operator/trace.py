@@ -46,13 +46,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One outcome. `seen`: its record, where it was found near the time of its decision."""
+    """One outcome. `unknown_members`: how many ids a group's request named that nobody knows.
+
+    `seen`: its record, where it was found near the time of its decision.
+    """
 
     id: str
     fact: str
     sequence: str
     is_announced: bool
     attribute: str | None = None
+    unknown_members: int = 0
     seen: Seen | None = None
 
 
@@ -108,6 +112,21 @@ class Found:
     traces: Sequence[Trace]
     scan: Scan | None
     limit: int
+
+
+def together(found: Sequence[Found]) -> Found:
+    """The traces of several as one; what was read for them is added up."""
+    scans = [each.scan for each in found if each.scan is not None]
+    begins: dict[int, int] = {}
+    for scan in scans:
+        for number, begin in scan.begins.items():
+            begins[number] = min(begin, begins.get(number, begin))
+    whole = Scan(
+        records=sum(each.records for each in scans),
+        is_complete=all(each.is_complete for each in scans),
+        begins=begins,
+    )
+    return Found([each for one in found for each in one.traces], whole, found[0].limit)
 
 
 def fate_of(decision: Decision) -> Fate:
@@ -228,6 +247,7 @@ def _told(each: Told) -> dict[str, Any]:
         "id": each.id,
         "fact": each.fact,
         "attribute": each.attribute,
+        "unknown_members": each.unknown_members,
         "sequence": each.sequence,
         "announced": each.is_announced,
         **_place(each.seen),

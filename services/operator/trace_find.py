@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from services.operator import trace_log
+from services.operator.exits import Exit
 from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.places import World
-from services.operator.terminal import CommandError
+from services.operator.terminal import CommandError, counted
 from services.operator.trace import (
     NOTICE_OF,
     Fate,
@@ -201,6 +202,9 @@ class Tracer:
                         sequence=f"{row.epoch}.{row.offset}.{index}",
                         is_announced=is_announced or own_id in seen,
                         attribute=stored["data"].get("detail", {}).get("attribute"),
+                        unknown_members=stored["data"]
+                        .get("detail", {})
+                        .get("unknown_members_count", 0),
                         seen=seen.get(own_id),
                     )
                 )
@@ -251,10 +255,10 @@ def _minted(event_id: str) -> datetime:
 
 
 def _not_found(what: str, scan: Scan) -> CommandError:
-    """1 where it is certain that there is nothing, 2 where not everything was read."""
-    read = f"{scan.records:,} records of {len(scan.begins)} partitions were read"
+    """The answer is no where it is certain that there is nothing; not known otherwise."""
+    read = f"{counted(scan.records, 'record')} of {counted(len(scan.begins), 'partition')} read"
     if scan.is_complete:
-        return CommandError(f"{what} is in the audit or in the log; {read}", exit_code=1)
+        return CommandError(f"{what} is in the audit or in the log; {read}", exit_code=Exit.NO)
     return CommandError(
         f"{what} is in the audit or in the part of the log that was read ({read}): name a later "
         "time with --since, or read more with --scan"

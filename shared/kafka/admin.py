@@ -143,6 +143,11 @@ def slow_to_notice(sessions: Mapping[int, int]) -> list[str]:
     ]
 
 
+def is_of_broker(line: str) -> bool:
+    """Whether a difference is one of a broker's own settings, and not of a topic."""
+    return line.startswith("broker ")
+
+
 async def _broker_sessions(admin: AIOKafkaAdminClient) -> dict[int, int]:
     """Broker id → its session with the controller in ms, of those that tell it."""
     brokers = [

@@ -54,12 +54,13 @@ async def operate(command: str, environment: Mapping[str, str]) -> Operation:
 def is_outage(status: int, output: str, error: str) -> bool:
     """Whether the words are those of an outage: one line, and no result."""
     is_line = error.startswith("rollcall: ") and error.count("\n") == 1
-    return status in (1, 2) and not output and is_line and any(word in error for word in AWAY)
+    return status in (2, 3) and not output and is_line and any(word in error for word in AWAY)
 
 
 async def _run(command: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.operator", command, "--json"),
+        *(["--yes"] if command == "rebuild" else []),
         cwd=ROOT,
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,

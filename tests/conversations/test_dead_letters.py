@@ -51,7 +51,7 @@ async def test_a_poison_event_is_redriven_after_the_fix_as_if_nothing_had_happen
     shown = await rollcall(stack, "dead", "show", letter["id"])
     assert "Poison" not in json.dumps(shown)
     assert "Poison" in json.dumps(await rollcall(stack, "dead", "show", letter["id"], "--body"))
-    [dry] = await rollcall(stack, "dead", "redrive", "--org", "Storm", "--dry-run")
+    [dry] = await rollcall(stack, "dead", "redrive", "Storm", "--dry-run")
     assert dry["result"] == "would be"
     await execute(stack, FIX)
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from services.operator.exits import Exit
 from services.operator.stack.kafka_native import KafkaBroker
 from tests.support.databases import create_database
 from tests.support.postgres_faults import MortalPostgres, mortal_postgres
 from tests.support.servers import KafkaServer
 from tests.support.stack import Stack, running, until
 
-COMMANDS = {"verify": 2, "rebuild": 1}
-"""Command → its exit status in an outage: 1 of a verify would say that something differs."""
+COMMANDS = {"verify": (), "rebuild": ("--yes",)}
+"""Command → what it needs to ask nobody."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ async def stack(
 async def start(stack: Stack, command: str) -> asyncio.subprocess.Process:
     """The command in a process of its own."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.operator", command),
+        *(sys.executable, "-m", "services.operator", command, *COMMANDS[command]),
         env={**stack.environment, "ROLLCALL_DATABASE_URL": stack.database_url("owner")},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -57,10 +58,10 @@ async def end(process: asyncio.subprocess.Process) -> tuple[int | None, str, str
     return process.returncode, output.decode(), error.decode()
 
 
-async def assert_away(process: asyncio.subprocess.Process, command: str, what: str) -> None:
-    """It ends with its status and one line that names what is away."""
+async def assert_away(process: asyncio.subprocess.Process, what: str) -> None:
+    """It ends with its status of an outage and one line that names what is away."""
     status, output, error = await end(process)
-    assert (status, output) == (COMMANDS[command], "")
+    assert (status, output) == (Exit.UNAVAILABLE, "")
     assert error.startswith(f"rollcall: {what}")
     assert error.count("\n") == 1
 
@@ -83,8 +84,8 @@ async def test_without_postgres_they_say_so_and_work_when_it_is_back(
 ) -> None:
     await mortal.kill()
     try:
-        for command, process in [(each, await start(stack, each)) for each in COMMANDS]:
-            await assert_away(process, command, "Postgres")
+        for process in [await start(stack, each) for each in COMMANDS]:
+            await assert_away(process, "Postgres")
     finally:
         await mortal.start()
 
@@ -111,7 +112,7 @@ async def test_postgres_killed_in_their_middle_ends_them_and_the_next_run_works(
     await mortal.kill()
     try:
         holder.terminate()
-        await assert_away(process, command, "Postgres")
+        await assert_away(process, "Postgres")
     finally:
         await mortal.start()
 
@@ -124,8 +125,8 @@ async def test_a_frozen_broker_ends_them_and_the_next_run_works(
 ) -> None:
     native_kafka.pause()
     try:
-        for command, process in [(each, await start(stack, each)) for each in COMMANDS]:
-            await assert_away(process, command, "Kafka")
+        for process in [await start(stack, each) for each in COMMANDS]:
+            await assert_away(process, "Kafka")
     finally:
         native_kafka.resume()
 

@@ -1,6 +1,7 @@
 """`rollcall dead list|show|redrive|discard`: events that could not be applied."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -9,7 +10,9 @@ import typer
 from services.operator import dead_letters, terminal
 from services.operator.dead_letters import BAD, Action, Done, Selection
 from services.operator.deployment import HERE, DataOption, JsonOption, find
-from services.operator.terminal import CommandError
+from services.operator.exits import Exit
+from services.operator.options import YesOption
+from services.operator.terminal import CommandError, counted
 from shared.events.envelope import format_time
 from shared.events.request import TYPE_PREFIX
 from shared.postgres import dead_letter, parked
@@ -28,17 +31,16 @@ COLUMNS: Final = (
     "state",
     "recorded",
 )
-NamesArgument = Annotated[
+WordsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[ID]...", help="Ids of letters, or their names topic/partition/offset."
+        metavar="[ID|ORG]",
+        help="Ids of letters, or their names topic/partition/offset; or one organisation: all of "
+        "its letters.",
     ),
 ]
 NameArgument = Annotated[
     str, typer.Argument(metavar="ID", help="Id of the letter, or its name topic/partition/offset.")
-]
-OrgOption = Annotated[
-    str | None, typer.Option("--org", help="Only of this organisation: its id, or unique name.")
 ]
 SinceOption = Annotated[
     str | None, typer.Option("--since", help="Only recorded since: a date or a time.")
@@ -48,7 +50,6 @@ ErrorOption = Annotated[
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Without any restriction.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show which letters.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -62,8 +63,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_all(
-    ids: NamesArgument = None,
-    org: OrgOption = None,
+    words: WordsArgument = None,
     since: SinceOption = None,
     error: ErrorOption = None,
     everything: Annotated[
@@ -73,7 +73,7 @@ def list_all(
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, oldest first: one line each, no personal data."""
-    found = terminal.run(_select(data, ids, org, since, error, everything=everything))
+    found = terminal.run(_select(data, words or (), since, error, everything=everything))
     described = [describe(letter) for letter in found]
     if as_json:
         terminal.print_json(described)
@@ -114,8 +114,7 @@ def show(
 
 
 def redrive(
-    ids: NamesArgument = None,
-    org: OrgOption = None,
+    words: WordsArgument = None,
     since: SinceOption = None,
     error: ErrorOption = None,
     everything: AllOption = False,
@@ -125,13 +124,12 @@ def redrive(
     as_json: JsonOption = False,
 ) -> None:
     """Apply dead letters and what is parked behind each; safe to run twice."""
-    selection = _selection(ids, org, since, error)
-    _close(data, selection, "redrive", everything, dry_run, yes, as_json)
+    asked = _Asked(tuple(words or ()), since, error, everything)
+    _close(data, asked, "redrive", dry_run, yes, as_json)
 
 
 def discard(
-    ids: NamesArgument = None,
-    org: OrgOption = None,
+    words: WordsArgument = None,
     since: SinceOption = None,
     error: ErrorOption = None,
     everything: AllOption = False,
@@ -141,8 +139,8 @@ def discard(
     as_json: JsonOption = False,
 ) -> None:
     """Give dead letters up and apply what is parked behind each; safe to run twice."""
-    selection = _selection(ids, org, since, error)
-    _close(data, selection, "discard", everything, dry_run, yes, as_json)
+    asked = _Asked(tuple(words or ()), since, error, everything)
+    _close(data, asked, "discard", dry_run, yes, as_json)
 
 
 def describe(letter: DeadLetterSummary) -> dict[str, Any]:
@@ -163,75 +161,58 @@ def describe(letter: DeadLetterSummary) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which letters were asked for, as it was typed."""
+
+    words: tuple[str, ...]
+    since: str | None
+    error: str | None
+    everything: bool
+
+
 def _close(
-    data: Path,
-    selection: Selection,
-    action: Action,
-    everything: bool,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
+    data: Path, asked: _Asked, action: Action, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
-    if selection.is_everything and not everything:
-        terminal.fail("name letters, restrict them, or say --all", 2)
-    letters = terminal.run(_find(data, selection))
+    if not (asked.words or asked.since or asked.error or asked.everything):
+        terminal.fail("name letters, restrict them, or say --all", Exit.REFUSED)
+    letters = terminal.run(_select(data, asked.words, asked.since, asked.error, everything=False))
     if not letters and not as_json:
         print("No dead letters.")
         return
     if not dry_run and not yes and letters:
-        typer.confirm(f"{action.capitalize()} {len(letters)} dead letters?", abort=True, err=True)
-    done = [Done(letter, "pending", "dry run") for letter in letters]
-    if not dry_run and letters:
-        done = terminal.run(_run(data, letters, action))
+        terminal.confirm(f"{action.capitalize()} {counted(len(letters), 'dead letter')}?")
+    done = terminal.run(_run(data, letters, action, dry_run=dry_run)) if letters else []
+    described = [
+        {
+            "dead_letter": each.letter.name,
+            "id": each.letter.id,
+            "result": each.result,
+            "note": each.note,
+        }
+        for each in done
+    ]
     if as_json:
-        terminal.print_json([_described(each, dry_run) for each in done])
+        terminal.print_json(described)
     else:
         columns = ("dead_letter", "id", "result", "note")
-        shown = [_described(each, dry_run) for each in done]
-        terminal.print_table(columns, [[str(each[name]) for name in columns] for each in shown])
+        terminal.print_table(columns, [[str(each[name]) for name in columns] for each in described])
     if not dry_run and any(each.result in BAD for each in done):
-        raise typer.Exit(1)
-
-
-def _described(done: Done, dry_run: bool) -> dict[str, Any]:
-    result = "would be" if dry_run else done.result
-    return {
-        "dead_letter": done.letter.name,
-        "id": done.letter.id,
-        "result": result,
-        "note": done.note,
-    }
-
-
-def _selection(
-    ids: Sequence[str] | None, org: str | None, since: str | None, error: str | None
-) -> Selection:
-    async def parse() -> Selection:
-        moment = None if since is None else dead_letters.parse_since(since)
-        return Selection(tuple(ids or ()), org, moment, error)
-
-    return terminal.run(parse())
-
-
-async def _find(data: Path, selection: Selection) -> list[DeadLetterSummary]:
-    settings = find(data)
-    async with dead_letters.open_database(settings) as database:
-        return await dead_letters.select(settings, database, selection)
+        raise typer.Exit(Exit.NO)
 
 
 async def _select(
     data: Path,
-    ids: Sequence[str] | None,
-    org: str | None,
+    words: Sequence[str],
     since: str | None,
     error: str | None,
     *,
     everything: bool,
 ) -> list[DeadLetterSummary]:
     moment = None if since is None else dead_letters.parse_since(since)
-    selection = Selection(tuple(ids or ()), org, moment, error)
     settings = find(data)
     async with dead_letters.open_database(settings) as database:
+        selection = await dead_letters.selection_of(database, words, moment, error)
         states = ALL_STATES if everything else ("dead",)
         return await dead_letters.select(settings, database, selection, states)
 
@@ -265,7 +246,9 @@ async def _read(
     return letter, waiting, record
 
 
-async def _run(data: Path, letters: Sequence[DeadLetterSummary], action: Action) -> list[Done]:
+async def _run(
+    data: Path, letters: Sequence[DeadLetterSummary], action: Action, *, dry_run: bool
+) -> list[Done]:
     settings = find(data)
     async with dead_letters.open_database(settings) as database:
-        return await dead_letters.close(settings, database, letters, action)
+        return await dead_letters.close(settings, database, letters, action, dry_run=dry_run)

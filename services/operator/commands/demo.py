@@ -49,6 +49,7 @@ def demo(
         Path | None,
         typer.Option(
             "--data",
+            envvar="ROLLCALL_DATA",
             help="Folder of the stack; one that runs there is used and left running. "
             "Default: the current folder with --stay, a temporary one without.",
         ),

@@ -14,9 +14,10 @@ from services.operator.commands.serve import names as services
 from services.operator.commands.topics import NameOption, ReplicationOption, names_of
 from services.operator.deployment import HERE, DataOption, JsonOption, find
 from services.operator.doctor import Finding, Wanted
+from services.operator.exits import Exit
 from shared.runtime.config import InvalidSettings
 
-MARKS: Final = {"ok": "ok", "wrong": "WRONG", "unknown": "?"}
+MARKS: Final = {"ok": "ok", "wrong": "WRONG", "note": "note", "unknown": "?"}
 SETTINGS_S: Final = 60.0
 
 
@@ -47,21 +48,24 @@ def examine(
         for each in found:
             print(f"{MARKS[each.state]:<5}  {each.subject}: {each.line}")
     if any(each.state == "wrong" for each in found):
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.NO)
 
 
 def settings_of(service: str) -> list[Finding]:
     """What the service itself says of its settings, in a process of its own."""
     if service not in services():
         terminal.fail(f"--service must be one of {', '.join(services())}", 2)
-    done = subprocess.run(
-        [sys.executable, "-m", f"services.{service}", "--print-config"],
-        capture_output=True,
-        text=True,
-        timeout=SETTINGS_S,
-        check=False,
-    )
     subject = f"settings of {service}"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", f"services.{service}", "--print-config"],
+            capture_output=True,
+            text=True,
+            timeout=SETTINGS_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return [Finding(subject, "unknown", f"it does not say them within {SETTINGS_S:g} s")]
     if done.returncode == 0:
         return [Finding(subject, "ok", "complete")]
     lines = [line.strip() for line in done.stderr.splitlines() if line.startswith("  ")]

@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
 
 
 def down(
-    data: Annotated[Path, typer.Option("--data", help="Where `.rollcall` lies.")] = Path(),
+    data: Annotated[
+        Path, typer.Option("--data", envvar="ROLLCALL_DATA", help="Where `.rollcall` lies.")
+    ] = Path(),
     remove: Annotated[
         bool,
         typer.Option("--remove", help="Then remove `.rollcall`: directory, log and mails."),

@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from services.operator import terminal
-from services.operator.commands.org import OrganisationArgument
 from services.operator.deployment import HERE, DataOption, JsonOption, find
 from services.operator.leaving import erase as leaving
 from services.operator.leaving.erase import Erased
 from services.operator.leaving.places import open_office
 from services.operator.leaving.what_stays import SNAPSHOTS
+from services.operator.options import OrgArgument, YesOption
+from services.operator.terminal import counted
 
 MemberArgument = Annotated[
     str, typer.Argument(metavar="MEMBER", help="Id of the member, or its userName.")
@@ -25,18 +26,18 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    org: OrganisationArgument,
+    org: OrgArgument,
     member: MemberArgument,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = (
         False
     ),
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YesOption = False,
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
     """Erase a member from the directory, notices and dead letters; say what the log keeps."""
     if not dry_run and not yes:
-        typer.confirm("Erase this member? It cannot be undone.", abort=True, err=True)
+        terminal.confirm("Erase this member? It cannot be undone.")
     done = terminal.run(_erase(data, org, member, dry_run=dry_run))
     if as_json:
         terminal.print_json(done.to_json())
@@ -50,12 +51,19 @@ def describe(done: Erased) -> list[str]:
     there = done.traces
     verb = "would be erased" if done.dry_run else "is erased"
     member = "Member" if there.is_there else "Member (no row of the directory any more)"
-    counts = f"{there.letters} dead letters, {there.parked} parked events, {there.notices} notices"
+    counts = ", ".join(
+        [
+            counted(there.letters, "dead letter"),
+            counted(there.parked, "parked event"),
+            counted(there.notices, "notice"),
+        ]
+    )
     lines = [f"{member} {done.member_id} {verb}: {counts}."]
     if there.uncertain:
         lines.append(
-            f"{there.uncertain} dead letters of the organisation do not say whom they are about, "
-            "and stay: look with `rollcall dead list` and `rollcall dead show --body`."
+            f"Of the organisation, {counted(there.uncertain, 'dead letter')} without a resource "
+            "may be about anybody, and stay: look with `rollcall dead list` and "
+            "`rollcall dead show --body`."
         )
     return [*lines, *map(str, done.kept), SNAPSHOTS]
 

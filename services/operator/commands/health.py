@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import typer
 
 from services.operator import terminal
+from services.operator.exits import Exit
 
 REASONS_BYTES = 64 * 1024
 CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
@@ -33,11 +34,11 @@ def health(
         answer = connection.getresponse()
         body = answer.read(REASONS_BYTES)
     except (OSError, http.client.HTTPException) as error:
-        terminal.fail(f"no answer: {error or type(error).__name__}", 1)
+        terminal.fail(f"no answer: {error or type(error).__name__}", Exit.NO)
     finally:
         connection.close()
     if answer.status != 200:
-        terminal.fail(f"status {answer.status}{_reasons(body)}", 1)
+        terminal.fail(f"status {answer.status}{_reasons(body)}", Exit.NO)
 
 
 def _reasons(body: bytes) -> str:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from services.operator import organisations, terminal
-from services.operator.commands.org import OrganisationArgument
 from services.operator.deployment import HERE, DataOption, JsonOption, OperatorSettings, find
 from services.operator.key_use import last_used
+from services.operator.options import OrgArgument
 from services.operator.tenancy_log import open_log
 from services.operator.terminal import CommandError
 from shared.events.envelope import format_time
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def create(
-    org: OrganisationArgument,
+    org: OrgArgument,
     name: Annotated[str, typer.Option(help="What the key is for.")] = "key",
     expires_in_days: Annotated[
         int | None, typer.Option(min=1, max=36500, help="Days until it stops working.")
@@ -52,9 +52,7 @@ def create(
     print(f"It {ends}. It is shown this once and kept nowhere.")
 
 
-def list_all(
-    org: OrganisationArgument, data: DataOption = HERE, as_json: JsonOption = False
-) -> None:
+def list_all(org: OrgArgument, data: DataOption = HERE, as_json: JsonOption = False) -> None:
     """List an organisation's keys, without their secrets."""
     keys, used, note = terminal.run(_list(data, org))
     if note:
@@ -63,12 +61,11 @@ def list_all(
     if as_json:
         terminal.print_json(described)
         return
-    columns = ("public_id", "name", "created", "expires", "revoked", "last_used")
-    terminal.print_table(columns, [[each[name] or "-" for name in columns] for each in described])
+    print_keys(described)
 
 
 def revoke(
-    org: OrganisationArgument,
+    org: OrgArgument,
     public_id: Annotated[str, typer.Argument(metavar="PUBLIC_ID", help="See `rollcall key list`.")],
     data: DataOption = HERE,
     as_json: JsonOption = False,
@@ -80,6 +77,12 @@ def revoke(
         terminal.print_json(described)
         return
     print(f"{key.public_id} ({key.name}) is revoked since {described['revoked']}.")
+
+
+def print_keys(described: list[dict[str, Any]]) -> None:
+    """A table of keys, as `describe` has them."""
+    columns = ("public_id", "name", "created", "expires", "revoked", "last_used")
+    terminal.print_table(columns, [[each[name] or "-" for name in columns] for each in described])
 
 
 def describe(key: ApiKey, used: datetime | None) -> dict[str, Any]:

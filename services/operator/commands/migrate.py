@@ -1,16 +1,20 @@
 """`rollcall migrate`: brings the database's schema to this release."""
 
 from pathlib import Path
+from typing import Annotated, Final
 
 import asyncpg
 import typer
 
 from services.operator import terminal
 from services.operator.deployment import HERE, DataOption, find
+from services.operator.exits import Exit
 from services.operator.terminal import CommandError
 from shared.postgres import migrate as migrations
 from shared.postgres import pool
 from shared.postgres.migrate import MigrationRefused
+
+IS_CURRENT: Final = "The schema is that of this release."
 
 
 def register(app: typer.Typer) -> None:
@@ -18,23 +22,54 @@ def register(app: typer.Typer) -> None:
     app.command("migrate")(migrate)
 
 
-def migrate(data: DataOption = HERE) -> None:
+def migrate(
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only name what is missing; exit status 1 if anything is."),
+    ] = False,
+    data: DataOption = HERE,
+) -> None:
     """Bring the database's schema to this release, as its owner role."""
+    if check:
+        _show_missing(terminal.run(_missing(data)))
+        return
     applied = terminal.run(_migrate(data))
     for name in applied:
         print(f"applied {name}")
     if not applied:
-        print("The schema is that of this release.")
+        print(IS_CURRENT)
+
+
+def _show_missing(names: list[str]) -> None:
+    for name in names:
+        print(f"missing {name}")
+    if names:
+        raise typer.Exit(Exit.NO)
+    print(IS_CURRENT)
 
 
 async def _migrate(data: Path) -> list[str]:
+    try:
+        with pool.unavailable_if_away():
+            return await migrations.migrate(_url(data))
+    except MigrationRefused as error:
+        raise CommandError(str(error)) from error
+
+
+async def _missing(data: Path) -> list[str]:
+    """Migrations of this release that the database has not; nothing is written."""
+    with pool.unavailable_if_away():
+        connection = await asyncpg.connect(_url(data), timeout=pool.CONNECT_TIMEOUT_S)
+        try:
+            return await migrations.pending(connection)
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            return [each.name for each in migrations.available()]
+        finally:
+            await connection.close(timeout=pool.CONNECT_TIMEOUT_S)
+
+
+def _url(data: Path) -> str:
     url = find(data).database_url.get_secret_value()
     if not url:
         raise CommandError("ROLLCALL_DATABASE_URL is not set; it names the owner role")
-    try:
-        with pool.unavailable_if_away():
-            return await migrations.migrate(url)
-    except MigrationRefused as error:
-        raise CommandError(str(error), exit_code=1) from error
-    except asyncpg.ClientConfigurationError as error:
-        raise CommandError(f"ROLLCALL_DATABASE_URL cannot be read: {error}") from error
+    return url

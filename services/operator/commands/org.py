@@ -1,31 +1,32 @@
-"""`rollcall org create|list|set|export|delete`: organisations, as records of the tenancy topic."""
+"""`rollcall org …`: organisations, as records of the tenancy topic."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from services.operator import organisations, terminal
-from services.operator.commands import org_leaving
+from services.operator.commands import key, org_leaving
 from services.operator.deployment import HERE, DataOption, JsonOption, OperatorSettings, find
+from services.operator.options import OrgArgument, YesOption
+from services.operator.org_show import Overview, look_at
 from services.operator.tenancy_log import Tenancy, open_log
 from shared.events.envelope import format_time
 from shared.tenancy.api_key import NewKey
 from shared.tenancy.organisation import Organisation
 
 NameArgument = Annotated[str, typer.Argument(help="Its name, as its people know it.")]
-OrganisationArgument = Annotated[
-    str, typer.Argument(metavar="ORG", help="Id of the organisation, or its name if unique.")
-]
 
 
 def register(app: typer.Typer) -> None:
     """Add `org` to the command line."""
     org = typer.Typer(
-        help="Organisations: create, list, set, export, delete.", no_args_is_help=True
+        help="Organisations: create, list, show, set, export, delete.", no_args_is_help=True
     )
     org.command("create")(create)
     org.command("list")(list_all)
+    org.command("show")(show)
     org.command("set")(set_values)
     org_leaving.register(org)
     app.add_typer(org, name="org")
@@ -34,18 +35,24 @@ def register(app: typer.Typer) -> None:
 def create(
     name: NameArgument,
     language: Annotated[str, typer.Option(help="Language of its mails: en or nl.")] = "en",
+    yes: YesOption = False,
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
     """Create an organisation and its first API key, which is shown once."""
-    settings, organisation, key = terminal.run(_create(data, name, language))
+    if not yes and (same := terminal.run(_named(data, name))):
+        ids = ", ".join(each.id for each in same)
+        terminal.confirm(
+            f"There is an organisation named {name.strip()!r} already ({ids}). Create another one?"
+        )
+    settings, organisation, made = terminal.run(_create(data, name, language))
     base = settings.scim_base_url(organisation.id)
     if as_json:
         terminal.print_json(
             {
                 "organisation_id": organisation.id,
                 "scim_base_url": base,
-                "api_key": key.text,
+                "api_key": made.text,
                 "partition": organisation.partition,
             }
         )
@@ -53,7 +60,7 @@ def create(
     print(f"{organisation.name} is created, with the id {organisation.id}.")
     print("Paste these two into its identity provider:")
     print(f"  SCIM URL (tenant URL, base URL)    {base}")
-    print(f"  API key (secret or bearer token)   {key.text}")
+    print(f"  API key (secret or bearer token)   {made.text}")
     print("The key is shown this once and kept nowhere; `rollcall key create` makes another.")
 
 
@@ -70,8 +77,32 @@ def list_all(data: DataOption = HERE, as_json: JsonOption = False) -> None:
     )
 
 
+def show(org: OrgArgument, data: DataOption = HERE, as_json: JsonOption = False) -> None:
+    """Show one organisation: settings, keys, how many members, how far it is, last contact."""
+    settings, found = terminal.run(_show(data, org))
+    described = {
+        "organisation_id": found.organisation.id,
+        "scim_base_url": settings.scim_base_url(found.organisation.id),
+        **found.to_json(),
+    }
+    keys = [key.describe(each, found.used.get(each.public_id)) for each in found.keys]
+    if as_json:
+        terminal.print_json({**described, "keys": keys})
+        return
+    for name, value in described.items():
+        if name != "note":
+            print(f"{name:<20}{_counts(value) if isinstance(value, dict) else _shown(value)}")
+    print()
+    if keys:
+        key.print_keys(keys)
+    else:
+        print("No keys.")
+    if found.note:
+        print(found.note, file=sys.stderr)
+
+
 def set_values(
-    org: OrganisationArgument,
+    org: OrgArgument,
     values: Annotated[
         list[str],
         typer.Argument(
@@ -110,10 +141,25 @@ async def _create(
         return settings, *await organisations.create_organisation(log, name, language)
 
 
+async def _named(data: Path, name: str) -> list[Organisation]:
+    """The organisations that have this name, but for letter case and outer white space."""
+    _, tenancy = await _read(data)
+    return [
+        each
+        for each in tenancy.organisations.values()
+        if each.name.casefold() == name.strip().casefold()
+    ]
+
+
 async def _read(data: Path) -> tuple[OperatorSettings, Tenancy]:
     settings = find(data)
     async with open_log(settings) as log:
         return settings, await log.read()
+
+
+async def _show(data: Path, org: str) -> tuple[OperatorSettings, Overview]:
+    settings = find(data)
+    return settings, await look_at(settings, org)
 
 
 async def _set(data: Path, org: str, values: list[str]) -> tuple[OperatorSettings, Organisation]:
@@ -121,6 +167,10 @@ async def _set(data: Path, org: str, values: list[str]) -> tuple[OperatorSetting
     organisations.parse_values(values)
     async with open_log(settings) as log:
         return settings, await organisations.change_organisation(log, org, values)
+
+
+def _counts(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in numbers.items()) or "none"
 
 
 def _shown(value: Any) -> str:

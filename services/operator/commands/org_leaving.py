@@ -15,14 +15,13 @@ from services.operator.leaving.delete import SETTLE_S, WAIT_S, Deleted, Options
 from services.operator.leaving.export import FORMATS, Counts, Digesting
 from services.operator.leaving.places import open_office
 from services.operator.leaving.what_stays import SNAPSHOTS
+from services.operator.options import OrgArgument, YesOption
 from services.operator.rebuild.meter import Meter
 from services.operator.replay.export import output_to
 from services.operator.tenancy_log import open_log
+from services.operator.terminal import counted
 
 Format = Literal["jsonl", "csv"]
-OrgArgument = Annotated[
-    str, typer.Argument(metavar="ORG", help="Id of the organisation, or its name if unique.")
-]
 
 
 def register(org: typer.Typer) -> None:
@@ -51,8 +50,9 @@ def export(
         terminal.print_json({"file": str(to), "format": form, **counts.to_json()})
     else:
         _say(
-            f"{counts.users:,} users, {counts.groups:,} groups, {counts.memberships:,} memberships;"
-            f" SHA-256 of all but the last line {counts.sha256}"
+            f"{counted(counts.users, 'user')}, {counted(counts.groups, 'group')}, "
+            f"{counted(counts.memberships, 'membership')}; SHA-256 of all but the last "
+            f"line {counts.sha256}"
         )
 
 
@@ -61,7 +61,7 @@ def delete(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only count what would be deleted.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YesOption = False,
     settle: Annotated[
         float,
         typer.Option(
@@ -78,11 +78,7 @@ def delete(
 ) -> None:
     """Delete an organisation for good: keys dead at once, rows gone; broken off, run it again."""
     if not dry_run and not yes:
-        typer.confirm(
-            f"Delete {org} with its keys, members and groups? It cannot be undone.",
-            abort=True,
-            err=True,
-        )
+        terminal.confirm(f"Delete {org} with its keys, members and groups? It cannot be undone.")
     done = terminal.run(_delete(data, org, Options(dry_run, settle, wait)))
     if as_json:
         terminal.print_json(done.to_json())
@@ -97,10 +93,11 @@ def describe(done: Deleted) -> list[str]:
     verb = "would be deleted" if done.dry_run else "is deleted"
     if done.was_gone:
         verb = "was deleted before"
-    lines = [f"{name} ({done.organisation_id}) {verb}; {done.keys} keys are dead."]
+    what = f"{name} ({done.organisation_id}) {verb}"
+    lines = [f"{what}; {counted(done.keys, 'key is', 'keys are')} dead."]
     if done.dry_run:
-        lines[0] = f"{name} ({done.organisation_id}) {verb}, with {done.keys} keys."
-    lines.extend(f"  {number:,} rows of {table}" for table, number in done.rows.items())
+        lines[0] = f"{what}, with {counted(done.keys, 'key')}."
+    lines.extend(f"  {counted(number, 'row')} of {table}" for table, number in done.rows.items())
     return [*lines, *map(str, done.kept), SNAPSHOTS]
 
 

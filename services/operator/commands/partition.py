@@ -9,8 +9,9 @@ import typer
 
 from services.operator import terminal
 from services.operator.deployment import HERE, DataOption, JsonOption, find
+from services.operator.options import YesOption
 from services.operator.partitions import Standing, TopicName, open_partitions
-from services.operator.terminal import CommandError
+from services.operator.terminal import CommandError, counted
 from shared.events.envelope import format_time
 from shared.kafka.feed import Look
 from shared.postgres.progress import Progress
@@ -88,7 +89,7 @@ def resume(
     at: Annotated[
         int | None, typer.Option("--at", min=0, help="With --new-log: begin at this offset.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YesOption = False,
     topic: TopicOption = Topic.requests,
     data: DataOption = HERE,
     as_json: JsonOption = False,
@@ -100,8 +101,8 @@ def resume(
     begin_at = None if not new_log else log.first_offset if at is None else at
     for line in explain(halted, log, begin_at):
         print(line, file=sys.stderr)
-    if not yes and not typer.confirm("Go on?", err=True):
-        terminal.fail("nothing was changed", 2)
+    if not yes:
+        terminal.confirm("Go on?")
     described = describe(terminal.run(_resume(data, topic.value, halted, begin_at)))
     if as_json:
         terminal.print_json(described)
@@ -120,11 +121,11 @@ def explain(halted: Progress, log: Look, begin_at: int | None) -> list[str]:
     )
     if begin_at is None:
         waiting = max(0, log.end_offset - halted.next_offset)
-        return [stands, f"It goes on there; {waiting} records wait."]
+        return [stands, f"It goes on there; {counted(waiting, 'record waits', 'records wait')}."]
     accepted = (
         f"The log there now holds offsets {log.first_offset} to {log.end_offset}. It is accepted "
         f"in place of the old one, as epoch {halted.epoch + 1}, from offset {begin_at} on: "
-        f"{max(0, log.end_offset - begin_at)} records are applied."
+        f"{counted(max(0, log.end_offset - begin_at), 'record is', 'records are')} applied."
     )
     given_up = (
         "Events that were applied before are known by their ids and not applied again. What the "

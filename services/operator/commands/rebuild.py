@@ -1,6 +1,7 @@
 """`rollcall rebuild`: the directory made anew from the log, and put in the live one's place."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -8,9 +9,11 @@ import typer
 
 from services.operator import terminal
 from services.operator.deployment import HERE, DataOption, JsonOption, OperatorSettings, find
+from services.operator.options import YesOption
 from services.operator.rebuild import places, rebuild
 from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.rebuild import Options, Report
+from services.operator.terminal import counted
 
 FromOption = Annotated[
     Path | None,
@@ -39,22 +42,35 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be folded; change nothing.")
     ] = False,
+    yes: YesOption = False,
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
     """Make the directory anew while the live one serves, then swap; broken off, run it again."""
+    settings = find(data)
     options = Options(snapshot, applies_dead=apply_dead, restarts=restart, dry_run=dry_run)
-    report = terminal.run(_rebuild(find(data), options))
+    if not dry_run and not yes:
+        planned = terminal.run(_rebuild(settings, replace(options, dry_run=True)))
+        terminal.confirm(
+            f"Fold {counted(planned.events, 'event')} of "
+            f"{counted(planned.partitions, 'partition')} and put the result in the place of the "
+            "live directory, which is kept as directory_previous?"
+        )
+    report = terminal.run(_rebuild(settings, options))
     if as_json:
         terminal.print_json({**report.to_json(), "dry_run": dry_run})
         return
     if dry_run:
-        print(f"{report.events:,} events of {report.partitions} partitions would be folded.")
+        print(
+            f"{counted(report.events, 'event')} of {counted(report.partitions, 'partition')} "
+            "would be folded."
+        )
         return
     resumed = ", going on where an earlier one was broken off" if report.is_resumed else ""
     print(
-        f"Rebuilt from {report.events:,} events in {report.taken_s:.1f} s{resumed}; the partitions "
-        f"stood for {report.paused_s:.1f} s. The former directory is the schema directory_previous."
+        f"Rebuilt from {counted(report.events, 'event')} in {report.taken_s:.1f} s{resumed}; the "
+        f"partitions stood for {report.paused_s:.1f} s. The former directory is the schema "
+        "directory_previous."
     )
     for partition in report.mended:
         print(

@@ -7,14 +7,12 @@ import typer
 
 from services.operator import dead_letters, refused, terminal
 from services.operator.deployment import HERE, DataOption, JsonOption, find
+from services.operator.options import OnlyOrgArgument
 from services.operator.refused import Refusal
 
 COLUMNS: Final = ("id", "resource", "kind", "status", "attribute", "told", "recorded")
 IdArgument = Annotated[
     str, typer.Argument(metavar="ID", help="Id of the request, as `list` shows it.")
-]
-OrgOption = Annotated[
-    str | None, typer.Option("--org", help="Only of this organisation: its id, or unique name.")
 ]
 SinceOption = Annotated[
     str | None, typer.Option("--since", help="Only refused since: a date or a time.")
@@ -33,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_all(
-    org: OrgOption = None,
+    org: OnlyOrgArgument = None,
     since: SinceOption = None,
     data: DataOption = HERE,
     as_json: JsonOption = False,

@@ -14,6 +14,7 @@ from services.operator import terminal
 from services.operator.dead_letters import parse_since
 from services.operator.deployment import HERE, DataOption, JsonOption, OperatorSettings, find
 from services.operator.disk import made
+from services.operator.options import OnlyOrgArgument
 from services.operator.rebuild import places
 from services.operator.rebuild.meter import Meter
 from services.operator.replay import as_of, downstream, notifier
@@ -21,6 +22,7 @@ from services.operator.replay.as_of import Folded, Plan
 from services.operator.replay.bounds import organisation_of, parse_place
 from services.operator.replay.copies import Report, Wanted
 from services.operator.replay.export import FORMATS, Counts, export, output_to
+from services.operator.terminal import counted
 from shared.events.envelope import format_time
 
 NOTIFIER = "notifier"
@@ -46,21 +48,26 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
+    org: OnlyOrgArgument = None,
+    *,
     topic: Annotated[Topic, typer.Option(help="Which log is read again.")],
     begin: Annotated[
         str | None,
         typer.Option("--from", metavar="TIME|OFFSET", help="Of outcomes: where to begin."),
     ] = None,
-    to: Annotated[
+    until: Annotated[
         str | None,
         typer.Option(
-            "--to",
-            metavar="TIME|OFFSET|FILE",
-            help="Of outcomes: where to end (not part of it). Of requests: a new file.",
+            "--until",
+            metavar="TIME|OFFSET",
+            help="Of outcomes: where to end (not part of it).",
         ),
     ] = None,
-    org: Annotated[
-        str | None, typer.Option("--org", help="An organisation: its id, or unique name.")
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", help="Of requests: a new file, mode 0600; without it: standard output."
+        ),
     ] = None,
     rate: Annotated[
         float | None, typer.Option("--rate", min=0.1, help="Into a topic: records a second.")
@@ -90,24 +97,28 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Read the log again. Nothing is sent twice, and a replay that was broken off goes on."""
-    of_outcomes = {"--from": begin, "--into": into, "--rate": rate}
+    of_outcomes = {"--from": begin, "--until": until, "--into": into, "--rate": rate}
     of_requests = {"--as-of": moment, "--format": output, "--from-snapshot": from_snapshot}
+    of_requests |= {"--to": to}
     if topic is Topic.requests:
         _refuse(of_outcomes, "goes with --topic outcomes")
         if moment is None or org is None:
-            terminal.fail("--topic requests needs --as-of TIME and --org ORG", 2)
-        file = None if to is None else Path(to)
-        past = _Past(org, moment, from_snapshot, file, output or Format.jsonl)
+            terminal.fail("--topic requests needs ORG and --as-of TIME", 2)
+        past = _Past(org, moment, from_snapshot, to, output or Format.jsonl)
         terminal.run(past.show(find(data), dry_run, as_json))
         return
+    if to is not None:
+        terminal.fail("--to is a file to write, of requests; where to end is --until", 2)
     _refuse(of_requests, "goes with --topic requests")
     if begin is None or into is None:
         terminal.fail("--topic outcomes needs --from TIME|OFFSET and --into notifier|TOPIC", 2)
-    again = _Again(into, begin, to, org, rate)
+    again = _Again(into, begin, until, org, rate)
     if into != NOTIFIER:
         terminal.run(again.into_topic(find(data), dry_run, as_json))
         return
-    _refuse({"--to": to, "--rate": rate}, "goes with a topic: the notifier reads on to the end")
+    _refuse(
+        {"--until": until, "--rate": rate}, "goes with a topic: the notifier reads on to the end"
+    )
     terminal.run(again.into_notifier(find(data), wait, dry_run, as_json))
 
 
@@ -164,7 +175,10 @@ class _Again:
 
 def _tell_notifier(report: notifier.Report, dry_run: bool) -> None:
     number = sum(map(len, report.parts))
-    where = f"{number:,} outcomes and mails of {len(report.parts)} partitions"
+    where = (
+        f"{counted(number, 'outcome or mail', 'outcomes and mails')} of "
+        f"{counted(len(report.parts), 'partition')}"
+    )
     if not report.parts:
         print("The notifier has read nothing from there on: there is nothing to read again.")
     elif dry_run:
@@ -179,10 +193,10 @@ def _tell_topic(report: Report, dry_run: bool) -> None:
     number = sum(map(len, report.copies))
     resumed = ", going on behind what it has already" if report.is_resumed else ""
     if dry_run:
-        print(f"{number:,} records would be read for {report.into}{resumed}.")
+        print(f"{counted(number, 'record')} would be read for {report.into}{resumed}.")
     else:
         print(
-            f"{report.sent:,} of {number:,} records sent to {report.into} in "
+            f"{report.sent:,} of {counted(number, 'record')} sent to {report.into} in "
             f"{report.taken_s:.1f} s{resumed}."
         )
     for short in (each.part.partition for each in report.copies if each.part.is_short):
@@ -226,7 +240,7 @@ def _tell_plan(planned: Plan, as_json: bool) -> None:
         terminal.print_json({**planned.to_json(), "dry_run": True})
         return
     behind = "" if planned.manifest is None else f" behind {planned.manifest.folder.name}"
-    print(f"{len(planned.part):,} records{behind} would be read.")
+    print(f"{counted(len(planned.part), 'record')}{behind} would be read.")
 
 
 def _as_json(folded: Folded, counts: Counts) -> str:
@@ -245,9 +259,9 @@ def _as_json(folded: Folded, counts: Counts) -> str:
 def _told(folded: Folded, counts: Counts) -> str:
     erased = f" ({counts.left_out:,} erased since)" if counts.left_out else ""
     return (
-        f"{counts.users:,} users{erased} and {counts.groups:,} groups as of "
-        f"{format_time(folded.plan.at)}, from {folded.events:,} of {len(folded.plan.part):,} "
-        f"records in {folded.taken_s:.1f} s."
+        f"{counted(counts.users, 'user')}{erased} and {counted(counts.groups, 'group')} as of "
+        f"{format_time(folded.plan.at)}, from {folded.events:,} of "
+        f"{counted(len(folded.plan.part), 'record')} in {folded.taken_s:.1f} s."
     )
 
 

@@ -11,7 +11,7 @@ from services.operator.deployment import HERE, DataOption, JsonOption, OperatorS
 from services.operator.rebuild import places, snapshot
 from services.operator.rebuild.approach import only_one
 from services.operator.rebuild.meter import Meter
-from services.operator.terminal import CommandError
+from services.operator.terminal import counted
 from shared.events.envelope import format_time
 
 ToOption = Annotated[
@@ -41,10 +41,11 @@ def take(
     if as_json:
         terminal.print_json(report)
     elif dry_run:
-        print(f"About {report['rows']:,} rows would be written below {to}.")
+        print(f"About {counted(report['rows'], 'row')} would be written below {to}.")
     else:
         print(
-            f"{report['folder']}: {report['rows']:,} rows, {report['size_bytes']:,} bytes, "
+            f"{report['folder']}: {counted(report['rows'], 'row')}, "
+            f"{counted(report['size_bytes'], 'byte')}, "
             f"of {report['made']}"
         )
         for gone in report["deleted"]:
@@ -58,14 +59,9 @@ async def _take(
         if dry_run:
             return {"rows": await snapshot.size(world), "dry_run": True}
         async with only_one(world, "snapshot"):
-            try:
-                with Meter() as meter:
-                    taken = await snapshot.take(world, to, meter)
-                gone = [] if keep is None else await asyncio.to_thread(snapshot.prune, to, keep)
-            except OSError as error:
-                raise CommandError(
-                    f"{error.filename or to}: {error.strerror}", exit_code=1
-                ) from error
+            with Meter() as meter:
+                taken = await snapshot.take(world, to, meter)
+            gone = [] if keep is None else await asyncio.to_thread(snapshot.prune, to, keep)
     return {
         "folder": str(taken.folder),
         "made": format_time(taken.made),

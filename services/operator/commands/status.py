@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from services.operator import terminal
+from services.operator.deployment import HERE, DataOption, JsonOption
+from services.operator.exits import Exit
 from services.operator.stack import kafka_native, ports, postgres_native
-from services.operator.stack.errors import StackError
 from services.operator.stack.folder import Folder, read_json
 from services.operator.stack.part import answers_200
 from services.operator.stack.report import show_failure
@@ -21,16 +22,12 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    data: Annotated[Path, typer.Option("--data", help="Where `.rollcall` lies.")] = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    data: DataOption = HERE,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the parts of the running stack; exit status 1 unless all are ready."""
     folder = Folder(data.resolve())
-    try:
-        supervisor = folder.supervisor()
-    except StackError as error:
-        show_failure(str(error))
-        raise typer.Exit(error.exit_code) from None
+    supervisor = folder.supervisor()
     found = read_json(folder.status_file) if supervisor is not None else {}
     parts = [_asked(part) for part in found.get("parts", [])]
     is_ready = bool(found.get("ready")) and all(part["state"] == "ready" for part in parts)
@@ -41,9 +38,10 @@ def status(
         show_failure(f"no stack runs in {folder.data}; start one with `rollcall up`")
     else:
         print(f"supervisor: process {supervisor}")
-        _print_table(parts)
+        columns = ("name", "state", "pid", "address", "restarts")
+        terminal.print_table(columns, [[_cell(part[name]) for name in columns] for part in parts])
     if not is_ready:
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.NO)
 
 
 def _asked(part: dict[str, Any]) -> dict[str, Any]:
@@ -64,14 +62,6 @@ def _answers(part: dict[str, Any]) -> bool:
             return ports.greets(port)
         case _:
             return answers_200(part["ready_url"])
-
-
-def _print_table(parts: list[dict[str, Any]]) -> None:
-    columns = ("name", "state", "pid", "address", "restarts")
-    rows = [columns, *([_cell(part[name]) for name in columns] for part in parts)]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
-    for row in rows:
-        print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
 
 
 def _cell(value: Any) -> str:

@@ -1,6 +1,6 @@
 """`rollcall topics apply|check`: what the promises rest on, made and compared."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -10,10 +10,12 @@ from services.operator import acls, terminal
 from services.operator.acl_wire import MayNot, NoAuthorizer
 from services.operator.acls import PRINCIPAL, SERVICES, Names
 from services.operator.deployment import HERE, DataOption, find
+from services.operator.exits import Exit
 from services.operator.scram import set_logins
 from services.operator.terminal import CommandError
 from shared.events.topics import Topics
 from shared.kafka import admin
+from shared.kafka.admin import is_of_broker
 
 T = TypeVar("T")
 ReplicationOption = Annotated[
@@ -76,13 +78,18 @@ def check(
     principal_name: NameOption = PRINCIPAL,
     data: DataOption = HERE,
 ) -> None:
-    """Name what differs from what it must be; exit status 1 if anything does."""
+    """Name what differs from what it must be; exit status 1 if anything does.
+
+    What cannot be changed on a managed Kafka (ROLLCALL_KAFKA_MANAGED) is a note, and not counted.
+    """
     names = names_of(principal_name) if principals else None
-    found = terminal.run(_check(data, replication, names))
-    for line in found or [_all_is_well(names)]:
+    wrong, notes = terminal.run(_check(data, replication, names))
+    for line in notes:
+        print(f"note: {line}")
+    for line in wrong or [_all_is_well(names)]:
         print(line)
-    if found:
-        raise typer.Exit(1)
+    if wrong:
+        raise typer.Exit(Exit.NO)
 
 
 def names_of(pattern: str) -> Names:
@@ -114,6 +121,20 @@ def _all_is_well(names: Names | None) -> str:
     return f"{subject} is as it must be."
 
 
+def divided(lines: Sequence[str], *, is_managed: bool) -> tuple[list[str], list[str]]:
+    """What is wrong, and what is only noted because the brokers are somebody else's.
+
+    Whose they are cannot be seen from here, so what is wrong says how to say it.
+    """
+    if is_managed:
+        return (
+            [line for line in lines if not is_of_broker(line)],
+            [line for line in lines if is_of_broker(line)],
+        )
+    hint = "; where the brokers are not yours to configure, set ROLLCALL_KAFKA_MANAGED=true"
+    return [line + hint if is_of_broker(line) else line for line in lines], []
+
+
 async def _apply(
     data: Path, replication: int, names: Names | None, logins: Mapping[str, str]
 ) -> list[str]:
@@ -129,14 +150,15 @@ async def _apply(
     return done
 
 
-async def _check(data: Path, replication: int, names: Names | None) -> list[str]:
+async def _check(data: Path, replication: int, names: Names | None) -> tuple[list[str], list[str]]:
+    """What is wrong, and what nobody here can change."""
     settings = find(data)
     found = await admin.check_topics(
         settings, Topics(settings.topic_prefix), replication=replication
     )
     if names is not None:
         found += await _told(acls.check(settings, names))
-    return found
+    return divided(found, is_managed=settings.kafka_managed)
 
 
 async def _told(act: Awaitable[T]) -> T:

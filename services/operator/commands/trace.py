@@ -1,21 +1,26 @@
 """`rollcall trace`: what became of a change, from the door to the mail."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Final
 
 import typer
 
-from services.operator import terminal, trace
+from services.operator import members, terminal, trace
 from services.operator.dead_letters import parse_since
 from services.operator.deployment import HERE, DataOption, JsonOption, OperatorSettings, find
 from services.operator.rebuild import places
 from services.operator.rebuild.meter import Meter
+from services.operator.rebuild.places import World
 from services.operator.replay.bounds import organisation_of
-from services.operator.terminal import CommandError
+from services.operator.terminal import CommandError, counted
 from services.operator.trace import Found, Mail, Told, Trace
 from services.operator.trace_find import CHANGES, SCAN_RECORDS, Tracer
 from shared.events.envelope import format_time
 from shared.runtime.ids import parse_id
+
+MOST_PEOPLE: Final = 20
+"""So many members of one name are traced at once; of more the caller has to choose."""
 
 
 def register(app: typer.Typer) -> None:
@@ -24,16 +29,15 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    event: Annotated[
-        str | None,
-        typer.Argument(metavar="EVENT_ID", help="Id of a request: in logs, audit, Message-ID."),
-    ] = None,
-    org: Annotated[
-        str | None, typer.Option("--org", help="With --member: the organisation.")
-    ] = None,
-    member: Annotated[
-        str | None, typer.Option("--member", metavar="ID", help="Changes of this user or group.")
-    ] = None,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="EVENT_ID | MEMBER | ORG MEMBER",
+            help="Id of a request (in logs, audit, Message-ID); or a member in whatever "
+            "organisation, by userName or e-mail address; or an organisation, and the member by "
+            "any of these or by its id, or a group by its id.",
+        ),
+    ],
     since: Annotated[
         str | None,
         typer.Option("--since", help="Read the log from this date or time on, for all copies."),
@@ -51,9 +55,9 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Show records, decision, outcomes and mails of a change; ids only, no personal data."""
-    if (event is None) == (member is None) or (member is None) != (org is None):
-        terminal.fail("name an EVENT_ID, or --org and --member", 2)
-    asked = _Asked(event, org, member, since, copies, last, scan)
+    if len(words) > 2:
+        terminal.fail("name an EVENT_ID, or a member, or an organisation and its member", 2)
+    asked = _Asked(words, since, copies, last, scan)
     found = terminal.run(asked.find(find(data)))
     if as_json:
         terminal.print_json(trace.to_json(found))
@@ -63,18 +67,16 @@ def run(
     if found.scan is not None:
         rest = "" if found.scan.is_complete else "; there is more that was not read"
         print(
-            f"Read {found.scan.records:,} records of the log, at most {found.limit:,} of a "
-            f"partition{rest}."
+            f"Read {counted(found.scan.records, 'record')} of the log, at most {found.limit:,} of "
+            f"a partition{rest}."
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What was asked for: an event, or a member of an organisation."""
+    """What was asked for: an event, a member of whatever organisation, or of one."""
 
-    event: str | None
-    org: str | None
-    member: str | None
+    words: list[str]
     since: str | None
     copies: bool
     last: int
@@ -83,20 +85,33 @@ class _Asked:
     async def find(self, settings: OperatorSettings) -> Found:
         """Find it. Raises CommandError, Unavailable."""
         since = None if self.since is None else parse_since(self.since)
+        *org, what = self.words
+        event_id = parse_id(what)
         async with places.open_world(settings, "trace") as world:
             with Meter() as meter:
                 tracer = Tracer(world, meter, self.scan)
-                if self.event is not None:
-                    return await tracer.event(_id(self.event), since, self.copies)
-                organisation = await organisation_of(world, self.org or "")
-                return await tracer.member(organisation, _id(self.member or ""), since, self.last)
+                if event_id is None:
+                    return await self._people(settings, world, tracer, since)
+                if not org:
+                    return await tracer.event(event_id, since, self.copies)
+                organisation = await organisation_of(world, org[0])
+                return await tracer.member(organisation, event_id, since, self.last)
 
-
-def _id(text: str) -> str:
-    found = parse_id(text)
-    if found is None:
-        raise CommandError("an id is a UUID, as logs and `rollcall refused list` show it")
-    return found
+    async def _people(
+        self, settings: OperatorSettings, world: World, tracer: Tracer, since: datetime | None
+    ) -> Found:
+        """The changes of everybody who has that name or address: one in each organisation."""
+        *org, what = self.words
+        known = await members.find(settings, world.database, what, org[0] if org else None)
+        if len(known) > MOST_PEOPLE:
+            raise CommandError(
+                f"{len(known)} members are meant by {what!r}; name the organisation as well: "
+                "`rollcall trace ORG MEMBER`"
+            )
+        found = [
+            await tracer.member(each.organisation, each.id, since, self.last) for each in known
+        ]
+        return trace.together(found)
 
 
 def show(found: Trace) -> None:
@@ -119,7 +134,7 @@ def show(found: Trace) -> None:
         letter = found.letter
         print(
             f"  letter    {letter.name}  {letter.state}  {letter.error_class}, "
-            f"{letter.attempts} attempts, {letter.parked} parked behind it"
+            f"{counted(letter.attempts, 'attempt')}, {letter.parked} parked behind it"
         )
     for later in found.later:
         print(
@@ -134,6 +149,8 @@ def show(found: Trace) -> None:
 
 def _outcome(told: Told) -> str:
     about = f" ({told.attribute})" if told.attribute else ""
+    if told.unknown_members:
+        about += f" ({counted(told.unknown_members, 'unknown member')} left out)"
     if told.seen is not None:
         return f"{told.fact}{about}  {told.seen.name} at {format_time(told.seen.append_time)}"
     where = "announced, not found near its time" if told.is_announced else "not announced yet"
@@ -150,5 +167,5 @@ def _mail(mail: Mail) -> str:
     if row.state == "due":
         why = f" ({row.reason})" if row.reason else ""
         at = format_time(row.next_attempt_at)
-        return f"{mail.kind}  due at {at} after {row.attempts} attempts{why}"
+        return f"{mail.kind}  due at {at} after {counted(row.attempts, 'attempt')}{why}"
     return f"{mail.kind}  {row.state}: {row.reason}"

@@ -44,7 +44,9 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when all is ready; the stack goes on.")
     ] = False,
-    data: Annotated[Path, typer.Option("--data", help="Where `.rollcall` lies.")] = Path(),
+    data: Annotated[
+        Path, typer.Option("--data", envvar="ROLLCALL_DATA", help="Where `.rollcall` lies.")
+    ] = Path(),
     kafka: Annotated[
         Kafka,
         typer.Option(

@@ -7,13 +7,12 @@ import typer
 from services.operator import terminal
 from services.operator.commands.rebuild import FromOption
 from services.operator.deployment import HERE, DataOption, JsonOption, OperatorSettings, find
+from services.operator.exits import Exit
 from services.operator.rebuild import places, verify
 from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.verify import Verified
+from services.operator.terminal import counted
 from shared.postgres.scratch import Difference
-
-DRIFT, NOT_KNOWN = 1, 2
-"""Exit status where something differs, and where it cannot be known: in an outage, for example."""
 
 
 def register(app: typer.Typer) -> None:
@@ -29,24 +28,24 @@ def run(
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Fold the log beside the directory and compare every row: 0 equal, 1 drift, 2 not known."""
-    verified = terminal.run(_verify(find(data), snapshot, dry_run=dry_run), failed=NOT_KNOWN)
+    """Fold the log beside the directory and compare every row; exit status 1 is drift."""
+    verified = terminal.run(_verify(find(data), snapshot, dry_run=dry_run))
     if as_json:
         terminal.print_json({**verified.to_json(), "dry_run": dry_run})
     elif dry_run:
         print(
-            f"{verified.events:,} events of {len(verified.positions)} partitions would be folded "
-            "and compared."
+            f"{counted(verified.events, 'event')} of "
+            f"{counted(len(verified.positions), 'partition')} would be folded and compared."
         )
     else:
         for drift in verified.drifts:
             print(describe(drift))
         print(
-            f"{len(verified.drifts) or 'No'} drift{'' if len(verified.drifts) == 1 else 's'}; "
-            f"{verified.events:,} events folded in {verified.taken_s:.1f} s."
+            f"{counted(len(verified.drifts), 'drift') if verified.drifts else 'No drifts'}; "
+            f"{counted(verified.events, 'event')} folded in {verified.taken_s:.1f} s."
         )
     if verified.drifts:
-        raise typer.Exit(DRIFT)
+        raise typer.Exit(Exit.NO)
 
 
 def describe(drift: Difference) -> str:

@@ -13,6 +13,7 @@ import typer
 
 from services.operator import terminal
 from services.operator.deployment import HERE, DataOption, OperatorSettings, find
+from services.operator.exits import Exit
 from services.operator.terminal import CommandError
 from shared.kafka import admin
 from shared.postgres import migrate, pool
@@ -67,7 +68,7 @@ async def _wait(what: list[What], timeout_s: float, data: Path) -> None:
             for each in what:
                 await _until_there(each, ask[each], settings)
     except TimeoutError as error:
-        raise CommandError(f"not there after {timeout_s:g} s", exit_code=1) from error
+        raise CommandError(f"not there after {timeout_s:g} s", exit_code=Exit.NO) from error
 
 
 async def _until_there(name: str, ask: Question, settings: OperatorSettings) -> None:

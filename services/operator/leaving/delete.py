@@ -22,7 +22,9 @@ from typing import Any, Final
 
 from services.operator.leaving.places import Office, publish, until
 from services.operator.leaving.what_stays import Kept, what_stays
+from services.operator.standing import check_runs, pending
 from services.operator.tenancy_log import NotThere, Tenancy, TenancyLog, open_log
+from services.operator.terminal import counted
 from shared.events.request import MAX_ACCEPT_S, Request
 from shared.postgres import leaving, progress
 from shared.postgres.leaving import Departure
@@ -158,7 +160,7 @@ async def _revoke(
     keys = (await log.read()).keys_of(organisation_id)
     alive = [key for key in keys if key.revoked is None]
     if alive:
-        say(f"revoking {len(alive)} keys")
+        say(f"revoking {counted(len(alive), 'key')}")
     for key in alive:
         await log.change(key, lambda present: replace(present, revoked=present.revoked or at))
         office.faults.passes("leaving.after_key")
@@ -168,21 +170,15 @@ async def _end(
     office: Office, leaver: _Leaver, record: Organisation, options: Options, say: Say
 ) -> Departure:
     """Steps 2 and 3: the last event of the organisation, and the provisioner's doing."""
+    # Not before its keys are dead: that must not wait for anything.
+    await check_runs(office.database, office.topics.requests, record.partition)
     closed = max([each.revoked for each in leaver.keys if each.revoked] + [record.leaving or now()])
     wait_s = (closed + timedelta(seconds=options.settle_s) - now()).total_seconds()
     if wait_s > 0:
         say(f"what was accepted before settles: {wait_s:.0f} s")
         await asyncio.sleep(wait_s)  # the time in which an accepted request may still be appended
     office.faults.passes("leaving.after_wait")
-    request = Request(
-        id=new_id(),
-        kind="organisation.delete",
-        organisation_id=leaver.id,
-        resource_id=leaver.id,
-        time=now(),
-        actor="operator",
-    )
-    offset = await publish(office, request, record.partition)
+    where = await _publish_last(office, leaver, record.partition)
     office.faults.passes("leaving.after_event")
     say("the provisioner deletes its directory")
     found: list[Departure] = []
@@ -196,12 +192,34 @@ async def _end(
     await until(
         is_gone,
         options.wait_s,
-        f"its keys are dead, and its last event is accepted as {office.topics.requests}/"
-        f"{record.partition}/{offset}, but not applied yet (`rollcall partition list` shows how "
-        "far the provisioner is); run this again to end it",
+        f"its keys are dead, and its last event is accepted as {where}, but not applied yet "
+        "(`rollcall partition list` shows how far the provisioner is); run this again to end it",
     )
     office.faults.passes("leaving.after_applied")
     return found[0]
+
+
+async def _publish_last(office: Office, leaver: _Leaver, partition: int) -> str:
+    """The organisation's last event, where no earlier run has written it: its place, or its id."""
+    topic = office.topics.requests
+    earlier = await pending(
+        office.settings,
+        office.database,
+        topic,
+        partition,
+        lambda each: each.kind == "organisation.delete" and each.organisation_id == leaver.id,
+    )
+    if earlier is not None:
+        return earlier.id
+    request = Request(
+        id=new_id(),
+        kind="organisation.delete",
+        organisation_id=leaver.id,
+        resource_id=leaver.id,
+        time=now(),
+        actor="operator",
+    )
+    return f"{topic}/{partition}/{await publish(office, request, partition)}"
 
 
 async def _announced(office: Office, found: Departure, options: Options) -> None:

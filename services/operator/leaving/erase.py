@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from services.operator.leaving.places import Office, publish, until
 from services.operator.leaving.what_stays import Kept, what_stays
 from services.operator.rebuild.approach import LOCK
+from services.operator.standing import check_runs, pending
 from services.operator.tenancy_log import open_log
 from services.operator.terminal import CommandError
 from shared.events.request import Request
@@ -102,15 +103,28 @@ async def _publish(
     office: Office, organisation: Organisation, member_id: str, say: Say, wait_s: float
 ) -> tuple[str, datetime]:
     """The event, applied; its id, and when the broker appended it."""
-    request = Request(
-        id=new_id(),
-        kind="member.erase",
-        organisation_id=organisation.id,
-        resource_id=member_id,
-        time=now(),
-        actor="operator",
+    place = office.topics.requests, organisation.partition
+    await check_runs(office.database, *place)
+    # One that was broken off, or was not applied in time, is waited for and not written again.
+    request = await pending(
+        office.settings,
+        office.database,
+        *place,
+        lambda each: (
+            each.kind == "member.erase"
+            and (each.organisation_id, each.resource_id) == (organisation.id, member_id)
+        ),
     )
-    await publish(office, request, organisation.partition)
+    if request is None:
+        request = Request(
+            id=new_id(),
+            kind="member.erase",
+            organisation_id=organisation.id,
+            resource_id=member_id,
+            time=now(),
+            actor="operator",
+        )
+        await publish(office, request, organisation.partition)
     office.faults.passes("erase.after_event")
     say(f"the provisioner erases the member {member_id}")
     decided: list[audit.AuditRow] = []
@@ -127,9 +141,7 @@ async def _publish(
         f"is); run `rollcall erase {organisation.id} {member_id}` to end it",
     )
     if decided[0].status != 204:
-        raise CommandError(
-            "the event could not be applied; look at `rollcall dead list`", exit_code=1
-        )
+        raise CommandError("the event could not be applied; look at `rollcall dead list`")
     return request.id, decided[0].append_time
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.operator.deployment import OperatorSettings
+from services.operator.exits import Exit
 from services.operator.terminal import CommandError
 from shared.events.request import Request, to_event
 from shared.events.topics import Topics
@@ -69,7 +70,7 @@ async def publish(office: Office, request: Request, partition: int) -> int:
 
 
 async def until(holds: Callable[[], Awaitable[bool]], wait_s: float, otherwise: str) -> None:
-    """Wait for a condition; raises CommandError(`otherwise`), exit status 1, when it takes longer.
+    """Wait for a condition; raises CommandError(`otherwise`) when it takes longer.
 
     The condition is asked at least once.
     """
@@ -77,5 +78,5 @@ async def until(holds: Callable[[], Awaitable[bool]], wait_s: float, otherwise: 
     deadline_s = loop.time() + wait_s
     while not await holds():
         if loop.time() > deadline_s:
-            raise CommandError(otherwise, exit_code=1)
+            raise CommandError(otherwise, exit_code=Exit.UNAVAILABLE)
         await asyncio.sleep(POLL_S)

@@ -164,9 +164,7 @@ async def fold_records(
         await _apply(connection, scratch, folding, homes, place, part_)
         position = last.record.offset + 1
     if understood.halt is not None:
-        # A fold that only compares cannot know what was made of it; 1 would say that it differs.
-        code = 1 if folding.is_strict else 2
-        raise CommandError(f"partition {part.partition}: {understood.halt}", exit_code=code)
+        raise CommandError(f"partition {part.partition}: {understood.halt}")
 
 
 async def _parts(scratch: InScratch, entries: Sequence[Entry]) -> list[Part]:
@@ -242,8 +240,7 @@ async def _check_deaths(connection: "Connection", place: Place, dead: Sequence[E
         if row is not None and all(each["fact"] != "request.failed" for each in row.outcomes):
             raise CommandError(
                 f"this release cannot apply {place.name(entry.record.offset)}, which was applied "
-                "before; rebuild with the release that applied it",
-                exit_code=1,
+                "before; rebuild with the release that applied it"
             )
 
 

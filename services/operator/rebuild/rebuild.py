@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import orjson
 
+from services.operator.exits import Exit
 from services.operator.rebuild import places, snapshot
 from services.operator.rebuild.approach import (
     approach,
@@ -177,7 +178,9 @@ async def _stop_and_swap(
                     return
             except SchemaDiffers as error:
                 raise CommandError(f"{error} (--restart)") from error
-    raise CommandError("the partitions did not stand still; run it again", exit_code=1)
+    raise CommandError(
+        "the partitions did not stand still; run it again", exit_code=Exit.UNAVAILABLE
+    )
 
 
 @asynccontextmanager
@@ -239,7 +242,9 @@ async def _swap(world: World, standing: Sequence[Standing], manifest: Manifest |
             each = replace(looked_at, progress=now)  # it may have been halted since
             position = positions.get(each.partition)
             if each.end != (0 if position is None else position.next_offset):
-                raise CommandError("the scratch directory has moved; run it again", exit_code=1)
+                raise CommandError(
+                    "the scratch directory has moved; run it again", exit_code=Exit.UNAVAILABLE
+                )
             if position is not None:
                 await refold.put_progress(connection, REBUILD, _position(each, position, manifest))
             elif each.progress is not None:

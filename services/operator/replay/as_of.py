@@ -22,7 +22,7 @@ from services.operator.rebuild.places import CannotKnow, World
 from services.operator.rebuild.provisioning import Homes
 from services.operator.rebuild.reading import read
 from services.operator.rebuild.snapshot import MANIFEST, Manifest
-from services.operator.terminal import CommandError
+from services.operator.terminal import CommandError, counted
 from shared.events.envelope import format_time
 from shared.events.request import TYPE_PREFIX
 from shared.kafka.log_identity import difference
@@ -137,8 +137,8 @@ async def _check_applied(world: World, number: int, end: int) -> int:
         raise CannotKnow(f"the log is not the one that was applied, partition {number}: {differs}")
     if end > found.next_offset:
         raise CannotKnow(
-            f"{end - found.next_offset} records of partition {number} from before that moment are "
-            "not applied yet; `rollcall lag` shows when they are"
+            f"{counted(end - found.next_offset, 'record')} of partition {number} from before that "
+            "moment not applied yet; `rollcall lag` shows when they are"
         )
     return found.epoch
 

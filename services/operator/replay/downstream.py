@@ -17,7 +17,7 @@ from services.operator.rebuild.reading import read
 from services.operator.replay.bounds import Part, parts_of
 from services.operator.replay.copies import EVERYBODY, Copy, Mark, Report, Wanted, mark_in
 from services.operator.replay.send import Sender
-from services.operator.terminal import CommandError
+from services.operator.terminal import CommandError, counted
 from shared.events.topics import MAX_RECORD_BYTES, Topics
 from shared.kafka.admin import topic_config
 from shared.kafka.log_identity import event_id_of
@@ -72,13 +72,14 @@ def _refuse_unfit(
 ) -> None:
     if not target:
         raise CommandError(
-            f"Kafka has no topic {name}; make it first, with at least {len(parts)} partitions"
+            f"Kafka has no topic {name}; make it first, with at least "
+            f"{counted(len(parts), 'partition')}"
         )
     missing = [part.partition for part in parts if part.partition not in target]
     if missing:
         raise CommandError(
-            f"{name} has {len(target)} partitions and needs {max(missing) + 1}: each record goes "
-            "to the partition of its own number, so that the order of each key is kept"
+            f"{name} has {counted(len(target), 'partition')} and needs {max(missing) + 1}: each "
+            "record goes to the partition of its own number, so that the order of each key is kept"
         )
     if "compact" in config.get("cleanup.policy", ""):
         raise CommandError(f"{name} is compacted: of a history it would keep the last of each key")

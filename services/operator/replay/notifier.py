@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from services.operator.exits import Exit
 from services.operator.rebuild.meter import Meter
 from services.operator.rebuild.places import World
 from services.operator.replay.bounds import Part, Place, parts_of
@@ -167,7 +168,9 @@ async def _rewind(world: World, probe: LogProbe, part: Part) -> None:
                 last_append_time=None if before is None else from_milliseconds(before.timestamp),
             ):
                 return
-    raise CommandError(f"partition {part.partition} moves too fast; try again", exit_code=1)
+    raise CommandError(
+        f"partition {part.partition} moves too fast; try again", exit_code=Exit.UNAVAILABLE
+    )
 
 
 async def _append_time(probe: LogProbe, part: Part, offset: int) -> datetime | None:
@@ -197,6 +200,6 @@ async def _until_read(world: World, report: Report, meter: Meter) -> None:
         if time.monotonic() - seen_s > SILENT_S:
             raise CommandError(
                 "the notifier is set back, and nobody reads: start it, and it goes on by itself",
-                exit_code=1,
+                exit_code=Exit.UNAVAILABLE,
             )
         await asyncio.sleep(POLL_S)

@@ -112,8 +112,7 @@ class Sender:
         if size > self._limit_bytes:
             raise CommandError(
                 f"{name} has about {size} bytes, and {self._wanted.into} takes "
-                f"{self._limit_bytes}: raise its max.message.bytes",
-                exit_code=1,
+                f"{self._limit_bytes}: raise its max.message.bytes"
             )
 
 

@@ -10,9 +10,13 @@ from typing import Any, Final
 import pytest
 from typer.testing import CliRunner
 
+from services.operator import dead_letters
 from services.operator.cli import app
-from shared.postgres import dead_letter
+from services.operator.tenancy_log import open_log
+from shared.kafka.offsets import extents
+from shared.postgres import dead_letter, progress
 from shared.postgres.dead_letter import DeadLetter
+from shared.tenancy.organisation import Organisation
 from tests.integration.operator.conftest import Deployment
 from tests.support.builders import ORGANISATION, an_id
 from tests.support.databases import TestDatabase
@@ -48,11 +52,11 @@ def cli(
 ) -> CliRunner:
     """The command line in a deployment with two dead letters."""
 
-    async def record() -> None:
+    async def recorded() -> None:
         async with database.connect() as connection:
             await dead_letter.record(connection, [LETTER, ABOUT_NOTHING])
 
-    asyncio.run(record())
+    asyncio.run(recorded())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROLLCALL_DATABASE_URL", database.url())
     return CliRunner()
@@ -121,7 +125,8 @@ def test_a_dry_run_and_a_no_change_nothing(cli: CliRunner) -> None:
     call(cli, "discard", "--all", "--dry-run")
     refused = cli.invoke(app, ["dead", "discard", "--all"], input="n\n")
 
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
+    assert refused.stderr.endswith("rollcall: nothing was changed\n")
     assert call(cli, "list", "--all") == before
 
 
@@ -131,7 +136,7 @@ def test_a_dry_run_and_a_no_change_nothing(cli: CliRunner) -> None:
         (("redrive", "--yes"), "name letters, restrict them, or say --all"),
         (("show", "t.requests/9/9"), "no dead letter t.requests/9/9"),
         (("list", "--since", "yesterday"), "'yesterday' is no date"),
-        (("list", "--org", "Nobody"), "no organisation 'Nobody'"),
+        (("list", "Nobody"), "no dead letter and no organisation 'Nobody'"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
@@ -142,3 +147,102 @@ def test_a_mistake_is_told_in_one_line(
     assert done.exit_code == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_on_a_halted_partition_nothing_is_written_and_the_way_out_is_said(
+    cli: CliRunner, deployment: Deployment, database: TestDatabase
+) -> None:
+    letter = here(deployment)
+    stand(database, letter)
+
+    for action in ("redrive", "discard"):
+        [done] = call(cli, action, an_id(40), "--yes", status=1)
+        [dry] = call(cli, action, an_id(40), "--dry-run")
+
+        assert (done["result"], dry["result"]) == ("stands", "stands")
+        assert "rollcall partition resume 3" in done["note"]
+    assert written(deployment) == 0
+
+
+def test_a_redrive_that_waits_is_not_written_twice(
+    cli: CliRunner,
+    deployment: Deployment,
+    database: TestDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody applies it here. A discard beside it would undo what was asked for."""
+    letter = here(deployment)
+    monkeypatch.setattr(dead_letters, "WAIT_S", 0.5)
+    asyncio.run(record(database, letter))
+
+    found = [
+        call(cli, action, an_id(40), "--yes", status=1)
+        for action in ("redrive", "redrive", "discard", "redrive")
+    ]
+
+    assert [each["result"] for [each] in found] == ["pending"] * 4
+    assert "dead.redrive of it" in found[2][0]["note"]
+    assert written(deployment) == 1
+
+
+def test_an_erase_on_a_halted_partition_writes_nothing(
+    cli: CliRunner, deployment: Deployment, database: TestDatabase
+) -> None:
+    letter = here(deployment)
+    stand(database, letter)
+
+    async def named() -> None:
+        async with open_log(deployment.settings) as log:
+            await log.write(Organisation(ORGANISATION, "Zeeburg", 3, letter.append_time))
+
+    asyncio.run(named())
+    erased = cli.invoke(app, ["erase", "Zeeburg", an_id(2), "-y"])
+    deleted = cli.invoke(app, ["org", "delete", "Zeeburg", "-y"])
+
+    for done in (erased, deleted):
+        assert done.exit_code == 2
+        assert "rollcall partition resume 3" in done.stderr
+    assert written(deployment) == 0
+
+
+def here(deployment: Deployment) -> DeadLetter:
+    """A letter of a partition that this deployment has."""
+    return replace(
+        LETTER,
+        topic=deployment.topics.requests,
+        offset=40,
+        id=an_id(40),
+        event_id=an_id(40),
+        resource_id=an_id(5),
+    )
+
+
+async def record(database: TestDatabase, letter: DeadLetter) -> None:
+    async with database.connect() as connection:
+        await dead_letter.record(connection, [letter])
+
+
+def stand(database: TestDatabase, letter: DeadLetter) -> None:
+    """The letter is recorded, and its partition halted."""
+
+    async def go() -> None:
+        await record(database, letter)
+        async with database.connect("provisioner") as connection:
+            await progress.ensure(connection, letter.topic, letter.partition)
+            await progress.halt(
+                connection,
+                letter.topic,
+                letter.partition,
+                expected=0,
+                epoch=0,
+                reason="too-many-dead-letters",
+                detail="ten in a row",
+            )
+
+    asyncio.run(go())
+
+
+def written(deployment: Deployment) -> int:
+    """How many records partition 3 of the requests has."""
+    found = asyncio.run(extents(deployment.settings, deployment.topics.requests))
+    return found[3].end

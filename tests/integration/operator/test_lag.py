@@ -70,8 +70,11 @@ async def test_lag_names_what_waits_by_partition_and_organisation(deployment: De
     assert 0 <= requests[0]["oldest_age_s"] < 60
     assert requests[0]["deleted_after_s"] == 90 * DAY_S
     assert 89 * DAY_S < requests[0]["oldest_deleted_in_s"] <= 90 * DAY_S
-    kept = {each["topic"]: each["deleted_after_s"] for each in found["partitions"]}
-    assert kept["tenancy"] == "never"
+    kept = {
+        each["topic"]: (each["retention"], each["deleted_after_s"]) for each in found["partitions"]
+    }
+    assert kept["requests"] == ("time", 90 * DAY_S)
+    assert kept["tenancy"] == ("forever", None)
     assert "@example.org" not in str(found)
 
 

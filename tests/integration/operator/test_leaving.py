@@ -356,7 +356,7 @@ async def test_without_a_provisioner_the_keys_are_dead_and_the_next_run_ends_it(
 
     waited = await rollcall(deployment, *DELETE, "--wait", "1")
 
-    assert waited.returncode == 1
+    assert waited.returncode == 3
     assert "run this again" in waited.stderr
     async with open_log(settings_of(deployment)) as log:
         assert all(key.revoked for key in (await log.read()).keys_of(ORGANISATION))
@@ -531,7 +531,7 @@ async def test_a_disk_that_is_full_is_not_called_an_outage_of_postgres(
 
     done = await without_room(deployment, "org", "export", "Zeeburg", "--to", str(file))
 
-    assert done == (1, "rollcall: it cannot be written: File too large\n")
+    assert done == (3, "rollcall: it cannot be written: File too large\n")
     assert os.listdir(tmp_path) == []  # noqa: PTH208
 
 

@@ -217,14 +217,29 @@ def test_no_stack_and_no_settings_is_one_line_and_status_2(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_kafka_away_is_one_line_and_status_1(
+def test_a_second_organisation_of_one_name_is_asked_about(
+    deployment: Deployment, cli: CliRunner
+) -> None:
+    first = json.loads(cli.invoke(app, ["org", "create", "Acme", "--json"]).stdout)
+    nobody = cli.invoke(app, ["org", "create", " ACME "])
+    no = cli.invoke(app, ["org", "create", "Acme"], input="n\n")
+    yes = cli.invoke(app, ["org", "create", "Acme", "-y"])
+    listed = json.loads(cli.invoke(app, ["org", "list", "--json"]).stdout)
+
+    assert (nobody.exit_code, no.exit_code, yes.exit_code) == (2, 2, 0)
+    assert first["organisation_id"] in nobody.stderr
+    assert "add --yes (-y)" in nobody.stderr
+    assert [each["name"] for each in listed] == ["Acme", "Acme"]
+
+
+def test_kafka_away_is_one_line_and_the_status_of_an_outage(
     cli: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROLLCALL_KAFKA_BOOTSTRAP", "127.0.0.1:1")
 
     done = cli.invoke(app, ["org", "create", "Acme"])
 
-    assert done.exit_code == 1
+    assert done.exit_code == 3
     assert done.stderr.startswith("rollcall: Kafka")
     assert len(done.stderr.splitlines()) == 1
 

@@ -201,7 +201,7 @@ def test_resume_asks_and_says_what_will_happen(cli: Cli) -> None:
 
     assert refused.exit_code != 0
     assert "stands at offset 1, epoch 0: for the test" in refused.stderr
-    assert "1 records wait" in refused.stderr
+    assert "1 record waits" in refused.stderr
     assert still.state == "halted"
     assert done.exit_code == 0, done.stderr
     found = cli.progress()

@@ -72,17 +72,24 @@ def test_migrate_brings_an_empty_database_to_this_release_once(
 ) -> None:
     monkeypatch.setenv("ROLLCALL_DATABASE_URL", empty_database.url())
 
+    missing = cli.invoke(app, ["migrate", "--check"])
+    still = cli.invoke(app, ["migrate", "--check"])
     first = cli.invoke(app, ["migrate"])
     second = cli.invoke(app, ["migrate"])
+    checked = cli.invoke(app, ["migrate", "--check"])
 
     assert first.exit_code == 0
     assert "applied 0001_" in first.stdout
     assert second.stdout == "The schema is that of this release.\n"
+    assert missing.exit_code == 1
+    assert missing.stdout.startswith("missing 0001_")
+    assert still.stdout == missing.stdout
+    assert (checked.exit_code, checked.stdout) == (0, second.stdout)
 
 
 @pytest.mark.parametrize(
     ("url", "status"),
-    [("", 2), ("postgresql://nobody:x@127.0.0.1:1/rollcall", 1), ("nonsense://", 2)],
+    [("", 2), ("postgresql://nobody:x@127.0.0.1:1/rollcall", 3), ("nonsense://", 2)],
 )
 def test_migrate_without_postgres_is_one_line(
     deployment: Deployment,
@@ -94,6 +101,8 @@ def test_migrate_without_postgres_is_one_line(
     monkeypatch.setenv("ROLLCALL_DATABASE_URL", url)
 
     done = cli.invoke(app, ["migrate"])
+    checked = cli.invoke(app, ["migrate", "--check"])
 
+    assert (checked.exit_code, checked.stderr) == (done.exit_code, done.stderr)
     assert done.exit_code == status, done.stderr
     assert len(done.stderr.splitlines()) == 1

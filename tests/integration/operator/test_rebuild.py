@@ -285,6 +285,7 @@ async def test_a_process_that_is_ended_close_to_the_swap_is_followed_by_one_that
         process = await start(
             deployment,
             "rebuild",
+            "--yes",
             stderr=asyncio.subprocess.PIPE,
             preexec_fn=heed_ctrl_c,
         )
@@ -487,7 +488,7 @@ async def test_one_rebuild_at_a_time(deployment: Deployment) -> None:
     async with deployment.database.connect() as connection:
         await connection.execute("SELECT pg_advisory_lock($1)", 0x726F6C6C)
 
-        refused = await rollcall(deployment, "rebuild")
+        refused = await rollcall(deployment, "rebuild", "--yes")
 
     assert refused.exit_code == 2
     assert "another rebuild is under way" in refused.stderr

@@ -110,7 +110,7 @@ def test_list_tells_the_newest_first_and_no_dead_letters_or_refusals_that_were_h
 
 def test_list_can_be_restricted(cli: CliRunner) -> None:
     assert call(cli, "list", "--since", "2100-01-01") == []
-    assert "no organisation" in call(cli, "list", "--org", OTHER_ORGANISATION, status=2)
+    assert "no organisation" in call(cli, "list", OTHER_ORGANISATION, status=2)
 
 
 def test_show_says_what_can_be_done(cli: CliRunner) -> None:

@@ -196,7 +196,7 @@ async def test_a_process_that_is_ended_in_the_middle_is_followed_by_one_that_goe
 async def test_two_at_once_are_refused(deployment: Deployment, target: Target) -> None:
     await outcomes_of(deployment, 3, 40)
     slow = asyncio.create_task(
-        rollcall(deployment, *into(target, "--from", "0", "--rate", "10", "--to", "20"))
+        rollcall(deployment, *into(target, "--from", "0", "--rate", "10", "--until", "20"))
     )
 
     async def is_under_way() -> bool:
@@ -215,7 +215,7 @@ async def test_one_organisation_and_no_other_selection_on_the_same_topic(
 ) -> None:
     source = await outcomes_of(deployment, 4)
 
-    await rollcall_json(deployment, *into(target, "--from", "0", "--org", "Diemen"))
+    await rollcall_json(deployment, *into(target, "--from", "0", "Diemen"))
     everything = await rollcall(deployment, *into(target, "--from", "0"))
 
     own = [each for each in source if each.key == OTHER_ORGANISATION.encode()]
@@ -236,9 +236,11 @@ async def test_from_and_to_are_offsets_or_times(deployment: Deployment) -> None:
     by_time, by_offset = await make_topic(deployment), await make_topic(deployment)
     moments = (format_time(from_milliseconds(begin)), format_time(from_milliseconds(end)))
 
-    one = ("--org", ORGANISATION)
-    await rollcall_json(deployment, *into(by_time, "--from", moments[0], "--to", moments[1], *one))
-    await rollcall_json(deployment, *into(by_offset, "--from", "3", "--to", "9", *one))
+    one = (ORGANISATION,)
+    await rollcall_json(
+        deployment, *into(by_time, "--from", moments[0], "--until", moments[1], *one)
+    )
+    await rollcall_json(deployment, *into(by_offset, "--from", "3", "--until", "9", *one))
 
     wanted = [each for each in source if begin <= each.timestamp < end]
     assert rows(await by_time.records()) == rows(wanted) != []
@@ -249,8 +251,8 @@ async def test_what_is_earlier_than_a_replay_cannot_come_after_it(
     deployment: Deployment, target: Target
 ) -> None:
     await outcomes_of(deployment, 6)
-    one = ("--org", ORGANISATION)
-    await rollcall_json(deployment, *into(target, "--from", "5", "--to", "10", *one))
+    one = (ORGANISATION,)
+    await rollcall_json(deployment, *into(target, "--from", "5", "--until", "10", *one))
     await rollcall_json(deployment, *into(target, "--from", "7", *one))
 
     earlier = await rollcall(deployment, *into(target, "--from", "4", *one))
@@ -280,7 +282,7 @@ async def test_records_of_others_behind_the_replay_do_not_hide_it(
 
 async def test_a_rate_is_kept(deployment: Deployment, target: Target) -> None:
     await outcomes_of(deployment, 8)
-    arguments = into(target, "--from", "0", "--to", "20", "--org", ORGANISATION, "--rate", "20")
+    arguments = into(target, "--from", "0", "--until", "20", ORGANISATION, "--rate", "20")
 
     began_s = time.monotonic()
     report = await rollcall_json(deployment, *arguments)
@@ -362,10 +364,10 @@ async def test_a_replay_of_another_log_of_the_same_name_is_refused(
             "requests",
         ),
         (("--topic", "outcomes", "--from", "0", "--into", "notifier", "--rate", "5"), "--rate"),
-        (("--topic", "outcomes", "--from", "0", "--into", "notifier", "--to", "5"), "--to"),
+        (("--topic", "outcomes", "--from", "0", "--into", "notifier", "--until", "5"), "--until"),
         (("--topic", "outcomes", "--from", "noon", "--into", "notifier"), "is no date"),
-        (("--topic", "requests", "--org", ORGANISATION), "--as-of"),
-        (("--topic", "requests", "--org", "x", "--as-of", "2026-01-01", "--from", "0"), "outcomes"),
+        (("--topic", "requests", ORGANISATION), "--as-of"),
+        (("--topic", "requests", "x", "--as-of", "2026-01-01", "--from", "0"), "outcomes"),
     ],
 )
 async def test_options_that_do_not_go_together_are_refused(
@@ -386,7 +388,7 @@ async def test_a_record_that_the_target_refuses_is_named(deployment: Deployment)
 
     done = await rollcall(deployment, *into(small, "--from", "0"))
 
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "raise its max.message.bytes" in done.stderr
 
 

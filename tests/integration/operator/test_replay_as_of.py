@@ -51,7 +51,7 @@ from tests.support.builders import (
     replacing,
 )
 
-AS_OF = ("replay", "--topic", "requests", "--org", ORGANISATION, "--as-of")
+AS_OF = ("replay", ORGANISATION, "--topic", "requests", "--as-of")
 
 
 @pytest.fixture(autouse=True)
@@ -175,7 +175,7 @@ async def test_a_disk_that_is_full_is_said_in_one_line_and_leaves_no_half_of_a_f
         str(file),
     )
 
-    assert done == (1, "rollcall: it cannot be written: File too large\n")
+    assert done == (3, "rollcall: it cannot be written: File too large\n")
     assert os.listdir(tmp_path) == []  # noqa: PTH208
     assert await no_scratch(deployment)
 
@@ -310,7 +310,7 @@ async def test_what_this_release_cannot_apply_any_more_is_not_left_out(
     monkeypatch.setattr("shared.directory.members.apply_patch", fails)
     done = await rollcall(deployment, *AS_OF, moment)
 
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "this release cannot apply" in done.stderr
     assert await no_scratch(deployment)
 

@@ -147,7 +147,7 @@ async def test_a_table_older_than_the_mails_sends_none_of_them_again(whole_stack
 async def test_new_mails_leave_after_a_replay(whole_stack: Stack) -> None:
     stack = whole_stack
     zeeburg = await invited(stack)
-    await rollcall(stack, *REPLAY, "0", "--org", zeeburg.id)
+    await rollcall(stack, *REPLAY, "0", zeeburg.id)
 
     async with stack.client(zeeburg) as client:
         assert (await client.create_user("new@replay.example")).status == 201
@@ -214,7 +214,7 @@ async def test_a_beginning_behind_what_is_due_is_refused(whole_stack: Stack) -> 
         "UPDATE notice.notification SET state = 'due', sent_at = NULL, message_id = NULL"
     )
 
-    done = await refused(stack, *REPLAY, "30", "--org", zeeburg.id)
+    done = await refused(stack, *REPLAY, "30", zeeburg.id)
 
     assert done.exit_code == 2
     assert "begin there" in done.stderr

@@ -146,7 +146,7 @@ async def test_a_snapshot_that_is_broken_off_leaves_nothing(
 
     done = await rollcall(deployment, "snapshot", "--to", str(tmp_path))
 
-    assert done.exit_code == 1
+    assert done.exit_code == 3
     assert "No space left" in done.stderr
     assert names(tmp_path) == set()
 
@@ -161,7 +161,7 @@ async def test_a_disk_that_is_full_in_the_middle_is_not_called_an_outage_of_post
         str(tmp_path),
     )
 
-    assert done == (1, "rollcall: it cannot be written: File too large\n")
+    assert done == (3, "rollcall: it cannot be written: File too large\n")
     assert names(tmp_path) == set()
 
 

@@ -168,7 +168,7 @@ async def test_what_only_a_newer_release_reads_is_not_called_a_drift(
 
     assert done.exit_code == 2
     assert "partition 0" in done.stderr
-    assert (await rollcall(deployment, "rebuild")).exit_code == 1
+    assert (await rollcall(deployment, "rebuild", "--yes")).exit_code == 2
 
 
 async def test_a_drift_is_named_without_a_value(deployment: Deployment) -> None:

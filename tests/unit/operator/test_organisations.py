@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.operator import table
 from services.operator.organisations import parse_expiry, parse_values
 from services.operator.tenancy_log import NotThere, Tenancy, emptiest_partition
-from services.operator.terminal import CommandError, plain_table
+from services.operator.terminal import CommandError
 from shared.runtime.ids import new_id
 from shared.tenancy.organisation import ApiKey, Organisation
 
@@ -152,6 +153,6 @@ def test_an_expiry_in_the_past_or_no_date_is_refused() -> None:
 
 
 def test_a_plain_table_is_aligned_with_numbers_on_the_right() -> None:
-    lines = plain_table(("who", "bb", "p50"), [("c", "dd", "1,000 ms"), ("", "e", "2 ms")])
+    lines = table.plain(("who", "bb", "p50"), [("c", "dd", "1,000 ms"), ("", "e", "2 ms")])
 
     assert lines == ["who  bb       p50", "c    dd  1,000 ms", "     e       2 ms"]
