@@ -9,6 +9,7 @@ import orjson
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
+from shared.observability import output
 from shared.observability.log_events import LogEvent
 
 
@@ -33,7 +34,12 @@ def configure(
     level: Literal["debug", "info", "warning", "error"],
     log_format: Literal["auto", "json", "console"],
 ) -> None:
-    """Set up logging for the process, libraries' own lines at WARNING included."""
+    """Set up logging for the process, libraries' own lines at WARNING included.
+
+    Lines that cannot be written (the log's pipe or terminal is gone, its disk is full) are lost:
+    a service goes on, and ends in order.
+    """
+    output.survive()
     as_json = log_format == "json" or (log_format == "auto" and not sys.stdout.isatty())
     least = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [

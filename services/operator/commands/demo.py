@@ -19,6 +19,7 @@ from services.operator.demo.sizes import Sizes
 from services.operator.stack import postgres_native
 from services.operator.stack.folder import Folder
 from services.operator.terminal import CommandError
+from shared.observability import output
 
 _DEFAULT = Sizes()
 
@@ -65,6 +66,7 @@ def demo(
     connections: Annotated[int, typer.Option(min=1, max=200)] = _DEFAULT.connections,
 ) -> None:
     """Show what Rollcall does; exit status 0 only if every expectation held."""
+    output.survive(patience_s=output.PATIENCE_S)
     if os.environ.get("ROLLCALL_SMTP_HOST"):
         terminal.fail("ROLLCALL_SMTP_HOST is set; the demo mails only into its own mailbox", 2)
     sizes = Sizes(joiners, min(leavers, joiners), absorbed, connections)
@@ -85,11 +87,16 @@ def demo(
 
 
 async def _demo(options: Options) -> bool:
-    """Whether all held. A signal ends it: while the stack stays up that is the normal end."""
+    """Whether all held. A signal ends it: while the stack stays up that is the normal end.
+
+    So does a reader of the output that leaves (`make run | head`): nobody is left to show it to.
+    """
     verdict = Verdict()
     asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+        loop.add_signal_handler(number, asked.set)
+    output.survive(on_gone=lambda: loop.call_soon_threadsafe(asked.set))
     work = asyncio.create_task(_on_stack(options, verdict))
     asking = asyncio.create_task(asked.wait())
     try:
@@ -98,6 +105,7 @@ async def _demo(options: Options) -> bool:
         work.cancel()
         asking.cancel()
         await asyncio.wait({work, asking})
+        output.survive(on_gone=lambda: None)
     if not work.cancelled():
         work.result()
     if verdict.has_held is None:

@@ -13,6 +13,7 @@ from services.operator.stack import postgres_native, report
 from services.operator.stack.errors import StackError
 from services.operator.stack.folder import Folder
 from services.operator.stack.process import send, wait_until
+from shared.observability import output
 
 _TIMEOUT_S = 90.0
 
@@ -32,6 +33,7 @@ def down(
     ] = False,
 ) -> None:
     """Stop the stack in order: services first, then Kafka and Postgres."""
+    output.survive(patience_s=output.PATIENCE_S)
     folder = Folder(data.resolve())
     try:
         supervisor = folder.supervisor()

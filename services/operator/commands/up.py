@@ -22,6 +22,7 @@ from services.operator.stack.folder import Folder
 from services.operator.stack.plan import SERVICES, Options, Stack
 from services.operator.stack.process import open_log
 from services.operator.stack.supervisor import Supervisor
+from shared.observability import output
 
 SUPERVISOR = (sys.executable, "-m", "services.operator")
 
@@ -65,6 +66,9 @@ def up(
     report_to: Annotated[int | None, typer.Option("--report-to", hidden=True)] = None,
 ) -> None:
     """Start Kafka, Postgres, a mailbox and all services, and keep them running."""
+    output.survive(
+        patience_s=output.PATIENCE_S
+    )  # the stack goes on, and ends in order, whoever still listens
     try:
         counts = _replicas(replicas)
         if detach:

@@ -56,7 +56,7 @@ async def running_stack(data: Path) -> AsyncIterator[RunningStack]:
         await _until_ready(folder, child)
         yield RunningStack(data, StackFile.load(data), is_ours=True, ended=ended)
     finally:
-        await _stop(child, ended)
+        await _to_its_end(asyncio.create_task(_stop(child, ended)))
 
 
 async def _start(data: Path) -> Process:
@@ -82,6 +82,19 @@ async def _until_ready(folder: Folder, child: Process | None) -> None:
         if time.monotonic() > deadline_s:
             raise CommandError("the stack is not ready; see `rollcall status`", exit_code=1)
         await asyncio.sleep(_ASK_EVERY_S)  # between questions; the condition is above
+
+
+async def _to_its_end(stopping: "asyncio.Task[None]") -> None:
+    """Wait for it; one who cancels us meanwhile (a terminal that closes) waits as well."""
+    cancelled: asyncio.CancelledError | None = None
+    while not stopping.done():
+        try:
+            await asyncio.shield(stopping)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    stopping.result()
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _stop(child: Process, ended: "asyncio.Future[int]") -> None:

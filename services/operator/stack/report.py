@@ -1,11 +1,13 @@
 """What `rollcall up` tells: lines, what is still under way, and how it ended.
 
 The supervisor speaks to a `Reporter`. In the foreground that is the terminal or plain lines; with
-`--detach` it is a pipe to the command that waits, which shows the same.
+`--detach` it is a pipe to the command that waits, which shows the same. No reporter raises because
+nobody hears it any more (`shared/observability/output.py`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -123,12 +125,15 @@ class PipeReporter:
         try:
             self._pipe.write(json.dumps(message) + "\n")
             self._pipe.flush()
-        except BrokenPipeError:
+        except OSError:
             self._pipe = None
 
 
 class LoggedReporter:
-    """Another reporter, with each line written into the supervisor's log as well."""
+    """Another reporter, with each line written into the supervisor's log as well.
+
+    A line that the log cannot take (its disk is full) is lost: it must keep nobody from stopping.
+    """
 
     def __init__(self, inner: Reporter, log: Path) -> None:
         self._inner = inner
@@ -151,7 +156,7 @@ class LoggedReporter:
 
     def _write(self, line: str) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        with self._log.open("a", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:
             file.write(f"{at} {line}\n")
 
 

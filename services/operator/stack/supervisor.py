@@ -1,7 +1,8 @@
 """Starts a plan, keeps its parts alive, stops them in order. One process, one event loop.
 
-Ctrl-C or SIGTERM stops everything in order; a second one kills what is left. Children die with
-this process even if it is killed itself (see `process`).
+Ctrl-C, SIGTERM or SIGHUP stops everything in order; a second Ctrl-C or SIGTERM kills what is left.
+Nothing that is said or noted on the way can keep it from that. Children die with this process even
+if it is killed itself (see `process`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Supervisor:
         self._publish = publish
         self._is_ready = False
         self._under_way: list[str] = []
+        self._unpublished = ""
         self._stop_asked = asyncio.Event()
         self._runners = [
             Runner(part, say=reporter.say, on_change=self._changed, restart=restart)
@@ -52,6 +54,8 @@ class Supervisor:
                 return 130
             self._is_ready = True
             self._changed()
+            if self._unpublished:
+                raise StackError(self._unpublished)
             self.on_ready()
             self._reporter.ready()
             await self._until_asked()
@@ -62,8 +66,8 @@ class Supervisor:
     def stop(self) -> None:
         """What a signal does: the first asks for an orderly end, the second kills."""
         if not self._stop_asked.is_set():
+            self._stop_asked.set()  # first: whatever becomes of saying so
             self._reporter.say("stopping")
-            self._stop_asked.set()
             return
         for runner in self._runners:
             runner.kill()
@@ -72,8 +76,14 @@ class Supervisor:
 
     def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self) -> None:
+        """A terminal that closes says so more than once: the kernel, then the shell."""
+        if not self._stop_asked.is_set():
+            self.stop()
 
     async def _started(self) -> bool:
         """Bring up all stages; return False when asked to stop meanwhile. Raises StackError."""
@@ -142,4 +152,13 @@ class Supervisor:
             )
 
     def _changed(self) -> None:
-        self._publish(self._runners, self._is_ready)
+        """Publish. A disk that is full is said once, and keeps no part from its start or its end."""
+        try:
+            self._publish(self._runners, self._is_ready)
+        except OSError as error:
+            trouble = f"cannot write {error.filename or 'the status'}: {error.strerror}"
+            if not self._unpublished:
+                self._reporter.say(trouble)
+            self._unpublished = trouble
+        else:
+            self._unpublished = ""
