@@ -23,6 +23,7 @@ COMMANDS = {
     "down": "Stop the stack.",
     "status": "Show what runs: processes, addresses, readiness, restarts.",
     "demo": "Show what Rollcall does, against the running stack.",
+    "mails": "Show the mails in the local mailbox, decoded, with their links.",
     "org": "Organisations: create, list, show, set, export, delete.",
     "member": "Members: list, show, find.",
     "key": "API keys: create, list, revoke.",
