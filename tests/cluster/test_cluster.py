@@ -96,7 +96,7 @@ def test_the_namespace_is_restricted_and_every_pod_is_ready_within_a_minute(worl
     done = kube.try_("apply", "--kustomize", str(kube.write_overlay(TAG, *COMPONENTS)))
     assert done.returncode == 0, done.stderr
     # The story goes on where it took longer; what was promised is looked at afterwards.
-    wait(lambda: not kube.unready(), "every pod is ready", 5 * READY_S)
+    wait(lambda: not kube.unready(), "every pod is ready", 5 * READY_S, kube)
     took_s = time.monotonic() - began
 
     print(f"ready after {took_s:.0f} s")
@@ -234,7 +234,7 @@ def test_the_broker_s_and_the_database_s_pods_may_die(world: World, pod: str) ->
     found = load(world, pod, 40, kill, tries=8)
 
     nothing_is_lost(found)
-    wait(lambda: not world.kube.unready(), "all pods are ready again", 120)
+    wait(lambda: not world.kube.unready(), "all pods are ready again", 120, world.kube)
 
 
 def test_the_provisioner_scales_to_two_and_back(world: World) -> None:
@@ -242,7 +242,7 @@ def test_the_provisioner_scales_to_two_and_back(world: World) -> None:
         for count in (2, 1):
             world.kube.ours("scale", "deployment/rollcall-provisioner", f"--replicas={count}")
             wait(lambda: len(world.kube.pods("provisioner")) == count, "scaled", 60)  # noqa: B023
-            wait(lambda: not world.kube.unready(), "the pods are ready", 90)
+            wait(lambda: not world.kube.unready(), "the pods are ready", 90, world.kube)
 
     found = load(world, "scale", 60, scale)
 
@@ -263,7 +263,7 @@ def test_a_drain_is_held_by_the_disruption_budgets(world: World) -> None:
     finally:
         for node in nodes:
             kube("uncordon", node)
-    wait(lambda: not kube.unready(), "all pods are ready again", 120)
+    wait(lambda: not kube.unready(), "all pods are ready again", 120, kube)
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_the_autoscaler_adds_a_door_when_the_cpu_is_busy(world: World) -> None:
 
     wait(scaled, "the autoscaler asks for a third door", 150)
     took_s = time.monotonic() - began
-    wait(lambda: kube.ready("ingress") > 2, "it is ready", 120)
+    wait(lambda: kube.ready("ingress") > 2, "it is ready", 120, kube)
     print(
         f"third door asked for after {took_s:.0f} s, ready after {time.monotonic() - began:.0f} s"
     )

@@ -66,7 +66,11 @@ class Reader:
         for name, value in filled.items():
             assert name in text, (name, command)
             text = text.replace(name, value)
-        done = page.run(text, where, self.variables)
+        try:
+            done = page.run(text, where, self.variables)
+        except AssertionError as error:
+            error.add_note(self.world.kube.trouble())
+            raise
         assert "Warning" not in done.stderr, done.stderr
         return done.stdout
 

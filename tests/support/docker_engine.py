@@ -163,7 +163,11 @@ def _debian() -> Path:
     copied = f"--customize-hook=copy-in {_AUTHORITIES} {_AUTHORITIES.parent}"
     command = ["mmdebstrap", "--variant=minbase", f"--include={_PACKAGES}"]
     done = subprocess.run(
-        [*command, copied, "bookworm", draft], capture_output=True, text=True, check=False
+        [*command, copied, "bookworm", draft],
+        capture_output=True,
+        text=True,
+        check=False,
+        umask=0o022,  # what is in the image is for its users, not for ours
     )
     if done.returncode != 0:
         raise Missing(f"mmdebstrap made no base image: {done.stderr[-2000:]}")

@@ -10,7 +10,8 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,8 @@ OURS: Final = "localhost/rollcall-test-ours"
 TAG: Final = "0.1.0"
 NEXT_TAG: Final = "0.1.1"
 SCRIPTS: Final = [Path(__file__).parents[1] / "cluster" / name for name in ("load.py", "burn.py")]
+ROLLOUT_S: Final = 240.0
+SAY_EVERY_S: Final = 10.0
 VOLUMES: Final = 4
 VOLUMES_FOLDER: Final = "/tmp/rollcall-test-volumes"
 Json = dict[str, Any]
@@ -118,25 +121,37 @@ class Kube:
         return folder
 
     def rolled_out(self, *deployments: str) -> None:
-        """Wait until what runs is what was asked for."""
+        """Wait until what runs is what was asked for; says meanwhile which pods are not ready."""
         for name in deployments:
-            status = ["rollout", "status", f"deployment/{name}", "--timeout=240s"]
-            self.ours(*status, timeout_s=270)
+            status = ("--namespace", NAMESPACE, "rollout", "status", f"deployment/{name}")
+
+            def is_there(status: Sequence[str] = status) -> bool:
+                return "successfully rolled out" in self.try_(*status, "--watch=false").stdout
+
+            wait(is_there, f"{name} is rolled out", ROLLOUT_S, self)
 
     def unready(self) -> dict[str, str]:
         """Pods that are neither ready nor done, with why."""
-        found = {}
-        for pod in self.listed("pods"):
-            status = pod["status"]
-            ready = any(
-                each["type"] == "Ready" and each["status"] == "True"
-                for each in status.get("conditions", [])
-            )
-            if not ready and status["phase"] != "Succeeded":
-                found[pod["metadata"]["name"]] = json.dumps(
-                    [each.get("state") for each in status.get("containerStatuses", [])]
-                )[:300]
-        return found
+        return {
+            pod["metadata"]["name"]: why_not_ready(pod)
+            for pod in self.listed("pods")
+            if not is_ready(pod) and pod["status"]["phase"] != "Succeeded"
+        }
+
+    def trouble(self) -> str:
+        """Each pod that is not ready: why, what its containers said last, what the cluster says."""
+        found = []
+        for name, why in self.unready().items():
+            found.append(f"{name}: {why}")
+            logs = ["--namespace", NAMESPACE, "logs", name, "--all-containers", "--prefix"]
+            for which in ([], ["--previous"]):
+                done = self.try_(*logs, "--tail=8", *which)
+                found += [f"  {line}" for line in done.stdout.splitlines()]
+            events = ["--namespace", NAMESPACE, "get", "events"]
+            about = [f"--field-selector=involvedObject.name={name}", "--no-headers"]
+            done = self.try_(*events, *about, "--sort-by=.lastTimestamp")
+            found += [f"  {line}" for line in done.stdout.splitlines()[-5:]]
+        return "\n".join(found)
 
     def run_pod(self, name: str, command: Sequence[str], namespace: str = BESIDE) -> None:
         """Start a pod of our image beside the overlay, restricted as ours are."""
@@ -320,6 +335,54 @@ def clean(kube: Kube) -> None:
     kube.try_("delete", "persistentvolume", "--selector=rollcall.io/test=true", "--timeout=30s")
 
 
-def wait(holds: Any, what: str, timeout_s: float) -> None:
-    """Wait for a condition with a deadline."""
-    assert wait_until(holds, timeout_s, every_s=1.0), f"not within {timeout_s:g} s: {what}"
+def is_ready(pod: Json) -> bool:
+    """Whether a pod is ready by its conditions."""
+    return any(
+        each["type"] == "Ready" and each["status"] == "True"
+        for each in pod["status"].get("conditions", [])
+    )
+
+
+def why_not_ready(pod: Json) -> str:
+    """In a line: which container waits or ended, and why; or why the pod has no node."""
+    status = pod["status"]
+    said = []
+    for each in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
+        for state in (each.get("state", {}), each.get("lastState", {})):
+            waiting, ended = state.get("waiting"), state.get("terminated")
+            if waiting:
+                text = f"{waiting.get('reason', '')} {waiting.get('message', '')}".strip()
+                said.append(f"{each['name']} waits: {text}")
+            if ended and ended.get("exitCode"):
+                said.append(f"{each['name']} ended with {ended['exitCode']}")
+        if "running" in each.get("state", {}) and not each.get("ready"):
+            said.append(f"{each['name']} runs and is not ready")
+    said += [
+        f"not scheduled: {each.get('message', each.get('reason', ''))}"
+        for each in status.get("conditions", [])
+        if each["type"] == "PodScheduled" and each["status"] != "True"
+    ]
+    return "; ".join(said)[:600] or status.get("phase", "unknown")
+
+
+def wait(holds: Callable[[], bool], what: str, timeout_s: float, about: Kube | None = None) -> None:
+    """Wait for a condition with a deadline.
+
+    With `about`, it says every ten seconds which pods of the overlay are not ready, and in the end
+    what those have said.
+    """
+    next_s = time.monotonic() + SAY_EVERY_S
+
+    def asked() -> bool:
+        nonlocal next_s
+        if holds():
+            return True
+        if about is not None and time.monotonic() >= next_s:
+            next_s = time.monotonic() + SAY_EVERY_S
+            waited = "; ".join(f"{pod}: {why}" for pod, why in about.unready().items())
+            print(f"waiting until {what}: {waited or 'no pod is unready'}", flush=True)
+        return False
+
+    if not wait_until(asked, timeout_s, every_s=1.0):
+        told = f"\n{about.trouble()}" if about is not None else ""
+        raise AssertionError(f"not within {timeout_s:g} s: {what}{told}")

@@ -60,6 +60,10 @@ class Cluster:
             path = files / key.path.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.at_our_address(dev().secret(key.name)[key.key]))
+            path.chmod(0o644)  # in a container another user reads it, whatever our umask
+            for folder in path.parents:
+                if folder.is_relative_to(files):
+                    folder.chmod(0o755)
         for name, value in environment.items():
             if name.endswith("_FILE"):
                 environment[name] = str(files / value.lstrip("/"))

@@ -35,19 +35,34 @@ def build(engine: Engine) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
-        for name in ("Dockerfile", "stand_in.py"):
-            shutil.copy(FOLDER / name, context)
-        shutil.copy(LOG_SETTINGS, context)
-        (context / "packages.txt").write_text(pinned(PACKAGES))
-        (context / "libs").mkdir()
-        for jar in find_jars():
-            shutil.copy(jar, context / "libs")
+        write_context(context)
         for role in missing:
             given = [f"--build-arg=BASE={engine.base()}", f"--build-arg=ROLE={role}"]
             engine(
                 *("build", "-q", "--network=host", *given, "-t", image(role), str(context)),
                 timeout_s=_BUILD_S,
             )
+
+
+def write_context(folder: Path) -> None:
+    """What the stand-ins are made of, readable by every user of an image.
+
+    `COPY` keeps the modes of the files; ours are as strict as the umask, and the cache of jars is
+    as strict as the one that it had when they were fetched. The servers run as other users.
+    """
+    for path in (FOLDER / "Dockerfile", FOLDER / "stand_in.py", LOG_SETTINGS):
+        shutil.copyfile(path, folder / path.name)
+    (folder / "packages.txt").write_text(pinned(PACKAGES))
+    (folder / "libs").mkdir()
+    for jar in find_jars():
+        shutil.copyfile(jar, folder / "libs" / jar.name)
+    open_to_all(folder)
+
+
+def open_to_all(folder: Path) -> None:
+    """Modes that do not depend on a umask: folders 0755, files 0644."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def pinned(names: tuple[str, ...]) -> str:

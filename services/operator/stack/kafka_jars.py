@@ -103,11 +103,28 @@ def _fetch(repository: Path, jars: list[LockedJar]) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)  # another start may be at it: then nothing is left
             wrong = _wrong(repository, jars)
             _download(repository, wrong)
+            _open_to_all(repository, wrong)
             still_wrong = _wrong(repository, wrong)
     except OSError as error:
         raise _not_fetched(str(error)) from error
     if still_wrong:
         raise _not_fetched(f"the digest of {still_wrong[0].path.name} is not the locked one")
+
+
+def _open_to_all(repository: Path, jars: list[LockedJar]) -> None:
+    """Let everybody read them, whatever the umask: they are public, and others copy them.
+
+    An image that is made of them runs as another user than the one who fetched them.
+    """
+    for jar in jars:
+        path = repository / jar.path
+        if path.exists():
+            path.chmod(0o644)
+        for folder in path.parents:
+            if folder == repository.parent:
+                break
+            if folder.is_dir():
+                folder.chmod(0o755)
 
 
 def _download(repository: Path, jars: list[LockedJar]) -> None:
