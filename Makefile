@@ -13,31 +13,41 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emi
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: $(VENV)/.installed ## Virtual environment with hash-pinned dependencies and the `rollcall` command
+install: $(VENV)/.installed ## Virtual environment with all of the developers' tools, hash-pinned
 
-$(VENV)/.installed: requirements/dev.txt pyproject.toml
+# What the stack needs is enough for `run` and `demo`; the tests' tools come on top, into the same
+# environment, when something asks for them.
+$(VENV)/.local: requirements/local.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'Rollcall needs Python 3.11 or later: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)'; exit 2; }
-	@echo 'Setting up $(VENV): up to a minute the first time'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@( s=0; while sleep 2 >/dev/null 2>&1 && kill -0 $$$$ 2>/dev/null; do \
-			s=$$((s + 2)); echo "  $$s s: packages"; done ) & ticker=$$!; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-			-r requirements/dev.txt; status=$$?; kill $$ticker 2>/dev/null; exit $$status
+	@$(call pip_install,requirements/local.txt)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-run: install ## The whole stack and the demo; stays up until Ctrl-C
+$(VENV)/.installed: requirements/dev.txt $(VENV)/.local
+	@$(call pip_install,requirements/dev.txt)
+	@touch $@
+
+define pip_install
+echo 'Setting up $(VENV) ($(1)): up to a minute the first time'; \
+( s=0; while sleep 2 >/dev/null 2>&1 && kill -0 $$$$ 2>/dev/null; do \
+		s=$$((s + 2)); echo "  $$s s: packages"; done ) & ticker=$$!; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r $(1); status=$$?; kill $$ticker 2>/dev/null; exit $$status
+endef
+
+run: $(VENV)/.local ## The whole stack and the demo; stays up until Ctrl-C
 	@exec $(BIN)/rollcall demo --stay --data $(DATA)
 
-demo: install ## The demo that ends by itself; exit status 0 if every expectation held
+demo: $(VENV)/.local ## The demo that ends by itself; exit status 0 if every expectation held
 	@exec $(BIN)/rollcall demo
 
 test: install ## All tests but the long ones
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not long' $(ARGS)
 
 test-cluster: install ## The manifests on the cluster that KUBECONFIG names; ROLLCALL_CLUSTER_LOAD loads an image
-	$(BIN)/pytest tests/cluster -m long -n 0 -rP $(ARGS)
+	$(BIN)/pytest tests/cluster -m long -n 0 -rP --capture=tee-sys $(ARGS)
 
 test-long: install ## The long tests; those of a cluster where KUBECONFIG names one
 	$(BIN)/pytest -m long $(if $(KUBECONFIG),,--ignore tests/cluster) $(ARGS)
@@ -67,5 +77,6 @@ clean: ## Stop a running stack and remove its data and what tests and checks lef
 
 lock: install ## Pin the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra local --group dev $(LOCK) -o requirements/dev.txt
+	uv pip compile pyproject.toml --extra local --group local $(LOCK) -c requirements/dev.txt -o requirements/local.txt
 	uv pip compile pyproject.toml $(LOCK) -c requirements/dev.txt -o requirements/run.txt
 	echo hatchling | uv pip compile - $(LOCK) -c requirements/dev.txt -o requirements/build.txt
