@@ -1,14 +1,29 @@
 """Every overlay, and every component on top of it, builds, and is what Kubernetes knows."""
 
 import json
+import re
 import shutil
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.support.manifests import KUBERNETES, OVERLAYS, ROOT, VARIANTS, Json, build, built
+from tests.support.manifests import (
+    KUBERNETES,
+    OVERLAYS,
+    ROOT,
+    VARIANTS,
+    Json,
+    Manifests,
+    build,
+    built,
+)
 
 KUBERNETES_VERSIONS = ("1.34", "1.37")
 SCHEMAS = ROOT / "deploy" / "schemas"
@@ -102,23 +117,75 @@ def test_all_of_it_is_in_the_one_namespace_and_no_name_is_twice(
             assert each["metadata"]["namespace"] == "rollcall", each["metadata"]["name"]
 
 
-@pytest.mark.parametrize("overlay", ["dev", "production"])
-def test_each_release_has_a_job_of_its_own(overlay: str, tmp_path: Path) -> None:
-    """A Job cannot be changed: with the name of the last release's, an upgrade would be refused."""
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+IMAGES = [
+    {"newTag": "0.1.0"},
+    {"newTag": "main"},
+    {"newTag": "Feature_X.1-rc.2"},
+    {"newName": "registry:5000/path/rollcall", "newTag": "main"},
+    {"newName": "registry:5000/path/rollcall", "digest": DIGEST},
+    {"newName": "registry:5000/path/rollcall", "newTag": "main", "digest": DIGEST},
+]
+
+
+def written(image: Mapping[str, str]) -> str:
+    """As it stands in a pod."""
+    tag = f":{image['newTag']}" if "newTag" in image else ""
+    digest = f"@{image['digest']}" if "digest" in image else ""
+    return f"{image.get('newName', 'rollcall')}{digest or tag}"
+
+
+def with_image(folder: Path, image: Mapping[str, str]) -> list[Json]:
+    """What an overlay's copy builds with another image named where the documentation says."""
+    file = folder / "kustomization.yaml"
+    kustomization = yaml.safe_load(file.read_text())
+    kustomization["images"] = [{"name": "rollcall", **image}]
+    file.write_text(yaml.safe_dump(kustomization))
+    return build(folder)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_image_may_have_any_name_and_each_has_a_release_of_its_own(
+    overlay: str, tmp_path: Path
+) -> None:
+    """A Job cannot be changed: with the name of the last release's, an upgrade would be refused.
+
+    Its pods are named by it, so the name is a label of DNS (RFC 1123).
+    """
     shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
     folder = tmp_path / "kubernetes" / "overlays" / overlay
-    kustomization = folder / "kustomization.yaml"
-    kustomization.write_text(kustomization.read_text().replace("newTag: 0.1.0", "newTag: 0.2.0"))
+    names = []
+    for image in IMAGES:
+        documents = Manifests(tuple(with_image(folder, image)))
+        [job] = documents.of("Job")
+        names.append(job["metadata"]["name"])
+        assert re.fullmatch(r"rollcall-release-[a-z0-9]{6,20}", names[-1])
+        used = {each["image"] for pod in documents.our_pods() for each in pod.containers}
+        assert used == {job["metadata"]["annotations"]["rollcall.io/image"]}
+        assert used == {written(image)}
+        for document in documents.documents:
+            for value in document["metadata"].get("labels", {}).values():
+                assert re.fullmatch(r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?", value)
 
-    now = {each["metadata"]["name"] for each in built(overlay).of("Job")}
-    later = {each["metadata"]["name"] for each in build(folder) if each["kind"] == "Job"}
-
-    assert now == {"rollcall-release-0-1-0"}
-    assert later == {"rollcall-release-0-2-0"}
+    assert len(set(names)) == len(IMAGES)
 
 
-def test_the_releases_job_has_a_name_without_dots() -> None:
-    """Its pods are named by it; the API warns of a dot there."""
-    for overlay in OVERLAYS:
-        for job in built(overlay).of("Job"):
-            assert "." not in job["metadata"]["name"]
+@settings(max_examples=3, deadline=None)
+@given(
+    host=st.from_regex(r"[a-z][a-z0-9.-]{0,10}[a-z](:[1-9][0-9]{0,4})?/", fullmatch=True),
+    path=st.from_regex(r"[a-z0-9]+([._/-][a-z0-9]+){0,4}", fullmatch=True),
+    tag=st.from_regex(r"[\w][\w.-]{0,40}", fullmatch=True).filter(str.isascii),
+)
+def test_the_production_overlay_builds_whatever_the_image_is_called(
+    host: str, path: str, tag: str
+) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        copied = Path(made).resolve() / "kubernetes"
+        shutil.copytree(KUBERNETES, copied)
+        image = {"newName": host + path, "newTag": tag}
+
+        documents = with_image(copied / "overlays" / "production", image)
+
+    [job] = [each for each in documents if each["kind"] == "Job"]
+    assert job["spec"]["template"]["spec"]["containers"][0]["image"] == f"{host}{path}:{tag}"
