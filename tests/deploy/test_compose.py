@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -168,3 +169,41 @@ def test_data_is_kept_in_volumes() -> None:
     }
 
     assert kept == set(composed()["volumes"])
+
+
+def test_a_mail_server_with_a_login_and_tls_can_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each variable of the page reaches the notifier's settings; the password as a file."""
+    given = {
+        "ROLLCALL_SMTP_HOST": "mail.example.com",
+        "ROLLCALL_SMTP_PORT": "587",
+        "ROLLCALL_SMTP_TLS": "starttls",
+        "ROLLCALL_SMTP_USERNAME": "rollcall",
+        "ROLLCALL_SMTP_PASSWORD_FILE": "/run/secrets/rollcall/smtp-password",
+        "ROLLCALL_SMTP_CA_FILE": "/run/secrets/rollcall/ca.crt",
+        "ROLLCALL_NOTIFIER_INVITATION_GRACE_S": "120",
+    }
+    page = (ROOT / "docs/operations/compose.md").read_text()
+    notifier: Json = composed(**given)["services"]["notifier"]
+    [(here, there, mode)] = [volume.split(":") for volume in notifier["volumes"]]
+    assert (ROOT / "deploy" / here).is_dir()
+    assert mode == "ro"
+    (tmp_path / "smtp-password").write_text("of the login\n")
+    for variable, value in notifier["environment"].items():
+        monkeypatch.setenv(variable, str(value).replace(there, str(tmp_path)))
+
+    settings = SETTINGS["notifier"]()
+
+    assert settings.smtp_tls == "starttls"
+    assert (settings.smtp_host, settings.smtp_port) == ("mail.example.com", 587)
+    assert settings.smtp_username == "rollcall"
+    assert settings.smtp_password.get_secret_value() == "of the login"
+    assert settings.smtp_ca_file == f"{tmp_path}/ca.crt"
+    assert settings.notifier_invitation_grace_s == 120
+    assert all(f"`{variable}`" in page for variable in given)
+    validate(composed(**given))
+
+
+def test_a_password_is_never_in_a_container_s_variables() -> None:
+    assert "ROLLCALL_SMTP_PASSWORD" not in SERVICES["notifier"]["environment"]
