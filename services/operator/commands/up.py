@@ -19,7 +19,7 @@ import typer
 from services.operator.stack import report
 from services.operator.stack.errors import StackError, tail
 from services.operator.stack.folder import Folder
-from services.operator.stack.plan import SERVICES, Options, Stack
+from services.operator.stack.plan import INVITATION_GRACE, SERVICES, Options, Stack
 from services.operator.stack.process import open_log
 from services.operator.stack.supervisor import Supervisor
 from shared.observability import output
@@ -110,6 +110,7 @@ def _supervise(options: Options, report_to: int | None) -> int:
         folder.take()
         teller = report.LoggedReporter(teller, folder.log("supervisor"))
         folder.stack_file.unlink(missing_ok=True)  # of one that was killed
+        folder.hold(())
         try:
             return _run(Stack(options, teller.say), teller, restart=options.restart)
         finally:
@@ -134,7 +135,10 @@ def _announce(stack: Stack, supervisor: Supervisor, teller: report.Reporter, sin
     teller.say(f"Ready after {time.monotonic() - since:.1f} s ({took})")
     teller.say(f"SCIM   {stack.scim_url}")
     teller.say(f"Kafka  {stack.kafka_bootstrap} ({stack.kafka_kind})")
-    teller.say(f"Mails  {stack.folder.mailbox}")
+    teller.say(f"Mails  {stack.folder.mailbox} (`rollcall mails` shows them)")
+    grace = stack.invitation_grace_s
+    leave = "at once" if grace == "0" else f"after {grace} s"
+    teller.say(f"       invitations leave {leave}; {INVITATION_GRACE} sets the seconds")
     teller.say(f"Files  {stack.folder.root}")
 
 

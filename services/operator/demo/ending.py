@@ -51,7 +51,7 @@ def show_the_way(place: Place, mailbox: Path) -> None:
     lines: Sequence[tuple[str, str]] = (
         ("SCIM URL", place.base),
         ("API key", place.key),
-        ("Mails", f"{mailbox / 'new'} (a file each)"),
+        ("Mails", f"rollcall mails --last ({mailbox / 'new'})"),
     )
     narrator.say("\nAn empty organisation for you:")
     for name, value in lines:

@@ -24,7 +24,6 @@ from services.operator.terminal import CommandError
 START_TIMEOUT_S: Final = 300.0
 """The first start of all fetches Kafka."""
 STOP_TIMEOUT_S: Final = 90.0
-GRACE: Final = "ROLLCALL_NOTIFIER_INVITATION_GRACE_S"
 _ASK_EVERY_S: Final = 0.02
 
 
@@ -61,9 +60,7 @@ async def running_stack(data: Path) -> AsyncIterator[RunningStack]:
 
 async def _start(data: Path) -> Process:
     command = [sys.executable, "-m", "services.operator", "up", "--data", str(data)]
-    # Nobody wants to wait two minutes for the demo's invitations.
-    environment = {GRACE: "0", **os.environ}
-    options = process.arguments(log=sys.stdout.fileno(), env=environment, cwd=Path.cwd())
+    options = process.arguments(log=sys.stdout.fileno(), env=os.environ, cwd=Path.cwd())
     return await asyncio.create_subprocess_exec(
         *process.launched(command), **{**options, "stderr": None}
     )

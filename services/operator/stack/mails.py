@@ -14,7 +14,7 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 _LINK: Final = re.compile(r"https?://[^\s<>\"]+")
 _AFTER_A_LINK: Final = ".,;:!?)]}'"
@@ -47,7 +47,7 @@ def _files(maildir: Path) -> Iterator[Path]:
 
 def _read(path: Path) -> Mail:
     with path.open("rb") as file:
-        message = cast(EmailMessage, BytesParser(policy=default).parse(file))
+        message = BytesParser(policy=default).parse(file)
     text = _text(message)
     recipients = message.get_all("X-RcptTo") or message.get_all("To") or []
     return Mail(

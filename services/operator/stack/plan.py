@@ -29,6 +29,8 @@ from services.operator.stack.stack_file import StackFile
 KafkaKind = Literal["external", "native", "docker"]
 SERVICES = ("ingress", "provisioner", "notifier")
 _STOP_ORDER = ("notifier", "provisioner", "ingress", "mailbox", "kafka", "postgres")
+INVITATION_GRACE = "ROLLCALL_NOTIFIER_INVITATION_GRACE_S"
+"""Seconds before an invitation leaves; none here, where its mistakes reach nobody."""
 _PORT_PATIENCE_S = 3.0  # what a killed supervisor leaves behind needs a moment to go
 
 
@@ -160,6 +162,11 @@ class Stack:
         return f"127.0.0.1:{self._ports['kafka']}"
 
     @property
+    def invitation_grace_s(self) -> str:
+        """How long the notifier waits before an invitation leaves, in seconds."""
+        return self._environment.get(INVITATION_GRACE, "0")
+
+    @property
     def _smtp(self) -> str:
         host = self._environment.get("ROLLCALL_SMTP_HOST")
         port = self._environment.get("ROLLCALL_SMTP_PORT", "25" if host else "")
@@ -277,6 +284,7 @@ class Stack:
             Path.cwd(),
             address=f"127.0.0.1:{port}",
             ready_url=ready_url,
+            is_held=lambda: name in self.folder.held(),
         )
 
     def _service_environment(self, name: str, number: int) -> dict[str, str]:
@@ -296,6 +304,7 @@ class Stack:
             defaults["ROLLCALL_INGRESS_HOST"] = "127.0.0.1"
             owned["ROLLCALL_INGRESS_PORT"] = str(self._ports[f"ingress-{number}"])
         if name == "notifier":
+            defaults[INVITATION_GRACE] = "0"
             defaults["ROLLCALL_SMTP_FROM"] = "Rollcall <rollcall@localhost.localdomain>"
             if "ROLLCALL_SMTP_HOST" not in self._environment:
                 defaults["ROLLCALL_SMTP_HOST"] = "127.0.0.1"
