@@ -21,6 +21,8 @@ from services.operator.terminal import DEBUG, guarded
 COMMANDS = {
     "up": "Start a whole stack on this machine and keep it running.",
     "down": "Stop the stack.",
+    "stop": "Stop single services of the stack.",
+    "start": "Start services again that were stopped.",
     "status": "Show what runs: processes, addresses, readiness, restarts.",
     "demo": "Show what Rollcall does, against the running stack.",
     "mails": "Show the mails in the local mailbox, decoded, with their links.",

@@ -23,6 +23,7 @@ from tests.support.manifests import (
     Manifests,
     build,
     built,
+    selects,
 )
 
 KUBERNETES_VERSIONS = ("1.34", "1.37")
@@ -189,3 +190,30 @@ def test_the_production_overlay_builds_whatever_the_image_is_called(
 
     [job] = [each for each in documents if each["kind"] == "Job"]
     assert job["spec"]["template"]["spec"]["containers"][0]["image"] == f"{host}{path}:{tag}"
+
+
+def test_the_pod_with_postgres_s_tools_is_one_that_the_cluster_takes() -> None:
+    """By itself, not in an overlay: somebody asks for it. It reaches Postgres by its label."""
+    pod = yaml.safe_load((KUBERNETES / "postgres-client.yaml").read_text())
+
+    for version in KUBERNETES_VERSIONS:
+        kubernetes_validate.validate(pod, version, strict=True)
+    [policy] = [
+        each
+        for each in built("production").of("NetworkPolicy")
+        if each["metadata"]["name"] == "rollcall-reach-postgres"
+    ]
+    assert selects(policy["spec"]["podSelector"], pod["metadata"]["labels"])
+    [container] = pod["spec"]["containers"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+    server = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]["postgres"]
+    assert f"-{container['image']}}}" in server["image"]
+
+
+@pytest.mark.parametrize("deployment", ["rollcall-provisioner", "rollcall-notifier"])
+def test_the_drill_names_deployments_that_there_are(deployment: str) -> None:
+    page = (ROOT / "docs" / "operations" / "backup.md").read_text()
+
+    assert f" {deployment} " in page
+    assert built("production").named("Deployment", deployment)["spec"]["replicas"] == 3

