@@ -1,5 +1,7 @@
 """What the demo prints at its end: tables, expectations, and where to go on."""
 
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,13 +53,21 @@ def show_the_way(place: Place, mailbox: Path) -> None:
     lines: Sequence[tuple[str, str]] = (
         ("SCIM URL", place.base),
         ("API key", place.key),
-        ("Mails", f"rollcall mails --last ({mailbox / 'new'})"),
+        ("Mails", _show_mails(mailbox)),
     )
     narrator.say("\nAn empty organisation for you:")
     for name, value in lines:
         narrator.say(f"  {name:<9} {value}")
     narrator.say("\nInvite somebody:")
     narrator.say(curl(place))
+
+
+def _show_mails(mailbox: Path) -> str:
+    """A command that shows the newest mail, as it has to be typed here."""
+    program = sys.argv[0] if Path(sys.argv[0]).name == "rollcall" else "rollcall"
+    data = mailbox.parents[1]
+    where = "" if data == Path.cwd() else f" --data {shlex.quote(str(data))}"
+    return f"{program} mails --last{where}"
 
 
 def curl(place: Place) -> str:

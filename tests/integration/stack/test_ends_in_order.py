@@ -18,6 +18,7 @@ from tests.integration.stack.test_up import _COMMAND, _TIMEOUT_S, is_gone, read,
 
 pytestmark = pytest.mark.timeout(240)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STARTS_WITHIN_S = 150.0
 ENDS_WITHIN_S = 60.0
 """Where nothing ends by force: a stuck one would take 90 s."""
 Leave = Callable[[], None]
@@ -73,7 +74,7 @@ def up(data: Path, stream: int) -> Iterator["subprocess.Popen[bytes]"]:
     )
     os.close(stream)
     try:
-        assert wait_until((data / ".rollcall" / "stack.json").exists, _TIMEOUT_S)
+        assert wait_until((data / ".rollcall" / "stack.json").exists, _STARTS_WITHIN_S)
         yield process
     finally:
         process.kill()
