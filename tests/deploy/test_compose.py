@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
+from services.notifier.config import NotifierSettings
 from services.operator.stack import postgres_roles
 from shared.runtime.config import PREFIX
 from tests.deploy.test_settings import ALL_SETTINGS, SETTINGS, parse, settings_of, variables
@@ -193,7 +194,7 @@ def test_a_mail_server_with_a_login_and_tls_can_be_named(
     for variable, value in notifier["environment"].items():
         monkeypatch.setenv(variable, str(value).replace(there, str(tmp_path)))
 
-    settings = SETTINGS["notifier"]()
+    settings = NotifierSettings()
 
     assert settings.smtp_tls == "starttls"
     assert (settings.smtp_host, settings.smtp_port) == ("mail.example.com", 587)
