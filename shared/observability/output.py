@@ -34,7 +34,7 @@ class Surviving:
         self._is_stuck = False
         self.patience_s: float | None = None
         self.is_gone = False
-        self.on_gone: Callable[[], None] = lambda: None
+        self.on_gone: Callable[[], object] = lambda: None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -80,7 +80,7 @@ class Surviving:
         self.on_gone()
 
 
-def survive(on_gone: Callable[[], None] | None = None, patience_s: float | None = None) -> None:
+def survive(on_gone: Callable[[], object] | None = None, patience_s: float | None = None) -> None:
     """Let this process's standard output and error be lost without an error; may be repeated.
 
     `on_gone` is called, from whatever thread writes, when the reader of standard output is gone.
