@@ -174,7 +174,7 @@ def test_a_second_signal_kills_what_is_left(tmp_path: Path) -> None:
 
         process.send_signal(signal.SIGINT)
         log = tmp_path / ".rollcall" / "logs" / "supervisor.log"
-        assert wait_until(lambda: "stopping" in log.read_text(), 10)
+        assert wait_until(lambda: log.exists() and "stopping" in log.read_text(), 10)
         process.send_signal(signal.SIGINT)
 
         process.wait(10)
