@@ -15,7 +15,7 @@ QUESTIONS: Final = "What became of it"
 LOG: Final = "The directory and its log"
 DEPLOYMENT: Final = "A deployment"
 PANELS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("up", "down", "status", "demo"), MACHINE),
+    **dict.fromkeys(("up", "down", "stop", "start", "status", "demo", "mails"), MACHINE),
     **dict.fromkeys(("org", "member", "key", "erase"), PEOPLE),
     **dict.fromkeys(("trace", "lag", "refused", "dead", "partition"), QUESTIONS),
     **dict.fromkeys(("snapshot", "rebuild", "verify", "replay"), LOG),
@@ -43,10 +43,13 @@ PAGES: Final[Mapping[str, Page]] = {
         "a part did not start, or has ended",
     ),
     "down": Page(("rollcall down", "rollcall down --remove"), "it did not stop in time"),
+    "stop": Page(("rollcall stop provisioner notifier",), "a service did not stop in time"),
+    "start": Page(("rollcall start provisioner notifier",), "a service is not ready in time"),
     "status": Page(("rollcall status", "rollcall status --json"), "not all parts are ready"),
     "demo": Page(
         ("rollcall demo", "rollcall demo --stay"), "an expectation did not hold, or the stack ended"
     ),
+    "mails": Page(("rollcall mails --last", "rollcall mails --recipient ana@acme.example --json")),
     "org create": Page(("rollcall org create Acme", "rollcall org create Acme --language nl")),
     "org list": Page(("rollcall org list", "rollcall org list --json")),
     "org show": Page(("rollcall org show Acme",)),

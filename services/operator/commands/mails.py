@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 def mails(
     data: DataOption = HERE,
     last: Annotated[bool, typer.Option("--last", help="Only the newest.")] = False,
-    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="Only to this address.")] = "",
+    recipient: Annotated[
+        str, typer.Option("--recipient", metavar="ADDRESS", help="Only to this address.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Show the mails in the local mailbox: decoded, oldest first, links whole."""
@@ -36,7 +38,7 @@ def mails(
     found = [
         mail
         for mail in maildir.read(folder.mailbox)
-        if not to or to.strip().lower() in (each.lower() for each in mail.to)
+        if not recipient or recipient.strip().lower() in (each.lower() for each in mail.to)
     ]
     if last:
         found = found[-1:]
@@ -44,7 +46,7 @@ def mails(
         terminal.print_json([_as_json(mail) for mail in found])
         return
     if not found:
-        print(f"No mails{f' to {to}' if to else ''} in {folder.mailbox}.")
+        print(f"No mails{f' to {recipient}' if recipient else ''} in {folder.mailbox}.")
     _can_say_everything()
     for number, mail in enumerate(found):
         print("\n" + "-" * 72 + "\n" if number else "", end="")

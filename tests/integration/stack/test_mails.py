@@ -79,7 +79,7 @@ def run(data: Path, *words: str, **variables: str) -> "subprocess.CompletedProce
 
 
 def test_a_mail_is_shown_decoded_with_its_link_on_a_line_of_its_own(data: Path) -> None:
-    done = run(data, "--last", "--to", "ana@example.org")
+    done = run(data, "--last", "--recipient", "ana@example.org")
 
     lines = done.stdout.splitlines()
     assert done.returncode == 0
@@ -92,8 +92,8 @@ def test_a_mail_is_shown_decoded_with_its_link_on_a_line_of_its_own(data: Path) 
 
 def test_all_of_them_come_in_their_order_or_those_of_one_address(data: Path) -> None:
     everybody = json.loads(run(data, "--json").stdout)
-    ana = json.loads(run(data, "--json", "--to", "ana@EXAMPLE.org").stdout)
-    newest = json.loads(run(data, "--json", "--last", "--to", "bo@example.org").stdout)
+    ana = json.loads(run(data, "--json", "--recipient", "ana@EXAMPLE.org").stdout)
+    newest = json.loads(run(data, "--json", "--last", "--recipient", "bo@example.org").stdout)
 
     assert [mail["to"] for mail in everybody] == [
         ["ana@example.org"], ["bo@example.org"], ["Ana@example.org"], ["eve@example.org"]
@@ -105,18 +105,18 @@ def test_all_of_them_come_in_their_order_or_those_of_one_address(data: Path) -> 
 
 
 def test_a_terminal_is_given_nothing_to_obey(data: Path) -> None:
-    shown = run(data, "--to", "eve@example.org").stdout
+    shown = run(data, "--recipient", "eve@example.org").stdout
 
     assert "gone" in shown
     assert "\x1b" not in shown
 
 
 def test_nobody_got_a_mail_is_said(data: Path) -> None:
-    done = run(data, "--to", "nobody@example.org")
+    done = run(data, "--recipient", "nobody@example.org")
 
     assert done.returncode == 0
     assert "No mails to nobody@example.org" in done.stdout
-    assert json.loads(run(data, "--to", "nobody@example.org", "--json").stdout) == []
+    assert json.loads(run(data, "--recipient", "nobody@example.org", "--json").stdout) == []
 
 
 def test_a_folder_without_a_mailbox_is_one_line(tmp_path: Path) -> None:

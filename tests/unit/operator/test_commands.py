@@ -29,7 +29,7 @@ from shared.runtime.errors import Unavailable
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 ALL: Final = dict(cli.commands())
-ALONE: Final = {"up", "down", "status", "demo", "serve", "health"}
+ALONE: Final = {"up", "down", "stop", "start", "status", "demo", "mails", "serve", "health"}
 """Commands that look for no deployment."""
 WORDS: Final[dict[str, tuple[str, ...]]] = {
     "org create": ("Acme",),
