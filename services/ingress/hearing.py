@@ -31,6 +31,8 @@ from shared.runtime.ids import new_id
 
 READ_WITHIN_S: Final = 0.5
 """So long after its budget an answer waits for the mark."""
+LAST_RESORT_S: Final = 10.0
+"""So long it waits for a mark where nothing could be noted: Kafka is there, or it had no budget."""
 NOTE_WITHIN_S: Final = 1.0
 MARK_TIMEOUT_S: Final = 3.0
 """A mark that is not read by then is given up, and the next one sent."""

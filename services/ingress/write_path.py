@@ -25,7 +25,7 @@ from services.ingress.answer import unheard_outcome
 from services.ingress.await_reply import Breakers, Waiting
 from services.ingress.broker_clock import BrokerClock
 from services.ingress.foreseen import name_is_taken
-from services.ingress.hearing import Hearing
+from services.ingress.hearing import LAST_RESORT_S, READ_WITHIN_S, Hearing
 from services.ingress.key_directory import KeyDirectory
 from services.ingress.overlay import Overlay
 from services.ingress.publish import Publisher
@@ -250,7 +250,7 @@ class WritePath:
                 await self._replied(waiter, write.began_s + accept_s)
                 await self._is_read(waiter, request, accept_s)
             elif not is_certain:
-                await self._note(waiter, request.id)
+                await self._note(waiter, request)
             if not waiter.done():
                 return None
             if write.acknowledged is not None and not write.is_kept:
@@ -297,7 +297,11 @@ class WritePath:
         return left_s
 
     async def _is_read(
-        self, waiter: "asyncio.Future[Reply]", request: Request, waited_s: float
+        self,
+        waiter: "asyncio.Future[Reply]",
+        request: Request,
+        waited_s: float,
+        timeout_s: float = READ_WITHIN_S,
     ) -> bool:
         """Whether all is read that was appended within so many seconds, or the reply is there."""
         answer_by_ms = request.answer_by_ms
@@ -305,11 +309,17 @@ class WritePath:
             return True
         wait_s = self._budgets.reply_s if request.precondition is None else self._budgets.accept_s
         until_ms = answer_by_ms - int((wait_s - waited_s) * 1000)
-        return await self._first(waiter, self._hearing.read_until(until_ms))
+        return await self._first(waiter, self._hearing.read_until(until_ms, timeout_s))
 
-    async def _note(self, waiter: "asyncio.Future[Reply]", request_id: str) -> None:
-        """Note that it is answered unheard, if it is. Raises ServiceUnavailable where it cannot."""
-        if not await self._first(waiter, self._hearing.noted(request_id)):
+    async def _note(self, waiter: "asyncio.Future[Reply]", request: Request) -> None:
+        """Note that it is answered unheard, if it is.
+
+        Postgres may be away, which costs no write: then the replies are read for longer. Raises
+        ServiceUnavailable where neither can be had.
+        """
+        if await self._first(waiter, self._hearing.noted(request.id)):
+            return
+        if not await self._is_read(waiter, request, self._budgets.reply_s, LAST_RESORT_S):
             raise unheard_outcome()
 
     async def _first(

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, TypeVar, cast
 from unittest import mock
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -352,8 +353,19 @@ WORLDS = st.builds(
 @example(World(ingress_s=0.3, is_probe=True))
 @example(World(stalled_from_s=0.5, stalled_for_s=4.0, starts_s=(1.0, 1.0, 1.0, 1.0)))
 @example(World(stalled_from_s=0.5, stalled_for_s=9.0, note_s=None))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_whatever_the_clocks_say_a_refusal_answered_with_success_is_listed(world: World) -> None:
+    assert_all_are_listed(world)
+
+
+@pytest.mark.long
+@given(WORLDS)
+@settings(max_examples=600, deadline=None)
+def test_in_many_worlds_a_refusal_answered_with_success_is_listed(world: World) -> None:
+    assert_all_are_listed(world)
+
+
+def assert_all_are_listed(world: World) -> None:
     seen = played(world)
 
     assert seen.pending & seen.decided <= seen.listed
@@ -361,7 +373,7 @@ def test_whatever_the_clocks_say_a_refusal_answered_with_success_is_listed(world
 
 
 @given(st.floats(-5, 86_400), st.floats(0.001, 1.2), st.lists(st.floats(0, 5), min_size=1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_refusal_that_is_answered_in_time_is_not_listed(
     ingress_s: float, decide_s: float, starts_s: list[float]
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from services.ingress.answer import unavailable
 from services.ingress.await_reply import Breakers, Waiting
 from services.ingress.broker_clock import BrokerClock
-from services.ingress.hearing import Hearing
+from services.ingress.hearing import LAST_RESORT_S, Hearing
 from services.ingress.overlay import Overlay
 from services.ingress.publish import Publisher
 from services.ingress.write_path import Budgets, Submitted, WritePath
@@ -47,14 +47,15 @@ class FakeHearing:
 
     is_read: bool = True
     can_note: bool = True
+    is_read_later: bool = False
     at_end: Callable[[], None] = lambda: None
     asked: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    async def read_until(self, until_ms: int) -> bool:
+    async def read_until(self, until_ms: int, timeout_s: float) -> bool:
         self.asked.append(until_ms)
         self.at_end()
-        return self.is_read
+        return self.is_read or (self.is_read_later and timeout_s == LAST_RESORT_S)
 
     async def noted(self, request_id: str) -> bool:
         if self.can_note:
@@ -583,6 +584,16 @@ async def test_what_cannot_even_be_noted_is_not_answered_with_success() -> None:
         await path.submit(a_request())
 
     assert len(overlay) == 1, "it is accepted all the same, and reads see it"
+
+
+async def test_where_postgres_is_away_the_replies_are_read_for_longer_and_no_write_fails() -> None:
+    hearing = FakeHearing(is_read=False, can_note=False, is_read_later=True)
+    path, _ = a_path(FakePublisher(), Waiting(), hearing=hearing)
+
+    submitted = await path.submit(a_request())
+
+    assert submitted.reply is None
+    assert hearing.asked == [submitted.request.answer_by_ms] * 2
 
 
 async def test_a_precondition_is_never_noted() -> None:
