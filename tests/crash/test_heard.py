@@ -24,6 +24,7 @@ from tests.support.stack import Answer, Organisation, Stack, running, until
 from tests.support.stalling import Stalling, stalling
 
 pytestmark = pytest.mark.timeout(300)
+LONG = pytest.mark.long
 MINUTE = 60
 DAY = 86_400
 
@@ -71,7 +72,9 @@ async def assert_all_are_heard_or_listed(
     return sorted(successes & refused_ids)
 
 
-@pytest.mark.parametrize("ahead_s", [1.5, -1.5, 0.3, MINUTE])
+@pytest.mark.parametrize(
+    "ahead_s", [1.5, *(pytest.param(s, marks=LONG) for s in (-1.5, 0.3, MINUTE))]
+)
 async def test_a_refusal_behind_a_pause_is_listed_whatever_ingress_s_clock_says(
     ahead_s: float, waits: Stack
 ) -> None:
@@ -90,7 +93,9 @@ async def test_a_refusal_behind_a_pause_is_listed_whatever_ingress_s_clock_says(
     assert len(told) == 1
 
 
-@pytest.mark.parametrize("ahead_s", [MINUTE, -MINUTE, DAY, -DAY])
+@pytest.mark.parametrize(
+    "ahead_s", [MINUTE, *(pytest.param(s, marks=LONG) for s in (-MINUTE, DAY, -DAY))]
+)
 async def test_a_provisioner_answers_whatever_its_clock_says(ahead_s: int, waits: Stack) -> None:
     organisation = await waits.organisation()
     await waits.start("ingress")
@@ -165,6 +170,7 @@ async def test_what_a_reader_could_not_read_is_listed(
     await until(is_counted, "the refusals that came afterwards are counted")
 
 
+@pytest.mark.long
 async def test_after_a_kill_of_ingress_what_it_answered_unheard_is_listed(
     behind_a_proxy: tuple[Stack, Stalling],
 ) -> None:

@@ -140,8 +140,10 @@ class MortalPostgres:
                 self._held.append(await asyncpg.connect(self.url("owner"), timeout=10))
 
     async def _cut_services(self) -> int:
+        """End the connections of services; how many there were, those that are logging in too."""
         rows = await self.rows(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY ($1)",
+            "SELECT usename IS NULL OR pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend' AND (usename = ANY ($1) OR usename IS NULL)",
             list(_ROLES),
         )
         return len(rows)

@@ -96,8 +96,22 @@ def ended_in_order(data: Path, running: list[int]) -> None:
     assert said.rstrip().endswith("database system is shut down")
 
 
-@pytest.mark.parametrize("make", [closed_pipe, closed_terminal, stopped_terminal, full_disk])
-@pytest.mark.parametrize("number", SIGNALS)
+QUICK = (
+    (closed_pipe, signal.SIGINT),
+    (closed_terminal, signal.SIGHUP),
+    (full_disk, signal.SIGTERM),
+)
+"""One of each signal; every other pair is long, because each starts a whole stack."""
+
+
+@pytest.mark.parametrize(
+    ("make", "number"),
+    [
+        pytest.param(make, number, marks=() if (make, number) in QUICK else pytest.mark.long)
+        for make in (closed_pipe, closed_terminal, stopped_terminal, full_disk)
+        for number in SIGNALS
+    ],
+)
 def test_the_first_signal_ends_it_whatever_its_output_is(
     make: Callable[[], tuple[int, Leave]], number: signal.Signals, tmp_path: Path
 ) -> None:
@@ -113,7 +127,9 @@ def test_the_first_signal_ends_it_whatever_its_output_is(
         ended_in_order(tmp_path, running)
 
 
-@pytest.mark.parametrize("make", [closed_pipe, closed_terminal])
+@pytest.mark.parametrize(
+    "make", [closed_pipe, pytest.param(closed_terminal, marks=pytest.mark.long)]
+)
 def test_down_ends_a_supervisor_whose_output_is_gone(
     make: Callable[[], tuple[int, Leave]], tmp_path: Path
 ) -> None:
@@ -133,6 +149,7 @@ def test_down_ends_a_supervisor_whose_output_is_gone(
         ended_in_order(tmp_path, running)
 
 
+@pytest.mark.long
 def test_a_full_disk_under_its_log_keeps_it_from_nothing(tmp_path: Path) -> None:
     logs = tmp_path / ".rollcall" / "logs"
     logs.mkdir(parents=True)
@@ -148,6 +165,7 @@ def test_a_full_disk_under_its_log_keeps_it_from_nothing(tmp_path: Path) -> None
         ended_in_order(tmp_path, running)
 
 
+@pytest.mark.long
 def test_a_terminal_that_says_twice_that_it_closes_is_one_who_asks_once(tmp_path: Path) -> None:
     stream, leave = closed_terminal()
     with up(tmp_path, stream) as process:
@@ -252,6 +270,7 @@ def group(leader: int) -> list[tuple[str, int]]:
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.long
 def test_a_demo_whose_reader_leaves_ends_in_order(tmp_path: Path) -> None:
     """`make run | head -3`."""
     done = subprocess.run(
