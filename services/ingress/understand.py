@@ -93,7 +93,9 @@ def understand_body(command: Command, body: bytes) -> Understood:
     parsed = parse_object(body, max_depth=command.limits.depth)
     if command.verb == "patch":
         return _understand_patch(command, parsed)
-    canonical = canonicalise(parsed, command.schema, _profile(command))
+    canonical = canonicalise(
+        parsed, command.schema, _profile(command), is_replace=command.verb == "replace"
+    )
     members: MemberDelta | None = None
     if canonical.members is not None:
         _check_members(len(canonical.members), command.limits.members)

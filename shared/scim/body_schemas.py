@@ -13,12 +13,13 @@ from shared.scim.values import shown_name
 
 
 def check_schemas(
-    value: Any, schema: ResourceSchema, repairs: Repairs, names: Collection[str]
+    value: Any, schema: ResourceSchema, repairs: Repairs, names: Collection[str] | None
 ) -> None:
     """Raise InvalidSyntax if `schemas` does not name the resource type, or an unknown schema.
 
-    A vendor's extension whose object is among the `names` of the body is an unknown name like
-    another: it is ignored in the compatible profile. Any other unknown URN never is.
+    A vendor's extension is an unknown name like another: it is ignored in the compatible profile,
+    if its object is among the `names` of the body. Those are None for a create, where it need not
+    be: Entra sends an old URN of its own with each group, and a joiner must not be kept out by one.
     """
     if value is None or value == []:
         if not repairs.fire("missing-schemas"):
@@ -49,7 +50,7 @@ def _is_today(is_spelt: bool, schema: ResourceSchema, repairs: Repairs) -> None:
 
 
 def _ignore_stranger(
-    urn: str, schema: ResourceSchema, repairs: Repairs, names: Collection[str]
+    urn: str, schema: ResourceSchema, repairs: Repairs, names: Collection[str] | None
 ) -> None:
     other = GROUP if schema is USER else USER
     if quirks.names_schema(urn, other):
@@ -57,7 +58,8 @@ def _ignore_stranger(
             f'schemas names another resource type; here it must contain "{schema.urn}" alone.',
             attribute="schemas",
         )
-    if is_of_the_standard(urn) or urn not in names or not repairs.ignore(urn):
+    is_there = ":" in urn and (names is None or urn in names)
+    if is_of_the_standard(urn) or not is_there or not repairs.ignore(urn):
         raise InvalidSyntax(
             f"schemas names {shown_name(urn)}, which is no schema of this resource type; leave it "
             "out.",

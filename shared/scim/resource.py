@@ -56,7 +56,9 @@ class GroupRef:
     display: str | None = None
 
 
-def canonicalise(body: Json, schema: ResourceSchema, profile: Profile) -> Canonical:
+def canonicalise(
+    body: Json, schema: ResourceSchema, profile: Profile, *, is_replace: bool = False
+) -> Canonical:
     """The canonical form of a POST or PUT body (RFC 7644 §3.3, §3.5.1).
 
     Read-only attributes are ignored, as the RFC has it. Raises InvalidValue and InvalidSyntax,
@@ -65,7 +67,7 @@ def canonicalise(body: Json, schema: ResourceSchema, profile: Profile) -> Canoni
     reader = BodyReader(schema, Repairs(profile, Work(MAX_WORK)))
     reader.read(body)
     resource = reader.resource
-    check_schemas(reader.schemas, schema, reader.repairs, body)
+    check_schemas(reader.schemas, schema, reader.repairs, body if is_replace else None)
     reader.put_parts()
     resource.update(reader.extensions)
     require(resource, schema)

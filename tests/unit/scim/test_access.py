@@ -324,7 +324,7 @@ def test_a_path_in_a_body_that_is_no_single_value_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize(("schemas", "is_taken"), [
     ([USER_URN], True), (None, True), ([], True), (USER_URN, True), ([USER_URN.lower()], True),
-    ([USER_URN, "urn:acme:params:2.0:User"], False), ([USER_URN, ENTERPRISE_URN], True),
+    ([USER_URN, "urn:acme:params:2.0:User"], True), ([USER_URN, ENTERPRISE_URN], True),
     (["urn:acme:params:2.0:User"], False), ([ENTERPRISE_URN], False),
     ([USER_URN, GROUP_URN], False),
     ([GROUP_URN], False), (["User"], False), ([USER_URN, ""], False), ([USER_URN, 5], False),
@@ -344,14 +344,20 @@ def test_schemas_of_a_body_name_its_resource(schemas: Any, is_taken: bool) -> No
 
 
 def test_a_vendor_s_extension_is_an_unknown_name_where_its_object_is_there() -> None:
-    """Its URN alone is an unknown schema; with its object the member must not be kept out."""
+    """In a PUT its URN alone is an unknown schema; a create by one must not keep somebody out."""
     acme = "urn:acme:params:2.0:User"
-    body = {"schemas": [USER_URN, acme], "userName": "ana", acme: {"badge": "7"}}
+    alone = {"schemas": [USER_URN, acme], "userName": "ana"}
+    body = {**alone, acme: {"badge": "7"}}
 
-    read = canonicalise(body, USER, Profile.COMPATIBLE)
-
-    assert read.resource == {"userName": "ana"}
-    assert acme in read.ignored
+    for read in (
+        canonicalise(body, USER, Profile.COMPATIBLE, is_replace=True),
+        canonicalise(body, USER, Profile.COMPATIBLE),
+        canonicalise(alone, USER, Profile.COMPATIBLE),
+    ):
+        assert read.resource == {"userName": "ana"}
+        assert acme in read.ignored
+    with pytest.raises(InvalidSyntax, match="no schema of this resource type"):
+        canonicalise(alone, USER, Profile.COMPATIBLE, is_replace=True)
     with pytest.raises(InvalidSyntax):
         canonicalise(body, USER, Profile.INTEROP)
 
