@@ -132,6 +132,7 @@ class Attempts:
             cause=cause,
             attempt=self.cuts,
             postgres="well" if is_well else "slow",
+            runbook="cut-off",
         )
         if self.cuts >= self.most and is_well:
             raise TooMuch(cause)
