@@ -19,7 +19,8 @@ T = TypeVar("T")
 SIGN_OF_LIFE_S: Final = 2.0
 """Far below `IDLE_IN_TRANSACTION_S`, also on a machine that is busy."""
 
-_STILL_HERE = queries.load("busy")["still_here"]
+_SQL = queries.load("busy")
+_STILL_HERE = _SQL["still_here"]
 
 
 async def calculated(
