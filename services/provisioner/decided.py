@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 
 from services.provisioner import dead_letters
 from services.provisioner.dead_letters import Place
@@ -90,7 +90,8 @@ def decide_batch(
         if result.decision is None:
             _bury(decided, place, entry, result)
             continue
-        was_told = _was_told(result.request, entry, broker_ms)
+        is_again = _may_have_been_heard(place, entry)
+        was_told = is_again or _was_told(result.request, entry, broker_ms)
         decided.rows.append(_audit_row(place, entry, result, result.decision, was_told, places))
         _add_reply(decided, result, was_told)
         if result.is_parked:
@@ -176,7 +177,7 @@ def _audit_row(
     places: Places,
 ) -> AuditRow:
     event = result.request
-    is_again = was_told and _may_have_been_heard(place, entry)
+    is_again = _may_have_been_heard(place, entry)
     is_told = was_told and not is_again
     stored = map(mark_told, decision.outcomes) if is_told else iter(decision.outcomes)
     outcomes: list[Json] = [{"fact": outcome.fact, "data": to_data(outcome)} for outcome in stored]
@@ -221,17 +222,12 @@ def _was_told(event: Event, entry: Entry, broker_ms: int | None) -> bool:
     return passed_ms > (event.answer_by_ms or 0)
 
 
-def is_late(entry: Entry, broker_ms: int | None) -> bool:
-    """Whether nobody waits any more for a request for which somebody did."""
-    return _was_awaited(entry.request) and _was_told(entry.request, entry, broker_ms)
-
-
 def _may_have_been_heard(place: Place, entry: Entry) -> bool:
     """Whether somebody waited for it who may have got the first decision, which is forgotten."""
-    return entry.record.offset < place.decided_below and _was_awaited(entry.request)
+    return entry.record.offset < place.decided_below and was_awaited(entry.request)
 
 
-def _was_awaited(request: Request | None) -> TypeGuard[Request]:
+def was_awaited(request: Request | None) -> bool:
     """Whether its sender was answered by its reply, or once nobody could wait any longer."""
     return (
         request is not None

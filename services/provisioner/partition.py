@@ -24,7 +24,7 @@ from services.provisioner import foreign
 from services.provisioner.announce import Announcer
 from services.provisioner.attempts import TWICE, Attempts, Standing, TooMuch, divided
 from services.provisioner.dead_letters import Place
-from services.provisioner.decided import Decided, count, ids_of, is_late, told_and_refused
+from services.provisioner.decided import Decided, count, ids_of, told_and_refused, was_awaited
 from services.provisioner.forgotten import decided_below
 from services.provisioner.identity import Identity
 from services.provisioner.isolate import Apply, Manner, apply_at_once, apply_one_by_one
@@ -76,6 +76,7 @@ BUDGET_BYTES = 256 * MEBIBYTE
 LIVELY_S = 30.0
 """A long batch says at least every few seconds that it goes on (busy.py, directory_write.py)."""
 
+LOOK_WITHIN_S = 2.0
 LOOKS = 3
 """How often the outcomes are asked what was decided before, where Kafka does not answer."""
 
@@ -304,24 +305,26 @@ class PartitionWorker:
     def _is_lively(self) -> None:
         self._lively_until_s = time.monotonic() + LIVELY_S
 
-    def _is_any_late(self, entries: Sequence[Entry]) -> bool:
-        broker_ms = self._announcer.broker_time.least_ms
-        return any(is_late(entry, broker_ms) for entry in entries)
-
     async def _look_for_forgotten(self, entries: Sequence[Entry]) -> None:
-        """Once, before the first late batch: was it decided before, and is that forgotten?
+        """Once, before the first batch: was it decided before, and is that forgotten?
 
-        Where Kafka does not say, lateness alone decides, as it does for what is new: too many
+        Where Kafka does not say at once, lateness alone decides, as it does for what is new: too many
         refusals are listed then, none too few. A burst does not wait for that again and again.
         """
         outcomes = self._tools.outcomes
-        if not self._looks_left or outcomes is None or not self._is_any_late(entries):
+        if (
+            not self._looks_left
+            or outcomes is None
+            or not any(was_awaited(each.request) for each in entries)
+        ):
             return
         self._looks_left -= 1
         try:
-            below = await decided_below(outcomes, self._place)
-        except Unavailable as error:
-            self._log.warning("kafka.unavailable", doing="read outcomes", reason=error.what)
+            async with asyncio.timeout(LOOK_WITHIN_S):
+                below = await decided_below(outcomes, self._place)
+        except (Unavailable, TimeoutError) as error:
+            reason = error.what if isinstance(error, Unavailable) else "no answer in time"
+            self._log.warning("kafka.unavailable", doing="read outcomes", reason=reason)
             return
         self._looks_left = 0
         if below > self._next_offset:

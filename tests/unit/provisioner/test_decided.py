@@ -162,7 +162,7 @@ def test_a_late_refusal_that_was_decided_before_is_neither_told_nor_untold() -> 
         record_of(5, replace(create(5, "a@example.org"), reply_to=4, answer_by_ms=2 * now_ms())),
     ]
 
-    decided = decide(*records, place=replace(PLACE, decided_below=4))
+    decided = decide(*records, broker_ms=now_ms(), place=replace(PLACE, decided_below=4))
 
     again = [[each.get("again", False) for each in row.outcomes] for row in decided.rows]
     told = [
