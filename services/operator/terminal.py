@@ -91,6 +91,10 @@ def guarded() -> Iterator[None]:
         fail("nothing was changed", Exit.REFUSED)
     except KeyboardInterrupt:
         raise typer.Exit(Exit.INTERRUPTED) from None
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        raise typer.Exit(Exit.CLOSED_PIPE) from None  # rich ends with 1, which is an answer here
     except BrokenPipeError as error:
         if not _is_unread(sys.stdout):
             _end(error)

@@ -49,17 +49,19 @@ def _show_missing(names: list[str]) -> None:
 
 
 async def _migrate(data: Path) -> list[str]:
+    url = _url(data)
     try:
         with pool.unavailable_if_away():
-            return await migrations.migrate(_url(data))
+            return await migrations.migrate(url)
     except MigrationRefused as error:
         raise CommandError(str(error)) from error
 
 
 async def _missing(data: Path) -> list[str]:
     """Migrations of this release that the database has not; nothing is written."""
+    url = _url(data)
     with pool.unavailable_if_away():
-        connection = await asyncpg.connect(_url(data), timeout=pool.CONNECT_TIMEOUT_S)
+        connection = await asyncpg.connect(url, timeout=pool.CONNECT_TIMEOUT_S)
         try:
             return await migrations.pending(connection)
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):

@@ -127,7 +127,8 @@ def test_every_secret_of_the_examples_is_known_to_be_published() -> None:
     )
 
     assert len(found) > 10
-    assert all(config.is_published("".join(each)) for each in found)
+    secrets = {"".join(each) for each in found} - {"/dev/null"}  # no file: no login at the server
+    assert all(map(config.is_published, secrets))
 
 
 def test_the_reference_names_every_setting() -> None:
