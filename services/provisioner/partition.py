@@ -308,8 +308,8 @@ class PartitionWorker:
     async def _look_for_forgotten(self, entries: Sequence[Entry]) -> None:
         """Once, before the first batch: was it decided before, and is that forgotten?
 
-        Where Kafka does not say at once, lateness alone decides, as it does for what is new: too many
-        refusals are listed then, none too few. A burst does not wait for that again and again.
+        Where Kafka does not say at once, lateness alone decides, as it does for what is new: too
+        many refusals are listed then, none too few. A burst does not wait for that again and again.
         """
         outcomes = self._tools.outcomes
         if (
