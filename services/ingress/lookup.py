@@ -195,7 +195,7 @@ class _Folds:
         self._kept: OrderedDict[Hashable, asyncio.Task[_FoundList]] = OrderedDict()
 
     async def get(self, key: Hashable, fold: Callable[[], _FoundList]) -> _FoundList:
-        """What the fold gave to whoever asked first. Who asks may go away, it goes on."""
+        """What the fold gave to the first who asked. They may go away, it goes on."""
         task = self._kept.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = asyncio.create_task(asyncio.to_thread(fold), name="fold")

@@ -37,7 +37,7 @@ def run(
         typer.Option("--apply-dead", help="Try events that are recorded dead as if they were new."),
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Begin anew where an earlier rebuild was broken off.")
+        bool, typer.Option("--restart", help="Start over where an earlier rebuild was broken off.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be folded; change nothing.")
