@@ -6,7 +6,7 @@
 -- $4 rows
 -- roles: owner
 SELECT organisation_id::text, id::text, user_name_key, external_id, status, restore_status,
-       invitation_id::text, version::text, created, last_modified, document
+       invitation_id::text, version::text, created, last_modified, document, kept_address
 FROM directory.member
 WHERE organisation_id = $1 AND ($2::text IS NULL OR status = $2) AND user_name_key > $3
 ORDER BY user_name_key
@@ -22,7 +22,7 @@ LIMIT $4
 -- $6 rows
 -- roles: owner
 SELECT member.organisation_id::text, id::text, user_name_key, external_id, status, restore_status,
-       invitation_id::text, version::text, created, last_modified, document
+       invitation_id::text, version::text, created, last_modified, document, kept_address
 FROM unnest($1::uuid[]) AS asked(organisation_id)
 JOIN directory.member ON member.organisation_id = asked.organisation_id
 WHERE member.id = $2::uuid OR member.user_name_key = $3

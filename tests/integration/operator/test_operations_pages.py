@@ -77,7 +77,7 @@ async def test_the_drill_of_the_page_about_backups(deployment: Deployment, tmp_p
     running = await deployment.start()
     await poisoned(deployment)
     await apply_all(deployment, history(42, 100))
-    await run(deployment, "rollcall rebuild", tmp_path)
+    await run(deployment, "rollcall rebuild --yes", tmp_path)
     left = "CREATE SCHEMA directory_rebuild CREATE TABLE member (id uuid)"
     await run(deployment, f'psql --dbname="$ROLLCALL_DATABASE_URL" --command="{left}"', tmp_path)
     dump, restore, check = blocks("backup.md")
