@@ -265,7 +265,7 @@ async def test_what_is_not_applied_yet_is_no_past(deployment: Deployment) -> Non
     planned = await rollcall_json(deployment, *AS_OF, moment, "--dry-run")
 
     assert behind.exit_code == 2
-    assert "1 records of partition 0 from before that moment are not applied yet" in behind.stderr
+    assert "1 record of partition 0 from before that moment not applied yet" in behind.stderr
     assert future.exit_code == 2
     assert (planned["begin"], planned["end"], planned["dry_run"]) == (0, 1, True)
 
