@@ -41,6 +41,7 @@ from tests.support.builders import (
 )
 from tests.support.poison import FIX as FIX
 from tests.support.poison import REFUSE_TITLE as REFUSE_TITLE
+from tests.support.stack import until
 
 POISON = "Poison"
 TABLES = ("member", "group", "group_member", "resource_count", "dead_letter", "parked")
@@ -136,6 +137,18 @@ async def apply_all(deployment: Deployment, requests: Sequence[Request]) -> None
     """Append them, and wait until the provisioner has applied them."""
     for partition, end in (await send_all(deployment, requests)).items():
         await deployment.applied(end, partition)
+
+
+async def announced(deployment: Deployment) -> None:
+    """Wait until the positions say that all is announced: the provisioner moves them later."""
+
+    async def is_so() -> bool:
+        rows = await deployment.rows(
+            "SELECT bool_and(published_offset = next_offset) AS all FROM directory.progress"
+        )
+        return bool(rows[0]["all"])
+
+    await until(is_so, "all is announced, and the positions say so", 30)
 
 
 async def contents(deployment: Deployment, schema: str = "directory") -> dict[str, list[str]]:

@@ -21,6 +21,7 @@ from tests.integration.operator.rebuilding import (
     FIX,
     POISON,
     REFUSE_TITLE,
+    announced,
     apply_all,
     contents,
     do_rebuild,
@@ -353,6 +354,7 @@ async def test_a_pause_that_cannot_be_prolonged_ends_the_rebuild_before_its_swap
         await asyncio.sleep(60)
         raise AssertionError("the rebuild goes on in a pause that nobody prolongs")
 
+    await announced(deployment)
     before = await contents(deployment)
     with monkeypatch.context() as patched:
         patched.setattr(rebuild, "_pause", fails)
@@ -389,6 +391,7 @@ async def test_a_pause_outlives_an_outage_that_is_shorter_than_itself(
 
     monkeypatch.setattr(rebuild, "_pause", is_away_once)
     monkeypatch.setattr(rebuild, "_swap", after_two)
+    await announced(deployment)
     before = await contents(deployment)
 
     await do_rebuild(deployment)
