@@ -10,6 +10,7 @@ Conventions of every connection, which the queries rely on:
 """
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -136,6 +137,10 @@ def is_lost_connection(unavailable: Unavailable) -> bool:
     )
 
 
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a file of ours says that is written inside: no word of Postgres."""
+
+
 @contextmanager
 def unavailable_if_away() -> Iterator[None]:
     """Inside, what means "Postgres cannot be used now" is raised as Unavailable."""
@@ -143,7 +148,8 @@ def unavailable_if_away() -> Iterator[None]:
         yield
     except (*_AWAY, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         unavailable = as_unavailable(error)
-        if unavailable is None:
+        is_our_disk = isinstance(error, OSError) and error.errno in _FULL
+        if unavailable is None or is_our_disk:
             raise
         raise unavailable from error
 

@@ -133,7 +133,7 @@ def written(image: Mapping[str, str]) -> str:
     """As it stands in a pod."""
     tag = f":{image['newTag']}" if "newTag" in image else ""
     digest = f"@{image['digest']}" if "digest" in image else ""
-    return f"{image.get('newName', 'rollcall')}{digest or tag}"
+    return f"{image.get('newName', 'rollcall')}{tag}{digest}"
 
 
 def with_image(folder: Path, image: Mapping[str, str]) -> list[Json]:

@@ -124,7 +124,7 @@ async def test_a_directory_that_cannot_be_copied_is_refused_in_one_line(
 ) -> None:
     await execute(deployment, "CREATE VIEW directory.of_somebody AS SELECT 1 AS one")
 
-    done = await rollcall(deployment, command)
+    done = await rollcall(deployment, command, *(["--yes"] if command == "rebuild" else []))
 
     assert done.exit_code == 2
     assert done.stderr == (
