@@ -220,6 +220,8 @@ async def test_what_dashboards_ask_for_is_given_out_by_running_services(
         "rollcall_ingress_breakers_opened_total",
         "rollcall_ingress_repairs_total",
         "rollcall_halted_partitions",
+        "rollcall_provisioner_cut_off_total",
+        "rollcall_provisioner_replies_unsent_total",
     }
 
     missing = set(series()) - rare
