@@ -19,7 +19,7 @@ from shared.runtime.clock import now
 from shared.runtime.ids import new_id
 from shared.scim.limits import MAX_BODY_BYTES
 from shared.scim.patch import PATCH_URN
-from shared.scim.schema import ENTERPRISE_URN, GROUP_URN, USER_URN
+from shared.scim.schema import GROUP_URN, USER_URN
 from shared.tenancy.organisation import Organisation
 from tests.integration.ingress.conftest import Door, close_door, open_door
 from tests.support.databases import TestDatabase
@@ -70,15 +70,7 @@ def quoted_texts() -> bytes:
     return filled({"schemas": [PATCH_URN], "Operations": operations})
 
 
-def unfolded_operations() -> bytes:
-    """Each operation without a path becomes four, with the long name of an extension in each."""
-    names = ("costCenter", "organization", "division", "department")
-    value = {ENTERPRISE_URN: dict.fromkeys(names, "\u00e9" * 1000)}
-    operations = [{"op": "add", "value": value}] * 1000
-    return filled({"schemas": [PATCH_URN], "Operations": operations})
-
-
-@pytest.mark.parametrize("body", [long_texts, quoted_texts, unfolded_operations])
+@pytest.mark.parametrize("body", [long_texts, quoted_texts])
 async def test_the_largest_body_of_a_patch_fits_into_a_record(door: Door, body: Any) -> None:
     status, _ = await send(door, "PATCH", f"/Users/{new_id()}", body())
 
@@ -396,15 +388,11 @@ async def test_a_flood_of_acceptances_spends_nobodys_share(
         await door.call("GET", "/Users")  # from here on the organisation is known
         path = f"/invitation/{door.organisation.id}"
         async with contextlib.AsyncExitStack() as flood:
-            slow = [
+            for _ in range(20):
                 await flood.enter_async_context(a_slow_form(door.ingress.port, path))
-                for _ in range(20)
-            ]
-            refused = await refused_of(slow, 6)
-            own, _, _ = await door.call("GET", "/Users")
+            own = [(await door.call("GET", "/Users"))[0] for _ in range(14)]
 
-    assert all(answer.startswith(b"HTTP/1.1 503") for answer in refused)
-    assert own == 200
+    assert own == [200] * 14, "a form holds no seat before its token is genuine"
 
 
 async def test_a_connection_on_which_nobody_asks_is_closed() -> None:

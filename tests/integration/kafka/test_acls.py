@@ -60,7 +60,7 @@ NAMES = Names()
 PAST_THE_RIGHTS = (MemberIdRequired, NotCoordinatorForGroupError, CoordinatorNotAvailableError)
 
 WRITES = {
-    "ingress": {"requests"},
+    "ingress": {"requests", "replies"},
     "provisioner": {"replies", "outcomes", "dead"},
     "notifier": {"outcomes"},
     "operator": set(KINDS),
@@ -68,7 +68,7 @@ WRITES = {
 }
 READS = {
     "ingress": {"replies", "tenancy"},
-    "provisioner": {"requests", "tenancy"},
+    "provisioner": {"requests", "outcomes", "tenancy"},
     "notifier": {"outcomes"},
     "operator": set(KINDS),
     "somebody": set(),
