@@ -208,7 +208,7 @@ class _Folds:
 
 
 def _note_failure(task: "asyncio.Task[_FoundList]") -> None:
-    """Whoever waited has the error; without this a fold that nobody waits for would be reported."""
+    """Who waited has the error; without this a fold that nobody waits for would be reported."""
     if not task.cancelled():
         task.exception()
 

@@ -1,6 +1,6 @@
 """Bytes of memory that several tasks share: a weighted semaphore, first come, first served.
 
-Whoever wants more than there is waits until nobody else holds any, and is then let in alone: so one
+Who wants more than there is waits until nobody else holds any, and is then let in alone: so one
 is always let in. Nobody waits for more while it holds some, so no two can wait for one another.
 """
 
