@@ -21,6 +21,7 @@ LogEvent = Literal[
     "producer.started",
     # Postgres
     "postgres.unavailable",
+    "postgres.sessions_ended",
     "migration.applied",
     "migration.role_existed",
     # ingress

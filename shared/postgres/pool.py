@@ -19,6 +19,7 @@ import asyncpg
 import orjson
 from asyncpg.connect_utils import SessionAttribute
 
+from shared.postgres.stalled import end_stalled
 from shared.runtime.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -164,9 +165,15 @@ async def prepare_connection(connection: "Connection") -> None:
 class Database:
     """The pool of one process. Connections are made when they are wanted, never before."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", acquire_timeout_s: float) -> None:
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        acquire_timeout_s: float,
+        stalled_after_s: float,
+    ) -> None:
         self._pool = pool
         self._acquire_timeout_s = acquire_timeout_s
+        self._stalled_after_s = stalled_after_s
 
     @asynccontextmanager
     async def connection(self) -> "AsyncIterator[Connection]":
@@ -176,7 +183,7 @@ class Database:
         of anything else inside the block would read as Postgres's, so nothing else belongs there.
         """
         with unavailable_if_away(), _unavailable_if_state_is_lost():
-            async with self._acquired() as connection:
+            async with self._freed_for_next_time(), self._acquired() as connection:
                 try:
                     with _cut_when_late(connection):
                         yield connection
@@ -201,6 +208,16 @@ class Database:
             yield connection
         finally:
             await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def _freed_for_next_time(self) -> "AsyncIterator[None]":
+        """After a wait for a lock in vain, end who holds one and stands still: see `stalled`."""
+        try:
+            yield
+        except asyncpg.LockNotAvailableError:
+            async with self._acquired() as connection:
+                await end_stalled(connection, self._stalled_after_s)
+            raise
 
     @asynccontextmanager
     async def transaction(self) -> "AsyncIterator[Connection]":
@@ -262,7 +279,7 @@ async def open_pool(
         init=prepare_connection,
     )
     await pool  # connects to nothing: min_size is 0
-    return Database(pool, acquire_timeout_s)
+    return Database(pool, acquire_timeout_s, IDLE_IN_TRANSACTION_S[role_hint])
 
 
 @contextmanager
