@@ -92,7 +92,8 @@ def divided(part: Part, tries: int) -> list[tuple[Part, int]]:
 class Attempts:
     """The attempts at one part of `size` events, which begins at `position`.
 
-    Cut off so many times (`most`) while Postgres is well, it is too much.
+    Cut off so many times (`most`) while Postgres is well, it is too much; what an outage cut off
+    does not count.
     """
 
     database: Database
@@ -120,8 +121,9 @@ class Attempts:
             raise CutOff("memory") from error
 
     async def _note(self, cause: str) -> None:
-        self.cuts += 1
         is_well = await self._is_well(cause)
+        self.cuts += is_well
+        is_too_much = self.cuts >= self.most
         metrics.PROVISIONER_CUT_OFF.labels(cause).inc()
         log.warning(
             "batch.cut_off",
@@ -130,11 +132,12 @@ class Attempts:
             offset=self.position,
             events=self.size,
             cause=cause,
-            attempt=self.cuts,
+            times=self.cuts,
             postgres="well" if is_well else "slow",
-            runbook="cut-off",
+            # Once may be the end of an outage, which is nothing to look at.
+            **({"runbook": "cut-off"} if is_too_much else {}),
         )
-        if self.cuts >= self.most and is_well:
+        if is_too_much:
             raise TooMuch(cause)
 
     async def _is_well(self, cause: str) -> bool:
