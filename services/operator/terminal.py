@@ -19,15 +19,13 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import orjson
-import structlog
 import typer
 
 from services.operator import table
 from services.operator.exits import Exit
 from services.operator.stack.errors import StackError
 from shared.events.envelope import NewerVersion
-from shared.runtime.config import InvalidSettings
-from shared.runtime.errors import Unavailable
+from shared.runtime.errors import InvalidSettings, Unavailable
 
 T = TypeVar("T")
 INTERRUPTED: Final = Exit.INTERRUPTED
@@ -61,6 +59,8 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 def _silence_logs() -> None:
     """What libraries and shared code log of an outage is said in one line; stdout is for JSON."""
+    import structlog
+
     for library in ("aiokafka", "asyncio"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     structlog.configure(

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 
-from shared.runtime.config import InvalidSettings, Settings
+from shared.runtime.config import Settings
+from shared.runtime.errors import InvalidSettings
 
 REQUEST_TIMEOUT_MS: Final = 10_000
 """Until a request to a broker counts as lost; the producer has its own, shorter one."""

@@ -15,6 +15,8 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from shared.runtime.errors import InvalidSettings
+
 PREFIX = "ROLLCALL_"
 PUBLISHED = "dev-only-"
 """What the secrets in deploy/ that everybody can read have in them."""
@@ -45,10 +47,6 @@ def _database_url(value: SecretStr) -> SecretStr:
 PublicUrl = Annotated[str, AfterValidator(_without_trailing_slash)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Bootstrap = Annotated[str, AfterValidator(_bootstrap)]
-
-
-class InvalidSettings(Exception):
-    """Settings are missing or wrong; the message has one line for each."""
 
 
 class SecretFiles(PydanticBaseSettingsSource):

@@ -1,4 +1,4 @@
-"""The one error that means: not now. Everything else is the caller's fault or our bug."""
+"""What stops a process from outside: settings that are wrong, and something that is away."""
 
 
 class Unavailable(Exception):
@@ -12,3 +12,7 @@ class Unavailable(Exception):
         super().__init__(f"{what} is unavailable, try again in {retry_after_s:g} s")
         self.what = what
         self.retry_after_s = retry_after_s
+
+
+class InvalidSettings(Exception):
+    """Settings are missing or wrong; the message has one line for each."""

@@ -15,7 +15,7 @@ from services.operator.commands.topics import NameOption, ReplicationOption, nam
 from services.operator.deployment import HERE, DataOption, JsonOption, find
 from services.operator.doctor import Finding, Wanted
 from services.operator.exits import Exit
-from shared.runtime.config import InvalidSettings
+from shared.runtime.errors import InvalidSettings
 
 MARKS: Final = {"ok": "ok", "wrong": "WRONG", "note": "note", "unknown": "?"}
 SETTINGS_S: Final = 60.0

@@ -212,8 +212,8 @@ class Stack:
         # Slow to import, so while the broker comes up or not at all.
         from shared.events.topics import Topics
         from shared.kafka.admin import apply_topics
-        from shared.runtime.config import InvalidSettings, Settings, load
-        from shared.runtime.errors import Unavailable
+        from shared.runtime.config import Settings, load
+        from shared.runtime.errors import InvalidSettings, Unavailable
 
         try:
             settings = load(Settings, kafka_bootstrap=self.kafka_bootstrap)

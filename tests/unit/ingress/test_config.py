@@ -3,7 +3,8 @@
 import pytest
 
 from services.ingress.config import IngressSettings
-from shared.runtime.config import InvalidSettings, load
+from shared.runtime.config import load
+from shared.runtime.errors import InvalidSettings
 
 GIVEN = {
     "kafka_bootstrap": "127.0.0.1:9092",

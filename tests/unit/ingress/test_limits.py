@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from docs import generate
 from services.ingress.config import IngressSettings
 from services.ingress.understand import Command, Verb, understand_body
-from shared.runtime.config import InvalidSettings, load
+from shared.runtime.config import load
+from shared.runtime.errors import InvalidSettings
 from shared.scim.errors import ScimError
 from shared.scim.filter import parse_filter
 from shared.scim.limits import LIMITS, TABLE, Described, Limits

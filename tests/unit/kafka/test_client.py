@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from shared.kafka.client import client_options
-from shared.runtime.config import InvalidSettings, Settings, load
+from shared.runtime.config import Settings, load
+from shared.runtime.errors import InvalidSettings
 
 
 def test_plaintext_names_the_servers_and_nothing_secret() -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from services.notifier.config import NotifierSettings
-from shared.runtime.config import InvalidSettings, load
+from shared.runtime.config import load
+from shared.runtime.errors import InvalidSettings
 
 SECRET = "made-for-this-deployment-alone-0123"
 GIVEN = {

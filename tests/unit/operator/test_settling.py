@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from services.ingress.config import IngressSettings
 from services.operator.leaving.delete import SETTLE_S, Options
 from shared.events.request import MAX_ACCEPT_S
-from shared.runtime.config import InvalidSettings, load
+from shared.runtime.config import load
+from shared.runtime.errors import InvalidSettings
 from shared.tenancy.api_key import MAX_STALE_S
 
 

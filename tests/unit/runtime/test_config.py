@@ -7,6 +7,7 @@ import pytest
 from pydantic import Field
 
 from shared.runtime import config
+from shared.runtime.errors import InvalidSettings
 
 
 class Sample(config.Settings):
@@ -27,7 +28,7 @@ def test_all_mistakes_are_told_together_with_what_each_may_be(
     monkeypatch.setenv("ROLLCALL_DOOR_PORT", "70000")
     monkeypatch.setenv("ROLLCALL_LOG_LEVEL", "loud")
 
-    with pytest.raises(config.InvalidSettings) as caught:
+    with pytest.raises(InvalidSettings) as caught:
         config.load(Sample)
 
     text = str(caught.value)
@@ -63,7 +64,7 @@ def test_a_secret_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("ROLLCALL_DATABASE_URL_FILE", "/nowhere/url")
     monkeypatch.delenv("ROLLCALL_DATABASE_URL")
 
-    with pytest.raises(config.InvalidSettings, match="/nowhere/url"):
+    with pytest.raises(InvalidSettings, match="/nowhere/url"):
         config.load(Sample)
 
 
@@ -84,7 +85,7 @@ def test_a_fault_point_is_refused_outside_tests(
     monkeypatch.setenv("ROLLCALL_FAULT", "provisioner.before_commit")
     monkeypatch.setenv("ROLLCALL_ENVIRONMENT", environment)
 
-    with pytest.raises(config.InvalidSettings, match="ROLLCALL_FAULT"):
+    with pytest.raises(InvalidSettings, match="ROLLCALL_FAULT"):
         config.load(Sample)
 
 
@@ -95,7 +96,7 @@ def test_a_clock_offset_is_refused_outside_tests(
     monkeypatch.setenv("ROLLCALL_CLOCK_OFFSET_S", "-60")
     monkeypatch.setenv("ROLLCALL_ENVIRONMENT", environment)
 
-    with pytest.raises(config.InvalidSettings, match="ROLLCALL_CLOCK_OFFSET_S"):
+    with pytest.raises(InvalidSettings, match="ROLLCALL_CLOCK_OFFSET_S"):
         config.load(Sample)
 
 
@@ -112,7 +113,7 @@ def test_production_takes_no_secret_that_everybody_can_read(
 
     assert config.load(Sample).database_url.get_secret_value() == url
     monkeypatch.setenv("ROLLCALL_ENVIRONMENT", "production")
-    with pytest.raises(config.InvalidSettings, match="ROLLCALL_DATABASE_URL") as caught:
+    with pytest.raises(InvalidSettings, match="ROLLCALL_DATABASE_URL") as caught:
         config.load(Sample)
 
     assert url not in str(caught.value)
@@ -154,7 +155,7 @@ def test_an_address_that_is_none_is_a_mistake(
 ) -> None:
     monkeypatch.setenv(variable, value)
 
-    with pytest.raises(config.InvalidSettings) as caught:
+    with pytest.raises(InvalidSettings) as caught:
         config.load(Sample)
 
     assert f"  {variable}: " in str(caught.value)
@@ -166,7 +167,7 @@ def test_a_database_that_is_not_postgres_is_a_mistake_and_its_password_is_not_to
 ) -> None:
     monkeypatch.setenv("ROLLCALL_DATABASE_URL", "mysql://u:hunter2@h/d")
 
-    with pytest.raises(config.InvalidSettings) as caught:
+    with pytest.raises(InvalidSettings) as caught:
         config.load(Sample)
 
     assert "postgresql://" in str(caught.value)
@@ -181,7 +182,7 @@ def test_a_file_that_cannot_be_read_and_a_fault_hide_no_other_mistake(
     monkeypatch.setenv("ROLLCALL_DOOR_PORT", "none")
     monkeypatch.setenv("ROLLCALL_FAULT", "x")
 
-    with pytest.raises(config.InvalidSettings) as caught:
+    with pytest.raises(InvalidSettings) as caught:
         config.load(Sample)
 
     lines = str(caught.value).splitlines()
