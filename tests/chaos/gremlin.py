@@ -190,6 +190,6 @@ class Gremlin:
             for target, process in list(self.processes.items()):
                 if process.is_running() or target in self._in_hand:
                     continue
-                self.ended.append(Ended(target, process.popen.returncode, process.explain()))
+                self.ended.append(Ended(target, process.popen.wait(), process.explain()))
                 self.processes[target] = await self._spawn(target)
             await asyncio.sleep(0.2)  # how often an orchestrator looks

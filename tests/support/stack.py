@@ -11,9 +11,8 @@ import email
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import default as mail_policy
@@ -32,6 +31,8 @@ from shared.events.topics import Topics
 from shared.kafka.admin import apply_topics
 from shared.postgres.pool import Service
 from shared.runtime.config import Settings
+from tests.support import forked
+from tests.support.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 SECRET = "an-invitation-secret-that-only-tests-use"
@@ -58,7 +59,7 @@ class Process:
     """One process of a service."""
 
     service: str
-    popen: "subprocess.Popen[bytes]"
+    popen: Forked
     admin_port: int
     log: Path
     door_port: int | None = None
@@ -93,7 +94,7 @@ class Process:
     async def ended(self, timeout_s: float = 30.0) -> int:
         """The exit status, once it has ended by itself (a fault point, a setting)."""
         await until(lambda: not self.is_running(), f"{self.service} ends", timeout_s)
-        return self.popen.returncode
+        return self.popen.wait()
 
     def explain(self) -> str:
         """The end of its log, for a failed wait."""
@@ -115,7 +116,7 @@ class Stack:
     """The port of the first ingress; a later one takes it when the first has ended."""
     processes: list[Process] = field(default_factory=list)
     taken_ports: list[int] = field(default_factory=list)
-    mailbox: "subprocess.Popen[bytes] | None" = None
+    mailbox: Forked | None = None
 
     def __post_init__(self) -> None:
         self.taken_ports += [self.smtp_port, self.door_port]
@@ -153,15 +154,9 @@ class Stack:
         if door_port is not None:
             own["ROLLCALL_INGRESS_PORT"] = str(door_port)
         log = self.folder / f"{service}-{len(self.processes)}.log"
-        with log.open("wb") as output:
-            popen = subprocess.Popen(  # noqa: ASYNC220 the loop has nothing else to do
-                [sys.executable, "-m", f"services.{service}"],
-                cwd=ROOT,
-                env={**self.environment, **own, **variables},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        popen = forked.start(
+            f"services.{service}", [], {**self.environment, **own, **variables}, log
+        )
         process = Process(service, popen, admin_port, log, door_port)
         self.processes.append(process)
         if ready:
@@ -277,15 +272,16 @@ class Stack:
 
     def start_mailbox(self) -> None:
         """Start the mail server, over the mails that are there already."""
-        arguments: Sequence[str] = (
-            *(sys.executable, "-m", "services.operator.stack.mailbox"),
+        arguments = (
             *("--port", str(self.smtp_port), "--maildir", str(self.maildir)),
             *("--behaviour-file", str(self.folder / "behaviour.json")),
         )
-        with (self.folder / "mailbox.log").open("ab") as output:
-            self.mailbox = subprocess.Popen(
-                arguments, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
+        self.mailbox = forked.start(
+            "services.operator.stack.mailbox",
+            arguments,
+            self.environment,
+            self.folder / "mailbox.log",
+        )
 
     def stop_mailbox(self) -> None:
         """End the mail server; connections are refused from then on."""
