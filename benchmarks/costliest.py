@@ -26,7 +26,7 @@ import orjson
 from services.ingress.aside import THREAD_FROM_BYTES, aside
 from shared.scim.errors import ScimError
 from shared.scim.json_body import Json, parse_object
-from shared.scim.limits import MAX_OPERATIONS, MAX_TEXT, MAX_WORK
+from shared.scim.limits import MAX_CONTAINERS, MAX_NAMES, MAX_OPERATIONS, MAX_TEXT, MAX_WORK
 from shared.scim.patch import PATCH_URN, Patch, apply_patch, parse_patch
 from shared.scim.profile import Profile
 from shared.scim.schema import USER
@@ -195,9 +195,12 @@ def all_shapes() -> Iterator[Shape]:
     yield Shape("mailboxes beyond ASCII", user(), boxes)
     keys = [put("x509Certificates", [{"value": "A" * 16_380}] * 15)] * 30
     yield Shape("certificates (8 MB)", user(), keys)
-    yield Shape("unknown names (1 MB)", user(), [add(None, {f"x{n}": 1 for n in range(100_000)})])
-    names = [add(None, {f"é{n}": 1 for n in range(400_000)})]
-    yield Shape("names that are no names (5 MB)", user(), names)
+    unknown = {f"x{n}": "" for n in range(MAX_NAMES - 100)}
+    yield Shape("unknown names", user(), [add(None, unknown)])
+    impossible = {f"é{n}": 1 for n in range(MAX_NAMES - 100)}
+    yield Shape("names that are no names", user(), [add(None, impossible)])
+    objects: Json = {f"x{n}": {} for n in range(MAX_CONTAINERS - 100)}
+    yield Shape("unknown names of objects (2 MB)", user(), [add(None, objects)])
 
 
 def user(**attributes: Any) -> Json:

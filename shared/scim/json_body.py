@@ -23,7 +23,8 @@ the process would wait. Whatever is unusual is left to orjson, so both say the s
 A byte order mark is tolerated: some exports put one in front.
 
 A byte of text becomes up to thirty of memory: `[],[],[],…`. So brackets and commas are counted
-before anything is parsed, and there may be no more than the largest group needs.
+before anything is parsed, and there may be no more than the largest group needs. So are colons: the
+standard library reads an object to its end without letting another thread run.
 """
 
 import json
@@ -33,7 +34,13 @@ from typing import Any, Final, NoReturn
 import orjson
 
 from shared.scim.errors import InvalidSyntax, InvalidValue, PayloadTooLarge, ScimError
-from shared.scim.limits import MAX_CONTAINERS, MAX_DEPTH, MAX_VALUES
+from shared.scim.limits import (
+    MAX_CONTAINERS,
+    MAX_DEPTH,
+    MAX_NAMES,
+    MAX_VALUES,
+    NAMES_PER_OBJECT,
+)
 
 Json = dict[str, Any]
 
@@ -221,14 +228,20 @@ class _Walk:
 
 def _check_number_of_values(raw: bytes) -> None:
     """Those in texts count as well, which no real text comes near."""
-    if len(raw) <= MAX_CONTAINERS:
+    if len(raw) <= MAX_NAMES:
         return
-    if raw.count(b"{") + raw.count(b"[") > MAX_CONTAINERS:
+    objects = raw.count(b"{")
+    if objects + raw.count(b"[") > MAX_CONTAINERS:
         raise PayloadTooLarge(
             f"The body has more than {MAX_CONTAINERS} objects and lists; send it in parts."
         )
     if raw.count(b",") >= MAX_VALUES:
         raise PayloadTooLarge(f"The body has more than {MAX_VALUES} values; send it in parts.")
+    if raw.count(b":") > MAX_NAMES + NAMES_PER_OBJECT * objects:
+        raise PayloadTooLarge(
+            f"The body has more than {MAX_NAMES} names beside {NAMES_PER_OBJECT} an object; "
+            "send it in parts."
+        )
 
 
 def _check_number(number: float) -> None:

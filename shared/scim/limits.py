@@ -18,6 +18,10 @@ MAX_CONTAINERS: Final = 150_000
 """Objects and lists in one body."""
 MAX_VALUES: Final = 500_000
 """Commas in one body."""
+MAX_NAMES: Final = 20_000
+NAMES_PER_OBJECT: Final = 16
+"""Colons in one body: so many for each object, and `MAX_NAMES` beside them. An element of a large
+group takes four names and a URL."""
 
 MAX_TEXT: Final = 4096
 MAX_NAME: Final = 1000
@@ -100,6 +104,7 @@ TABLE: Final = (
     Described("nesting of a body", MAX_DEPTH, "levels", 400, "invalidSyntax", "ingress_max_depth"),
     Described("objects and lists in a body", MAX_CONTAINERS, "", 413, None),
     Described("values in a body", MAX_VALUES, "", 413, None),
+    Described(f"names in a body, beside {NAMES_PER_OBJECT} an object", MAX_NAMES, "", 413, None),
     Described("text of an attribute", MAX_TEXT, "characters", 400, "invalidValue"),
     Described(
         "`externalId`, `displayName`, `nickName`, `title`, each part of `name`",

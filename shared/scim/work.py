@@ -32,8 +32,8 @@ PART: Final = 120
 """Reading one part of a filter in a path."""
 VALUE: Final = 10
 """Reading one value of a body."""
-UNKNOWN: Final = 40
-"""Finding out that no schema knows a name."""
+UNKNOWN: Final = 200
+"""Finding out that no schema knows a name, nor anything near it."""
 ELEMENT: Final = 16
 """Going through one element: choosing, writing, and looking for blanks, doubles and primaries."""
 COLUMN: Final = 2

@@ -15,6 +15,7 @@ from shared.scim.limits import (
     MAX_ADDRESS,
     MAX_CONTAINERS,
     MAX_MEMBERS,
+    MAX_NAMES,
     MAX_OPERATIONS,
     MAX_RESOURCE_BYTES,
     MAX_STEPS,
@@ -70,6 +71,22 @@ def test_a_body_of_too_many_values_is_too_large() -> None:
 
     with pytest.raises(PayloadTooLarge, match=str(MAX_VALUES)):
         parse_object(raw)
+
+
+@pytest.mark.parametrize("value", [b"1", b'"a"', b"null", b"[]", b'"a:b:c"'])
+def test_too_many_names_are_refused_before_they_are_read(value: bytes) -> None:
+    names = b",".join(b'"x%d":' % number + value for number in range(MAX_NAMES + 20))
+
+    with pytest.raises(PayloadTooLarge, match=str(MAX_NAMES)):
+        parse_object(b"{" + names + b"}")
+
+
+def test_names_of_a_large_group_with_all_that_an_element_has_are_not_too_many() -> None:
+    url = b"https://scim.example:8443/v2/5b1f9a0e-0000-4000-8000-000000000000/Users/1"
+    element = b'{"value":"1","$ref":"%b","display":"a:b","type":"User"}' % url
+    raw = b'{"members":[' + b",".join([element] * 50_000) + b"]}"
+
+    assert len(parse_object(raw)["members"]) == 50_000
 
 
 def test_the_largest_group_that_is_allowed_can_be_read() -> None:
