@@ -125,20 +125,20 @@ class Attempts:
         self.cuts += is_well
         is_too_much = self.cuts >= self.most
         metrics.PROVISIONER_CUT_OFF.labels(cause).inc()
-        log.warning(
-            "batch.cut_off",
-            topic=self.place.topic,
-            partition=self.place.partition,
-            offset=self.position,
-            events=self.size,
-            cause=cause,
-            times=self.cuts,
-            postgres="well" if is_well else "slow",
-            # Once may be the end of an outage, which is nothing to look at.
-            **({"runbook": "cut-off"} if is_too_much else {}),
-        )
-        if is_too_much:
-            raise TooMuch(cause)
+        found = {
+            "topic": self.place.topic,
+            "partition": self.place.partition,
+            "offset": self.position,
+            "events": self.size,
+            "cause": cause,
+            "times": self.cuts,
+            "postgres": "well" if is_well else "slow",
+        }
+        if not is_too_much:  # it may be the end of an outage, which is nothing to look at
+            log.warning("batch.cut_off", **found)
+            return
+        log.warning("batch.cut_off", **found, runbook="cut-off")
+        raise TooMuch(cause)
 
     async def _is_well(self, cause: str) -> bool:
         """Whether Postgres takes a small write at once: the note that this position is tried."""

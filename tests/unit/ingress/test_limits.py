@@ -15,7 +15,8 @@ from shared.runtime.config import load
 from shared.runtime.errors import InvalidSettings
 from shared.scim.errors import ScimError
 from shared.scim.filter import parse_filter
-from shared.scim.limits import LIMITS, TABLE, Described, Limits
+from shared.scim.json_body import parse_object
+from shared.scim.limits import LIMITS, NAMES_PER_OBJECT, TABLE, Described, Limits
 from shared.scim.page import parse_page
 from shared.scim.patch import PATCH_URN
 from shared.scim.profile import Profile
@@ -69,6 +70,12 @@ def nested(levels: int, limits: Limits) -> None:
 def containers(count: int, limits: Limits) -> None:
     inner = b",".join([b"[]"] * (count - 2))
     send(b'{"userName":"ana@example.org","x":[' + inner + b"]}", limits)
+
+
+def names(size: int, _limits: Limits) -> None:
+    """Read only: far fewer unknown names are too much work already."""
+    members = ",".join(f'"x{number}":1' for number in range(size + NAMES_PER_OBJECT))
+    parse_object(f"{{{members}}}".encode())
 
 
 def values(count: int, limits: Limits) -> None:
@@ -130,6 +137,7 @@ CASES: dict[str, list[Case]] = {
     "nesting of a body": [nested],
     "objects and lists in a body": [containers],
     "values in a body": [values],
+    f"names in a body, beside {NAMES_PER_OBJECT} an object": [names],
     "text of an attribute": [
         with_user(lambda size: {"userType": "x" * size}),
         with_user(lambda size: {"addresses": [{"streetAddress": "x" * size}]}),
