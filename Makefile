@@ -8,7 +8,7 @@ WORKERS ?= 3
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-cluster test-long check format docs bench chaos clean lock
+.PHONY: help install run demo test test-cluster test-long test-soak check format docs bench chaos clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,11 @@ test-cluster: install ## The manifests on the cluster that KUBECONFIG names; ROL
 
 test-long: install ## The long tests; those of a cluster where KUBECONFIG names one
 	$(BIN)/pytest -m long $(if $(KUBECONFIG),,--ignore tests/cluster) $(ARGS)
+
+test-soak: install ## Hours: chaos of ten minutes, 20 seeds of a minute, CHANGES=1000000 under kills
+	$(BIN)/python -m tests.chaos --minutes 10
+	$(BIN)/python -m tests.chaos --runs 20 --minutes 1
+	$(BIN)/python -m tests.crash.soak --changes $(or $(CHANGES),1000000)
 
 check: install ## Lint, types, import contracts
 	$(BIN)/ruff check .

@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--per-seed", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
     args = parser.parse_args()
-    total, seed = 0, args.seed
+    total, seed, began_s = 0, args.seed, time.monotonic()
     with own_kafka() as broker, own_postgres() as postgres:
         server = PostgresServer(postgres.admin_url, "native")
         asyncio.run(prepare(server))
@@ -186,7 +186,8 @@ def main() -> None:
                 print(f"seed {seed} failed after {total} acknowledged changes: {failure}")
                 sys.exit(1)
             seed += 1
-    print(f"{total} acknowledged changes over seeds {args.seed}..{seed - 1}: 0 lost")
+    rate = total / (time.monotonic() - began_s)
+    print(f"{total} acknowledged changes over seeds {args.seed}..{seed - 1}: 0 lost; {rate:.0f}/s")
 
 
 async def prepare(server: PostgresServer) -> None:
