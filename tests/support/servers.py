@@ -40,6 +40,7 @@ from services.operator.stack import kafka_docker, kafka_native, ports, postgres_
 from services.operator.stack.kafka_native import BrokerSettings, KafkaBroker
 from services.operator.stack.postgres_native import PostgresServer as NativePostgres
 from services.operator.stack.postgres_native import ServerSettings
+from tests.support import ahead_of_time
 
 _RUN = "ROLLCALL_TEST_RUN_FOLDER"  # set by pytest's main process, inherited by its workers
 _MAIN = "ROLLCALL_TEST_MAIN_PID"
@@ -98,6 +99,8 @@ def pytest_configure(config: pytest.Config) -> None:
     folder.chmod(0o711)  # Postgres may have to run as another user
     os.environ[_RUN] = str(folder)
     os.environ[_MAIN] = str(os.getpid())
+    if choose("kafka") == "native":
+        ahead_of_time.use(os.environ)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
