@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from services.notifier.budget import Budget, Limits
 from services.notifier.compose import Sender
 from services.notifier.config import NotifierSettings, parse_sender
 from services.notifier.consume import OutcomesWorker, PlannerTools
@@ -11,6 +12,7 @@ from services.notifier.facts import Facts, Floors
 from services.notifier.leases import Leases
 from services.notifier.mail_server import ServerOptions, Session
 from services.notifier.prepare import LetterOptions
+from services.notifier.recipient import Recipients, parse_domains
 from services.notifier.send import MailSender, SenderOptions
 from services.notifier.settle import Ledger
 from shared.events.topics import Topics
@@ -84,16 +86,28 @@ def make_sender(
         ca_file=settings.smtp_ca_file,
         timeout_s=settings.smtp_timeout_s,
     )
+    secret = settings.invitation_secret.get_secret_value().encode()
     letters = LetterOptions(
         sender=Sender(address, name),
         public_url=settings.public_url,
-        secret=settings.invitation_secret.get_secret_value().encode(),
+        secret=secret,
         lifetime_s=settings.invitation_lifetime_s,
+        recipients=Recipients(
+            only_public=settings.environment != "development",
+            allowed=parse_domains(settings.notifier_recipient_domains),
+        ),
+    )
+    limits = Limits(
+        mails=settings.notifier_recipient_mails,
+        window_s=settings.notifier_recipient_window_s,
+        mails_a_day=settings.notifier_recipient_mails_a_day,
+        reserve=settings.notifier_recipient_reserve,
     )
     options = SenderOptions(
         letters=letters,
         connections=settings.notifier_connections,
         rate_per_organisation=settings.notifier_rate_per_organisation,
+        burst_per_organisation=settings.notifier_burst_per_organisation,
         retry_initial_s=settings.notifier_retry_initial_s,
         retry_maximum_s=settings.notifier_retry_maximum_s,
         give_up_after_s=settings.notifier_give_up_after_s,
@@ -113,6 +127,7 @@ def make_sender(
         ),
         Ledger(database, owner, settings.notifier_invitation_grace_s),
         options,
+        budget=Budget(database, limits, secret),
         new_session=lambda: Session(server),
         faults=FaultPoint(settings.fault),
         facts=None if floors is None else Facts(settings, database, floors),
@@ -128,6 +143,7 @@ def make_pump(
         database=database,
         topic=topic,
         grace_s=settings.notifier_invitation_grace_s,
+        settle_s=settings.notifier_settle_s,
         batch_records=settings.notifier_batch_records,
         on_planned=sender.wake,
         on_position=floors.raise_to,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from services.notifier.recipient import parse_domains
 from shared.directory.address import is_one_mailbox
 from shared.runtime.config import DatabaseUrl, Port, PublicUrl, Seconds, Settings
 
@@ -24,6 +25,11 @@ def parse_sender(text: str) -> tuple[str, str]:
 
 def _check_sender(text: str) -> str:
     parse_sender(text)
+    return text
+
+
+def _check_domains(text: str) -> str:
+    parse_domains(text)
     return text
 
 
@@ -67,8 +73,51 @@ class NotifierSettings(Settings):
     notifier_invitation_grace_s: Seconds = Field(
         120, description="Wait before an invitation leaves, in which a mistake can be taken back."
     )
+    notifier_settle_s: Seconds = Field(
+        10,
+        description="Wait before a notice that access has ended, or is back, leaves; of what goes "
+        "back and forth within it only the last is told, if it is news.",
+    )
     notifier_rate_per_organisation: float = Field(
-        200, gt=0, le=100_000, description="Most mails a second for one organisation, per replica."
+        5,
+        gt=0,
+        le=100_000,
+        description="Invitations a second for one organisation, per replica, and as many notices "
+        "of other kinds, once the burst is used up.",
+    )
+    notifier_burst_per_organisation: int = Field(
+        3000,
+        ge=1,
+        le=1_000_000,
+        description="Invitations that leave at once for one organisation, per replica, and as many "
+        "notices of other kinds: enough for a first synchronisation.",
+    )
+    notifier_recipient_mails: int = Field(
+        3,
+        ge=1,
+        le=1_000_000,
+        description="Most mails to one recipient within ROLLCALL_NOTIFIER_RECIPIENT_WINDOW_S, of "
+        "all kinds, for all organisations, by all replicas; what is beyond it is dropped.",
+    )
+    notifier_recipient_window_s: float = Field(
+        600, ge=1, le=86400, description="Time in which mails to one recipient are counted."
+    )
+    notifier_recipient_mails_a_day: int = Field(
+        10,
+        ge=1,
+        le=1_000_000,
+        description="Most mails to one recipient within 24 hours; for one organisation half of it.",
+    )
+    notifier_recipient_reserve: int = Field(
+        2,
+        ge=0,
+        le=1_000_000,
+        description="So many more mails to one recipient may be notices that access has ended.",
+    )
+    notifier_recipient_domains: Annotated[str, AfterValidator(_check_domains)] = Field(
+        "",
+        description="Domains that may be written to, with commas between; `.acme.example` means "
+        "all below it; empty: every one.",
     )
     notifier_connections: int = Field(
         4, ge=1, le=50, description="Most connections to the mail server, per replica."

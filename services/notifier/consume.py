@@ -51,6 +51,7 @@ class PlannerTools:
     database: Database
     topic: str
     grace_s: float
+    settle_s: float
     batch_records: int
     on_planned: Callable[[], None]
     faults: FaultPoint
@@ -125,7 +126,10 @@ class OutcomesWorker:
         await self._tools.faults.reaches("notifier.before_batch")
         understood = understand(records)
         layers = plan(
-            understood.announcements, partition=self._partition, grace_s=self._tools.grace_s
+            understood.announcements,
+            partition=self._partition,
+            grace_s=self._tools.grace_s,
+            settle_s=self._tools.settle_s,
         )
         last = understood.last
         if last is not None:

@@ -5,7 +5,8 @@ The request's id is also `Member.invitation_id` of the invitation that it opened
 
 Planning (`plan.py`):
 1. `member.invited` → an invitation, due at the event's time plus the grace time.
-2. `member.revoked` → a revocation, due at once. `member.restored` → a restoration, due at once.
+2. `member.revoked` → a revocation, `member.restored` → a restoration: each due after the settling
+   time, so that what goes back and forth within it is one matter.
 3. With a new revocation, open invitations of the member that are not just being sent are dropped
    at once (`revoked`), so that their grace time holds nothing up. A repeat of an outcome plans
    nothing and drops nothing.
@@ -30,7 +31,15 @@ it), and state and address are read just before:
 10. No address → dropped (`no_address`), visibly. A revoked member is written to at the address held
     before the request that revoked (`Member.address`).
 11. Whose organisation is being deleted gets no mail any more: dropped (`organisation_leaves`).
-12. What was dropped after the last mail, and may have left (its sender died with it in hand, or
+12. Of revocations and restorations that follow one another within the settling time only the last
+    one can leave: one that would, while a later one of the same member is due, is dropped
+    (`overtaken`). What is true then is judged with the last: one mail, or none.
+13. An address of no public domain (outside development), or of a domain that the operator does not
+    allow, gets no mail: dropped (`recipient_not_public`, `recipient_not_allowed`; recipient.py).
+    Neither does one that has had its share of mails: dropped (`recipient_budget`; budget.py). What
+    was dropped so was never told: a later notice of the same member is judged as if it had never
+    been due, and an invitation can be opened again by 8.
+14. What was dropped after the last mail, and may have left (its sender died with it in hand, or
     never heard the answer), counts for 6 and 7 as well: to take back what nobody got does no harm.
 """
 
@@ -57,6 +66,10 @@ Reason = Literal[
     "nothing_to_take_back",
     "no_address",
     "organisation_leaves",
+    "overtaken",
+    "recipient_not_public",
+    "recipient_not_allowed",
+    "recipient_budget",
 ]
 
 
@@ -106,8 +119,10 @@ def judge(
     *,
     at: datetime,
     lifetime_s: float,
+    is_overtaken: bool = False,
 ) -> Judgement:
-    """Whether this notice leaves now. `told`: what the member has got, or may have."""
+    """Whether this notice leaves now. `told`: what the member has got, or may have. `is_overtaken`:
+    a later revocation or restoration of the same member is due."""
     if member is None:
         return Drop("removed")
     match notice.kind:
@@ -121,6 +136,8 @@ def judge(
             assert_never(notice.kind)
     if refusal is not None:
         return refusal
+    if is_overtaken:
+        return Drop("overtaken")
     address = member.address
     if address is None:
         return Drop("no_address")

@@ -1,46 +1,39 @@
 """A rate per organisation: an initial sync of 50,000 joiners must not fill the mail server's queue.
 
 Each mail gets a slot (the generic cell rate algorithm, GCRA). One whose slot is later goes back to
-its row until then, so it holds up nobody else's; when it comes again, its slot is kept for it.
+its row until then, so it holds up nobody else's; when it comes again, here or to another replica,
+its row says that it has waited. Invitations and notices have lanes of their own, of the same rate:
+a first sync keeps no leaver's notice waiting.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
-MAX_ORGANISATIONS: Final = 10_000
-MAX_SLOTS: Final = 200_000
+MAX_LANES: Final = 20_000
+Lane = tuple[str, str]
+"""Organisation, and which of its mails."""
 
 
 @dataclass(slots=True)
 class Pacer:
-    """`rate` mails a second for one organisation, `burst_s` seconds' worth of them at once."""
+    """`rate` mails a second in one lane, `burst` of them at once."""
 
     rate: float
-    burst_s: float = 1.0
-    _next_s: OrderedDict[str, float] = field(default_factory=OrderedDict)
-    _slots: OrderedDict[tuple[str, str], float] = field(default_factory=OrderedDict)
+    burst: float
+    _next_s: OrderedDict[Lane, float] = field(default_factory=OrderedDict)
+    _last_slot_s: float = float("-inf")
 
-    @property
-    def is_holding(self) -> bool:
+    def is_holding(self, now_s: float) -> bool:
         """Whether mails wait for their slots."""
-        return bool(self._slots)
+        return now_s < self._last_slot_s
 
-    def wait_s(self, organisation_id: str, mail: tuple[str, str], now_s: float) -> float:
-        """Seconds until the slot of `mail` (event id, kind); 0: it may leave now."""
-        slot_s = self._slots.pop(mail, None)
-        if slot_s is None:
-            slot_s = self._take_slot(organisation_id, now_s)
-        if slot_s <= now_s:
-            return 0.0
-        self._slots[mail] = slot_s
-        if len(self._slots) > MAX_SLOTS:
-            self._slots.popitem(last=False)
-        return slot_s - now_s
-
-    def _take_slot(self, organisation_id: str, now_s: float) -> float:
-        due_s = max(self._next_s.pop(organisation_id, now_s), now_s)
-        self._next_s[organisation_id] = due_s + 1.0 / self.rate
-        if len(self._next_s) > MAX_ORGANISATIONS:
+    def wait_s(self, lane: Lane, now_s: float) -> float:
+        """Seconds until the next slot, which is taken; 0: the mail may leave now."""
+        due_s = max(self._next_s.pop(lane, now_s), now_s)
+        self._next_s[lane] = due_s + 1.0 / self.rate
+        if len(self._next_s) > MAX_LANES:
             self._next_s.popitem(last=False)
-        return due_s - self.burst_s
+        slot_s = due_s - (self.burst - 1) / self.rate
+        self._last_slot_s = max(self._last_slot_s, slot_s)
+        return max(0.0, slot_s - now_s)

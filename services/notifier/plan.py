@@ -45,15 +45,18 @@ class Layer:
 
 
 def plan(
-    announcements: Iterable[Announcement], *, partition: int, grace_s: float
+    announcements: Iterable[Announcement], *, partition: int, grace_s: float, settle_s: float = 0
 ) -> tuple[Layer, ...]:
-    """The layers for these outcomes of one partition, in their order."""
+    """The layers for these outcomes of one partition, in their order.
+
+    `grace_s`: the wait of an invitation; `settle_s`: that of everything else.
+    """
     layers: list[Layer] = []
     depth: defaultdict[tuple[str, str], int] = defaultdict(int)
     for announcement in announcements:
         outcome = announcement.outcome
         member = (outcome.organisation_id, outcome.resource_id)
-        notice = _notice(announcement, partition, grace_s)
+        notice = _notice(announcement, partition, grace_s, settle_s)
         is_removal = outcome.fact == "member.removed"
         if notice is None and not is_removal:
             continue
@@ -68,12 +71,14 @@ def plan(
     return tuple(layers)
 
 
-def _notice(announcement: Announcement, partition: int, grace_s: float) -> Notice | None:
+def _notice(
+    announcement: Announcement, partition: int, grace_s: float, settle_s: float
+) -> Notice | None:
     outcome = announcement.outcome
     kind = _KIND_OF.get(outcome.fact)
     if kind is None:
         return None
-    wait = timedelta(seconds=grace_s if kind == "invitation" else 0)
+    wait = timedelta(seconds=grace_s if kind == "invitation" else settle_s)
     before = outcome.detail.get("from") if kind == "revocation" else None
     return Notice(
         event_id=announcement.request_id,

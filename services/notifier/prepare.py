@@ -1,11 +1,12 @@
 """From a claimed notice to the letter that leaves: what is read, judged and filled in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.notifier.compose import Letter, Sender
 from services.notifier.due import Drop, DueNotice, Judgement, Kind, Send, Told, judge
 from services.notifier.greeting import greeting_name
+from services.notifier.recipient import Recipients
 from shared.directory.invitation import make_token, message_id
 from shared.directory.lifecycle import Status
 from shared.directory.state import Member
@@ -17,21 +18,26 @@ from shared.tenancy.organisation import Organisation
 
 @dataclass(frozen=True, slots=True)
 class LetterOptions:
-    """Whom mails come from, where links lead, and what makes them."""
+    """Whom mails come from, where links lead, what makes them, and whom they may go to."""
 
     sender: Sender
     public_url: str
     secret: bytes
     lifetime_s: float
+    recipients: Recipients = field(default_factory=Recipients)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is read just before a mail: the member, the last mails (due.py), the organisation."""
+    """What is read just before a mail: the member, the last mails (due.py), the organisation.
+
+    `is_overtaken`: a later revocation or restoration of the member is due.
+    """
 
     member: Member | None
     told: Told
     organisation: Organisation | None
+    is_overtaken: bool = False
 
 
 async def read(database: Database, notice: Notice) -> Found:
@@ -49,7 +55,10 @@ async def read(database: Database, notice: Notice) -> Found:
                 connection, organisation_id, member_id, since=member.invitation_id
             )
             told = Told(*(None if kind is None else kind_of(kind) for kind in last))
-    return Found(member, told, organisation)
+        is_overtaken = notice.kind != "invitation" and await notification.is_overtaken(
+            connection, notice
+        )
+    return Found(member, told, organisation, is_overtaken)
 
 
 def is_unanswered(member: Member) -> bool:
@@ -72,7 +81,18 @@ def judge_found(notice: Notice, found: Found, options: LetterOptions, at: dateti
         member_id=notice.member_id,
         revoked_from=notice.detail.get("from"),
     )
-    return judge(due, found.member, found.told, at=at, lifetime_s=options.lifetime_s)
+    judgement = judge(
+        due,
+        found.member,
+        found.told,
+        at=at,
+        lifetime_s=options.lifetime_s,
+        is_overtaken=found.is_overtaken,
+    )
+    if isinstance(judgement, Drop):
+        return judgement
+    refusal = options.recipients.refusal(judgement.address)
+    return judgement if refusal is None else Drop(refusal)
 
 
 def write_letter(

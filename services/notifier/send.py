@@ -2,8 +2,9 @@
 
 One loop claims; several workers, each with a connection of its own, take what is claimed. For each
 notice the order is that of `_handle`: pace → read the member's state → judge (due.py) → compose →
-connect → send → tell (facts.py) → record. A notice is recorded as sent only after the server's
-yes; a crash between the two sends a second copy, with the same Message-ID and the same link.
+connect → take from the recipient's budget (budget.py) → send → tell (facts.py) → record. A notice
+is recorded as sent only after the server's yes; a crash between the two sends a second copy, with
+the same Message-ID and the same link.
 
 Who holds what: a lease runs out a few seconds after its owner died, and is renewed while it lives,
 so that a slow mail server is not taken for a dead sender. Nothing is sent under a lease that ran
@@ -16,9 +17,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from email.message import EmailMessage
 
 from services.notifier import prepare
-from services.notifier.compose import CannotBuild, compose
+from services.notifier.budget import Budget
+from services.notifier.compose import CannotBuild, Letter, compose
 from services.notifier.due import Drop
 from services.notifier.facts import Facts
 from services.notifier.leases import Leases
@@ -29,7 +32,7 @@ from services.notifier.settle import Ledger, insist
 from shared.observability import metrics
 from shared.observability.logging import get_logger
 from shared.postgres import notification
-from shared.postgres.notification import ClaimedNotice, Notice
+from shared.postgres.notification import PACED, ClaimedNotice, Notice
 from shared.postgres.pool import Database
 from shared.runtime.breaker import Breaker
 from shared.runtime.errors import Unavailable
@@ -52,6 +55,7 @@ class SenderOptions:
     letters: LetterOptions
     connections: int
     rate_per_organisation: float
+    burst_per_organisation: int
     retry_initial_s: float
     retry_maximum_s: float
     give_up_after_s: float
@@ -69,6 +73,7 @@ class MailSender:
         ledger: Ledger,
         options: SenderOptions,
         *,
+        budget: Budget,
         new_session: Callable[[], Session],
         faults: FaultPoint,
         facts: Facts | None = None,
@@ -77,10 +82,11 @@ class MailSender:
         self._leases = leases
         self._ledger = ledger
         self._options = options
+        self._budget = budget
         self._new_session = new_session
         self._faults = faults
         self._facts = facts
-        self._pacer = Pacer(options.rate_per_organisation)
+        self._pacer = Pacer(options.rate_per_organisation, options.burst_per_organisation)
         self._breaker = Breaker(failures_to_open=1, probe_every_s=options.probe_s)
         # Bounded by what is claimed: never more than `_queue_size` at once.
         self._queue: asyncio.Queue[ClaimedNotice | None] = asyncio.Queue()
@@ -100,7 +106,8 @@ class MailSender:
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop` is set; then finish the mails in hand, for a bounded time."""
         workers = [asyncio.create_task(self._work()) for _ in range(self._options.connections)]
-        others = [asyncio.create_task(self._leases.keep()), asyncio.create_task(self._measure())]
+        background = (self._leases.keep(), self._measure(), self._budget.sweep())
+        others = [asyncio.create_task(each) for each in background]
         if self._facts is not None:
             others.append(asyncio.create_task(self._facts.run()))
         claiming = asyncio.create_task(self._claim_until(stop))
@@ -141,7 +148,7 @@ class MailSender:
             free = self._queue_size - self._queue.qsize()
             if free * 2 >= self._queue_size and self._leases.may_claim:
                 await self._claim(free)
-            poll_s = PACED_POLL_S if self._pacer.is_holding else POLL_S
+            poll_s = PACED_POLL_S if self._pacer.is_holding(time.monotonic()) else POLL_S
             await _first_of(poll_s, self._wake, stop)
 
     async def _claim(self, limit: int) -> None:
@@ -204,9 +211,9 @@ class MailSender:
         notice, letters, ledger = claimed.notice, self._options.letters, self._ledger
         if self._breaker.is_open:
             return await self._server_away(notice)
-        wait_s = self._pace(notice)
+        wait_s = self._pace(claimed)
         if wait_s > 0:
-            return await ledger.given_back(notice, wait_s, "paced")
+            return await ledger.given_back(notice, wait_s, PACED)
         found = await insist(lambda: prepare.read(self._database, notice))
         if found.member is not None and found.organisation is None:
             return await self._postpone(claimed, "organisation_unknown")
@@ -220,13 +227,8 @@ class MailSender:
             await session.ensure()
             if not self._leases.holds(claimed):
                 return None  # another replica may have it by now
-            self._faults.passes("notifier.before_send")
-            await session.send(
-                message,
-                sender=letters.sender.address,
-                recipient=letter.address,
-                is_ours=lambda: self._leases.holds(claimed),
-            )
+            if not await self._send(session, claimed, letter, message):
+                return await ledger.dropped(notice, Drop("recipient_budget"))
         except LeaseLost:
             return None  # this process slept on the way to the message itself
         except CannotBuild as error:
@@ -243,12 +245,37 @@ class MailSender:
         is_told = self._facts is not None and await self._facts.tell(notice, letter.message_id, at)
         return await ledger.sent(notice, letter.message_id, at, announced=is_told)
 
-    def _pace(self, notice: Notice) -> float:
-        """Only joiners come by the thousand and can wait."""
-        if notice.kind != "invitation":
+    async def _send(
+        self, session: Session, claimed: ClaimedNotice, letter: Letter, message: EmailMessage
+    ) -> bool:
+        """Hand it over, out of its recipient's budget; False: there is no room in it.
+
+        Raises what `Session.send` raises; what has not left for certain is given back.
+        """
+        taken = await self._budget.take(claimed.notice, letter.kind, letter.address)
+        if taken is None:
+            return False
+        self._faults.passes("notifier.before_send")
+        try:
+            await session.send(
+                message,
+                sender=self._options.letters.sender.address,
+                recipient=letter.address,
+                is_ours=lambda: self._leases.holds(claimed),
+            )
+        except (LeaseLost, Refused, Postponed) as error:
+            if not (isinstance(error, Postponed) and error.may_have_left):
+                await self._budget.give_back(taken)
+            raise
+        return True
+
+    def _pace(self, claimed: ClaimedNotice) -> float:
+        """Seconds until its slot, of which it takes one; joiners come by the thousand."""
+        if claimed.has_slot:
             return 0.0
-        mail = (notice.event_id, notice.kind)
-        return self._pacer.wait_s(notice.organisation_id, mail, time.monotonic())
+        notice = claimed.notice
+        lane = "invitations" if notice.kind == "invitation" else "notices"
+        return self._pacer.wait_s((notice.organisation_id, lane), time.monotonic())
 
     async def _postpone(
         self, claimed: ClaimedNotice, reason: str, *, may_have_left: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from shared.postgres.pool import Connection, Database
 
 RETRY_MAX_S: Final = 2.0
+_COUNTED_AS: Final[Mapping[str, str]] = {
+    "recipient_budget": "over_budget",
+    "recipient_not_public": "not_allowed",
+    "recipient_not_allowed": "not_allowed",
+}
+"""Drops that an operator should see apart from those of what is not due any more."""
 T = TypeVar("T")
 log = get_logger()
 
@@ -162,15 +168,18 @@ async def insist(action: Callable[[], Awaitable[T]]) -> T:
 
 def _tell(result: str, notice: Notice, reason: str | None = None) -> None:
     """A line and a count for each mail: event id and kind, nothing about the person."""
-    metrics.NOTIFIER_MAILS.labels(notice.kind, result).inc()
+    counted = _COUNTED_AS.get(reason or "", result)
+    metrics.NOTIFIER_MAILS.labels(notice.kind, counted).inc()
     values = {"event_id": notice.event_id, "kind": notice.kind}
     if reason is not None:
         values["reason"] = reason
-    match result:
+    match counted:
         case "sent":
             log.info("mail.sent", **values)
         case "dropped":
             log.info("mail.dropped", **values)
+        case "over_budget" | "not_allowed":
+            log.warning("mail.dropped", runbook="mail-budget", **values)
         case "failed":
             log.error("mail.failed", runbook="mail-failed", **values)
         case _:

@@ -154,7 +154,8 @@ PROVISIONER_FOREIGN = Counter("rollcall_provisioner_foreign_total", "Foreign eve
 PROVISIONER_UNKNOWN_MEMBERS = Counter(
     "rollcall_provisioner_unknown_members_total", "Unknown members skipped"
 )
-# Notifier: mails by kind and by what became of them (sent, dropped, failed, postponed).
+# Notifier: mails by kind and by what became of them: sent, dropped (not due any more), over_budget
+# and not_allowed (dropped because of their recipient), failed, postponed.
 NOTIFIER_MAILS = Counter("rollcall_notifier_mails_total", "Mails", ["kind", "result"])
 # Notifier: rows that are due and not settled.
 NOTIFIER_DUE = Gauge("rollcall_notifier_due", "Notifications due")

@@ -9,7 +9,7 @@ again, so between the mail server's yes and our record a mail may be sent twice,
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from shared.events.mail import MailSent
 from shared.events.outcome import Sequence as OutcomeSequence
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 NoticeState = Literal["due", "sent", "dropped", "failed"]
+PACED: Final = "paced"
+"""Reason of a notice that waits for its slot, which is its next attempt."""
 
 _SQL = queries.load("notification")
 _PLAN = _SQL["plan_notifications"]
@@ -36,6 +38,8 @@ _MARK_ANNOUNCED = _SQL["mark_announced"]
 _SETTLE_UNSENT = _SQL["settle_unsent"]
 _RETRY_LATER = _SQL["retry_later"]
 _LAST_MAILS = _SQL["last_mails"]
+_IS_OVERTAKEN = _SQL["is_overtaken"]
+_UNSENT = _SQL["unsent_notifications"]
 _NEXT_DUE = _SQL["next_due"]
 _PRESENT = _SQL["present"]
 _RENEW = _SQL["renew_leases"]
@@ -74,10 +78,25 @@ class SentNotice:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedNotice:
-    """A notice in the hands of a sender; `attempts` counts this one."""
+    """A notice in the hands of a sender; `attempts` counts this one. `has_slot`: it was paced, and
+    has waited for its slot."""
 
     notice: Notice
     attempts: int
+    has_slot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnsentNotice:
+    """A notice that was dropped or has failed, and why."""
+
+    event_id: str
+    kind: str
+    organisation_id: str
+    member_id: str
+    event_time: datetime
+    state: NoticeState
+    reason: str | None
 
 
 async def plan(connection: "Connection", notices: Sequence[Notice]) -> set[tuple[str, str]]:
@@ -163,7 +182,10 @@ async def claim(
     rows = await connection.fetch(
         _CLAIM, owner, now, until, limit, requests_topic, *floors, outcomes_topic
     )
-    claimed = [ClaimedNotice(_to_notice(row), attempts=row["attempts"]) for row in rows]
+    claimed = [
+        ClaimedNotice(_to_notice(row), row["attempts"], has_slot=row["reason"] == PACED)
+        for row in rows
+    ]
     claimed.sort(key=lambda item: (item.notice.due_at, item.notice.sequence))
     return claimed
 
@@ -262,6 +284,39 @@ async def last_mails(
     return (None, None) if row is None else (row["last"], row["maybe"])
 
 
+async def is_overtaken(connection: "Connection", notice: Notice) -> bool:
+    """Whether a later revocation or restoration of the same member is due."""
+    sequence = notice.sequence
+    found = await connection.fetchval(
+        _IS_OVERTAKEN,
+        notice.organisation_id,
+        notice.member_id,
+        sequence.epoch,
+        sequence.offset,
+        sequence.index,
+    )
+    return found is True
+
+
+async def unsent(
+    connection: "Connection", organisation_id: str | None, reason: str | None, *, limit: int
+) -> list[UnsentNotice]:
+    """Notices that were dropped or have failed, the latest first; of all organisations for None."""
+    rows = await connection.fetch(_UNSENT, organisation_id, reason, limit)
+    return [
+        UnsentNotice(
+            row["event_id"],
+            row["kind"],
+            row["organisation_id"],
+            row["member_id"],
+            to_utc(row["event_time"]),
+            row["state"],
+            row["reason"],
+        )
+        for row in rows
+    ]
+
+
 async def next_due(connection: "Connection") -> datetime | None:
     """The earliest moment at which there may be something to claim; None: nothing is due."""
     moment: datetime | None = await connection.fetchval(_NEXT_DUE)
@@ -287,8 +342,9 @@ async def renew(
 
 
 async def overdue(connection: "Connection", *, now: datetime) -> tuple[int, datetime | None]:
-    """How many notices are due and not settled, and since when the oldest is."""
-    row = await connection.fetchrow(_OVERDUE, now)
+    """How many notices are due and not settled, and since when the oldest is; what is paced is
+    due at its slot."""
+    row = await connection.fetchrow(_OVERDUE, now, PACED)
     if row is None or row["oldest"] is None:
         return 0, None
     return row["number"], to_utc(row["oldest"])

@@ -375,6 +375,8 @@ async def running(
         "ROLLCALL_INVITATION_SECRET": SECRET,
         "ROLLCALL_INGRESS_REPLY_BUDGET_S": "20",
         "ROLLCALL_NOTIFIER_INVITATION_GRACE_S": "0",
+        # As in production, only shorter: what tests change by the second settles into one mail.
+        "ROLLCALL_NOTIFIER_SETTLE_S": "3",
         "ROLLCALL_SMTP_HOST": "127.0.0.1",
         "ROLLCALL_SMTP_PORT": str(smtp_port),
         "ROLLCALL_SMTP_FROM": "Rollcall <rollcall@rollcall.example>",

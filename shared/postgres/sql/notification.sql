@@ -8,7 +8,10 @@ INSERT INTO notice.notification (
     event_id, kind, organisation_id, member_id, partition, epoch, "offset", "index", event_time,
     detail, due_at, next_attempt_at)
 SELECT event_id, kind, organisation_id, member_id, partition, epoch, "offset", "index", event_time,
-       detail, due_at, due_at
+       detail, due_at,
+       -- What settles does so from when it is known: outcomes that were late may come one by one.
+       CASE WHEN kind = 'invitation' THEN due_at
+            ELSE greatest(due_at, clock_timestamp() + nullif(due_at - event_time, '0')) END
 FROM unnest(
     $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::integer[], $6::integer[], $7::bigint[],
     $8::integer[], $9::timestamptz[], $10::jsonb[], $11::timestamptz[]
@@ -107,7 +110,7 @@ WHERE claimed.event_id = ready.event_id AND claimed.kind = ready.kind
 RETURNING claimed.event_id::text, claimed.kind, claimed.organisation_id::text,
           claimed.member_id::text, claimed.partition, claimed.epoch, claimed."offset",
           claimed."index", claimed.event_time, claimed.detail - 'may_have_left' AS detail,
-          claimed.due_at, claimed.attempts
+          claimed.due_at, claimed.attempts, claimed.reason
 
 -- name: settle_sent
 -- The mail server said yes to the owner of the lease.
@@ -205,6 +208,18 @@ WHERE mail.organisation_id = $1 AND mail.member_id = $2
         AND (mail.epoch, mail."offset", mail."index")
             >= (invitation.epoch, invitation."offset", invitation."index")))
 
+-- name: is_overtaken
+-- Whether a later revocation or restoration of the same member is due.
+-- $1 organisation
+-- $2 member
+-- $3 epoch, $4 offset, $5 index
+-- roles: notifier
+SELECT EXISTS (
+    SELECT FROM notice.notification
+    WHERE organisation_id = $1 AND member_id = $2 AND state = 'due'
+      AND kind IN ('revocation', 'restoration')
+      AND (epoch, "offset", "index") > ($3::integer, $4::bigint, $5::integer))
+
 -- name: next_due
 -- When the next notice is due that nobody holds.
 -- roles: notifier
@@ -246,9 +261,27 @@ WHERE notification.event_id = held.event_id AND notification.kind = held.kind
 RETURNING notification.event_id::text, notification.kind
 
 -- name: overdue
--- How many notices are due now and not settled, and since when the oldest is.
+-- How many notices are due now and not settled, and since when the oldest is. One that is paced is
+-- due at its slot.
 -- $1 now
+-- $2 reason of what is paced
 -- roles: notifier, owner
-SELECT count(*) AS number, min(due_at) AS oldest
+SELECT count(*) AS number, min(slot) AS oldest
+FROM (SELECT CASE WHEN reason = $2 THEN next_attempt_at ELSE due_at END AS slot
+      FROM notice.notification
+      WHERE state = 'due' AND due_at <= $1) AS due
+WHERE slot <= $1
+
+-- name: unsent_notifications
+-- Notices that did not leave and will not: dropped or failed, the latest first.
+-- $1 organisation, or null for all
+-- $2 reason, or null for all
+-- $3 at most so many
+-- roles: owner
+SELECT event_id::text, kind, organisation_id::text, member_id::text, event_time, state, reason
 FROM notice.notification
-WHERE state = 'due' AND due_at <= $1
+WHERE state IN ('dropped', 'failed')
+  AND ($1::uuid IS NULL OR organisation_id = $1)
+  AND ($2::text IS NULL OR reason = $2)
+ORDER BY event_time DESC, event_id, kind
+LIMIT $3

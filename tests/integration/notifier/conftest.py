@@ -116,8 +116,12 @@ class Scene:
 
     async def plan(self, *announcements: Announcement) -> None:
         """Write the rows for these outcomes."""
-        grace_s = self.settings.notifier_invitation_grace_s
-        layers = plan(announcements, partition=0, grace_s=grace_s)
+        layers = plan(
+            announcements,
+            partition=0,
+            grace_s=self.settings.notifier_invitation_grace_s,
+            settle_s=self.settings.notifier_settle_s,
+        )
         async with self.database.connect("notifier") as connection, connection.transaction():
             for layer in layers:
                 await write_layer(connection, layer)
@@ -189,7 +193,7 @@ class Scene:
 
 
 def settings_of(stack: Stack, database: TestDatabase) -> NotifierSettings:
-    """Quick retries, no grace time."""
+    """Quick retries, no grace time, nothing settles."""
     return NotifierSettings(
         environment="test",
         kafka_bootstrap=stack.bootstrap,
@@ -200,6 +204,7 @@ def settings_of(stack: Stack, database: TestDatabase) -> NotifierSettings:
         smtp_timeout_s=5,
         invitation_secret=SecretStr(SECRET),
         notifier_invitation_grace_s=0,
+        notifier_settle_s=0,
         notifier_retry_initial_s=0.1,
         notifier_retry_maximum_s=0.5,
         notifier_probe_s=0.1,

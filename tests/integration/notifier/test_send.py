@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from email.message import EmailMessage
 
 from services.notifier.leases import Leases
@@ -11,6 +12,7 @@ from services.notifier.settle import Ledger
 from services.operator.stack.mailbox import Rule
 from shared.directory.invitation import read_token
 from shared.directory.lifecycle import Status
+from shared.postgres import notification
 from shared.runtime.ids import new_id
 from tests.integration.notifier.conftest import Scene
 from tests.support.builders import ORGANISATION, a_user
@@ -400,8 +402,74 @@ async def test_an_organisation_is_paced_and_others_are_not(scene: Scene) -> None
         await scene.invite(f"p{number}")
 
     started_s = time.monotonic()
-    async with scene.sending(notifier_rate_per_organisation=4):
+    async with scene.sending(notifier_rate_per_organisation=4, notifier_burst_per_organisation=5):
         await scene.until_settled()
 
     assert time.monotonic() - started_s > 1.2
     assert len(scene.recipients()) == 12
+
+
+async def test_notices_of_every_kind_are_paced_and_no_sync_keeps_them_waiting(
+    scene: Scene,
+) -> None:
+    members = [await scene.invite(f"p{number}") for number in range(8)]
+    async with scene.sending():
+        await scene.until_settled()
+    for member in members:
+        await scene.revoke(member)
+    for number in range(40):
+        await scene.invite(f"late{number}")
+
+    started_s = time.monotonic()
+    async with scene.sending(notifier_rate_per_organisation=4, notifier_burst_per_organisation=2):
+
+        async def are_told() -> bool:
+            return [row for row in await scene.rows() if row[:2] == ("revocation", "sent")] == [
+                ("revocation", "sent", None)
+            ] * 8
+
+        await until(are_told, "every leaver is told", 20)
+        took_s = time.monotonic() - started_s
+        rows = await scene.rows()
+
+    assert took_s > 1.2
+    assert ("invitation", "due", "paced") in rows, "the joiners are still waiting"
+
+
+async def test_two_senders_take_over_each_other_s_slots(scene: Scene) -> None:
+    """What has waited for its slot in one process leaves at once in the other."""
+    for number in range(24):
+        await scene.invite(f"p{number}")
+
+    paced = {"notifier_rate_per_organisation": 4, "notifier_burst_per_organisation": 1}
+    started_s = time.monotonic()
+    async with scene.sending(**paced), scene.sending(**paced):
+        await scene.until_settled(30)
+        took_s = time.monotonic() - started_s
+
+    attempts = await scene.stack.rows("SELECT max(attempts) AS most FROM notice.notification")
+    assert len(scene.recipients()) == 24
+    assert attempts[0]["most"] <= 2
+    assert took_s < 8, "each has taken slots for about a half of them"
+
+
+async def test_what_waits_for_its_slot_is_not_overdue(scene: Scene) -> None:
+    for number in range(20):
+        await scene.invite(f"p{number}")
+
+    async with scene.sending(notifier_rate_per_organisation=0.1, notifier_burst_per_organisation=1):
+
+        async def is_paced() -> bool:
+            rows = await scene.rows()
+            return rows.count(("invitation", "due", "paced")) == 19
+
+        await until(is_paced, "all but one are paced", 20)
+        async with scene.database.connect("notifier") as connection:
+            now = await notification.present(connection)
+            present = await notification.overdue(connection, now=now)
+            later = await notification.overdue(connection, now=now + timedelta(seconds=15))
+
+    assert present == (0, None)
+    assert later[0] == 1
+    assert later[1] is not None
+    assert later[1] > now

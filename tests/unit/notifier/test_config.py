@@ -42,3 +42,22 @@ def test_production_makes_no_links_with_the_published_secret() -> None:
 
     assert published not in str(caught.value)
     assert settings("development", invitation_secret=published)
+
+
+def test_the_bounds_of_mails_are_there_without_a_setting() -> None:
+    given = settings("production")
+
+    assert (given.notifier_recipient_mails, given.notifier_recipient_window_s) == (3, 600)
+    assert (given.notifier_recipient_mails_a_day, given.notifier_recipient_reserve) == (10, 2)
+    assert (given.notifier_rate_per_organisation, given.notifier_burst_per_organisation) == (
+        5,
+        3000,
+    )
+    assert given.notifier_settle_s == 10
+    assert given.notifier_recipient_domains == ""
+
+
+def test_a_list_of_domains_with_what_is_none_is_named_at_the_start() -> None:
+    assert settings("production", notifier_recipient_domains="acme.example, .acme.example")
+    with pytest.raises(InvalidSettings, match=r"ROLLCALL_NOTIFIER_RECIPIENT_DOMAINS.*'ana@acme'"):
+        settings("production", notifier_recipient_domains="acme.example,ana@acme")

@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.notifier.compose import Sender
 from services.notifier.due import Drop, DueNotice, Judgement, Kind, Send, Told, judge
 from services.notifier.prepare import Found, LetterOptions, judge_found
+from services.notifier.recipient import Recipients
 from shared.directory.invitation import Invitation, expires_at
 from shared.directory.lifecycle import Status
 from shared.directory.state import Member
@@ -185,10 +188,66 @@ def test_a_restoration_of_nobody_is_dropped() -> None:
     assert judged("restoration", None, "revocation") == Drop("removed")
 
 
-@pytest.mark.parametrize("kind", ["invitation", "revocation", "restoration"])
-def test_nothing_leaves_for_an_organisation_that_is_being_deleted(kind: Kind) -> None:
-    stays = Organisation(ORGANISATION, "Zeeburg", 0, AT)
-    notice = Notice(
+@pytest.mark.parametrize(
+    ("kind", "member", "told"),
+    [
+        ("revocation", revoked(), Told("invitation")),
+        ("restoration", a_member(), Told("revocation")),
+    ],
+)
+def test_what_would_leave_leaves_no_more_once_a_later_one_is_due(
+    kind: Kind, member: Member, told: Told
+) -> None:
+    notice = DueNotice(an_id(500), kind, ORGANISATION, an_id(1))
+
+    def judged_now(is_overtaken: bool) -> Judgement:
+        return judge(notice, member, told, at=AT, lifetime_s=LIFETIME_S, is_overtaken=is_overtaken)
+
+    assert isinstance(judged_now(False), Send)
+    assert judged_now(True) == Drop("overtaken")
+
+
+def test_what_is_not_true_any_more_is_dropped_for_that_and_opens_what_it_opens() -> None:
+    notice = DueNotice(an_id(500), "restoration", ORGANISATION, an_id(1))
+
+    judgement = judge(notice, a_member(), Told(), at=AT, lifetime_s=LIFETIME_S, is_overtaken=True)
+
+    assert judgement == Drop("nothing_to_take_back", reopens=INVITATION_ID)
+
+
+@given(
+    st.lists(st.booleans(), min_size=1, max_size=12),
+    st.sampled_from([None, "invitation", "revocation", "restoration"]),
+)
+def test_flapping_ends_in_one_mail_that_is_true_or_in_none(
+    actives: list[bool], last: Kind | None
+) -> None:
+    """However often it goes back and forth within the settling time: news is told once."""
+    ends_active = actives[-1]
+    member = a_member(status=Status.CONFIRMED, invitation_id=None)
+    if not ends_active:
+        member = revoked(Status.CONFIRMED, invitation_id=None)
+    told, sent = Told(last), list[Kind]()
+    for number, active in enumerate(actives):
+        kind: Kind = "restoration" if active else "revocation"
+        judgement = judge(
+            DueNotice(an_id(500 + number), kind, ORGANISATION, an_id(1), "confirmed"),
+            member,
+            told,
+            at=AT,
+            lifetime_s=LIFETIME_S,
+            is_overtaken=number < len(actives) - 1,
+        )
+        if isinstance(judgement, Send):
+            sent.append(kind)
+            told = Told(kind)
+
+    is_news = ends_active == (last == "revocation")
+    assert sent == ([("restoration" if ends_active else "revocation")] if is_news else [])
+
+
+def a_notice(kind: Kind) -> Notice:
+    return Notice(
         event_id=INVITATION_ID,
         kind=kind,
         organisation_id=ORGANISATION,
@@ -198,6 +257,39 @@ def test_nothing_leaves_for_an_organisation_that_is_being_deleted(kind: Kind) ->
         event_time=AT,
         due_at=AT,
     )
+
+
+@pytest.mark.parametrize(
+    ("rules", "address", "refusal"),
+    [
+        (Recipients(only_public=True), "ana@localhost", "recipient_not_public"),
+        (Recipients(allowed=frozenset({"a.example"})), "ana@b.example", "recipient_not_allowed"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["invitation", "revocation", "restoration"])
+def test_no_mail_of_any_kind_leaves_to_whom_none_may_go(
+    kind: Kind, rules: Recipients, address: str, refusal: Any
+) -> None:
+    organisation = Organisation(ORGANISATION, "Zeeburg", 0, AT)
+    member = revoked(user_name=address) if kind == "revocation" else a_member(user_name=address)
+    last: Kind = "revocation" if kind == "restoration" else "invitation"
+    found = Found(member, Told(last), organisation)
+    sender = Sender("r@example.org")
+
+    judgement = judge_found(
+        a_notice(kind), found, LetterOptions(sender, "", b"", LIFETIME_S, rules), AT
+    )
+
+    assert judgement == Drop(refusal)
+    assert isinstance(
+        judge_found(a_notice(kind), found, LetterOptions(sender, "", b"", LIFETIME_S), AT), Send
+    )
+
+
+@pytest.mark.parametrize("kind", ["invitation", "revocation", "restoration"])
+def test_nothing_leaves_for_an_organisation_that_is_being_deleted(kind: Kind) -> None:
+    stays = Organisation(ORGANISATION, "Zeeburg", 0, AT)
+    notice = a_notice(kind)
     member = a_member() if kind == "invitation" else revoked(Status.CONFIRMED)
     options = LetterOptions(Sender("r@example.org"), "", b"", LIFETIME_S)
 

@@ -52,6 +52,22 @@ def test_a_revocation_is_due_at_once_and_ends_open_invitations() -> None:
     assert layer.endings == [Ending(ORGANISATION, an_id(1), an_id(1000))]
 
 
+def test_revocations_and_restorations_settle_and_invitations_have_their_own_wait() -> None:
+    announcements = (
+        announced("member.invited", 1),
+        announced("member.revoked", 2, 1),
+        announced("member.restored", 3, 2),
+    )
+
+    (layer,) = plan(announcements, partition=3, grace_s=120, settle_s=10)
+
+    assert [(each.kind, (each.due_at - MOMENT).total_seconds()) for each in layer.notices] == [
+        ("invitation", 120),
+        ("revocation", 10),
+        ("restoration", 10),
+    ]
+
+
 def test_a_restoration_is_due_at_once() -> None:
     (layer,) = planned(announced("member.restored", detail={"to": "invited"}))
 
