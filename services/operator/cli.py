@@ -25,7 +25,7 @@ COMMANDS = {
     "start": "Start services again that were stopped.",
     "status": "Show what runs: processes, addresses, readiness, restarts.",
     "demo": "Show what Rollcall does, against the running stack.",
-    "mails": "Show the mails in the local mailbox, decoded, with their links.",
+    "mails": "Show the mails in the local mailbox, or the notices that did not leave.",
     "org": "Organisations: create, list, show, set, export, delete.",
     "member": "Members: list, show, find.",
     "key": "API keys: create, list, revoke.",

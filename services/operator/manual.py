@@ -49,7 +49,13 @@ PAGES: Final[Mapping[str, Page]] = {
     "demo": Page(
         ("rollcall demo", "rollcall demo --stay"), "an expectation did not hold, or the stack ended"
     ),
-    "mails": Page(("rollcall mails --last", "rollcall mails --recipient ana@acme.example --json")),
+    "mails": Page(
+        (
+            "rollcall mails --last",
+            "rollcall mails --recipient ana@acme.example --json",
+            "rollcall mails Acme --unsent --reason recipient_budget",
+        )
+    ),
     "org create": Page(("rollcall org create Acme", "rollcall org create Acme --language nl")),
     "org list": Page(("rollcall org list", "rollcall org list --json")),
     "org show": Page(("rollcall org show Acme",)),

@@ -1,16 +1,26 @@
-"""`rollcall mails`: what the local mailbox of a stack has got, readable."""
+"""`rollcall mails`: what the local mailbox of a stack has got, readable; and what did not leave."""
 
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 
 from services.operator import terminal
-from services.operator.deployment import HERE, DataOption, JsonOption
+from services.operator.dead_letters import open_database
+from services.operator.deployment import HERE, DataOption, JsonOption, find
+from services.operator.members import read_tenancy
+from services.operator.options import OnlyOrgArgument
 from services.operator.stack import mails as maildir
 from services.operator.stack.folder import Folder
 from services.operator.stack.mails import Mail
+from shared.events.envelope import format_time
 from shared.observability import output
+from shared.postgres import notification
+from shared.postgres.notification import UnsentNotice
+
+COLUMNS: Final = ("time", "kind", "state", "reason", "organisation_id", "member_id", "event_id")
+MOST: Final = 1000
 
 
 def register(app: typer.Typer) -> None:
@@ -19,14 +29,36 @@ def register(app: typer.Typer) -> None:
 
 
 def mails(
+    org: OnlyOrgArgument = None,
     data: DataOption = HERE,
     last: Annotated[bool, typer.Option("--last", help="Only the newest.")] = False,
     recipient: Annotated[
         str, typer.Option("--recipient", metavar="ADDRESS", help="Only to this address.")
     ] = "",
+    unsent: Annotated[
+        bool,
+        typer.Option("--unsent", help="What did not leave instead: dropped or failed, and why."),
+    ] = False,
+    reason: Annotated[
+        str, typer.Option("--reason", help="With --unsent: only for this reason.")
+    ] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MOST, help="With --unsent: at most so many.")
+    ] = 100,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the mails in the local mailbox: decoded, oldest first, links whole."""
+    """Show the mails in the local mailbox: decoded, oldest first, links whole.
+
+    With --unsent, of any deployment: the notices that did not leave, newest first, no personal
+    data.
+    """
+    if unsent:
+        if last or recipient:
+            terminal.fail("--last and --recipient are for the mailbox; leave them out", 2)
+        _show_unsent(data, org, reason, limit, as_json)
+        return
+    if org or reason:
+        terminal.fail("an organisation and --reason are for what did not leave: add --unsent", 2)
     output.survive()
     folder = Folder(data.resolve())
     if not folder.mailbox.is_dir():
@@ -51,6 +83,43 @@ def mails(
     for number, mail in enumerate(found):
         print("\n" + "-" * 72 + "\n" if number else "", end="")
         _show(mail)
+
+
+def _show_unsent(data: Path, org: str | None, reason: str, limit: int, as_json: bool) -> None:
+    found = terminal.run(_unsent(data, org, reason or None, limit + 1))
+    described = [_described(each) for each in found[:limit]]
+    if as_json:
+        terminal.print_json(described)
+    elif described:
+        terminal.print_table(
+            COLUMNS, [[str(each[name] or "-") for name in COLUMNS] for each in described]
+        )
+    else:
+        print("No notice was dropped, and none has failed.")
+    if len(found) > limit:
+        print(f"There are more than {limit}: --limit, --reason or an organisation", file=sys.stderr)
+
+
+async def _unsent(
+    data: Path, org: str | None, reason: str | None, limit: int
+) -> list[UnsentNotice]:
+    settings = find(data)
+    of = None if org is None else (await read_tenancy(settings)).organisation(org).id
+    async with open_database(settings) as database, database.connection() as connection:
+        return await notification.unsent(connection, of, reason, limit=limit)
+
+
+def _described(notice: UnsentNotice) -> dict[str, Any]:
+    """As `--json` prints it; the names are a contract with scripts."""
+    return {
+        "time": format_time(notice.event_time),
+        "kind": notice.kind,
+        "state": notice.state,
+        "reason": notice.reason,
+        "organisation_id": notice.organisation_id,
+        "member_id": notice.member_id,
+        "event_id": notice.event_id,
+    }
 
 
 def _can_say_everything() -> None:

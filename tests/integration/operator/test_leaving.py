@@ -111,7 +111,10 @@ async def inhabited(deployment: Deployment, seed: int = 51) -> None:
             "INSERT INTO notice.notification (event_id, kind, organisation_id, member_id, "
             'partition, epoch, "offset", "index", event_time, due_at, next_attempt_at) '
             f"SELECT id, 'invitation', '{organisation}', id, 0, 0, 1, 0, now(), now(), now() "
-            f"FROM directory.member WHERE organisation_id = '{organisation}'",
+            f"FROM directory.member WHERE organisation_id = '{organisation}';"
+            "INSERT INTO notice.mail_taken (event_id, kind, recipient, organisation_id, member_id) "
+            "SELECT event_id, kind, '\\x00ff', organisation_id, member_id "
+            f"FROM notice.notification WHERE organisation_id = '{organisation}'",
         )
     await do_rebuild(deployment)
 
@@ -193,7 +196,10 @@ async def test_a_deleted_organisation_is_in_no_row_of_any_table_and_the_others_k
     await inhabited(deployment)
     before = await rest(deployment)
     named = await naming(deployment, ORGANISATION)
-    for table in ("directory.parked", "directory_previous.member", "tenancy.api_key"):
+    for table in (
+        *("directory.parked", "directory_previous.member", "tenancy.api_key"),
+        "notice.mail_taken",
+    ):
         assert table in named, "the test has nothing to delete there"
 
     done = await rollcall_json(deployment, *DELETE)
@@ -563,7 +569,7 @@ async def test_no_cell_of_an_exported_table_is_a_formula(
 
 async def with_a_past(deployment: Deployment) -> Sequence[Request]:
     """Ana: in a group, in quarantine with an event behind it, in a directory that was replaced, in
-    a notice. Ben: beside her in the group, with a dead letter of his own."""
+    a notice, in a budget of mails. Ben: beside her in the group, with a dead letter of his own."""
     await write_records(deployment)
     await deployment.start()
     await execute(deployment, REFUSE_TITLE)
@@ -582,7 +588,9 @@ async def with_a_past(deployment: Deployment) -> Sequence[Request]:
         FIX + ";INSERT INTO notice.notification (event_id, kind, organisation_id, member_id, "
         'partition, epoch, "offset", "index", event_time, due_at, next_attempt_at) '
         f"SELECT id, 'invitation', '{ORGANISATION}', id, 0, 0, 1, 0, now(), now(), now() "
-        "FROM directory.member",
+        "FROM directory.member;"
+        "INSERT INTO notice.mail_taken (event_id, kind, recipient, organisation_id, member_id) "
+        "SELECT event_id, kind, '\\x00ff', organisation_id, member_id FROM notice.notification",
     )
     await do_rebuild(deployment)
     return requests
@@ -602,6 +610,7 @@ async def test_an_erased_member_is_in_no_row_of_any_table_but_the_audit_s_ids(
     before = await naming(deployment, "ana")
     counted = await deployment.rows("SELECT sum(number) FROM directory.resource_count")
     assert {"directory.parked", "directory_previous.member", "directory.member"} <= set(before)
+    assert "notice.mail_taken" in await naming(deployment, an_id(1))
     ben = await naming(deployment, "Ben Kok")
 
     done = await rollcall_json(deployment, "erase", "Zeeburg", "Ana@Example.org", "--yes")

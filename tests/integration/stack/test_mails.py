@@ -127,6 +127,24 @@ def test_a_folder_without_a_mailbox_is_one_line(tmp_path: Path) -> None:
     assert "--data" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("Acme",),
+        ("--reason", "removed"),
+        ("--unsent", "--last"),
+        ("--unsent", "--recipient", "a@b.example"),
+    ],
+)
+def test_what_belongs_to_the_mailbox_and_what_to_the_unsent_is_not_mixed(
+    data: Path, words: tuple[str, ...]
+) -> None:
+    done = run(data, *words)
+
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_reader_that_leaves_and_a_terminal_without_utf_8_are_no_errors(data: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
