@@ -16,6 +16,7 @@ from shared.directory.state import Member
 from shared.observability import metrics
 from shared.postgres import mail_budget, tenancy
 from shared.postgres.mail_budget import Counts
+from shared.runtime.ids import new_id
 from shared.tenancy.organisation import Organisation
 from tests.integration.notifier.conftest import Scene
 from tests.integration.postgres.test_notification import a_notice
@@ -236,9 +237,10 @@ async def test_a_member_whose_address_goes_to_and_fro_does_not_fill_one_mailbox(
 ) -> None:
     member = await invite(scene, "ana", VICTIM)
     async with scene.sending():
+        await scene.until_settled()
         for number in range(12):
             address = VICTIM if number % 2 else "other@victim.example"
-            event = an_id(700_000 + number)
+            event = new_id()
             member = replace(member, invitation_id=event, resource=a_user(address))
             await scene.put(member)
             await scene.announce("member.invited", member, request_id=event)
@@ -262,9 +264,7 @@ async def test_flapping_settles_into_one_mail_that_tells_the_last_state(scene: S
 
     assert Counter(scene.recipients()) == {"ana@example.org": 1, "ben@example.org": 2}
     assert scene.subjects()[-1] == "Your access to Zeeburg has ended"
-    assert {row[2] for row in await scene.rows()} <= {
-        None, "overtaken", "not_revoked", "nothing_to_take_back"
-    }  # fmt: skip
+    assert [row[:2] for row in await scene.rows()].count(("revocation", "sent")) == 1
 
 
 async def test_what_was_late_settles_from_when_it_is_known(scene: Scene) -> None:
