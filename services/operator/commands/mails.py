@@ -95,7 +95,7 @@ def _show_unsent(data: Path, org: str | None, reason: str, limit: int, as_json: 
             COLUMNS, [[str(each[name] or "-") for name in COLUMNS] for each in described]
         )
     else:
-        print("No notice was dropped, and none has failed.")
+        print("No such notice was dropped or has failed.")
     if len(found) > limit:
         print(f"There are more than {limit}: --limit, --reason or an organisation", file=sys.stderr)
 

@@ -94,4 +94,4 @@ async def test_a_long_list_says_that_there_is_more_and_an_empty_one_that_there_i
     assert len(json.loads(cut.stdout)) == 2
     assert "more than 2" in cut.stderr
     assert none.exit_code == 0
-    assert none.stdout == "No notice was dropped, and none has failed.\n"
+    assert none.stdout == "No such notice was dropped or has failed.\n"
