@@ -51,7 +51,7 @@ def find(data: Path) -> OperatorSettings:
 
     Raises CommandError where there is neither, StackError, InvalidSettings.
     """
-    folder = Folder(data)
+    folder = Folder.at(data)
     if folder.stack_file.exists():
         if folder.supervisor() is None:  # it was killed and could not remove the file
             raise CommandError(f"no stack runs in {data.resolve()}; start one with `rollcall up`")
@@ -66,7 +66,7 @@ def find(data: Path) -> OperatorSettings:
 
 def of_stack(data: Path, stack: StackFile) -> OperatorSettings:
     """The settings that reach the stack that runs in `data`. Raises InvalidSettings."""
-    prefix = read_json(Folder(data).status_file).get("topic_prefix")
+    prefix = read_json(Folder.at(data).status_file).get("topic_prefix")
     given: dict[str, Any] = {
         "kafka_bootstrap": stack.kafka_bootstrap,
         "database_url": stack.database_url,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from services.operator.stack import postgres_native, report
+from services.operator.stack import noted, postgres_native, report
 from services.operator.stack.errors import StackError
 from services.operator.stack.folder import Folder
-from services.operator.stack.process import send, wait_until
+from services.operator.stack.process import wait_until
 from shared.observability import output
 
 _TIMEOUT_S = 90.0
@@ -34,21 +33,23 @@ def down(
 ) -> None:
     """Stop the stack in order: services first, then Kafka and Postgres."""
     output.survive(patience_s=output.PATIENCE_S)
-    folder = Folder(data.resolve())
     try:
-        supervisor = folder.supervisor()
+        _down(Folder.at(data), remove=remove)
     except StackError as error:
         report.show_failure(str(error))
         raise typer.Exit(error.exit_code) from None
+
+
+def _down(folder: Folder, *, remove: bool) -> None:
+    supervisor = folder.supervisor()
     if supervisor is None:
         print(f"No stack runs in {folder.data}.")
     else:
-        send(supervisor, signal.SIGTERM)
+        noted.send(supervisor.pid, supervisor.since, signal.SIGTERM, noted.is_supervisor)
         if not wait_until(lambda: folder.supervisor() != supervisor, _TIMEOUT_S, every_s=0.05):
-            report.show_failure(f"process {supervisor} did not stop within {_TIMEOUT_S:.0f} s")
-            raise typer.Exit(1)
+            raise StackError(f"process {supervisor.pid} did not stop within {_TIMEOUT_S:.0f} s")
         print(f"Stopped the stack in {folder.data}.")
-    if remove and folder.root.exists():
+    if remove and folder.exists():
         postgres_native.remove(folder.root / "postgres")
-        shutil.rmtree(folder.root)
+        folder.remove()
         print(f"Removed {folder.root}.")

@@ -60,7 +60,7 @@ def mails(
     if org or reason:
         terminal.fail("an organisation and --reason are for what did not leave: add --unsent", 2)
     output.survive()
-    folder = Folder(data.resolve())
+    folder = Folder.at(data)
     if not folder.mailbox.is_dir():
         terminal.fail(
             f"no mailbox in {folder.data}; start a stack with `rollcall up`, or name its folder "

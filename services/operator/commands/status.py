@@ -26,8 +26,9 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show the parts of the running stack; exit status 1 unless all are ready."""
-    folder = Folder(data.resolve())
-    supervisor = folder.supervisor()
+    folder = Folder.at(data)
+    holder = folder.supervisor()
+    supervisor = None if holder is None else holder.pid
     found = read_json(folder.status_file) if supervisor is not None else {}
     parts = [_asked(part) for part in found.get("parts", [])]
     is_ready = bool(found.get("ready")) and all(part["state"] == "ready" for part in parts)

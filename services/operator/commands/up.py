@@ -16,11 +16,11 @@ from typing import IO, Annotated
 
 import typer
 
-from services.operator.stack import report
-from services.operator.stack.errors import StackError, tail
+from services.operator.stack import owned, report
+from services.operator.stack.errors import StackError
 from services.operator.stack.folder import Folder
+from services.operator.stack.owned import open_log, tail
 from services.operator.stack.plan import INVITATION_GRACE, SERVICES, Options, Stack
-from services.operator.stack.process import open_log
 from services.operator.stack.supervisor import Supervisor
 from shared.observability import output
 
@@ -76,7 +76,7 @@ def up(
             words += ["--replicas", replicas] if replicas else []
             words += ["--port", str(port)] if port is not None else []
             words += ["--no-restart"] if no_restart else []
-            code = _detached(Folder(data.resolve()), words)
+            code = _detached(Folder.at(data, making=True), words)
         else:
             options = Options(data, kafka.value, counts, port, restart=not no_restart)
             code = _supervise(options, report_to)
@@ -102,20 +102,20 @@ def _replicas(text: str) -> dict[str, int]:
 
 def _supervise(options: Options, report_to: int | None) -> int:
     os.umask(0o077)  # mails and the log of requests are nobody else's business
-    folder = Folder(options.data.resolve())
     teller: report.Reporter
     teller = report.for_output() if report_to is None else report.PipeReporter(report_to)
     try:
+        folder = Folder.at(options.data, making=True)
         folder.make()
         folder.take()
         teller = report.LoggedReporter(teller, folder.log("supervisor"))
-        folder.stack_file.unlink(missing_ok=True)  # of one that was killed
+        owned.remove(folder.stack_file)  # of one that was killed
         folder.hold(())
         try:
             return _run(Stack(options, teller.say), teller, restart=options.restart)
         finally:
-            folder.stack_file.unlink(missing_ok=True)
-            folder.status_file.unlink(missing_ok=True)
+            owned.remove(folder.stack_file)
+            owned.remove(folder.status_file)
     except StackError as error:
         teller.failed(str(error), error.detail, error.exit_code)
         return error.exit_code

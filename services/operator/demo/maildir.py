@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from pathlib import Path
 
+from services.operator.stack import owned
+
 
 @dataclass(slots=True)
 class Maildir:
@@ -24,8 +26,7 @@ class Maildir:
         for path in self._files():
             if path.name in self._seen:
                 continue
-            with path.open("rb") as file:
-                headers = parser.parse(file)
+            headers = parser.parsebytes(owned.read_bytes(path))
             self._seen.add(path.name)
             message_id = normal_id(headers["Message-ID"])
             for recipient in headers.get_all("X-RcptTo", []):
@@ -39,12 +40,7 @@ class Maildir:
         return found
 
     def _files(self) -> list[Path]:
-        return [
-            path
-            for name in ("new", "cur")
-            if (self.folder / name).is_dir()
-            for path in (self.folder / name).iterdir()
-        ]
+        return [path for name in ("new", "cur") for path in owned.listed(self.folder / name)]
 
 
 def normal_id(message_id: str | None) -> str:

@@ -43,7 +43,7 @@ async def running_stack(data: Path) -> AsyncIterator[RunningStack]:
 
     Raises CommandError when it does not start; what it said stands above.
     """
-    folder = Folder(data)
+    folder = Folder.at(data, making=True)
     if folder.supervisor() is not None:
         await _until_ready(folder, None)
         never: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -69,9 +69,7 @@ async def _start(data: Path) -> Process:
 async def _until_ready(folder: Folder, child: Process | None) -> None:
     """Wait for `stack.json`, which is written when all is ready."""
     deadline_s = time.monotonic() + START_TIMEOUT_S
-    while not folder.stack_file.exists() or (
-        child is not None and folder.supervisor() != child.pid
-    ):
+    while not folder.stack_file.exists() or (child is not None and not _is_of(folder, child)):
         if child is not None and child.returncode is not None:
             raise CommandError("the stack did not start", exit_code=child.returncode or 1)
         if child is None and folder.supervisor() is None:
@@ -79,6 +77,11 @@ async def _until_ready(folder: Folder, child: Process | None) -> None:
         if time.monotonic() > deadline_s:
             raise CommandError("the stack is not ready; see `rollcall status`", exit_code=1)
         await asyncio.sleep(_ASK_EVERY_S)  # between questions; the condition is above
+
+
+def _is_of(folder: Folder, child: Process) -> bool:
+    supervisor = folder.supervisor()
+    return supervisor is not None and supervisor.pid == child.pid
 
 
 async def _to_its_end(stopping: "asyncio.Task[None]") -> None:

@@ -7,12 +7,9 @@
 """
 
 import asyncio
-import os
-import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,7 +23,7 @@ from services.operator.demo.places import Places
 from services.operator.demo.player import play
 from services.operator.demo.sizes import Sizes
 from services.operator.demo.verdict import Check, Crew, Phase
-from services.operator.stack.stack_file import StackFile
+from services.operator.stack import hold
 from shared.runtime.clock import now
 
 PATIENCE_S: Final = 120.0
@@ -127,7 +124,7 @@ class Scenario:
         )
         async with watching as watched:
             await crowd.join(callers, joiners[:tenth])
-            with frozen(StackFile.load(self.data).pids["provisioner"]):
+            with hold.frozen(self.data, "provisioner"):
                 goes_on_s = time.monotonic() + self.sizes.stopped_s
                 await crowd.join(callers, joiners[tenth : len(joiners) - tenth])
                 await asyncio.sleep(max(0.0, goes_on_s - time.monotonic()))
@@ -237,16 +234,3 @@ class Scenario:
         notices = await self.observer.notices([place.id for place in self.places.used])
         due = [each.due_at for each in notices if each.state == "due"]
         return max(0.0, (max(due) - now()).total_seconds()) if due else 0.0
-
-
-@contextmanager
-def frozen(pids: Sequence[int]) -> Iterator[None]:
-    """Stop these processes (SIGSTOP) for as long as the block runs; they always go on after it."""
-    try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 
 class StackError(Exception):
     """The stack cannot start or go on.
@@ -17,14 +15,3 @@ class StackError(Exception):
         super().__init__(line)
         self.exit_code = exit_code
         self.detail = detail
-
-
-def tail(path: Path, lines: int = 20, limit_bytes: int = 16384) -> str:
-    """Return the last lines of the file at `path`, or an empty text when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - limit_bytes))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
-    except OSError:
-        return ""

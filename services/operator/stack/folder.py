@@ -8,6 +8,8 @@ held.json       services that `rollcall stop` has stopped
 secrets.json    passwords and the invitation secret, made once; 0600
 logs/           one file per service
 kafka/ postgres/ mailbox/   data
+
+It must be ours, and the way to it must be closed to others; what is not so is refused (`owned`).
 """
 
 from __future__ import annotations
@@ -16,44 +18,46 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
+import stat
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from services.operator.stack import ports
+from services.operator.stack import noted, owned, ports
 from services.operator.stack.errors import StackError
 
-NAME = ".rollcall"
+NAME: Final = ".rollcall"
+_TREES: Final = ("kafka", "logs")
+"""What programs open by themselves, so that all of it is looked at before they do."""
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace the file (0600) in one step: a reader sees the old content or the new one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
+def write_json(path: Path, content: Mapping[str, Any], uid: int | None = None) -> None:
+    """Replace the file (0600) in one step: a reader sees the old content or the new one.
+
+    Raises NotOurs, OSError.
+    """
+    owned.replace(path, (json.dumps(content, indent=2) + "\n").encode(), uid)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, uid: int | None = None) -> dict[str, Any]:
     """Return the content, or an empty mapping when there is no such file.
 
-    Raises StackError when the file holds something else than JSON.
+    Raises StackError when the file holds something else than JSON, or is not ours.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(owned.read_bytes(path, uid))
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")  # noqa: TRY004 as what is no JSON at all
     except FileNotFoundError:
         return {}
+    except PermissionError as error:
+        raise owned.NotOurs(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise StackError(f"{path} is damaged ({error}); remove it", exit_code=2) from error
-    return dict(found)
+    return found
 
 
 def _lock(descriptor: int) -> None:
@@ -70,10 +74,36 @@ def _lock(descriptor: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Supervisor:
+    """The process that holds a stack's lock; `since` is its start, as `noted` has it."""
+
+    pid: int
+    since: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Folder:
-    """Paths of one stack."""
+    """Paths of one stack. `uid` is whose all of it must be."""
 
     data: Path
+    uid: int = field(default_factory=os.geteuid)
+
+    @classmethod
+    def at(cls, data: Path, uid: int | None = None, *, making: bool = False) -> Folder:
+        """The folder of the stack in `data`, whose symbolic links are followed.
+
+        Raises NotOurs where there is a stack (or, `making` one, a folder for it) to which another
+        user could have led us.
+        """
+        owner = os.geteuid() if uid is None else uid
+        try:
+            return cls(owned.way_to(data, owner, must_exist=False), owner)
+        except OSError:
+            pass  # whoever opens it says what is wrong
+        except owned.NotOurs:
+            if making or os.path.lexists(data / NAME):
+                raise
+        return cls(Path.cwd() / data, owner)
 
     @property
     def root(self) -> Path:
@@ -112,12 +142,12 @@ class Folder:
 
     def hold(self, services: Collection[str]) -> None:
         """Note which services are to stay stopped until they are started again."""
-        if services or self._held_file.exists():
-            write_json(self._held_file, {"services": sorted(services)})
+        if services or self.held():
+            write_json(self._held_file, {"services": sorted(services)}, self.uid)
 
     def held(self) -> set[str]:
         """The services that `rollcall stop` has stopped."""
-        return set(read_json(self._held_file).get("services", ()))
+        return set(read_json(self._held_file, self.uid).get("services", ()))
 
     @property
     def _held_file(self) -> Path:
@@ -128,15 +158,17 @@ class Folder:
         return self.root / "logs" / f"{service}.log"
 
     def make(self) -> None:
-        """Make `.rollcall`. Raises StackError when that is not allowed."""
+        """Make `.rollcall`, and look at what is in it. Raises StackError: that is not allowed."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            # As root, Postgres's user has to pass through to what is its own.
-            self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            (self.root / "logs").mkdir(mode=0o700, exist_ok=True)
-            probe = self.root / f".probe.{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            self._make_data()
+            with owned.opened(self.root, self.uid, make=True) as folder:
+                # As root, Postgres's user has to pass through to what is its own.
+                os.fchmod(folder, 0o711 if self.uid == 0 else 0o700)
+                os.close(owned.open_below(folder, "logs", self.uid, make=True))
+                self._check(folder)
+            probe = self.root / ".probe"
+            owned.replace(probe, b"", self.uid)
+            owned.remove(probe, self.uid)
         except OSError as error:
             raise StackError(
                 f"cannot write in {self.root} ({error.strerror}): use --data DIR, "
@@ -144,59 +176,116 @@ class Folder:
                 exit_code=2,
             ) from error
 
+    def _make_data(self) -> None:
+        missing = [each for each in (self.data, *self.data.parents) if not each.exists()]
+        for each in reversed(missing):
+            each.mkdir(mode=0o755, exist_ok=True)  # whatever the umask, closed to others
+
+    def _check(self, folder: int) -> None:
+        for name in os.listdir(folder):
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISDIR(found.st_mode):
+                shown = self.root / name
+                os.close(owned.open_file(folder, name, os.O_RDONLY, self.uid, shown=shown))
+                continue
+            below = owned.open_below(folder, name, self.uid, shown=self.root / name)
+            try:
+                if name in _TREES:
+                    owned.check_tree(below, self.root / name, self.uid)
+            finally:
+                os.close(below)
+
     def take(self) -> int:
         """Take the lock for the life of this process and return its descriptor.
 
         Raises StackError when another supervisor holds it.
         """
-        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with owned.opened(self.root, self.uid) as folder:
+            descriptor = owned.open_file(
+                folder, self.lock.name, os.O_RDWR, self.uid, make=True, shown=self.lock
+            )
         try:
             _lock(descriptor)
         except OSError as error:
-            holder = os.pread(descriptor, 32, 0).decode().strip() or "not known yet"
+            holder = os.pread(descriptor, 64, 0).decode(errors="replace").splitlines()
             os.close(descriptor)
             raise StackError(
-                f"a stack already runs in {self.root} (supervisor's process {holder}): "
+                f"a stack already runs in {self.root} "
+                f"(supervisor's process {holder[0] if holder else 'not known yet'}): "
                 f"stop it with `rollcall down --data {self.data}`",
                 exit_code=2,
             ) from error
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        mine = os.getpid()
+        since = noted.started(mine) or ""
+        os.pwrite(descriptor, f"{mine}\n{since}\n".encode(), 0)
         return descriptor
 
-    def supervisor(self) -> int | None:
-        """Return the process id of the supervisor that holds the lock, or None.
+    def supervisor(self) -> Supervisor | None:
+        """Return the supervisor that holds the lock, or None.
 
-        Raises StackError when the folder is another user's.
+        Raises StackError when the folder is another user's, or the lock names a process that is
+        not the supervisor.
         """
         try:
-            descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+            with owned.opened(self.root, self.uid) as folder:
+                descriptor = owned.open_file(
+                    folder, self.lock.name, os.O_RDWR, self.uid, shown=self.lock
+                )
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError as error:
-            raise StackError(f"{self.root} belongs to another user", exit_code=2) from error
+            raise owned.NotOurs(f"{self.root} belongs to another user") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            text = os.pread(descriptor, 32, 0).decode().strip()
-            return int(text) if text else None
+            for attempt in range(1, 7):  # one that begins or ends says who it is, or lets go
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except OSError:
+                    if (found := self._holder(descriptor)) is not None:
+                        return found
+                    time.sleep(0.02 * attempt)
+                else:
+                    return None
         finally:
             os.close(descriptor)
-        return None
+        raise owned.NotOurs(f"{self.lock} is held by a process that it does not name")
+
+    def _holder(self, descriptor: int) -> Supervisor | None:
+        """Who the lock says holds it; None while it does not say so, or that one has ended."""
+        lines = os.pread(descriptor, 64, 0).decode(errors="replace").splitlines()
+        if not lines:
+            return None
+        pid = int(lines[0]) if lines[0].isdecimal() else 0
+        found = Supervisor(pid, lines[1] if len(lines) > 1 else None)
+        is_ours = noted.is_ours(pid, found.since or None, noted.is_supervisor, self.uid)
+        return found if is_ours else None
+
+    def exists(self) -> bool:
+        """Whether there is a `.rollcall`. Raises NotOurs where it is not ours."""
+        try:
+            with owned.opened(self.root, self.uid):
+                return True
+        except FileNotFoundError:
+            return False
+
+    def remove(self) -> None:
+        """Remove `.rollcall` and all that is in it. Raises NotOurs, OSError."""
+        if self.exists():
+            shutil.rmtree(self.root)
 
     def secrets(self, names: list[str]) -> dict[str, str]:
         """Return a random secret for each name, the same at every start."""
         path = self.root / "secrets.json"
-        kept = read_json(path)
+        kept = read_json(path, self.uid)
         missing = [name for name in names if name not in kept]
         if missing:
             kept |= {name: secrets.token_urlsafe(32) for name in missing}
-            write_json(path, kept)
+            write_json(path, kept, self.uid)
         return {name: str(kept[name]) for name in names}
 
     def ports(self, names: list[str], fixed: Mapping[str, int]) -> dict[str, int]:
         """Return a port for each name, the same at every start; `fixed` ones are the caller's."""
-        before = {name: int(port) for name, port in read_json(self.ports_file).items()}
+        before = {name: int(port) for name, port in read_json(self.ports_file, self.uid).items()}
         # A part that had what the caller now wants for another one moves.
         kept = {name: port for name, port in before.items() if port not in fixed.values()}
         kept |= fixed
@@ -204,5 +293,5 @@ class Folder:
             if name not in kept:
                 kept[name] = ports.choose(kept.values())
         if kept != before:
-            write_json(self.ports_file, kept)
+            write_json(self.ports_file, kept, self.uid)
         return {name: kept[name] for name in names}

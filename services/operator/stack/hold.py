@@ -1,14 +1,16 @@
 """Stop single services of a running stack, and start them again: for what needs them away."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from signal import Signals
 from typing import Any, Final
 
+from services.operator.stack import noted
 from services.operator.stack.errors import StackError
 from services.operator.stack.folder import Folder, read_json
 from services.operator.stack.plan import SERVICES
-from services.operator.stack.process import send, wait_until
+from services.operator.stack.process import wait_until
 
 TIMEOUT_S: Final = 60.0
 
@@ -21,8 +23,7 @@ def stop(data: Path, services: Collection[str]) -> None:
     folder = _running(data, services)
     folder.hold(folder.held() | set(services))
     for part in _parts(folder, services):
-        if part["pid"] is not None:
-            send(part["pid"], Signals.SIGTERM)
+        _send(part, Signals.SIGTERM)
     _until(folder, services, "stopped")
 
 
@@ -33,13 +34,37 @@ def start(data: Path, services: Collection[str]) -> None:
     _until(folder, services, "ready")
 
 
+@contextmanager
+def frozen(data: Path, service: str) -> Iterator[None]:
+    """Freeze a service (SIGSTOP) for as long as the block runs; it always goes on after it.
+
+    Raises StackError.
+    """
+    parts = _parts(_running(data, [service]), [service])
+    stopped = []
+    try:
+        for part in parts:
+            _send(part, Signals.SIGSTOP)
+            stopped.append(part)
+        yield
+    finally:
+        for part in stopped:
+            _send(part, Signals.SIGCONT)
+
+
+def _send(part: Mapping[str, Any], number: Signals) -> None:
+    if part["pid"] is not None:
+        looks_ours = noted.is_module(f"services.{part['service']}")
+        noted.send(int(part["pid"]), part.get("started"), number, looks_ours)
+
+
 def _running(data: Path, services: Collection[str]) -> Folder:
     unknown = sorted(set(services) - set(SERVICES))
     if unknown:
         raise StackError(
             f"there is no service {unknown[0]}; there are {', '.join(SERVICES)}", exit_code=2
         )
-    folder = Folder(data.resolve())
+    folder = Folder.at(data)
     if folder.supervisor() is None:
         raise StackError(
             f"no stack runs in {folder.data}; name its folder with --data", exit_code=2

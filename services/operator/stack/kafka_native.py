@@ -19,8 +19,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.operator.stack.errors import StackError, tail
+from services.operator.stack.errors import StackError
 from services.operator.stack.kafka_jars import find_jars
+from services.operator.stack.owned import tail
 from services.operator.stack.process import Child, send, wait_until
 
 _LOG_SETTINGS = Path(__file__).with_name("kafka") / "log4j2.properties"

@@ -35,6 +35,8 @@ from typing import Literal
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from services.operator.stack import owned
+
 Action = Literal["refuse_for_now", "refuse", "drop", "delay", "reset_after_yes"]
 Stage = Literal["rcpt", "data"]
 _SIZE_LIMIT_BYTES = 33_554_432
@@ -53,9 +55,8 @@ class Rule:
 
 def misbehave(behaviour_file: Path, rules: Sequence[Rule]) -> None:
     """Replace the rules of a running server; an empty list makes it well-behaved again."""
-    draft = behaviour_file.with_suffix(".draft")
-    draft.write_text(json.dumps({"rules": [asdict(rule) for rule in rules]}))
-    draft.replace(behaviour_file)
+    content = json.dumps({"rules": [asdict(rule) for rule in rules]})
+    owned.replace(behaviour_file, content.encode())
 
 
 class Behaviour:
@@ -71,14 +72,14 @@ class Behaviour:
         if self._file is None:
             return
         try:
-            found = self._file.stat()
+            found = self._file.lstat()
         except FileNotFoundError:
             self._rules, self._hits, self._version = [], [], None
             return
         version = (found.st_mtime_ns, found.st_ino)
         if version == self._version:
             return
-        self._rules = [Rule(**rule) for rule in json.loads(self._file.read_text())["rules"]]
+        self._rules = [Rule(**rule) for rule in json.loads(owned.read_bytes(self._file))["rules"]]
         self._hits = [0] * len(self._rules)
         self._version = version
 
@@ -103,11 +104,14 @@ class Mailbox:
     """The handler that aiosmtpd calls for each recipient and each mail."""
 
     def __init__(self, maildir: Path, behaviour: Behaviour) -> None:
-        self._maildir = maildir
         self._behaviour = behaviour
         self._numbers = itertools.count(1)
-        for name in ("tmp", "new", "cur"):
-            (maildir / name).mkdir(parents=True, exist_ok=True)
+        maildir.parent.mkdir(parents=True, exist_ok=True)
+        with owned.opened(maildir, make=True) as folder:
+            self._tmp, self._new, _ = (
+                owned.open_below(folder, name, make=True, shown=maildir / name)
+                for name in ("tmp", "new", "cur")
+            )
 
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -142,9 +146,10 @@ class Mailbox:
         head = "".join(f"X-RcptTo: {to}\n" for to in envelope.rcpt_tos)
         head += f"X-MailFrom: {envelope.mail_from}\n"
         name = f"{time.time_ns()}.{os.getpid()}_{next(self._numbers)}.rollcall"
-        draft = self._maildir / "tmp" / name
-        draft.write_bytes(head.encode(errors="surrogateescape") + body.replace(b"\r\n", b"\n"))
-        draft.rename(self._maildir / "new" / name)
+        draft = owned.open_file(self._tmp, name, os.O_WRONLY, make=True)
+        with os.fdopen(draft, "wb") as file:
+            file.write(head.encode(errors="surrogateescape") + body.replace(b"\r\n", b"\n"))
+        os.rename(name, name, src_dir_fd=self._tmp, dst_dir_fd=self._new)
 
 
 async def _follow(rule: Rule, server: SMTP) -> str:

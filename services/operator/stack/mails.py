@@ -7,6 +7,7 @@ over several, with `=` at their ends and `=3D` for each of its own.
 import re
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import DateHeader
@@ -15,6 +16,8 @@ from email.parser import BytesParser
 from email.policy import default
 from pathlib import Path
 from typing import Final
+
+from services.operator.stack import owned
 
 _LINK: Final = re.compile(r"https?://[^\s<>\"]+")
 _AFTER_A_LINK: Final = ".,;:!?)]}'"
@@ -34,20 +37,22 @@ class Mail:
 
 
 def read(maildir: Path) -> list[Mail]:
-    """Every mail, in the order in which they came."""
-    return [_read(path) for path in sorted(_files(maildir), key=lambda path: path.name)]
+    """Every mail, in the order in which they came. Raises NotOurs where one is another user's."""
+    return [
+        _parsed(path, content)
+        for path, content in sorted(_files(maildir), key=lambda each: each[0].name)
+    ]
 
 
-def _files(maildir: Path) -> Iterator[Path]:
+def _files(maildir: Path) -> Iterator[tuple[Path, bytes]]:
     for name in ("new", "cur"):
-        folder = maildir / name
-        if folder.is_dir():
-            yield from (path for path in folder.iterdir() if path.is_file())
+        for path in owned.listed(maildir / name):
+            with suppress(FileNotFoundError):  # a mail program moved it
+                yield path, owned.read_bytes(path)
 
 
-def _read(path: Path) -> Mail:
-    with path.open("rb") as file:
-        message = BytesParser(policy=default).parse(file)
+def _parsed(path: Path, content: bytes) -> Mail:
+    message = BytesParser(policy=default).parsebytes(content)
     text = _text(message)
     recipients = message.get_all("X-RcptTo") or message.get_all("To") or []
     return Mail(

@@ -14,6 +14,7 @@ import services
 from services.operator.stack import (
     kafka_docker,
     kafka_native,
+    noted,
     ports,
     postgres_native,
     postgres_roles,
@@ -61,7 +62,7 @@ class Stack:
     def __init__(self, options: Options, say: Callable[[str], None] = lambda _: None) -> None:
         self._say = say
         self.options = options
-        self.folder = Folder(options.data.resolve())
+        self.folder = Folder.at(options.data, making=True)
         self.kafka_kind = options.kafka_kind
         self._replicas = {name: options.replicas.get(name, 1) for name in SERVICES}
         fixed = {} if options.port is None else {"ingress-1": options.port}
@@ -108,6 +109,7 @@ class Stack:
                 "name": each.part.label,
                 "state": each.state,
                 "pid": each.pid,
+                "started": noted.started(each.pid),
                 "address": each.part.address,
                 "ready_url": each.part.ready_url,
                 "restarts": each.restarts,
@@ -119,7 +121,7 @@ class Stack:
         status = {"supervisor": os.getpid(), "ready": is_ready, "parts": parts}
         write_json(self.folder.status_file, {**status, "topic_prefix": prefix})
         if is_ready:
-            self.stack_file(runners).save(self.folder.data)
+            self.stack_file(runners).save(self.folder)
 
     def stack_file(self, runners: Sequence[Runner]) -> StackFile:
         """Return what `stack.json` has to say now."""

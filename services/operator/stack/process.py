@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.operator.stack.owned import open_log
+
 _LAUNCH = str(Path(__file__).with_name("launch.py"))
 
 
@@ -51,12 +53,6 @@ def arguments(*, log: int, env: Mapping[str, str], cwd: Path) -> dict[str, Any]:
         "cwd": cwd,
         "start_new_session": True,
     }
-
-
-def open_log(path: Path) -> int:
-    """Open a part's log for appending, readable by its owner only, and return the descriptor."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 def send(pid: int, number: signal.Signals) -> bool:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Protocol
+
+from services.operator.stack.owned import NotOurs, open_log
 
 
 class Reporter(Protocol):
@@ -132,7 +135,8 @@ class PipeReporter:
 class LoggedReporter:
     """Another reporter, with each line written into the supervisor's log as well.
 
-    A line that the log cannot take (its disk is full) is lost: it must keep nobody from stopping.
+    A line that the log cannot take (its disk is full, it was swapped) is lost: it must keep nobody
+    from stopping.
     """
 
     def __init__(self, inner: Reporter, log: Path) -> None:
@@ -156,7 +160,10 @@ class LoggedReporter:
 
     def _write(self, line: str) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:
+        with (
+            contextlib.suppress(OSError, NotOurs),
+            os.fdopen(open_log(self._log), "a", encoding="utf-8") as file,
+        ):
             file.write(f"{at} {line}\n")
 
 

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from services.operator.stack import process
-from services.operator.stack.errors import StackError, tail
+from services.operator.stack.errors import StackError
+from services.operator.stack.owned import open_log, tail
 from services.operator.stack.part import Part
 
 State = Literal["stopped", "starting", "ready", "waiting", "ended"]
@@ -150,7 +151,7 @@ class Runner:
         return True
 
     async def _spawn(self, command: list[str]) -> None:
-        log = process.open_log(self.part.log)
+        log = open_log(self.part.log)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *process.launched(command, self.part.account),

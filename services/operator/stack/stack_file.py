@@ -34,7 +34,7 @@ class StackFile:
     @classmethod
     def load(cls, data: Path) -> StackFile:
         """Read the file of the stack that runs in `data`. Raises StackError when none does."""
-        found = read_json(Folder(data).stack_file)
+        found = read_json(Folder.at(data).stack_file)
         if not found:
             raise StackError(
                 f"no stack runs in {data.resolve()}: start one with `rollcall up`, "
@@ -43,6 +43,6 @@ class StackFile:
             )
         return cls(**{name: found[name] for name in cls.__dataclass_fields__})
 
-    def save(self, data: Path) -> None:
+    def save(self, folder: Folder) -> None:
         """Replace the file in one step. It holds a password, so only its owner may read it."""
-        write_json(Folder(data).stack_file, asdict(self))
+        write_json(folder.stack_file, asdict(self), folder.uid)
