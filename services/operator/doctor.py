@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 TIMEOUT_S: Final = 30.0
 REACH_S: Final = 5.0
 OLDEST_POSTGRES: Final = 15
+COMMON_DATABASES: Final = ("postgres", "template1")
 MAX_SKEW: Final = timedelta(seconds=2)
 """Requests must be on the log ten seconds after they came: clocks may eat a fifth of that."""
 
@@ -194,6 +195,7 @@ async def look_at_postgres(settings: OperatorSettings) -> list[Finding]:
             found += await _schema(connection)
             if found[-1].state == "ok":
                 found += await _rights(connection)
+                found += await _public(connection, settings)
                 found += await _clocks(connection, facts)
             return found
     except Unavailable as error:
@@ -256,6 +258,24 @@ async def _rights(connection: "Connection") -> list[Finding]:
     if not lines:
         return [Finding(subject, "ok", "each role has what it needs, and no more")]
     return [Finding(subject, "wrong", line) for line in lines]
+
+
+async def _public(connection: "Connection", settings: OperatorSettings) -> list[Finding]:
+    """What Postgres gives every role; only a superuser may take it away, so it is a note."""
+    if settings.environment != "production":
+        return []
+    ours = await connection.fetchval("SELECT current_database()")
+    found = await rights.public(connection, (*COMMON_DATABASES, ours))
+    see = "docs/reference/database.md, Roles, has the statements for a superuser"
+    return [
+        Finding("rights in Postgres", "note", f"every role {may}; {see}")
+        for thing, privileges in found.items()
+        for may in [
+            f"may use large objects in {ours} ({privileges} functions)"
+            if thing == "large objects"
+            else f"has {privileges} ON DATABASE {thing}"
+        ]
+    ]
 
 
 async def _clocks(connection: "Connection", facts: rights.ServerFacts) -> list[Finding]:

@@ -5,7 +5,7 @@ compares what is read here with a database that they made.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -20,6 +20,8 @@ SCHEMAS: Final = ("audit", "directory", "notice", "rollcall", "tenancy")
 _SQL = queries.load("rights")
 _FACTS: Final = _SQL["server_facts"]
 _GRANTED: Final = _SQL["granted_rights"]
+_PUBLIC: Final = _SQL["public_rights"]
+_OF_LARGE_OBJECTS: Final = _SQL["public_functions_of_large_objects"]
 _NEWEST: Final = _SQL["newest_append_time"]
 _STATEMENT: Final = re.compile(
     r"^(GRANT|REVOKE) (?P<what>[^;]+?) ON (?P<things>[^;]+?) (?:TO|FROM) (?P<roles>[^;]+?);",
@@ -68,6 +70,21 @@ async def granted(connection: "Connection") -> frozenset[Right]:
         Right(row["role"], row["privilege"], row["thing"], tuple(row["columns"] or ()))
         for row in rows
     )
+
+
+async def public(connection: "Connection", databases: Iterable[str]) -> Mapping[str, str]:
+    """What Postgres lets every role do by default: a database's name, or `large objects` → what.
+
+    Large objects are those of this connection's database. Empty where all of it was taken away.
+    """
+    rows = await connection.fetch(_PUBLIC, list(databases))
+    return {row["thing"]: row["privileges"] for row in rows}
+
+
+async def take_from_public(connection: "Connection") -> None:
+    """Let no role use large objects in this database, unless it is granted. A superuser's to do."""
+    for row in await connection.fetch(_OF_LARGE_OBJECTS):
+        await connection.execute(row[0])
 
 
 async def server_facts(connection: "Connection") -> ServerFacts:

@@ -32,6 +32,7 @@ async def bootstrap(
             verb = "ALTER" if role in known else "CREATE"
             quoted = await connection.fetchval("SELECT quote_literal($1::text)", password)
             await connection.execute(f'{verb} ROLE "{role}" LOGIN PASSWORD {quoted}')
+        await connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
         if database is None:
             return
         exists = "SELECT 1 FROM pg_database WHERE datname = $1"
@@ -41,5 +42,21 @@ async def bootstrap(
         allowed = ", ".join(f'"{role}"' for role in SERVICE_ROLES if role in passwords)
         if allowed:
             await connection.execute(f'GRANT CONNECT ON DATABASE "{database}" TO {allowed}')
+    finally:
+        await connection.close(timeout=_TIMEOUT_S)
+    await _narrow(admin_url, database)
+
+
+async def _narrow(admin_url: str, database: str) -> None:
+    """Take from every role what Postgres gives it in a database and none of ours needs."""
+    import asyncpg
+
+    from shared.postgres.rights import take_from_public
+
+    connection = await asyncpg.connect(
+        admin_url, database=database, timeout=_TIMEOUT_S, command_timeout=_TIMEOUT_S
+    )
+    try:
+        await take_from_public(connection)
     finally:
         await connection.close(timeout=_TIMEOUT_S)

@@ -40,6 +40,43 @@ WHERE found.grantee <> found.owner
 GROUP BY role, thing, privilege, column_name IS NULL
 ORDER BY role, thing, privilege
 
+-- name: public_rights
+-- What every role may do by Postgres's own defaults and no role of ours needs: functions of large
+-- objects in this database (counted), privileges on databases.
+-- $1 databases
+-- roles: ingress, provisioner, notifier, owner
+SELECT 'large objects' AS thing, count(*)::text AS privileges
+FROM pg_catalog.pg_proc AS function
+CROSS JOIN LATERAL pg_catalog.aclexplode(
+    coalesce(function.proacl, pg_catalog.acldefault('f', function.proowner))
+) AS entry
+WHERE function.pronamespace = 'pg_catalog'::regnamespace
+  AND (function.proname LIKE 'lo\_%' OR function.proname IN ('loread', 'lowrite'))
+  AND entry.grantee = 0
+HAVING count(*) > 0
+UNION ALL
+SELECT base.datname::text,
+       string_agg(entry.privilege_type, ', ' ORDER BY entry.privilege_type)
+FROM pg_catalog.pg_database AS base
+CROSS JOIN LATERAL pg_catalog.aclexplode(
+    coalesce(base.datacl, pg_catalog.acldefault('d', base.datdba))
+) AS entry
+WHERE base.datname = ANY ($1::text[]) AND base.datallowconn AND entry.grantee = 0
+GROUP BY base.datname
+ORDER BY thing
+
+-- name: public_functions_of_large_objects
+-- Those functions, as statements that take them from every role. A superuser's to run.
+-- roles: owner
+SELECT pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', function.oid::regprocedure)
+FROM pg_catalog.pg_proc AS function
+CROSS JOIN LATERAL pg_catalog.aclexplode(
+    coalesce(function.proacl, pg_catalog.acldefault('f', function.proowner))
+) AS entry
+WHERE function.pronamespace = 'pg_catalog'::regnamespace
+  AND (function.proname LIKE 'lo\_%' OR function.proname IN ('loread', 'lowrite'))
+  AND entry.grantee = 0
+
 -- name: newest_append_time
 -- The broker's clock at the last record that was applied; null where there is none.
 -- roles: ingress, provisioner, notifier, owner

@@ -10,3 +10,10 @@ CREATE ROLE rollcall_notifier LOGIN PASSWORD :'notifier';
 CREATE DATABASE rollcall OWNER rollcall_owner;
 REVOKE ALL ON DATABASE rollcall FROM PUBLIC;
 GRANT CONNECT ON DATABASE rollcall TO rollcall_ingress, rollcall_provisioner, rollcall_notifier;
+-- What Postgres gives every role, and none of ours needs. pg_dump would write it down:
+-- docs/operations/backup.md.
+REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
+\connect rollcall
+SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', oid::regprocedure) FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace AND (proname LIKE 'lo\_%' OR proname IN ('loread', 'lowrite'))
+\gexec
