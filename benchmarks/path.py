@@ -24,7 +24,7 @@ import aiohttp
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from benchmarks.stack import a_place
+from benchmarks.stack import Place, a_place
 
 SCIM = {"Content-Type": "application/scim+json"}
 MEASURED = ("ingress", "provisioner", "notifier", "kafka", "postgres")
@@ -114,10 +114,11 @@ def creator(session: aiohttp.ClientSession, base: str, run: str) -> Callable[[in
     return create
 
 
-async def measure(stack: dict[str, Any], base: str, key: str, args: argparse.Namespace) -> None:
+async def measure(place: Place, args: argparse.Namespace) -> None:
     """All runs against one stack; prints as it goes."""
     connector = aiohttp.TCPConnector(limit=0)
-    headers = {"Authorization": f"Bearer {key}"}
+    stack, base = place.stack, place.base
+    headers = {"Authorization": f"Bearer {place.key}"}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
         await drive(10, 1.0, creator(session, base, "warm"))
         livez = stack["metrics"]["ingress"][0].rsplit("/", 1)[0] + "/livez"
@@ -127,7 +128,7 @@ async def measure(stack: dict[str, Any], base: str, key: str, args: argparse.Nam
                 return "ok" if answer.status == 200 else "failed"
 
         http = await drive(1, 1.0, alive)
-        bare = await bare_kafka(stack)
+        bare = await bare_kafka(place.kafka)
         print(f"GET /livez, 1 client          p50 {http.percentile_ms(50):7.2f} ms")
         print(f"bare acknowledged send        p50 {bare.percentile_ms(50):7.2f} ms")
         print()
@@ -155,13 +156,11 @@ async def measure(stack: dict[str, Any], base: str, key: str, args: argparse.Nam
                 )
 
 
-async def bare_kafka(stack: dict[str, Any]) -> Measured:
+async def bare_kafka(kafka: dict[str, Any]) -> Measured:
     """Send 1 kB to a topic of its own and wait for the acknowledgement, one at a time."""
     topic = f"bench.{time.time_ns()}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack["kafka_bootstrap"])
-    producer = AIOKafkaProducer(
-        bootstrap_servers=stack["kafka_bootstrap"], acks="all", enable_idempotence=True
-    )
+    admin = AIOKafkaAdminClient(**kafka)
+    producer = AIOKafkaProducer(**kafka, acks="all", enable_idempotence=True)
     await admin.start()
     try:
         await admin.create_topics([NewTopic(topic, 1, 1)])
@@ -188,7 +187,7 @@ def main() -> None:
     args = parser.parse_args()
     args.clients = [int(number) for number in args.clients.split(",")]
     with a_place(args.data) as place:
-        asyncio.run(measure(place.stack, place.base, place.key, args))
+        asyncio.run(measure(place, args))
 
 
 if __name__ == "__main__":

@@ -10,14 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.operator.deployment import find
+from shared.kafka.client import client_options
+
 ROLLCALL = Path(sys.executable).with_name("rollcall")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One new organisation on a stack: `stack` is the content of its `stack.json`."""
+    """One new organisation on a stack: `stack` is the content of its `stack.json`.
+
+    `kafka` is what a client of its Kafka needs: address and login.
+    """
 
     stack: dict[str, Any]
+    kafka: dict[str, Any]
     organisation_id: str
     base: str
     key: str
@@ -40,6 +47,7 @@ def a_place(data: Path | None) -> Iterator[Place]:
             organisation = json.loads(made.stdout)
             yield Place(
                 stack=json.loads((where / ".rollcall" / "stack.json").read_text()),
+                kafka=client_options(find(where)),
                 organisation_id=organisation["organisation_id"],
                 base=organisation["scim_base_url"],
                 key=organisation["api_key"],

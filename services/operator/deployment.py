@@ -7,7 +7,9 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import Field, SecretStr
 
+from services.operator.stack import kafka_login
 from services.operator.stack.folder import Folder, read_json
+from services.operator.stack.kafka_login import Login
 from services.operator.stack.stack_file import StackFile
 from services.operator.terminal import CommandError
 from shared.runtime.config import PublicUrl, Settings, load
@@ -66,9 +68,13 @@ def find(data: Path) -> OperatorSettings:
 
 def of_stack(data: Path, stack: StackFile) -> OperatorSettings:
     """The settings that reach the stack that runs in `data`. Raises InvalidSettings."""
-    prefix = read_json(Folder.at(data).status_file).get("topic_prefix")
+    folder = Folder.at(data)
+    prefix = read_json(folder.status_file).get("topic_prefix")
+    password = folder.kept_secrets().get(kafka_login.SECRET)
+    login = Login.of(stack.kafka_kind, password)
     given: dict[str, Any] = {
         "kafka_bootstrap": stack.kafka_bootstrap,
+        **({} if login is None else login.settings()),
         "database_url": stack.database_url,
         "public_url": stack.scim_url,
         # Its own, whatever the variable says here and now.

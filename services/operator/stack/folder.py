@@ -275,13 +275,21 @@ class Folder:
 
     def secrets(self, names: list[str]) -> dict[str, str]:
         """Return a random secret for each name, the same at every start."""
-        path = self.root / "secrets.json"
-        kept = read_json(path, self.uid)
+        kept = self.kept_secrets()
         missing = [name for name in names if name not in kept]
         if missing:
             kept |= {name: secrets.token_urlsafe(32) for name in missing}
-            write_json(path, kept, self.uid)
+            write_json(self._secrets_file, kept, self.uid)
         return {name: str(kept[name]) for name in names}
+
+    def kept_secrets(self) -> dict[str, str]:
+        """Every secret that has been made."""
+        kept = read_json(self._secrets_file, self.uid)
+        return {name: str(secret) for name, secret in kept.items()}
+
+    @property
+    def _secrets_file(self) -> Path:
+        return self.root / "secrets.json"
 
     def ports(self, names: list[str], fixed: Mapping[str, int]) -> dict[str, int]:
         """Return a port for each name, the same at every start; `fixed` ones are the caller's."""

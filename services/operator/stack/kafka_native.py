@@ -6,6 +6,7 @@ can change them. Three of them: `kafka_cluster`.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import os
@@ -16,23 +17,28 @@ import struct
 import subprocess
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from services.operator.stack import kafka_login, owned, ports
 from services.operator.stack.errors import StackError
 from services.operator.stack.kafka_jars import find_jars
+from services.operator.stack.kafka_login import Login
 from services.operator.stack.owned import tail
 from services.operator.stack.process import Child, send, wait_until
 
 _LOG_SETTINGS = Path(__file__).with_name("kafka") / "log4j2.properties"
 _START_TIMEOUT_S = 60.0
+_NO_SASL_HERE = 34
+"""Kafka's ILLEGAL_SASL_STATE."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerSettings:
     """Where a broker keeps its data, where it listens, and what differs from our defaults.
 
-    `cluster_id` belongs to a broker of a cluster, whose voters stand in `extra`.
+    `cluster_id` belongs to a broker of a cluster, whose voters stand in `extra`. Without a `login`
+    everybody who reaches the port may do everything: for tests.
     """
 
     folder: Path
@@ -41,6 +47,7 @@ class BrokerSettings:
     heap_mib: int = 256
     extra: Mapping[str, str] = field(default_factory=dict)
     cluster_id: str | None = None
+    login: Login | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -53,6 +60,16 @@ class BrokerSettings:
         return self.folder / "data"
 
     @property
+    def has_scram(self) -> bool:
+        """Whether the storage has to know the login."""
+        return self.login is not None and self.login.mechanism != "PLAIN"
+
+    @property
+    def login_note(self) -> Path:
+        """The file that says which login the storage knows."""
+        return self.folder / "login"
+
+    @property
     def properties_file(self) -> Path:
         """The broker's `server.properties`."""
         return self.folder / "server.properties"
@@ -62,6 +79,11 @@ def server_properties(settings: BrokerSettings) -> dict[str, str]:
     """Return the settings of a lone broker on a developer's machine."""
     listener = f"PLAINTEXT://{settings.bootstrap}"
     controller = f"127.0.0.1:{settings.controller_port}"
+    guard = (
+        {}
+        if settings.login is None
+        else kafka_login.properties(settings.login, settings.bootstrap, controller)
+    )
     internal_topics = {
         "offsets.topic.num.partitions": "4",
         "offsets.topic.replication.factor": "1",
@@ -92,6 +114,7 @@ def server_properties(settings: BrokerSettings) -> dict[str, str]:
         "num.network.threads": "2",
         "num.io.threads": "2",
         **internal_topics,
+        **guard,
         **settings.extra,
     }
 
@@ -116,14 +139,18 @@ def prepare(settings: BrokerSettings, say: Callable[[str], None] = lambda _: Non
     Blocks for as long as that takes; `say` hears of what takes long. Raises StackError.
     """
     class_path = os.pathsep.join(str(jar) for jar in find_jars(say=say))
-    settings.data.mkdir(parents=True, exist_ok=True)
-    lines = [f"{key}={value}" for key, value in server_properties(settings).items()]
-    settings.properties_file.write_text("\n".join(lines) + "\n")
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    os.close(owned.open_folder(settings.data, make=True))
     machine = [java(), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     machine += ["--enable-native-access=ALL-UNNAMED", f"-Dlog4j2.configurationFile={_LOG_SETTINGS}"]
     machine += ["-cp", class_path]
-    if not (settings.data / "meta.properties").exists():
+    is_new = not (settings.data / "meta.properties").exists()
+    if not is_new:
+        _adopt(settings, say)
+    _write_properties(settings)
+    if is_new:
         _format(settings, machine)
+        _note(settings)
     heap = ["-Xms128m", f"-Xmx{settings.heap_mib}m"]
     return [machine[0], *heap, *machine[1:], "kafka.Kafka", str(settings.properties_file)]
 
@@ -134,40 +161,114 @@ def new_cluster_id() -> str:
     return "R" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
 
 
+def _write_properties(settings: BrokerSettings) -> None:
+    lines = [f"{key}={value}\n" for key, value in server_properties(settings).items()]
+    owned.replace(settings.properties_file, "".join(lines).encode())
+
+
 def _alone() -> list[str]:
     return ["--standalone", "-t", new_cluster_id()]
 
 
 def _format(settings: BrokerSettings, machine: list[str]) -> None:
-    tool = [*machine, "kafka.tools.StorageTool", "format"]
+    tool = [*machine[1:], "kafka.tools.StorageTool", "format"]
     tool += ["-t", settings.cluster_id] if settings.cluster_id else _alone()
-    done = subprocess.run(
-        [*tool, "-c", str(settings.properties_file)],
-        capture_output=True,
-        text=True,
-        timeout=_START_TIMEOUT_S,
-        check=False,
-    )
+    tool += ["-c", str(settings.properties_file)]
+    if settings.has_scram and settings.login is not None:
+        tool += ["--add-scram", settings.login.added]
+    # In a file: everybody may read the command lines of a machine's processes.
+    words = settings.folder / "format.arguments"
+    owned.replace(words, "".join(f"{_quoted(each)}\n" for each in tool).encode())
+    try:
+        done = subprocess.run(
+            [machine[0], f"@{words}"],
+            capture_output=True,
+            text=True,
+            timeout=_START_TIMEOUT_S,
+            check=False,
+        )
+    finally:
+        owned.remove(words)
     if done.returncode != 0:
         reason = (done.stderr or done.stdout).strip()
         raise StackError("Kafka could not format its storage", detail=reason)
 
 
+def _quoted(word: str) -> str:
+    """As Java reads the words of such a file."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _note(settings: BrokerSettings) -> None:
+    if settings.has_scram and settings.login is not None:
+        owned.replace(settings.login_note, f"{settings.login.note}\n".encode())
+
+
+def _adopt(settings: BrokerSettings, say: Callable[[str], None]) -> None:
+    """Give a storage that does not know the login that login: once, for an earlier release's.
+
+    A broker is started for that on a port that nobody knows of, with a password for this once.
+    """
+    login = settings.login
+    if not settings.has_scram or login is None:
+        return
+    with contextlib.suppress(FileNotFoundError):
+        if owned.read_bytes(settings.login_note).decode().strip() == login.note:
+            return
+    say("Giving Kafka's log a login, once")
+    taken = (settings.port, settings.controller_port)
+    door = kafka_login.plain_for_once()
+    broker = KafkaBroker(replace(settings, port=ports.choose(taken), login=door))
+    broker.start()
+    try:
+        asyncio.run(_set_login(broker.bootstrap, door, login))
+    finally:
+        broker.stop()
+    _note(settings)
+
+
+async def _set_login(bootstrap: str, door: Login, login: Login) -> None:
+    from services.operator.scram import set_logins  # slow to import, and needed once
+    from shared.kafka.admin import wait_until_reachable
+    from shared.runtime.config import Settings, load
+    from shared.runtime.errors import Unavailable
+
+    settings = load(Settings, kafka_bootstrap=bootstrap, **door.settings())
+    try:
+        await wait_until_reachable(settings, _START_TIMEOUT_S)
+        await set_logins(settings, {login.user: login.password})
+    except (Unavailable, TimeoutError) as error:
+        raise StackError(f"Kafka's log could not be given a login: {error}") from error
+
+
 def answers(port: int, host: str = "127.0.0.1", timeout_s: float = 1.0) -> bool:
     """Tell whether the broker serves its API and counts itself among the brokers.
 
-    One Metadata request by hand (version 1, no topics): until the broker has been let into the
-    cluster the list of brokers is empty.
+    By hand: SaslHandshake (version 1), which only a listener that asks for a login takes well; its
+    answer says enough there, and nothing secret is sent, whoever listens. Else Metadata (version 1,
+    no topics): until the broker has been let into the cluster the list of brokers is empty.
     """
-    body = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)
+    name = b"SCRAM-SHA-512"
+    handshake = struct.pack(">hhihh", 17, 1, 1, -1, len(name)) + name
+    metadata = struct.pack(">hhihi", 3, 1, 2, -1, 0)
     try:
         with socket.create_connection((host, port), timeout=timeout_s) as connection:
-            connection.sendall(struct.pack(">i", len(body)) + body)
-            with connection.makefile("rb") as stream:
-                header = stream.read(12)  # size, correlation id, number of brokers
+            answer = _answer(connection, handshake)
+            if len(answer) < 6 or struct.unpack_from(">h", answer, 4)[0] != _NO_SASL_HERE:
+                return len(answer) >= 6
+            answer = _answer(connection, metadata)
     except OSError:
         return False
-    return len(header) == 12 and int(struct.unpack(">i", header[8:])[0]) > 0
+    return len(answer) >= 8 and int(struct.unpack_from(">i", answer, 4)[0]) > 0
+
+
+def _answer(connection: socket.socket, request: bytes) -> bytes:
+    """What follows the size of an answer: correlation id, content; empty for none."""
+    connection.sendall(struct.pack(">i", len(request)) + request)
+    with connection.makefile("rb") as stream:
+        size = stream.read(4)
+        return stream.read(struct.unpack(">i", size)[0]) if len(size) == 4 else b""
 
 
 class KafkaBroker:

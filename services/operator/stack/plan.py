@@ -13,6 +13,7 @@ from typing import Literal
 import services
 from services.operator.stack import (
     kafka_docker,
+    kafka_login,
     kafka_native,
     noted,
     ports,
@@ -21,6 +22,7 @@ from services.operator.stack import (
 )
 from services.operator.stack.errors import StackError
 from services.operator.stack.folder import Folder, write_json
+from services.operator.stack.kafka_login import Login
 from services.operator.stack.part import Part, Plan, Step, answers_200
 from services.operator.stack.postgres_binaries import account
 from services.operator.stack.process import wait_until
@@ -70,7 +72,9 @@ class Stack:
             self._until_free(name, port)  # or a later start would be given the taken port again
         self._ports = self.folder.ports(self._port_names(), fixed)
         names = [postgres_native.SUPERUSER, *postgres_roles.ROLES, "invitation"]
+        names += [] if self.kafka_kind == "external" else [kafka_login.SECRET]
         self._secrets = self.folder.secrets(names)
+        self._login = Login.of(self.kafka_kind, self._secrets.get(kafka_login.SECRET))
         self._database = postgres_native.ServerSettings(
             self.folder.root / "postgres", self._ports["postgres"], self._secrets["postgres"]
         )
@@ -193,18 +197,23 @@ class Stack:
         if self.kafka_kind == "external":
             return Step("kafka topics", then=self._apply_topics)
         settings = kafka_native.BrokerSettings(
-            self.folder.root / "kafka", self._ports["kafka"], self._ports["kafka-controller"]
+            self.folder.root / "kafka",
+            self._ports["kafka"],
+            self._ports["kafka-controller"],
+            login=self._login,
         )
+        variables: dict[str, str] = {}
         prepare: Callable[[], list[str]] = lambda: kafka_native.prepare(settings, self._say)  # noqa: E731
         if self.kafka_kind == "docker":
-            prepare = lambda: kafka_docker.prepare(settings.port, self.folder.root)  # noqa: E731
+            variables = kafka_docker.environment(settings.port, self._login)
+            prepare = lambda: kafka_docker.prepare(settings.port, self.folder.root, variables)  # noqa: E731
         part = Part(
             "kafka",
             "kafka",
             self.folder.log("kafka"),
             prepare,
             lambda: kafka_native.answers(settings.port),
-            self._environment,
+            {**self._environment, **variables},
             self.folder.root,
             address=settings.bootstrap,
         )
@@ -213,12 +222,15 @@ class Stack:
     async def _apply_topics(self) -> None:
         # Slow to import, so while the broker comes up or not at all.
         from shared.events.topics import Topics
-        from shared.kafka.admin import apply_topics
+        from shared.kafka.admin import apply_topics, wait_until_reachable
         from shared.runtime.config import Settings, load
         from shared.runtime.errors import InvalidSettings, Unavailable
 
         try:
-            settings = load(Settings, kafka_bootstrap=self.kafka_bootstrap)
+            login = {} if self._login is None else self._login.settings()
+            settings = load(Settings, kafka_bootstrap=self.kafka_bootstrap, **login)
+            if self._login is not None:
+                await wait_until_reachable(settings)  # that it answers says less there
             await apply_topics(settings, Topics(settings.topic_prefix), replication=1)
         except InvalidSettings as error:
             line = " ".join(str(error).split())
@@ -299,6 +311,7 @@ class Stack:
         }
         owned = {
             "ROLLCALL_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
+            **self._kafka_variables(),
             "ROLLCALL_DATABASE_URL": self._database_url(f"rollcall_{name}"),
             f"ROLLCALL_{name.upper()}_ADMIN_PORT": str(self._ports[f"{name}-{number}-admin"]),
         }
@@ -314,6 +327,12 @@ class Stack:
         if name != "provisioner" and "ROLLCALL_INVITATION_SECRET_FILE" not in self._environment:
             defaults["ROLLCALL_INVITATION_SECRET"] = self._secrets["invitation"]
         return {**defaults, **self._python_environment(), **owned}
+
+    def _kafka_variables(self) -> dict[str, str]:
+        """How our services log in at a Kafka of ours, whatever the caller's variables say."""
+        if self._login is None:
+            return {}
+        return {f"ROLLCALL_{name.upper()}": value for name, value in self._login.settings().items()}
 
     def _python_environment(self) -> dict[str, str]:
         """The caller's variables, and where to find our packages: `-P` looks nowhere else."""
