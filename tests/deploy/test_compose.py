@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ from tests.support.manifests import ROOT, Json, built
 FILE = ROOT / "deploy" / "compose.yaml"
 ROLES = ROOT / "deploy" / "compose" / "roles.sql"
 OURS = ("topics", "schema", "ingress", "provisioner", "notifier", "operator")
-DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
+MAKE_ENV = ROOT / "deploy" / "compose" / "make-env"
+VARIABLE = re.compile(r"\$\{(\w+):([-?])([^}]*)\}")
 
 
 def composed(**given: str) -> Json:
-    """The file with its variables replaced by the given values, or their defaults."""
-    text = DEFAULT.sub(lambda found: given.get(found[1], found[2]), FILE.read_text())
-    found: Json = yaml.safe_load(text)
+    """The file with its variables replaced; what must be set and is not given has a long value."""
+
+    def value(found: re.Match[str]) -> str:
+        return given.get(found[1], found[3] if found[2] == "-" else f"{found[1]}-{'0' * 32}")
+
+    found: Json = yaml.safe_load(VARIABLE.sub(value, FILE.read_text()))
     return found
 
 
@@ -66,15 +71,96 @@ def test_images_are_those_of_the_dev_overlay() -> None:
     assert {each["image"] for each in SERVICES.values()} == cluster
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_a_service_of_ours_is_confined(name: str) -> None:
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_container_is_confined(name: str) -> None:
     service = SERVICES[name]
 
-    assert service["user"] == "10001:10001"
+    assert re.fullmatch("[1-9][0-9]*:[1-9][0-9]*", service["user"])  # not root, nor its group
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert "privileged" not in service
+    assert re.fullmatch("[0-9]+[mg]", service["mem_limit"])
+    assert 0 < service["pids_limit"] <= 1024
+    for opened in ("privileged", "cap_add", "devices", "network_mode", "pid", "ipc"):
+        assert opened not in service
+    assert all(re.search(":size=[0-9]+m", each) for each in service.get("tmpfs", ()))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_of_ours_runs_as_the_user_of_its_image(name: str) -> None:
+    assert SERVICES[name]["user"] == "10001:10001"
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - set(OURS)))
+def test_an_image_of_others_is_named_by_its_digest(name: str) -> None:
+    assert re.search("^[a-z/]+:v?[0-9.]+@sha256:[0-9a-f]{64}$", SERVICES[name]["image"])
+
+
+@pytest.mark.parametrize("name", sorted({"kafka", "postgres"}))
+def test_they_run_as_in_the_dev_overlay(name: str) -> None:
+    [pod] = [pod for pod in built("dev").pods() if pod.name == name]
+    security = pod.spec["securityContext"]
+
+    assert SERVICES[name]["user"] == f"{security['runAsUser']}:{security['runAsGroup']}"
+
+
+def secret_variables() -> set[str]:
+    return {found[1] for found in VARIABLE.finditer(FILE.read_text()) if found[2] == "?"}
+
+
+def test_no_password_is_published() -> None:
+    """Each must be set: what listens in a container is reached by every user of the machine."""
+    text = FILE.read_text()
+    defaults = {found[1]: found[3] for found in VARIABLE.finditer(text) if found[2] == "-"}
+
+    assert "dev-only" not in text
+    assert not [name for name in defaults if re.search("PASSWORD$|SECRET$", name)]
+    assert len(secret_variables()) == 7
+
+
+def test_the_passwords_are_made_once_and_are_one_s_own(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("ROLLCALL_PORT=8090\nPOSTGRES_PASSWORD=ofmine\n")
+
+    for _ in range(2):
+        subprocess.run([MAKE_ENV, file], check=True, timeout=30)
+
+    lines = file.read_text().splitlines()
+    made = dict(line.split("=") for line in lines)
+    assert len(lines) == len(made) == len(secret_variables()) + 1
+    assert set(made) == secret_variables() | {"ROLLCALL_PORT"}
+    assert (made.pop("ROLLCALL_PORT"), made.pop("POSTGRES_PASSWORD")) == ("8090", "ofmine")
+    assert all(re.fullmatch("[0-9a-f]{64}", secret) for secret in made.values())
+    assert len(set(made.values())) == len(made)
+    assert file.stat().st_mode & 0o077 == 0
+    assert "deploy/.env" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_kafka_asks_for_the_login_that_our_services_have() -> None:
+    given = composed(ROLLCALL_KAFKA_SASL_PASSWORD="of-kafka")["services"]
+    kafka: dict[str, str] = given["kafka"]["environment"]
+    protocols = dict(
+        each.split(":") for each in kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")
+    )
+    open_to = {
+        address.split("://")[1].rpartition(":")[0]
+        for address in kafka["KAFKA_LISTENERS"].split(",")
+        if protocols[address.split("://")[0]] == "PLAINTEXT"
+    }
+
+    assert open_to == {"localhost"}
+    jaas = kafka["KAFKA_LISTENER_NAME_CLIENT_PLAIN_SASL_JAAS_CONFIG"]
+    assert "\n" not in jaas
+    assert 'user_rollcall="of-kafka"' in jaas
+    assert jaas.count("user_") == 1
+    for name in OURS:
+        if name == "schema":
+            continue
+        settings = given[name]["environment"]
+        assert settings["ROLLCALL_KAFKA_SECURITY_PROTOCOL"] == "SASL_PLAINTEXT"
+        assert settings["ROLLCALL_KAFKA_SASL_MECHANISM"] == kafka["KAFKA_SASL_ENABLED_MECHANISMS"]
+        assert settings["ROLLCALL_KAFKA_SASL_USERNAME"] == "rollcall"
+        assert settings["ROLLCALL_KAFKA_SASL_PASSWORD"] == "of-kafka"
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"topics", "schema", "operator"}))
@@ -122,16 +208,33 @@ def test_services_begin_after_the_release() -> None:
 
 
 def test_the_broker_has_the_settings_of_the_dev_overlay() -> None:
-    """But for its own name, and the place of its volume."""
+    """But for its own name, the place of its volume, and its login: pods have network policies."""
     cluster = built("dev")
     [pod] = [pod for pod in cluster.pods() if pod.name == "kafka"]
     theirs = cluster.environment(pod.containers[0])
     ours: dict[str, Any] = SERVICES["kafka"]["environment"]
-    own = {"KAFKA_ADVERTISED_LISTENERS", "KAFKA_LOG_DIRS"}
+    own = {"KAFKA_ADVERTISED_LISTENERS", "KAFKA_LOG_DIRS", "KAFKA_LISTENERS"}
+    own |= {"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"}
+    login = {name for name in ours if "SASL" in name or name == "KAFKA_INTER_BROKER_LISTENER_NAME"}
 
-    assert {k: v for k, v in ours.items() if k not in own} == {
+    assert {k: v for k, v in ours.items() if k not in own | login} == {
         k: v for k, v in theirs.items() if k not in own
     }
+
+
+@pytest.mark.parametrize(
+    "file",
+    [ROLES, ROOT / "deploy/kubernetes/overlays/dev/postgres/roles.sql"],
+    ids=["compose", "dev"],
+)
+def test_every_role_loses_what_postgres_gives_it_and_none_needs(file: Path) -> None:
+    """As docs/reference/database.md has it; tried in tests/integration/stack."""
+    page = (ROOT / "docs/reference/database.md").read_text()
+    [statements] = re.findall(
+        r"^REVOKE ALL ON DATABASE postgres.*?gexec$", page, re.MULTILINE | re.DOTALL
+    )
+
+    assert statements in file.read_text()
 
 
 def test_the_roles_are_made_with_the_passwords_that_the_services_use() -> None:

@@ -9,8 +9,10 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -96,6 +98,7 @@ def composed() -> Iterator[Composed]:
             "ROLLCALL_PORT": str(door),
             "MAILBOX_PORT": str(ports.choose([door])),
             "ROLLCALL_PUBLIC_URL": f"http://127.0.0.1:{door}",
+            **made_passwords(),
         }
         made = Composed(docker, compose_command(docker), variables)
         try:
@@ -103,6 +106,14 @@ def composed() -> Iterator[Composed]:
         finally:
             made("down", "--volumes", "--remove-orphans")
             docker("image", "rm", "--force", IMAGE)
+
+
+def made_passwords() -> dict[str, str]:
+    """What `deploy/compose/make-env` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / ".env"
+        subprocess.run([ROOT / "deploy" / "compose" / "make-env", file], check=True, timeout=30)
+        return dict(line.split("=") for line in file.read_text().splitlines())
 
 
 def compose_command(docker: Engine) -> tuple[str, ...]:
