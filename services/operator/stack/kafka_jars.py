@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.operator.stack import owned
 from services.operator.stack.errors import StackError
 
 _LOCK_FILE = Path(__file__).with_name("kafka") / "jgo.lock.toml"
@@ -75,6 +76,12 @@ def find_jars(
             raise StackError(f"ROLLCALL_KAFKA_LIBS: no kafka_*.jar in {libs}", exit_code=2)
         return given
     repository = (cache or user_cache()) / "kafka" / "repository"
+    try:  # what lies there is run; compared with the digests, but then read once more by Java
+        owned.way_to(repository, must_exist=False)
+    except owned.NotOurs as error:
+        raise StackError(
+            f"{error.fact}: set XDG_CACHE_HOME to a folder of yours, or {_WHAT_TO_DO}", exit_code=2
+        ) from error
     jars = locked_jars(lock_file)
     wrong = _wrong(repository, jars)
     if wrong:

@@ -32,10 +32,14 @@ _REMEDY: Final = "use --data DIR, with a folder that is yours"
 
 
 class NotOurs(StackError):
-    """A file, a folder or a process is not ours, or not only ours; it is left alone."""
+    """A file, a folder or a process is not ours, or not only ours; it is left alone.
 
-    def __init__(self, line: str) -> None:
-        super().__init__(line, exit_code=2)
+    `fact` is the line without what to do about it.
+    """
+
+    def __init__(self, fact: str, remedy: str = "") -> None:
+        super().__init__(f"{fact}: {remedy}" if remedy else fact, exit_code=2)
+        self.fact = fact
 
 
 def way_to(path: Path, uid: int | None = None, *, must_exist: bool = True) -> Path:
@@ -68,7 +72,7 @@ def way_to(path: Path, uid: int | None = None, *, must_exist: bool = True) -> Pa
             continue
         links += 1
         if found.st_uid not in (0, owner) or links > _MOST_LINKS:
-            raise NotOurs(f"the symbolic link {step} is {_whose(found.st_uid)}: {_REMEDY}")
+            raise NotOurs(f"the symbolic link {step} is {_whose(found.st_uid)}", _REMEDY)
         target = step.readlink()
         if target.is_absolute():
             here = Path("/")
@@ -80,9 +84,9 @@ def _check_step(path: Path, found: os.stat_result, owner: int) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     if found.st_uid not in (0, owner):
-        raise NotOurs(f"{path} belongs to {_name(found.st_uid)}: {_REMEDY}")
+        raise NotOurs(f"{path} belongs to {_name(found.st_uid)}", _REMEDY)
     if not found.st_mode & stat.S_ISVTX and _is_open_to_others(found, owner):
-        raise NotOurs(f"others may write in {path}: close it (`chmod go-w`), or {_REMEDY}")
+        raise NotOurs(f"others may write in {path}", f"close it (`chmod go-w`), or {_REMEDY}")
 
 
 def _is_open_to_others(found: os.stat_result, owner: int) -> bool:
@@ -139,14 +143,16 @@ def open_below(
         descriptor = os.open(name, _FOLDER, dir_fd=above)
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            raise NotOurs(f"{shown or name} is no folder, or a symbolic link: remove it") from error
+            raise NotOurs(
+                f"{shown or name} is no folder, or a symbolic link", "remove it"
+            ) from error
         raise
     try:
         found = os.fstat(descriptor)
         if found.st_uid != owner:
-            raise NotOurs(f"{shown or name} belongs to {_name(found.st_uid)}: {_REMEDY}")
+            raise NotOurs(f"{shown or name} belongs to {_name(found.st_uid)}", _REMEDY)
         if _is_open_to_others(found, owner):
-            raise NotOurs(f"others may write in {shown or name}: {_REMEDY}")
+            raise NotOurs(f"others may write in {shown or name}", _REMEDY)
     except NotOurs:
         os.close(descriptor)
         raise
@@ -188,7 +194,7 @@ def open_file(
                 raise
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EMLINK):
-                raise NotOurs(f"{where} is no plain file: remove it") from error
+                raise NotOurs(f"{where} is no plain file", "remove it") from error
             raise
         with suppress(FileExistsError):
             descriptor = os.open(name, flags | _FILE | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
@@ -205,11 +211,11 @@ def open_file(
 
 def _check_file(found: os.stat_result, owner: int, where: Path | str) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise NotOurs(f"{where} is no plain file: remove it")
+        raise NotOurs(f"{where} is no plain file", "remove it")
     if found.st_uid != owner:
-        raise NotOurs(f"{where} belongs to {_name(found.st_uid)}: remove it")
+        raise NotOurs(f"{where} belongs to {_name(found.st_uid)}", "remove it")
     if found.st_nlink > 1:
-        raise NotOurs(f"{where} has a second name (a hard link): remove it")
+        raise NotOurs(f"{where} has a second name (a hard link)", "remove it")
 
 
 def read_bytes(path: Path, uid: int | None = None) -> bytes:

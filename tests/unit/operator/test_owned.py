@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.operator.stack import hold, noted, owned, postgres_native
+from services.operator.stack import hold, kafka_jars, noted, owned, postgres_native
 from services.operator.stack.errors import StackError
 from services.operator.stack.folder import Folder, read_json
 from services.operator.stack.mails import read as read_mails
@@ -267,6 +267,17 @@ def test_no_text_is_a_place_of_ours_but_one_of_the_form(
 
     with pytest.raises(StackError):
         postgres_native._noted(folder)
+
+
+def test_jars_are_not_taken_from_a_cache_that_others_may_change(tmp_path: Path) -> None:
+    (tmp_path / "kafka" / "repository").mkdir(parents=True)
+    (tmp_path / "kafka").chmod(0o777)
+
+    with pytest.raises(StackError, match="XDG_CACHE_HOME") as refused:
+        kafka_jars.find_jars(cache=tmp_path)
+
+    assert refused.value.exit_code == 2
+    assert "--data" not in str(refused.value)
 
 
 def test_a_mail_that_is_a_link_is_not_shown(folder: Folder, secret: Path) -> None:
