@@ -178,6 +178,8 @@ class Folder:
 
     def _make_data(self) -> None:
         missing = [each for each in (self.data, *self.data.parents) if not each.exists()]
+        if missing:
+            owned.way_to(missing[-1].parent, self.uid)
         for each in reversed(missing):
             each.mkdir(mode=0o755, exist_ok=True)  # whatever the umask, closed to others
 

@@ -27,6 +27,7 @@ import os
 import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -210,7 +211,10 @@ def main() -> None:
     parser.add_argument("--maildir", type=Path, required=True)
     parser.add_argument("--behaviour-file", type=Path)
     given = parser.parse_args()
-    asyncio.run(serve(given.port, given.maildir, given.behaviour_file, given.host))
+    try:
+        asyncio.run(serve(given.port, given.maildir, given.behaviour_file, given.host))
+    except owned.NotOurs as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from services.operator.stack.errors import StackError
+from services.operator.stack.owned import NotOurs
 from services.operator.stack.part import Plan, Step
 from services.operator.stack.report import Reporter
 from services.operator.stack.runner import Runner
@@ -152,11 +153,18 @@ class Supervisor:
             )
 
     def _changed(self) -> None:
-        """Publish; a full disk is said once, and keeps no part from its start or its end."""
+        """Publish; a full disk is said once, and keeps no part from its start or its end.
+
+        So is a folder that is no longer ours alone.
+        """
         try:
             self._publish(self._runners, self._is_ready)
-        except OSError as error:
-            trouble = f"cannot write {error.filename or 'the status'}: {error.strerror}"
+        except (OSError, NotOurs) as error:
+            trouble = (
+                str(error)
+                if isinstance(error, NotOurs)
+                else f"cannot write {error.filename or 'the status'}: {error.strerror}"
+            )
             if not self._unpublished:
                 self._reporter.say(trouble)
             self._unpublished = trouble
