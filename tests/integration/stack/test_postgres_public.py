@@ -81,7 +81,7 @@ async def test_nothing_is_left_and_what_was_there_is_seen(
     other = await asyncpg.connect(server.admin_url, database="template1", timeout=10)
     try:
         assert await rights.public(connection, DATABASES) == {}
-        assert await rights.public(other, []) == {"large objects": "18"}
+        assert set(await rights.public(other, [])) == {"large objects"}
         await connection.execute("GRANT TEMP ON DATABASE postgres TO PUBLIC")
         await connection.execute("GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC")
         assert await rights.public(connection, DATABASES) == {

@@ -16,11 +16,15 @@ from typing import Any
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
+from services.operator.deployment import find
 from services.operator.stack import kafka_native, ports, postgres_native
 from services.operator.stack.errors import StackError
 from services.operator.stack.folder import Folder
 from services.operator.stack.process import wait_until
+from shared.kafka.admin import wait_until_reachable
+from shared.runtime.config import Settings, load
 
 _COMMAND = [sys.executable, "-m", "tests.integration.stack.up_with_stand_ins"]
 _TIMEOUT_S = 90
@@ -111,6 +115,24 @@ async def test_stack_json_leads_to_real_servers(shared_data: Path) -> None:
     assert kafka_native.answers(int(found["kafka_bootstrap"].split(":")[1]))
 
 
+async def test_the_local_kafka_lets_in_who_may_read_the_secrets_and_nobody_else(
+    shared_data: Path,
+) -> None:
+    bootstrap = read(shared_data)["kafka_bootstrap"]
+    as_commands = find(shared_data)
+    secret = json.loads((shared_data / ".rollcall" / "secrets.json").read_text())["kafka"]
+
+    await wait_until_reachable(as_commands, 30)
+
+    assert as_commands.kafka_sasl_password.get_secret_value() == secret
+    for stranger in (
+        load(Settings, kafka_bootstrap=bootstrap),
+        as_commands.model_copy(update={"kafka_sasl_password": SecretStr("guessed")}),
+    ):
+        with pytest.raises(TimeoutError):
+            await wait_until_reachable(stranger, 1.5)
+
+
 def test_the_callers_variables_reach_the_services_and_ours_stay_ours(shared_data: Path) -> None:
     found = read(shared_data)
 
@@ -118,6 +140,7 @@ def test_the_callers_variables_reach_the_services_and_ours_stay_ours(shared_data
 
     assert said["ROLLCALL_NOTIFIER_GRACE_S"] == "7"
     assert said["ROLLCALL_KAFKA_BOOTSTRAP"] == found["kafka_bootstrap"]
+    assert said["ROLLCALL_KAFKA_SASL_MECHANISM"] == "SCRAM-SHA-512"
     assert "rollcall_notifier:" in said["ROLLCALL_DATABASE_URL"]
     assert said["ROLLCALL_LOG_FORMAT"] == "json"
 
