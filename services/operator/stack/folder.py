@@ -19,7 +19,6 @@ import json
 import os
 import secrets
 import shutil
-import stat
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -185,17 +184,7 @@ class Folder:
 
     def _check(self, folder: int) -> None:
         for name in os.listdir(folder):
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if not stat.S_ISDIR(found.st_mode):
-                shown = self.root / name
-                os.close(owned.open_file(folder, name, os.O_RDONLY, self.uid, shown=shown))
-                continue
-            below = owned.open_below(folder, name, self.uid, shown=self.root / name)
-            try:
-                if name in _TREES:
-                    owned.check_tree(below, self.root / name, self.uid)
-            finally:
-                os.close(below)
+            owned.check_entry(folder, name, self.root / name, self.uid, below=name in _TREES)
 
     def take(self) -> int:
         """Take the lock for the life of this process and return its descriptor.

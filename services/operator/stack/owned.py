@@ -288,22 +288,22 @@ def tail(path: Path, lines: int = 20, limit_bytes: int = 16384) -> str:
         return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
 
 
-def check_tree(folder: int, shown: Path, uid: int | None = None) -> None:
-    """Check everything in an open folder, for programs that open what is there by themselves.
+def check_entry(
+    folder: int, name: str, shown: Path, uid: int | None = None, *, below: bool = True
+) -> None:
+    """Check what lies in an open folder, for programs that open it by themselves.
 
-    Raises NotOurs with the first file or folder that is not ours; OSError.
+    With `below`, all that is in it too. What is gone by then is well. Raises NotOurs, OSError.
     """
     owner = os.geteuid() if uid is None else uid
-    for name in os.listdir(folder):
-        try:
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:  # a server that was killed with its supervisor still ends
-            continue
+    with suppress(FileNotFoundError):  # a stack that runs, or still ends, replaces files
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if not stat.S_ISDIR(found.st_mode):
-            _check_file(found, owner, shown / name)
-            continue
-        below = open_below(folder, name, owner, shown=shown / name)
+            _check_file(found, owner, shown)
+            return
+        inner = open_below(folder, name, owner, shown=shown)
         try:
-            check_tree(below, shown / name, owner)
+            for each in os.listdir(inner) if below else ():  # noqa: PTH208 of a descriptor
+                check_entry(inner, each, shown / each, owner)
         finally:
-            os.close(below)
+            os.close(inner)

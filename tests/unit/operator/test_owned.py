@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import Signals
@@ -415,3 +416,21 @@ def test_an_old_lock_names_the_supervisor_without_its_start(folder: Folder) -> N
 
         assert (done.returncode, done.stderr) == (0, "")
         assert process.wait(10) == -Signals.SIGTERM
+
+
+def test_a_second_start_looks_at_a_folder_whose_files_are_being_replaced(folder: Folder) -> None:
+    """The stack that runs there writes its status whenever something changes."""
+    is_over = threading.Event()
+
+    def write() -> None:
+        while not is_over.is_set():
+            owned.replace(folder.status_file, b"{}")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(200):
+            folder.make()
+    finally:
+        is_over.set()
+        writer.join(10)
