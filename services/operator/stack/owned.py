@@ -24,6 +24,8 @@ from typing import Final
 from services.operator.stack.errors import StackError
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# One may pass through a folder that one may not list.
+_ABOVE: Final = _FOLDER | getattr(os, "O_PATH", 0)
 # Opening a FIFO does not wait for the other end: it is looked at, and refused.
 _FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_LINKS: Final = 40
@@ -124,7 +126,7 @@ def open_folder(path: Path, uid: int | None = None, *, make: bool = False) -> in
     owner = os.geteuid() if uid is None else uid
     if not make:
         os.lstat(path)  # where there is nothing, there is nobody to mistrust
-    above = os.open(way_to(path.parent, owner), _FOLDER)
+    above = os.open(way_to(path.parent, owner), _ABOVE)
     try:
         return open_below(above, path.name, owner, make=make, shown=path)
     finally:
