@@ -377,7 +377,7 @@ def test_a_process_of_another_user_gets_no_signal(
     assert victim.poll() is None
 
 
-@pytest.mark.parametrize("pid", [0, -1, -os.getpid()])
+@pytest.mark.parametrize("pid", [0, -1, -os.getpid()], ids=["group", "all", "a group"])
 def test_a_number_that_means_many_processes_is_none(pid: int) -> None:
     with pytest.raises(NotOurs):
         noted.send(pid, None, Signals.SIGTERM, lambda _: True)
