@@ -35,7 +35,7 @@ from shared.events.outcome import Sequence as Order
 from shared.events.reply import Working
 from shared.events.request import has_precondition
 from shared.events.topics import Topics
-from shared.kafka.producer import Acknowledged, Producer, RecordTooLarge
+from shared.kafka.producer import Acknowledged, Producer, RecordTooLarge, UnknownPartition
 from shared.observability import metrics
 from shared.observability.logging import get_logger
 from shared.postgres import audit
@@ -52,6 +52,7 @@ HEARD_MS = 250
 """So long before `answerby` a refusal must be dated: where another broker begins to lead, its clock
 may be behind by so much, and a reply behind the mark that was read would be dated before it."""
 PAGE_ROWS = 500
+Unsent = Literal["late", "too large", "unknown partition", "Kafka"]
 
 log = get_logger()
 
@@ -142,6 +143,8 @@ class Announcer:
                 await self._producer.enqueue(
                     self._topics.replies, partition=partition, key=None, event=event
                 )
+            except UnknownPartition as unknown:
+                log.warning("reply.dropped", reason=unknown.what)
             except Unavailable as error:
                 log.warning("reply.dropped", reason=error.what)
                 return
@@ -150,8 +153,11 @@ class Announcer:
         """Answer those who wait; `backlog` records are known behind the batch. A loss is harmless.
 
         Who cannot be waiting any more is not answered: after an outage these would be thousands.
+        Each reply stands alone: a partition that is not there, or takes nothing, costs only those
+        who wait on it. Where a second one takes nothing, it is Kafka that does not.
         """
-        now, late = clock.now(), 0
+        now, late, unknown, away = clock.now(), 0, 0, 0
+        stuck: set[int] = set()
         latest_ms = (self.broker_time.least_ms or 0) - LATE_REPLY_MS
         for waiting in replies:
             if waiting.must_be_heard and waiting.answer_by_ms is not None:
@@ -160,6 +166,9 @@ class Announcer:
         for sent, waiting in enumerate(replies):
             if waiting.answer_by_ms is not None and waiting.answer_by_ms < latest_ms:
                 late += 1
+                continue
+            if waiting.partition in stuck:
+                away += 1
                 continue
             answer = replace(waiting.reply, backlog=backlog)
             event = reply.to_event(answer, event_id=new_id(), time=now)
@@ -171,10 +180,17 @@ class Announcer:
                     self._replied[answer.request_id] = replace(refusal, delivery=delivery)
             except RecordTooLarge:
                 _unsent("too large", 1)
+            except UnknownPartition:
+                unknown += 1
             except Unavailable:
-                _unsent("Kafka", len(replies) - sent)
-                break  # each of the others would wait as long
+                if stuck:
+                    away += len(replies) - sent
+                    break  # each of the others would wait as long
+                stuck.add(waiting.partition)
+                away += 1
         _unsent("late", late)
+        _unsent("unknown partition", unknown)
+        _unsent("Kafka", away)
 
     async def send_outcomes(self, rows: Sequence[AuditRow], upto: int) -> None:
         """Send what the rows say; once it is acknowledged, everything below `upto` is announced.
@@ -275,7 +291,7 @@ def _is_refusal(row: AuditRow) -> bool:
     return 400 <= row.status < 500 and not has_precondition(row.type)
 
 
-def _unsent(reason: Literal["late", "too large", "Kafka"], replies: int) -> None:
+def _unsent(reason: Unsent, replies: int) -> None:
     if replies:
         metrics.PROVISIONER_REPLIES_UNSENT.labels(reason).inc(replies)
         log.warning("reply.dropped", reason=reason, replies=replies)

@@ -65,6 +65,16 @@ class RecordTooLarge(ValueError):
     """The record is larger than the topics take; it was not sent."""
 
 
+class UnknownPartition(Unavailable):
+    """The topic has no such partition, as far as is known: the metadata is being asked for again.
+
+    It says nothing about any other partition.
+    """
+
+    def __init__(self, topic: str, partition: int) -> None:
+        super().__init__(f"{KAFKA} (partition {partition} of {topic})", RETRY_AFTER_S)
+
+
 @dataclass(slots=True)
 class _Waiting:
     """A record that is not acknowledged yet."""
@@ -149,7 +159,8 @@ class Producer:
         The future may be dropped; its record is delivered all the same. It raises Unavailable
         when the delivery failed, which leaves open whether the record was appended.
 
-        Raises RecordTooLarge; Unavailable where too much waits already or Kafka cannot be used.
+        Raises RecordTooLarge; Unavailable where too much waits already or Kafka cannot be used,
+        UnknownPartition among it.
         """
         headers, value = encode(event)
         key_bytes = None if key is None else key.encode()
@@ -211,7 +222,8 @@ class Producer:
         try:
             partitions = await producer.partitions_for(topic)
             if partition is not None and partition not in partitions:
-                raise Unavailable(f"{KAFKA} (partition {partition} of {topic})", RETRY_AFTER_S)
+                producer.client.force_metadata_update()  # it may have been added since
+                raise UnknownPartition(topic, partition)
             delivery = await producer.send(
                 topic, value, key=key, partition=partition, headers=headers
             )

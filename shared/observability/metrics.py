@@ -144,7 +144,7 @@ PROVISIONER_TOLD_REFUSED = Counter(
     "rollcall_provisioner_told_refused_total", "Requests refused after an answer of success"
 )
 # Provisioner: replies that were not sent, by reason: nobody can be waiting any more by the broker's
-# clock (late), too large, Kafka away.
+# clock (late), too large, the partition is not there (unknown partition), Kafka away.
 PROVISIONER_REPLIES_UNSENT = Counter(
     "rollcall_provisioner_replies_unsent_total", "Replies that were not sent", ["reason"]
 )
