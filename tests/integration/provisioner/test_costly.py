@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+import structlog
 
 from services.provisioner import attempts
 from services.provisioner.partition import Tools
@@ -48,6 +49,19 @@ CREATE TRIGGER sleep_for_title BEFORE INSERT OR UPDATE ON directory.member
     FOR EACH ROW EXECUTE FUNCTION directory.sleep_for_title();
 """
 """Whoever is to get the title `Slow` costs Postgres more than a statement may take."""
+SLOW_ONCE = """
+CREATE SEQUENCE directory.slow_times;
+CREATE FUNCTION directory.sleep_once() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    IF new.document ->> 'title' = 'Slow' AND nextval('directory.slow_times') = 1 THEN
+        PERFORM pg_sleep(30);
+    END IF;
+    RETURN new;
+END $$;
+CREATE TRIGGER sleep_once BEFORE INSERT OR UPDATE ON directory.member
+    FOR EACH ROW EXECUTE FUNCTION directory.sleep_once();
+"""
+"""The same, but only the first time that Postgres gets as far: no rollback takes that back."""
 SLOW_FOR_ALL = """
 CREATE FUNCTION directory.sleep() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_sleep(3); RETURN new; END $$;
@@ -376,3 +390,59 @@ async def test_a_large_group_that_is_removed_goes_in_statements_within_their_tim
     rows = await deployment.rows("SELECT count(*) FROM directory.group_member")
     assert rows[0][0] == 0
     assert await letters(deployment) == {}
+
+
+@pytest.fixture
+def cut_offs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is said of cut-offs, as it comes."""
+    capture = structlog.testing.LogCapture()
+    heard = structlog.wrap_logger(structlog.PrintLogger(), processors=[capture])
+    monkeypatch.setattr(attempts, "log", heard)
+    monkeypatch.setattr(attempts, "ANSWERS_WITHIN_S", 0.5)
+    return capture.entries
+
+
+async def cut_off_by_an_outage(
+    deployment: Deployment, cut_offs: list[Any], costly_for: str
+) -> Request:
+    """A PATCH that takes too long, cut off while Postgres is slow for everybody; then it is not."""
+    await execute(deployment, costly_for)
+    await deployment.send(create(1, "m1@example.org"))
+    running = await deployment.start(await hasty(deployment))
+    await applied(deployment, 1)
+    await running.end()
+    await execute(deployment, SLOW_FOR_ALL)
+    costly = patch(a_member(1, "m1@example.org"), replacing("title", "Slow"), number=900)
+    await deployment.send(costly)
+    await deployment.start(await hasty(deployment))
+    await until(lambda: bool(cut_offs), "it is cut off while Postgres is slow", 60)
+    await execute(deployment, FAST_AGAIN)
+    return costly
+
+
+async def test_what_an_outage_cut_off_does_not_count(
+    deployment: Deployment, cut_offs: list[Any]
+) -> None:
+    """Cut off while Postgres is slow for everybody, then once while it is well: applied."""
+    await cut_off_by_an_outage(deployment, cut_offs, SLOW_ONCE)
+    await applied(deployment, 2)
+
+    assert [each["postgres"] for each in cut_offs] == ["slow"] * (len(cut_offs) - 1) + ["well"]
+    assert [each["times"] for each in cut_offs] == [0] * (len(cut_offs) - 1) + [1]
+    assert not any("runbook" in each for each in cut_offs), "once is nothing to look at"
+    assert await letters(deployment) == {}
+    assert (await titles(deployment))[an_id(1)] == "Slow"
+
+
+async def test_what_is_cut_off_twice_while_postgres_is_well_is_a_dead_letter(
+    deployment: Deployment, cut_offs: list[Any]
+) -> None:
+    """However often an outage cut it off before."""
+    costly = await cut_off_by_an_outage(deployment, cut_offs, SLOW)
+    await applied(deployment, 2)
+
+    well = [each for each in cut_offs if each["postgres"] == "well"]
+    assert [each["times"] for each in well] == [1, 2]
+    assert ["runbook" in each for each in well] == [False, True]
+    assert all(each["times"] == 0 for each in cut_offs if each["postgres"] == "slow")
+    assert await letters(deployment) == {costly.id: "StatementTimeout"}
