@@ -125,19 +125,19 @@ class Attempts:
         self.cuts += is_well
         is_too_much = self.cuts >= self.most
         metrics.PROVISIONER_CUT_OFF.labels(cause).inc()
-        found = {
-            "topic": self.place.topic,
-            "partition": self.place.partition,
-            "offset": self.position,
-            "events": self.size,
-            "cause": cause,
-            "times": self.cuts,
-            "postgres": "well" if is_well else "slow",
-        }
-        if not is_too_much:  # it may be the end of an outage, which is nothing to look at
-            log.warning("batch.cut_off", **found)
+        said = log.bind(
+            topic=self.place.topic,
+            partition=self.place.partition,
+            offset=self.position,
+            events=self.size,
+            cause=cause,
+            times=self.cuts,
+            postgres="well" if is_well else "slow",
+        )
+        if not is_too_much:  # once may be the end of an outage, which is nothing to look at
+            said.warning("batch.cut_off")
             return
-        log.warning("batch.cut_off", **found, runbook="cut-off")
+        said.warning("batch.cut_off", runbook="cut-off")
         raise TooMuch(cause)
 
     async def _is_well(self, cause: str) -> bool:
