@@ -287,8 +287,9 @@ class Announcer:
 
 
 def _is_refusal(row: AuditRow) -> bool:
-    """Not a dead letter, whose status is 500, and nothing that had a precondition."""
-    return 400 <= row.status < 500 and not has_precondition(row.type)
+    """Not a dead letter, which is `failed`, and nothing that had a precondition."""
+    is_rejected = any(stored["fact"] == "request.rejected" for stored in row.outcomes)
+    return row.status >= 400 and is_rejected and not has_precondition(row.type)
 
 
 def _unsent(reason: Unsent, replies: int) -> None:

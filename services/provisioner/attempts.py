@@ -63,11 +63,13 @@ class TooMuch(Exception):
     def refusals(self, entry: Entry) -> Refusals:
         """What makes one event a dead letter: its own id, of a redrive that of the dead event.
 
-        A redrive then fails again, and all stays as it was. Raises PartitionHalted for what cannot
-        be one.
+        A redrive then fails again, and a release too: all stays as it was. Raises PartitionHalted
+        for what cannot be one.
         """
         error_class, words = CLASSES[self.cause]
         request = entry.request
+        if request is not None and request.is_release:
+            return {request.id: Refused(error_class, words)}
         if request is not None and request.kind == "dead.redrive" and request.dead_id is not None:
             return {request.dead_id: Refused(error_class, words)}
         if request is not None and not request.is_final and not request.is_about_dead:

@@ -33,7 +33,8 @@ class ProvisionerSettings(Settings):
         10,
         ge=1,
         le=1000,
-        description="So many dead letters in a row, or among 1,000 records, halt a partition.",
+        description="So many causes of dead letters among 1,000 records, of several organisations, "
+        "halt a partition; half of it, of one alone, parks that one.",
     )
     provisioner_pool_size: int = Field(
         8, ge=2, le=100, description="Most connections to Postgres; partitions share them."

@@ -8,10 +8,11 @@ added to: each outcome there says whose it is (`of`), and goes on counting that 
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from services.provisioner.understand import Entry
+from shared.directory.cause import cause_of
 from shared.directory.quarantine import Event, Refused, Unreadable
 from shared.directory.redrive import Redriven, Step
 from shared.events.dead_letter import Announcement as DeadLetterAnnouncement
@@ -96,11 +97,12 @@ def to_letter(
         attempts=attempts,
         told=told,
         state=state,
+        cause=cause_of(event),
     )
 
 
-def to_parked(place: Place, entry: Entry) -> Parked:
-    """The row that keeps an event which waits."""
+def to_parked(place: Place, entry: Entry, *, by_organisation: bool = False) -> Parked:
+    """The row that keeps an event which waits, behind its resource or for its organisation."""
     event = to_event(place, entry)
     return Parked(
         id=event.id,
@@ -117,11 +119,14 @@ def to_parked(place: Place, entry: Entry) -> Parked:
         key=entry.record.key,
         value=entry.record.value,
         append_time=entry.append_time,
+        by_organisation=by_organisation,
     )
 
 
-def to_audit_row(place: Place, entry: Entry, error: Exception) -> AuditRow:
+def to_audit_row(place: Place, entry: Entry, error: Exception, *, parks: bool) -> AuditRow:
     """The audit row of a dead letter; its one outcome says that the request failed.
+
+    And whether its organisation was parked behind it: a rebuild has to know.
 
     An event without a usable id gets one that its place determines.
     """
@@ -130,6 +135,8 @@ def to_audit_row(place: Place, entry: Entry, error: Exception) -> AuditRow:
     outcome = _failed(
         organisation_id or "", endpoint, resource_id, error, place.name(entry.record.offset)
     )
+    if parks:
+        outcome = replace(outcome, detail={**outcome.detail, "organisation_parked": True})
     return AuditRow(
         id=audit_id(place, entry),
         organisation_id=organisation_id,
@@ -165,8 +172,7 @@ def outcomes_of(redriven: Redriven, places: Mapping[str, str]) -> list[Json]:
                 }
                 for index, outcome in enumerate(step.result.decision.outcomes)
             )
-    if redriven.stopped is not None:
-        stored.append(_failed_again(redriven.stopped, places))
+    stored.extend(_failed_again(step, places) for step in redriven.failures)
     return stored
 
 

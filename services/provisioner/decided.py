@@ -50,6 +50,7 @@ class Decided:
     changes: NetChanges = field(default_factory=NetChanges)
     rows: list[AuditRow] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
+    repeats: int = 0
     replies: list[Waiting] = field(default_factory=list)
 
 
@@ -95,10 +96,13 @@ def decide_batch(
         decided.rows.append(_audit_row(place, entry, result, result.decision, was_told, places))
         _add_reply(decided, result, was_told)
         if result.is_parked:
-            decided.fates.parked(result.request.id, entry)
+            is_of_park = result.is_of_park
+            decided.fates.parked(result.request.id, entry, by_organisation=is_of_park)
         if result.redriven is not None:
             decided.fates.redriven(result.redriven)
-            _note_failure(decided, result, places)
+            _note_failures(decided, result.redriven, places)
+            _note_release(decided, result, result.decision)
+        decided.repeats += _is_repeat(result.decision)
     return decided
 
 
@@ -108,7 +112,10 @@ def _bury(decided: Decided, place: Place, entry: Entry, result: Folded) -> None:
     if error is None:
         raise LookupError(f"offset {entry.record.offset} has neither decision nor error")
     decided.fates.died(result.request.id, entry, error)
-    decided.rows.append(dead_letters.to_audit_row(place, entry, error))
+    decided.rows.append(dead_letters.to_audit_row(place, entry, error, parks=result.parks))
+    if result.parks:
+        event = result.request
+        decided.fates.parks_organisation(event.id, event.organisation_id, entry)
     name = place.name(entry.record.offset)
     decided.deaths.append(Death(name, dead_letters.error_class(error), is_new=True))
     waiting = dead_letters.to_reply(place, entry)
@@ -116,12 +123,23 @@ def _bury(decided: Decided, place: Place, entry: Entry, result: Folded) -> None:
         decided.replies.append(Waiting(waiting[0], None, waiting[1]))
 
 
-def _note_failure(decided: Decided, result: Folded, places: Places) -> None:
-    stopped = None if result.redriven is None else result.redriven.stopped
-    if stopped is not None and stopped.result.error is not None:
-        name = stopped.held.place or places[stopped.held.event.id]
-        error_class = dead_letters.error_class(stopped.result.error)
-        decided.deaths.append(Death(name, error_class, is_new=not stopped.held.attempts))
+def _note_failures(decided: Decided, redriven: Redriven, places: Places) -> None:
+    for step in redriven.failures:
+        if step.result.error is not None:
+            name = step.held.place or places[step.held.event.id]
+            error_class = dead_letters.error_class(step.result.error)
+            decided.deaths.append(Death(name, error_class, is_new=not step.held.attempts))
+
+
+def _note_release(decided: Decided, result: Folded, decision: Decision) -> None:
+    """Whether nothing is left of what waited for an organisation."""
+    if isinstance(result.request, Request) and result.request.is_release:
+        is_free = any(outcome.detail.get("left") == 0 for outcome in decision.outcomes)
+        decided.fates.released(result.request.organisation_id, is_free=is_free)
+
+
+def _is_repeat(decision: Decision) -> bool:
+    return any("repeat_of" in outcome.detail for outcome in decision.outcomes)
 
 
 def count(decided: Decided) -> None:
@@ -138,6 +156,8 @@ def count(decided: Decided) -> None:
     metrics.PROVISIONER_TOLD_REFUSED.inc(told_and_refused(decided))
     metrics.PROVISIONER_DEAD_LETTERS.inc(sum(death.is_new for death in decided.deaths))
     metrics.PROVISIONER_PARKED.inc(len(decided.fates.waiting()))
+    metrics.PROVISIONER_REPEATS.inc(decided.repeats)
+    metrics.PROVISIONER_PARKS.inc(len(decided.fates.parks))
 
 
 def told_and_refused(decided: Decided) -> int:
@@ -151,7 +171,9 @@ def told_and_refused(decided: Decided) -> int:
 
 
 def _is_dead(row: AuditRow) -> bool:
-    return row.status == dead_letters.STATUS and not row.type.startswith(dead_letters.ABOUT_DEAD)
+    """A dead letter, not a redrive that failed, nor a repeat of what is dead."""
+    is_about_dead = row.type.startswith(dead_letters.ABOUT_DEAD)
+    return not is_about_dead and any(each["fact"] == dead_letters.FAILED for each in row.outcomes)
 
 
 def _kind(event_type: str) -> str:
@@ -162,7 +184,7 @@ def _kind(event_type: str) -> str:
 def _add_reply(decided: Decided, result: Folded, was_told: bool) -> None:
     request, reply = result.request, result.reply
     if reply is not None and isinstance(request, Request) and request.reply_to is not None:
-        is_refusal = 400 <= reply.status < 500
+        is_refusal = reply.status >= 400
         must_be_heard = is_refusal and not was_told and request.precondition is None
         waiting = Waiting(request.reply_to, request.answer_by_ms, reply, must_be_heard)
         decided.replies.append(waiting)

@@ -5,21 +5,23 @@ An event may die, be redriven and wait again within one batch; only its net fate
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from services.provisioner import dead_letters
 from services.provisioner.dead_letters import Place
 from services.provisioner.understand import Entry
+from shared.directory.cause import cause_of
 from shared.directory.quarantine import Held
 from shared.directory.redrive import Redriven
 from shared.postgres import dead_letter, parked
 from shared.postgres.dead_letter import DeadLetter, State, Tried
-from shared.postgres.parked import Parked
+from shared.postgres.parked import Parked, ParkedOrganisation
 
 if TYPE_CHECKING:
     from shared.postgres.pool import Connection
 
 Fate = Literal["dead", "parked", "redriven", "discarded", "applied"]
+_NO_LETTER: Final = frozenset({"parked", "applied"})
 
 
 @dataclass(slots=True)
@@ -32,6 +34,8 @@ class _Event:
     error: Exception | None = None
     attempts: int = 0
     told: int = 1
+    by_organisation: bool = False
+    cause: str | None = None
 
 
 @dataclass(slots=True)
@@ -39,15 +43,37 @@ class Fates:
     """Notes what happens, in order; the rest is what to write, in the order of `write`."""
 
     place: Place
+    parks: list[ParkedOrganisation] = field(default_factory=list)
+    freed: list[str] = field(default_factory=list)
     _events: dict[str, _Event] = field(default_factory=dict)
+    _moved: list[str] = field(default_factory=list)
 
     def died(self, event_id: str, entry: Entry, error: Exception) -> None:
         """An event of the batch could not be applied."""
         self._events[event_id] = _Event(None, "dead", entry, error, attempts=1)
 
-    def parked(self, event_id: str, entry: Entry) -> None:
-        """An event of the batch waits."""
-        self._events[event_id] = _Event(None, "parked", entry)
+    def parked(self, event_id: str, entry: Entry, *, by_organisation: bool) -> None:
+        """An event of the batch waits, behind its resource or for its organisation."""
+        self._events[event_id] = _Event(None, "parked", entry, by_organisation=by_organisation)
+
+    def parks_organisation(self, event_id: str, organisation_id: str, entry: Entry) -> None:
+        """All events of an organisation wait behind this one."""
+        self.parks.append(
+            ParkedOrganisation(
+                organisation_id,
+                event_id,
+                self.place.topic,
+                self.place.partition,
+                entry.record.offset,
+                entry.append_time,
+                self.place.epoch,
+            )
+        )
+
+    def released(self, organisation_id: str, *, is_free: bool) -> None:
+        """A part of what waits for an organisation was taken up; `is_free`: nothing is left."""
+        if is_free:
+            self.freed.append(organisation_id)
 
     def redriven(self, redriven: Redriven) -> None:
         """Events that were held were discarded, applied, or failed."""
@@ -56,11 +82,12 @@ class Fates:
         for step in redriven.applied:
             event = self._of(step.held)
             event.now = "redriven" if step.held.attempts else "applied"
-        if redriven.stopped is not None:
-            held = redriven.stopped.held
-            event = self._of(held)
-            event.now, event.error = "dead", redriven.stopped.result.error
-            event.attempts, event.told = held.attempts + 1, held.told + 1
+        self._moved.extend(held.event.id for held in redriven.moved)
+        for step in redriven.failures:
+            event = self._of(step.held)
+            event.now, event.error = "dead", step.result.error
+            event.attempts, event.told = step.held.attempts + 1, step.held.told + 1
+            event.cause = cause_of(step.held.event)
 
     def letters(self) -> list[DeadLetter]:
         """Records of the batch that were dead at any time in it and are kept as letters."""
@@ -74,20 +101,20 @@ class Fates:
                 told=event.told,
             )
             for event in self._events.values()
-            if event.entry is not None and event.now not in ("parked", "applied")
+            if event.entry is not None and event.now not in _NO_LETTER
         ]
 
     def waiting(self) -> list[Parked]:
         """Records of the batch that wait."""
         return [
-            dead_letters.to_parked(self.place, event.entry)
+            dead_letters.to_parked(self.place, event.entry, by_organisation=event.by_organisation)
             for event in self._events.values()
             if event.entry is not None and event.now == "parked"
         ]
 
     async def write(self, connection: "Connection") -> None:
         """Write the rows, inside the batch's transaction: what ends before what begins."""
-        if not self._events:
+        if not (self._events or self._moved or self.freed):
             return
         await dead_letter.update(connection, self._tried("dead"))
         await parked.make_dead(connection, self._tried("parked"))
@@ -99,7 +126,10 @@ class Fates:
                 if event.was == "parked" and event.now == "applied"
             ],
         )
+        await parked.move_behind_resources(connection, self._moved)
+        await parked.free_organisations(connection, self.freed)
         await dead_letter.record(connection, self.letters())
+        await parked.park_organisations(connection, self.parks)
         await parked.record(connection, self.waiting())
 
     def _tried(self, was: Literal["dead", "parked"]) -> Sequence[Tried]:
@@ -111,9 +141,10 @@ class Fates:
                 event.told,
                 None if event.error is None else dead_letters.error_class(event.error),
                 None if event.error is None else dead_letters.summary(event.error),
+                event.cause,
             )
             for event_id, event in self._events.items()
-            if event.was == was and event.now not in ("parked", "applied")
+            if event.was == was and event.now not in _NO_LETTER
         ]
 
     def _of(self, held: Held) -> _Event:

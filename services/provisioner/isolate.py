@@ -1,30 +1,36 @@
-"""A batch applied inside its transaction: at once, or one by one where Postgres refuses it.
+"""A batch applied inside its transaction: at once, or in halves where Postgres refuses it.
 
 At once is the rule: load, fold, write set-based. If Postgres refuses the data of a batch, nothing
-says which event it was. The batch is then run again with a savepoint for each event, which ends
-with a check of the deferred constraints. The first that is refused is a dead letter from then on,
-and everything is folded again without it, since those after it may have stood on it.
+says which event it was. The batch is then written again in halves, and what is refused in halves of
+that, each in a savepoint that ends with a check of the deferred constraints. The first event that
+is refused alone is a dead letter from then on, and what comes behind it is folded again, since it
+may have stood on it. To write 500 events one by one would keep the others of the partition waiting
+for seconds; so one is found in a score of set-based writes.
+
+What is dead is counted before anything is written (causes.py). An organisation that is too much
+alone is parked behind the letter that is one too many, and everything is folded again.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
-from services.provisioner import dead_letters
+from services.provisioner import causes, dead_letters
 from services.provisioner.dead_letters import Place
-from services.provisioner.decided import Decided, decide_batch, places_of
+from services.provisioner.decided import Decided, Places, decide_batch
 from services.provisioner.understand import Entry, understand
+from shared.directory.cause import cause_of
 from shared.directory.changes import Change
 from shared.directory.fold import NONE, Folded, Refusals, collapse, fold_batch
 from shared.directory.quarantine import Event, Held, Key, Quarantine, Refused
+from shared.directory.release import BYTES_AT_ONCE, EVENTS_AT_ONCE
 from shared.directory.state import State
 from shared.directory.touch import Touch, touches
 from shared.events.request import Request
-from shared.kafka.worker import PartitionHalted
 from shared.postgres import audit, busy, dead_letter, parked
-from shared.postgres.dead_letter import HeldRecord
+from shared.postgres.dead_letter import Dead, HeldRecord
 from shared.postgres.directory_load import load_states
 from shared.postgres.directory_write import write_changes
 from shared.postgres.refusal import refusal_of, savepoint
@@ -37,7 +43,8 @@ T = TypeVar("T")
 Batch = list[tuple[Event, datetime]]
 Resource = tuple[str, str, str]
 """(organisation, endpoint, resource)"""
-RECENT_OFFSETS: Final = 1000
+NEXT_TO_IT: Final = 4
+"""So many events are written at first behind one that was refused."""
 
 
 def _nobody_watches() -> None:
@@ -49,13 +56,15 @@ class Manner:
     """How a batch is applied.
 
     `limit`: so many dead letters are too many, None: no number is. Events in `known` are dead
-    whatever would be decided of them; nothing is loaded for them. `in_thread`: what is calculated
-    would hold the event loop. `broker_ms`: the broker's time is this or later, epoch milliseconds.
-    `alive` is called whenever a step of a long batch is done.
+    whatever would be decided of them; nothing is loaded for them. Behind those in `parks` their
+    organisation is parked if they die. `in_thread`: what is calculated would hold the event loop.
+    `broker_ms`: the broker's time is this or later, epoch milliseconds. `alive` is called whenever
+    a step of a long batch is done.
     """
 
     limit: int | None
     known: Refusals = field(default_factory=lambda: NONE)
+    parks: frozenset[str] = frozenset()
     in_thread: bool = False
     broker_ms: int | None = None
     alive: Callable[[], None] = _nobody_watches
@@ -70,12 +79,13 @@ class Apply(Protocol):
 
 
 class _Culprit(Exception):
-    """The event that Postgres refuses."""
+    """The event that Postgres refuses; `at`: the place in the batch at which that was seen."""
 
     def __init__(self, event_id: str, refusal: Refused) -> None:
         super().__init__(event_id)
         self.event_id = event_id
         self.refusal = refusal
+        self.at = 0
 
 
 async def apply_at_once(
@@ -92,58 +102,182 @@ async def apply_at_once(
     )
     await write_changes(connection, decided.changes, alive=manner.alive)
     await _write_records(connection, decided)
-    await _check_limit(connection, place, decided, manner.limit)
+    await _check_row(connection, place, decided, manner.limit)
     return decided
 
 
 async def apply_one_by_one(
     connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
 ) -> Decided:
-    """The same with a savepoint for each event; what Postgres refuses becomes a dead letter.
+    """The same in as small parts as it takes; what Postgres refuses becomes a dead letter.
 
-    Raises PartitionHalted where too many are dead.
+    What stands before that is written by then, so only the rest is loaded and folded again. Raises
+    PartitionHalted where too many are dead.
     """
     refusals: dict[str, Exception] = dict(manner.known)
-    limit = manner.limit
-    while True:
+    places = {
+        dead_letters.audit_id(place, each): place.name(each.record.offset) for each in entries
+    }
+    folded: list[Folded] = []
+    first = (len(entries) + 1) // 2  # the whole was refused already
+    while len(folded) < len(entries):
+        rest = entries[len(folded) :]
+        found = await _decide(connection, place, rest, replace(manner, known=refusals))
+        part = _Part(place, rest, found, places, manner)
         try:
-            async with connection.transaction():
-                folded = await _decide(connection, place, entries, replace(manner, known=refusals))
-                places = places_of(place, entries, folded)
-                for entry, result in zip(entries, folded, strict=True):
-                    await _write_changes(connection, result, manner)
-                    one = decide_batch(place, [entry], [result], places, manner.broker_ms)
-                    write = partial(_write_records, connection, one)
-                    await _guarded(connection, result.request.id, write)
-                decided = await _calculate(
-                    connection,
-                    manner,
-                    decide_batch,
-                    place,
-                    entries,
-                    folded,
-                    broker_ms=manner.broker_ms,
-                )
-                await _check_limit(connection, place, decided, limit)
-                return decided
+            await part.write(connection, first)
+            folded.extend(found)
         except _Culprit as culprit:
             if culprit.event_id in refusals:
                 raise culprit.refusal from culprit  # even as a dead letter: our bug
             refusals[culprit.event_id] = culprit.refusal
-            if limit is not None and len(refusals) - len(manner.known) >= limit:
-                last = culprit.refusal.error_class
-                raise PartitionHalted(
-                    f"Postgres refuses {limit} events of one batch, the last with {last}",
-                    "too-many-dead-letters",
-                ) from culprit
+            folded.extend(found[: culprit.at])
+            first = NEXT_TO_IT
+    decided = await _calculate(
+        connection,
+        manner,
+        decide_batch,
+        place,
+        entries,
+        folded,
+        places,
+        broker_ms=manner.broker_ms,
+    )
+    await _check_row(connection, place, decided, manner.limit)
+    return decided
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Entries of a batch, with what the fold made of each, to be written together.
+
+    `at`: the place of the first among those that are written.
+    """
+
+    place: Place
+    entries: Sequence[Entry]
+    folded: Sequence[Folded]
+    places: Places
+    manner: Manner
+    at: int = 0
+
+    async def write(self, connection: "Connection", first: int) -> None:
+        """Write `first` of them, then twice as many, and so on: what is refused is seldom alone.
+
+        Raises _Culprit: what stands before it is written, the rest is not.
+        """
+        begin, size = 0, first
+        while begin < len(self.entries):
+            await self.only(begin, begin + size).write_halved(connection)
+            begin, size = begin + size, 2 * size
+
+    def only(self, begin: int, end: int | None) -> "_Part":
+        """A part of it."""
+        entries, folded = self.entries[begin:end], self.folded[begin:end]
+        return replace(self, entries=entries, folded=folded, at=self.at + begin)
+
+    async def write_halved(self, connection: "Connection") -> None:
+        """Write all of it at once, or in halves where it is refused."""
+        if len(self.entries) == 1:
+            await self._write_one(connection)
+        elif not await self._is_written(connection):
+            half = len(self.entries) // 2
+            await self.only(0, half).write_halved(connection)
+            await self.only(half, None).write_halved(connection)
+
+    async def _write_one(self, connection: "Connection") -> None:
+        [result] = self.folded
+        try:
+            async with savepoint(connection):  # of a redrive, what is written before its culprit
+                await _write_changes(connection, result, self.manner)
+                write = partial(_write_records, connection, self._decided())
+                await _guarded(connection, result.request.id, write)
+        except _Culprit as culprit:
+            culprit.at = self.at
+            raise
+
+    async def _is_written(self, connection: "Connection") -> bool:
+        """Write it; False, and nothing of it is, where Postgres refuses it."""
+        decided = await _calculate(connection, self.manner, self._decided)
+        try:
+            async with savepoint(connection):
+                await write_changes(connection, decided.changes, alive=self.manner.alive)
+                await _write_records(connection, decided)
+        except Exception as error:
+            if refusal_of(error) is None:
+                raise
+            return False
+        return True
+
+    def _decided(self) -> Decided:
+        return decide_batch(
+            self.place, self.entries, self.folded, self.places, self.manner.broker_ms
+        )
 
 
 async def _decide(
     connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
 ) -> list[Folded]:
+    """Load and fold, again for each organisation that has to be parked. Raises PartitionHalted."""
     batch: Batch = [(dead_letters.to_event(place, entry), entry.append_time) for entry in entries]
-    states = await _load(connection, batch, manner)
-    return await _calculate(connection, manner, fold_batch, states, batch, manner.known)
+    parks = manner.parks
+    while True:
+        states = await _load(connection, batch, manner)
+        folded = await _calculate(
+            connection, manner, fold_batch, states, batch, manner.known, parks
+        )
+        if manner.limit is None:
+            return folded
+        behind = await _too_many(connection, place, entries, folded, manner.limit)
+        if behind is None or behind in parks:
+            return folded
+        parks |= {behind}
+
+
+async def _too_many(
+    connection: "Connection",
+    place: Place,
+    entries: Sequence[Entry],
+    folded: Sequence[Folded],
+    limit: int,
+) -> str | None:
+    """The event behind which its organisation is to be parked. Raises PartitionHalted."""
+    fresh = [
+        _dead(entry, result)
+        for entry, result in zip(entries, folded, strict=True)
+        if result.error is not None
+    ]
+    if not fresh:
+        return None
+    first = fresh[0].offset - causes.RECENT_OFFSETS + 1
+    where = (place.topic, place.partition, place.epoch)
+    standing = await dead_letter.recent(connection, *where, first, fresh[-1].offset)
+    closed = set(_closed(folded))
+    errors = [result.error for result in folded if result.error is not None]
+    classes = _classes(map(dead_letters.error_class, errors))
+    still = [each for each in standing if each.id not in closed]
+    return causes.judge(still, fresh, limit, classes)
+
+
+def _dead(entry: Entry, result: Folded) -> Dead:
+    event = result.request
+    is_somebodys = isinstance(event, Request) or event.has_resource
+    return Dead(
+        id=event.id,
+        offset=entry.record.offset,
+        organisation_id=event.organisation_id if is_somebodys else None,
+        cause=cause_of(event) or event.id,
+        is_parked=result.parks,
+    )
+
+
+def _closed(folded: Sequence[Folded]) -> Iterator[str]:
+    """Ids of the letters that are dead no longer when these are decided."""
+    for result in folded:
+        if result.redriven is not None:
+            yield from (step.held.event.id for step in result.redriven.applied)
+            if result.redriven.discarded is not None:
+                yield result.redriven.discarded.event.id
 
 
 async def _load(connection: "Connection", batch: Batch, manner: Manner) -> dict[str, State]:
@@ -153,10 +287,12 @@ async def _load(connection: "Connection", batch: Batch, manner: Manner) -> dict[
     """
     events = [event for event, _ in batch]
     held = await _load_held(connection, events, manner)
+    waiting = await _load_waiting(connection, events, manner)
     requests = [event for event in events if isinstance(event, Request)]
+    kept = [each for found, _ in waiting.values() for each in found]
     for quarantine in held.values():
-        kept = [each.event for each in (quarantine.dead, *quarantine.parked) if each is not None]
-        requests.extend(event for event in kept if isinstance(event, Request))
+        kept.extend(each for each in (quarantine.dead, *quarantine.parked) if each is not None)
+    requests.extend(each.event for each in kept if isinstance(each.event, Request))
     alive = [request for request in requests if request.id not in manner.known]
     touched = await _calculate(connection, manner, touches, alive)
     for event in events:
@@ -164,7 +300,11 @@ async def _load(connection: "Connection", batch: Batch, manner: Manner) -> dict[
             touched.setdefault(event.organisation_id, Touch())
     states = await load_states(connection, touched)
     for (organisation_id, key), quarantine in held.items():
+        quarantine.cause = states[organisation_id].quarantines[key].cause
         states[organisation_id].quarantines[key] = quarantine
+    for organisation_id, (found, behind) in waiting.items():
+        if (park := states[organisation_id].park) is not None:
+            park.waiting, park.behind = found, behind
     return states
 
 
@@ -190,7 +330,7 @@ async def _load_held(
             (event.endpoint, event.resource_id),
         )
         for event in events
-        if isinstance(event, Request) and event.is_about_dead
+        if isinstance(event, Request) and event.is_about_dead and not event.is_release
     }
     if not wanted:
         return {}
@@ -206,6 +346,25 @@ async def _load_held(
         }
 
     return await _calculate(connection, manner, read)
+
+
+async def _load_waiting(
+    connection: "Connection", events: Sequence[Event], manner: Manner
+) -> Mapping[str, tuple[list[Held], int]]:
+    """Parked organisation that is to go on → what a release takes up, and how many are behind."""
+    found: dict[str, tuple[list[Held], int]] = {}
+    for event in events:
+        if not isinstance(event, Request) or not event.is_release or event.id in manner.known:
+            continue
+        records, behind = await parked.load_waiting(
+            connection, event.organisation_id, EVENTS_AT_ONCE, BYTES_AT_ONCE
+        )
+
+        def read(records: Sequence[HeldRecord] = records) -> list[Held]:
+            return list(map(_held, records))
+
+        found[event.organisation_id] = await _calculate(connection, manner, read), behind
+    return found
 
 
 def _held(record: HeldRecord) -> Held:
@@ -264,25 +423,16 @@ async def _guarded(
         raise _Culprit(event_id, refusal) from error
 
 
-async def _check_limit(
+async def _check_row(
     connection: "Connection", place: Place, decided: Decided, limit: int | None
 ) -> None:
-    """Halt before the dead letter that is one too many: then it is our bug, not the data's."""
+    """Halt where all of the last events are dead, however far apart they stand."""
     fresh = [letter for letter in decided.fates.letters() if letter.state == "dead"]
     if limit is None or not fresh:
         return
     where = (place.topic, place.partition, place.epoch)
     classes = _classes(letter.error_class for letter in fresh)
-    for letter in fresh:
-        first = letter.offset - RECENT_OFFSETS + 1
-        if await dead_letter.count_recent(connection, *where, first, letter.offset) >= limit:
-            raise PartitionHalted(
-                f"{limit} dead letters among {RECENT_OFFSETS} offsets up to {letter.offset} "
-                f"({classes})",
-                "too-many-dead-letters",
-            )
-    if await dead_letter.count_in_a_row(connection, *where, limit) >= limit:
-        raise PartitionHalted(f"{limit} dead letters in a row ({classes})", "too-many-dead-letters")
+    causes.check_row(await dead_letter.in_a_row(connection, *where, limit), limit, classes)
 
 
 def _classes(error_classes: Iterable[str]) -> str:

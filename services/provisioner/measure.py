@@ -19,6 +19,7 @@ from services.provisioner.weight import (
     resource_of,
     weigh,
 )
+from shared.directory.release import BYTES_AT_ONCE
 from shared.events.request import Request
 from shared.postgres import load_size
 from shared.scim.limits import MAX_RESOURCE_BYTES
@@ -48,7 +49,8 @@ async def load_sizes(connection: "Connection", entries: Sequence[Entry]) -> Size
     members = {_pair(each) for each in requests if each.is_member and _is_loaded(each)}
     groups = {_pair(each) for each in requests if not each.is_member and _is_loaded(each)}
     whole = {_pair(each) for each in requests if each.members is not None and each.members.clear}
-    dead = {resource_of(each) for each in requests if each.is_about_dead}
+    dead = {resource_of(each) for each in requests if each.is_about_dead and not each.is_release}
+    released = {resource_of(each): BYTES_AT_ONCE for each in requests if each.is_release}
     documents: dict[Resource, int] = {}
     memberships: dict[Resource, int] = {}
     found = await load_size.of_members(connection, members)
@@ -63,7 +65,8 @@ async def load_sizes(connection: "Connection", entries: Sequence[Entry]) -> Size
         await load_size.of_whole_groups(connection, whole)
     ).items():
         memberships[organisation_id, "Groups", group_id] = number
-    return Sizes(documents, memberships, await load_size.of_held(connection, dead))
+    held = await load_size.of_held(connection, dead)
+    return Sizes(documents, memberships, {**held, **released})
 
 
 def assumed(entries: Sequence[Entry]) -> Sizes:

@@ -34,8 +34,8 @@ from services.provisioner.understand import (
     Understood,
     drop_duplicates,
     drop_expired,
-    is_final,
     runs,
+    stands_alone,
     understand,
 )
 from services.provisioner.weight import FACTOR, PART_BYTES, Part, Sizes, is_large, slices
@@ -257,7 +257,7 @@ class PartitionWorker:
         `read_bytes`: memory that the slice itself takes. Raises PartitionHalted.
         """
         sizes = await insist(feed, partial(self._sizes_of, entries), self._outage)
-        parts = [part for run in runs(entries, is_final) for part in await parts_of(run, sizes)]
+        parts = [part for run in runs(entries, stands_alone) for part in await parts_of(run, sizes)]
         largest = max(part.weight.memory_bytes for part in parts)
         await self._take_seat(seat, read_bytes + largest)
         left = deque((part, TWICE) for part in parts)
@@ -397,6 +397,17 @@ class PartitionWorker:
                 error_class=death.error_class,
                 runbook="dead-letters",
             )
+        for park in decided.fates.parks:
+            self._log.error(
+                "organisation.parked",
+                organisation_id=park.organisation_id,
+                dead_letter=park.name,
+                runbook="parked-organisation",
+            )
+        for organisation_id in decided.fates.freed:
+            self._log.info("organisation.freed", organisation_id=organisation_id)
+        if decided.repeats:
+            self._log.warning("event.repeated", events=decided.repeats)
         if taken.all > taken.in_time:
             self._log.warning("event.expired", events=taken.all - taken.in_time)
         if taken.in_time > taken.present:

@@ -132,9 +132,9 @@ def runs(
         yield entries[begin:]
 
 
-def is_final(request: Request) -> bool:
-    """Whether what comes behind it must find it done: an erasure, the end of an organisation."""
-    return request.is_final
+def stands_alone(request: Request) -> bool:
+    """Whether it is a batch of its own: an erasure, the end of an organisation, a release."""
+    return request.stands_alone
 
 
 def _read(record: Record) -> Entry:

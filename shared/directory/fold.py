@@ -8,14 +8,18 @@ A request with a precondition is never parked: behind a dead letter its version 
 whoever sent it was promised that it is decided now or not at all. It is refused with 503.
 
 An erasure and the end of an organisation are not parked either: what waits is what they take away.
+
+A parked organisation's events wait in the same way, whatever they are about.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final, assert_never
 
+from shared.directory import release
+from shared.directory.cause import cause_of, repeated
 from shared.directory.changes import (
     AddMembers,
     Change,
@@ -30,14 +34,14 @@ from shared.directory.changes import (
     Verdict,
 )
 from shared.directory.decide import decide, rejected
-from shared.directory.quarantine import Event, Held, Quarantine, Unreadable, key_of
+from shared.directory.quarantine import Event, Held, Park, Quarantine, Unreadable, key_of
 from shared.directory.redrive import Redriven, redrive
 from shared.directory.state import Group, Member, State
 from shared.events.envelope import format_time
 from shared.events.outcome import Outcome
 from shared.events.reply import Reply
 from shared.events.request import Request
-from shared.scim.errors import ServiceUnavailable
+from shared.scim.errors import ScimError, ServiceUnavailable
 
 Key = tuple[str, str]
 """(organisation id, resource id)"""
@@ -56,7 +60,8 @@ class Folded:
     """One event of a fold: its decision and reply, or the error that makes it a dead letter.
 
     A parked event has a decision too, which changes nothing. `redriven` says what a redrive or a
-    discard did; its `decision` holds the changes of all its steps.
+    discard did; its `decision` holds the changes of all its steps. `parks`: its organisation is
+    parked behind it; `is_of_park`: it waits for the organisation, not for its resource.
     """
 
     request: Event
@@ -66,39 +71,76 @@ class Folded:
     error: Exception | None = None
     is_parked: bool = False
     redriven: Redriven | None = None
+    parks: bool = False
+    is_of_park: bool = False
+
+
+class RepeatOfDead(ScimError):
+    """An equal request failed before, and waits for the service's operator."""
+
+    status = 500
 
 
 def fold_batch(
     states: Mapping[str, State],
     batch: Sequence[tuple[Event, datetime]],
     refusals: Refusals = NONE,
+    parks: Container[str] = (),
 ) -> list[Folded]:
     """Decide each event on the state that the ones before it left. `states` are modified.
 
     `states` holds, by organisation id, what `touch.touches(batch)` names, and the quarantines of
-    the organisation. An event in `refusals` is dead as if its decision had raised that.
+    the organisation. An event in `refusals` is dead as if its decision had raised that; behind one
+    in `parks` that dies its organisation is parked.
     """
-    return [_fold_one(states, event, append_time, refusals) for event, append_time in batch]
+    return [_fold_one(states, event, append_time, refusals, parks) for event, append_time in batch]
 
 
 def _fold_one(
-    states: Mapping[str, State], event: Event, at: datetime, refusals: Refusals
+    states: Mapping[str, State],
+    event: Event,
+    at: datetime,
+    refusals: Refusals,
+    parks: Container[str],
 ) -> Folded:
     if isinstance(event, Unreadable) and not event.has_resource:
         return Folded(event, at, error=event.error)
     state = states[event.organisation_id]
+    if isinstance(event, Request) and event.is_release:
+        return _release(state, event, at, refusals)
     if isinstance(event, Request) and event.is_about_dead:
         return _redrive(state, event, at, refusals)
+    folded = _fold_in(state, event, at, refusals)
+    if folded.error is not None and event.id in parks and state.park is None:
+        state.park = Park(event.id)
+        return replace(folded, parks=True)
+    return folded
+
+
+def _fold_in(state: State, event: Event, at: datetime, refusals: Refusals) -> Folded:
+    """Decide an event, unless it is a repeat or has to wait."""
+    if isinstance(event, Request) and event.is_final:
+        return _tried(state, event, at, refusals)
+    if isinstance(event, Request) and (dead_id := repeated(state.quarantines, event)) is not None:
+        return _repeat(event, at, state, dead_id)
     quarantine = state.quarantines.get(key_of(event))
-    if quarantine is not None and not (isinstance(event, Request) and event.is_final):
-        if isinstance(event, Request) and event.precondition is not None:
-            return _unsettled(event, at, state)
+    if state.park is None and quarantine is None:
+        return _tried(state, event, at, refusals)
+    if isinstance(event, Request) and event.precondition is not None:
+        return _unsettled(event, at, state)
+    if state.park is not None:
+        state.park.waiting.append(Held(event, at))
+    elif quarantine is not None:
         quarantine.parked.append(Held(event, at))
-        return _parked(event, at)
+    return replace(_parked(event, at), is_of_park=state.park is not None)
+
+
+def _tried(state: State, event: Event, at: datetime, refusals: Refusals) -> Folded:
+    """Decide an event; what raises is dead, and its resource in quarantine."""
     folded = _attempt(state, event, at, refusals)
     if folded.error is not None:
         dead = Held(event, at, attempts=1)
-        state.quarantines[key_of(event)] = Quarantine(event.id, dead)
+        state.quarantines[key_of(event)] = Quarantine(event.id, dead, cause=cause_of(event))
         if event.endpoint == "Users":  # who is nobody yet may be put into groups from now on
             state.groups_of.setdefault(event.resource_id, set())
     return folded
@@ -151,13 +193,47 @@ def _unsettled(request: Request, at: datetime, state: State) -> Folded:
     return Folded(request, at, decision, to_reply(request, decision.verdict, state))
 
 
+def _repeat(request: Request, at: datetime, state: State, dead_id: str) -> Folded:
+    """The same create again: whoever sent it is answered as it was the first time."""
+    refusal = RepeatOfDead(
+        "The service made a mistake with an equal request before, and has set that one aside as "
+        f"{dead_id}; tell its operator this name. Nothing was done: there is no need to send it "
+        "again until that is mended."
+    )
+    decision = rejected(request, refusal)
+    [outcome] = decision.outcomes
+    named = replace(outcome, detail={**outcome.detail, "repeat_of": dead_id})
+    decision = replace(decision, outcomes=(named,))
+    return Folded(request, at, decision, to_reply(request, decision.verdict, state))
+
+
+def _release(state: State, request: Request, at: datetime, refusals: Refusals) -> Folded:
+    """Take up a part of what waits, or nothing where the organisation is not parked (any more)."""
+    if request.id in refusals:
+        failed = Folded(request, at, error=refusals[request.id])
+        decision, redriven = release.refused(request, at, failed)
+        return Folded(request, at, decision, redriven=redriven)
+    found = release.release(
+        state,
+        request,
+        fold=lambda event, then: _fold_in(state, event, then, refusals),
+        pass_over=_passed_over,
+    )
+    decision, done = found or (Decision(), None)
+    return Folded(request, at, decision, redriven=done)
+
+
+def _passed_over(late: Held) -> Folded:
+    return Folded(late.event, late.append_time, Decision())
+
+
 def _redrive(state: State, request: Request, at: datetime, refusals: Refusals) -> Folded:
     """Apply what is held, or nothing where that has happened already. An error is raised."""
     found = redrive(
         state,
         request,
         attempt=lambda event, then: _attempt(state, event, then, refusals),
-        pass_over=lambda late: Folded(late.event, late.append_time, Decision()),
+        pass_over=_passed_over,
     )
     decision, redriven = found or (Decision(), None)
     reply = Reply(request.id, decision.verdict.status, resource_id=request.resource_id)

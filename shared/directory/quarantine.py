@@ -4,6 +4,13 @@ The rule. An event whose decision raises is dead, and its resource is in quarant
 about that resource are parked behind it, in order, undecided. All others flow. One redrive applies
 the dead event and the parked ones in their order and ends the quarantine (`redrive.py`); being one
 event of the log, nothing can come between. At most one event is dead for a resource.
+
+A create that is equal to a dead one (`cause.py`) is that one sent again under another id: it is
+refused, and puts nothing into quarantine.
+
+An organisation is parked where it alone brings one cause after another: all its events wait, in
+order, until an operator lets them go on (`release.py`). Who that is does not follow from the log:
+it is said from outside, as it is which events only Postgres refuses.
 """
 
 from dataclasses import dataclass, field
@@ -67,11 +74,26 @@ class Quarantine:
     """One resource's dead event and what is parked behind it.
 
     `dead` is None, and `parked` not complete, where the batch has no redrive that needs them.
+    `cause` is that of a dead create (cause.py).
     """
 
     dead_id: str
     dead: Held | None = None
     parked: list[Held] = field(default_factory=list)
+    cause: str | None = None
+
+
+@dataclass(slots=True)
+class Park:
+    """A parked organisation: the dead event behind which it was parked, and what waits, in order.
+
+    `waiting` is not complete where the batch has no release that needs it; `behind`: how many more
+    there are behind what is loaded.
+    """
+
+    dead_id: str
+    waiting: list[Held] = field(default_factory=list)
+    behind: int = 0
 
 
 def key_of(event: Event) -> Key:

@@ -9,12 +9,13 @@ What is held and late was answered 503, and changes nothing: it is passed over, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from shared.directory import rules
+from shared.directory.cause import cause_of
 from shared.directory.changes import Change, Decision, PutGroup, RemoveMember, Verdict
 from shared.directory.facts import about
 from shared.directory.quarantine import Event, Held, Quarantine, key_of
@@ -43,13 +44,21 @@ class Redriven:
     """What a redrive did, in order: `discarded`, then `applied`, then where it stopped, if it did.
 
     `mended` are the changes that follow from the end of the quarantine itself. A late event is
-    among `applied`, with a decision that holds nothing.
+    among `applied`, with a decision that holds nothing. The rest is of a release: `moved` waits
+    behind its own resource from now on, `fallen` is dead, each by itself.
     """
 
     discarded: Held | None = None
     applied: tuple[Step, ...] = ()
     stopped: Step | None = None
     mended: tuple[Change, ...] = ()
+    moved: tuple[Held, ...] = ()
+    fallen: tuple[Step, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Step, ...]:
+        """What could not be applied."""
+        return self.fallen if self.stopped is None else (*self.fallen, self.stopped)
 
     @property
     def is_at_a_standstill(self) -> bool:
@@ -83,7 +92,8 @@ def redrive(
     else:
         dead = replace(done.stopped.held, attempts=1, told=done.stopped.held.told + 1)
         left = left[1:]
-        state.quarantines[key_of(request)] = Quarantine(dead.event.id, dead, left)
+        cause = cause_of(dead.event)
+        state.quarantines[key_of(request)] = Quarantine(dead.event.id, dead, left, cause)
     return _decision(request, done, len(left)), done
 
 
@@ -128,8 +138,15 @@ def _decision(request: Request, done: Redriven, left: int) -> Decision:
     if done.stopped is not None:
         detail["dead"] = done.stopped.held.event.id
     fact: Fact = "dead.redriven" if done.discarded is None else "dead.discarded"
+    return decision_of(request, done, fact, detail)
+
+
+def decision_of(
+    request: Request, done: Redriven, fact: Fact, detail: Mapping[str, object]
+) -> Decision:
+    """What all steps change, one outcome of the request's own, as status the worst of the steps."""
     changes: list[Change] = []
-    statuses = [204 if done.stopped is None else FAILED]
+    statuses = [FAILED if done.failures else 204]
     for step in done.applied:
         if step.result.decision is not None:
             changes.extend(step.result.decision.changes)

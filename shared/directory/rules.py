@@ -12,6 +12,7 @@ the decision asks here. Numbers only rise; what a released number means is never
 | | | `externalId` may be shared |
 | | | a request that revokes keeps the address held before it |
 | | | a redrive drops what is late |
+| 3 | 0.1.0, third part | a create that is equal to a dead one is refused with 500 (cause.py) |
 """
 
 from typing import Final
@@ -20,6 +21,7 @@ from shared.events.request import Request
 from shared.scim.limits import MAX_WORK
 
 SECOND: Final = 2
+THIRD: Final = 3
 
 
 def most_work(rules: int) -> int | None:
@@ -48,3 +50,8 @@ def keeps_address(rules: int) -> bool:
 def drops_late_events(rules: int) -> bool:
     """Whether a redrive leaves out what it finds held although its sender was answered 503."""
     return rules >= SECOND
+
+
+def knows_repeats(rules: int) -> bool:
+    """Whether a create that is equal to one in quarantine is refused, and not tried again."""
+    return rules >= THIRD

@@ -25,7 +25,7 @@ from shared.directory.changes import (
     RemoveOrganisation,
 )
 from shared.directory.lifecycle import Standing, Status
-from shared.directory.quarantine import Key, Quarantine
+from shared.directory.quarantine import Key, Park, Quarantine, key_of
 
 Json = dict[str, Any]
 
@@ -89,7 +89,8 @@ class State:
 
     `memberships` maps a group to those of its members that are loaded: all of them for a group in
     `complete_groups`, otherwise those that the requests name. `groups_of` holds, for each member
-    in it, all groups of that member. `quarantines` holds all of the organisation. An external id
+    in it, all groups of that member. `quarantines` holds all of the organisation; with a `park` all
+    its events wait. An external id
     that was asked for maps to all who hold it, of whom some are loaded by their ids alone.
     """
 
@@ -105,6 +106,7 @@ class State:
     complete_groups: set[str] = field(default_factory=set)
     groups_of: dict[str, set[str]] = field(default_factory=dict)
     quarantines: dict[Key, Quarantine] = field(default_factory=dict)
+    park: Park | None = None
 
     def add_member(self, member: Member) -> None:
         """Put a loaded or changed member, with its names, into the state."""
@@ -181,11 +183,18 @@ class State:
                     if member_id in self.groups_of:
                         self.groups_of[member_id].discard(group_id)
             case EraseHeld(member_id):
-                self.quarantines.pop(("Users", member_id), None)
+                self._forget_held(("Users", member_id))
             case RemoveOrganisation():
                 self._forget_all()
             case _:
                 assert_never(change)
+
+    def _forget_held(self, key: Key) -> None:
+        """Nothing is dead, parked or waiting of this resource any more."""
+        self.quarantines.pop(key, None)
+        if self.park is not None:
+            waiting = self.park.waiting
+            self.park.waiting = [held for held in waiting if key_of(held.event) != key]
 
     def _forget_all(self) -> None:
         """The organisation has left: nothing of it is there."""

@@ -57,7 +57,7 @@ OPERATOR: Final = "/rollcall/operator"
 """Source of the requests that only an operator makes."""
 FIRST_RULES: Final = 1
 """The rules of requests that name none: they were written before rules had numbers."""
-RULES: Final = 2
+RULES: Final = 3
 """The rules that decide what this release accepts (docs/decisions/0036)."""
 MAX_ACCEPT_S: Final = 50.0
 """Most seconds from a request's receipt within which the broker may append it, however a replica of
@@ -101,11 +101,11 @@ class Request:
     `invitation_id` and `invitation_expires` belong to `member.accept` only. A request about a dead
     letter names it twice: by the id of the event that is dead (`dead_id`, on the wire
     `causationid`) and by its place (`dead_letter`, `topic/partition/offset`); `dead_endpoint` says
-    whether its resource is a member or a group. The `resource_id` of `organisation.delete` is the
-    organisation's. `precondition` makes it version 2 of its type.
-    `rules` is the number of the rules that decide it. `accept_by_ms`, `answer_by_ms` are epoch
-    milliseconds of the broker's clock. `is_answered`: its sender is answered with success before it
-    is decided, although a reply is asked for.
+    whether its resource is a member or a group. The `resource_id` of `organisation.delete`, and of
+    a redrive that lets a parked organisation go on, is the organisation's. `precondition` makes it
+    version 2 of its type. `rules` is the number of the rules that decide it. `accept_by_ms`,
+    `answer_by_ms` are epoch milliseconds of the broker's clock. `is_answered`: its sender is
+    answered with success before it is decided, although a reply is asked for.
     """
 
     id: str
@@ -147,6 +147,17 @@ class Request:
     def is_about_dead(self) -> bool:
         """Whether it is about a dead letter: `dead.redrive` or `dead.discard`."""
         return self.kind.startswith("dead.")
+
+    @property
+    def is_release(self) -> bool:
+        """Whether it lets a parked organisation go on: a redrive of the organisation itself."""
+        return self.is_about_dead and self.resource_id == self.organisation_id
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it is a batch of its own: what comes behind it must find it done, and what it
+        takes up must be in the rows."""
+        return self.is_final or self.is_release
 
     @property
     def endpoint(self) -> Endpoint:

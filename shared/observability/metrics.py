@@ -139,6 +139,10 @@ PROVISIONER_FENCED = Counter("rollcall_provisioner_fenced_total", "Batches fence
 PROVISIONER_DEAD_LETTERS = Counter("rollcall_provisioner_dead_letters_total", "Dead letters")
 # Provisioner: events that wait behind a dead letter of the same resource.
 PROVISIONER_PARKED = Counter("rollcall_provisioner_parked_total", "Events parked")
+# Provisioner: creates refused because an equal one is a dead letter.
+PROVISIONER_REPEATS = Counter("rollcall_provisioner_repeats_total", "Repeats of dead creates")
+# Provisioner: organisations whose events all wait since they alone brought too many dead letters.
+PROVISIONER_PARKS = Counter("rollcall_provisioner_parks_total", "Organisations parked")
 # Provisioner: requests refused after they were answered with success (`rollcall refused list`).
 PROVISIONER_TOLD_REFUSED = Counter(
     "rollcall_provisioner_told_refused_total", "Requests refused after an answer of success"

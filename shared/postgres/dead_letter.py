@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from shared.events.request import Endpoint
+from shared.directory.quarantine import Key, Quarantine
 from shared.postgres import queries
 from shared.postgres.rows import is_id, to_utc
 
@@ -25,8 +25,8 @@ _RECORD = _SQL["record_dead_letters"]
 _UPDATE = _SQL["update_dead_letters"]
 _QUARANTINES = _SQL["load_quarantines"]
 _LOAD = _SQL["load_dead"]
-_RECENT = _SQL["count_recent_dead"]
-_IN_A_ROW = _SQL["count_dead_in_a_row"]
+_RECENT = _SQL["recent_dead"]
+_IN_A_ROW = _SQL["dead_in_a_row"]
 _FIND = _SQL["find_dead_letters"]
 _READ = _SQL["read_dead_letter"]
 _DISCARD_WITHOUT_RESOURCE = _SQL["discard_without_resource"]
@@ -40,7 +40,7 @@ class DeadLetter:
     `event_id` and `organisation_id` are None, or whatever text stands there, where the record is
     malformed. `error` is a message of ours: it never quotes the record. `id` is that of its audit
     row. With `resource_id` its resource is in quarantine; `attempts` and `told` count how often it
-    was tried and how many outcomes of it are announced.
+    was tried and how many outcomes of it are announced. `cause`: shared/directory/cause.py.
     """
 
     topic: str
@@ -62,6 +62,7 @@ class DeadLetter:
     attempts: int = 1
     told: int = 1
     state: State = "dead"
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,37 @@ class Tried:
     told: int
     error_class: str | None = None
     error: str | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InQuarantine:
+    """What organisations have in quarantine, without the events; `parks`: parked organisation →
+    the dead event behind which it is."""
+
+    quarantines: list[tuple[str, Key, Quarantine]]
+    parks: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A letter that is still dead, as the limits count it: `organisation_id` is None where it is
+    nobody's for certain. `is_parked`: its organisation is."""
+
+    id: str | None
+    offset: int
+    organisation_id: str | None
+    cause: str
+    is_parked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InARow:
+    """Letters among the last decided events: how many, of how many organisations, of nobody."""
+
+    letters: int
+    organisations: int
+    of_nobody: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +180,7 @@ async def record(connection: "Connection", letters: Sequence[DeadLetter]) -> Non
         [letter.attempts for letter in letters],
         [letter.told for letter in letters],
         [letter.state for letter in letters],
+        [letter.cause for letter in letters],
     )
 
 
@@ -157,14 +190,18 @@ async def update(connection: "Connection", tried: Sequence[Tried]) -> None:
         await connection.execute(_UPDATE, *tried_columns(tried))
 
 
-async def load_quarantines(
-    connection: "Connection", organisations: Iterable[str]
-) -> list[tuple[str, Endpoint, str, str]]:
-    """(organisation, endpoint, resource, id of the dead event) of everything in quarantine."""
+async def load_quarantines(connection: "Connection", organisations: Iterable[str]) -> InQuarantine:
+    """Everything that these organisations have in quarantine."""
     rows = await connection.fetch(_QUARANTINES, [each for each in organisations if is_id(each)])
-    return [
-        (row["organisation_id"], row["endpoint"], row["resource_id"], row["id"]) for row in rows
-    ]
+    found = InQuarantine([], {})
+    for row in rows:
+        if row["resource_id"] is None:
+            found.parks[row["organisation_id"]] = row["id"]
+            continue
+        quarantine = Quarantine(row["id"], cause=row["cause"])
+        key = (row["endpoint"], row["resource_id"])
+        found.quarantines.append((row["organisation_id"], key, quarantine))
+    return found
 
 
 async def load_dead(
@@ -180,18 +217,23 @@ async def load_dead(
     }
 
 
-async def count_recent(
+async def recent(
     connection: "Connection", topic: str, partition: int, epoch: int, first: int, last: int
-) -> int:
-    """How many records of the partition from offset `first` to `last` are dead."""
-    return int(await connection.fetchval(_RECENT, topic, partition, epoch, first, last))
+) -> list[Dead]:
+    """The records of the partition from offset `first` to `last` that are dead, in order."""
+    rows = await connection.fetch(_RECENT, topic, partition, epoch, first, last)
+    return [Dead(**dict(row)) for row in rows]
 
 
-async def count_in_a_row(
+async def in_a_row(
     connection: "Connection", topic: str, partition: int, epoch: int, last: int
-) -> int:
-    """How many of the `last` events that were decided in the partition are dead."""
-    return int(await connection.fetchval(_IN_A_ROW, topic, partition, epoch, last))
+) -> InARow:
+    """Those of the `last` events that were decided in the partition which are dead.
+
+    Parked organisations apart.
+    """
+    [row] = await connection.fetch(_IN_A_ROW, topic, partition, epoch, last)
+    return InARow(**dict(row))
 
 
 async def find(

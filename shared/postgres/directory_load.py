@@ -11,7 +11,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
-from shared.directory.quarantine import Quarantine
+from shared.directory.quarantine import Park
 from shared.directory.state import State
 from shared.directory.touch import Touch
 from shared.postgres import dead_letter, queries
@@ -41,7 +41,8 @@ Touches = Mapping[str, Touch]
 async def load_states(connection: "Connection", touches: Touches) -> dict[str, State]:
     """Organisation id → the part of its directory that its touch names, exact for that part.
 
-    Of its quarantines only what they are about is loaded: not what is dead and parked.
+    Of its quarantines only what they are about is loaded: not what is dead and parked, nor what
+    waits of a parked organisation.
     Runs inside the caller's transaction (whole groups are read through a cursor). An id that is no
     UUID in canonical form, and a name that Postgres could not hold, exist nowhere: they are absent
     from the state, as anything unknown is.
@@ -61,11 +62,11 @@ async def load_states(connection: "Connection", touches: Touches) -> dict[str, S
 async def _load_quarantines(connection: "Connection", states: dict[str, State]) -> None:
     if not states:
         return
-    for organisation_id, endpoint, resource_id, dead_id in await dead_letter.load_quarantines(
-        connection, states
-    ):
-        key = (endpoint, resource_id)
-        states[organisation_id].quarantines[key] = Quarantine(dead_id)
+    held = await dead_letter.load_quarantines(connection, states)
+    for organisation_id, key, quarantine in held.quarantines:
+        states[organisation_id].quarantines[key] = quarantine
+    for organisation_id, dead_id in held.parks.items():
+        states[organisation_id].park = Park(dead_id)
 
 
 async def _load_members(

@@ -41,6 +41,7 @@ _LEAVE_HELD: Final = (
     _SQL["delete_parked_of_organisation"],
     _SQL["delete_letters_of_organisation"],
 )
+_FREE_LEFT = _SQL["free_left_organisation"]
 _NOTE_DEPARTED = _SQL["note_departed"]
 _FIND_DEPARTED = _SQL["find_departed"]
 DELETED_AT_ONCE: Final = 5000
@@ -184,6 +185,7 @@ async def _remove_organisation(
         await _until_none(connection, query, (organisation_id,), SMALLEST_ID, alive)
     for query in _LEAVE_HELD:
         await _while_some(connection, query, [organisation_id], alive)
+    await connection.execute(_FREE_LEFT, organisation_id)
     await connection.execute(_NOTE_DEPARTED, organisation_id, event_id, moment)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.directory.quarantine import Quarantine
+from shared.directory.quarantine import Park, Quarantine
 from shared.directory.state import Group, Member, State
 from shared.directory.touch import Touch
 from shared.postgres import queries
@@ -128,8 +128,10 @@ def _state(organisation_id: str, row: Any, wanted: Wanted) -> State:
         state.memberships.setdefault(group_id, set()).add(member_id)
         if member_id in complete:
             state.groups_of[member_id].add(group_id)
-    for endpoint, resource_id, dead_id in row["quarantines"] or ():
-        state.quarantines[endpoint, resource_id] = Quarantine(dead_id)
+    for endpoint, resource_id, dead_id, cause in row["quarantines"] or ():
+        state.quarantines[endpoint, resource_id] = Quarantine(dead_id, cause=cause)
+    if row["parked_behind"] is not None:
+        state.park = Park(row["parked_behind"])
     return state
 
 

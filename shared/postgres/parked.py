@@ -1,4 +1,5 @@
-"""Events that wait behind a dead one of the same resource, bytes and all, in the log's order."""
+"""Events that wait, bytes and all, in the log's order: behind a dead one of the same resource, or
+because their organisation is parked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,11 +26,19 @@ _LOAD = _SQL["load_parked"]
 _MOVE = _SQL["move_parked"]
 _DELETE = _SQL["delete_parked"]
 _LIST = _SQL["list_parked"]
+_LOAD_WAITING = _SQL["load_waiting"]
+_MOVE_BEHIND = _SQL["move_behind_resource"]
+_PARK = _SQL["park_organisations"]
+_FREE = _SQL["free_organisations"]
+_FIND_ORGANISATIONS = _SQL["find_parked_organisations"]
 
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """One record as Kafka delivered it, and the resource for which it waits."""
+    """One record as Kafka delivered it, and its resource.
+
+    `by_organisation`: it waits for its organisation, not behind a dead event of its resource.
+    """
 
     id: str
     organisation_id: str
@@ -45,6 +54,29 @@ class Parked:
     key: bytes | None
     value: bytes | None
     append_time: datetime
+    by_organisation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedOrganisation:
+    """An organisation all of whose events wait since the event `id` died.
+
+    `since`: when the broker appended that one. `waiting`: how many events wait.
+    """
+
+    organisation_id: str
+    id: str
+    topic: str
+    partition: int
+    offset: int
+    since: datetime
+    epoch: int = 0
+    waiting: int = 0
+
+    @property
+    def name(self) -> str:
+        """`topic/partition/offset` of the event behind which it was parked."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +109,7 @@ async def record(connection: "Connection", events: Sequence[Parked]) -> None:
         [event.key for event in events],
         [event.value for event in events],
         [event.append_time for event in events],
+        [event.by_organisation for event in events],
     )
 
 
@@ -95,7 +128,8 @@ async def load(
 async def make_dead(connection: "Connection", tried: Sequence[Tried]) -> None:
     """Turn parked events into dead letters, inside the batch's transaction."""
     if tried:
-        await connection.execute(_MOVE, *tried_columns(tried))
+        causes = [each.cause for each in tried]
+        await connection.execute(_MOVE, *tried_columns(tried), causes)
         await delete(connection, [each.id for each in tried])
 
 
@@ -103,6 +137,53 @@ async def delete(connection: "Connection", ids: Sequence[str]) -> None:
     """Forget events that were applied, inside the batch's transaction."""
     if ids:
         await connection.execute(_DELETE, ids)
+
+
+async def load_waiting(
+    connection: "Connection", organisation_id: str, events: int, size_bytes: int
+) -> tuple[list[HeldRecord], int]:
+    """The first events that wait for a parked organisation, and how many more there are.
+
+    At most `events` of them, and so many bytes, or one.
+    """
+    rows = await connection.fetch(_LOAD_WAITING, organisation_id, events, size_bytes)
+    behind = rows[0]["waiting"] - len(rows) if rows else 0
+    return [to_held(row, 0, 1) for row in rows], behind
+
+
+async def move_behind_resources(connection: "Connection", ids: Sequence[str]) -> None:
+    """Let events wait behind a dead one of their resource, not for their organisation any more."""
+    if ids:
+        await connection.execute(_MOVE_BEHIND, ids)
+
+
+async def park_organisations(connection: "Connection", parks: Sequence[ParkedOrganisation]) -> None:
+    """Note who is parked, inside the batch's transaction."""
+    if parks:
+        await connection.execute(
+            _PARK,
+            [each.organisation_id for each in parks],
+            [each.id for each in parks],
+            [each.topic for each in parks],
+            [each.partition for each in parks],
+            [each.offset for each in parks],
+            [each.epoch for each in parks],
+            [each.since for each in parks],
+        )
+
+
+async def free_organisations(connection: "Connection", ids: Sequence[str]) -> None:
+    """Note who goes on, inside the batch's transaction."""
+    if ids:
+        await connection.execute(_FREE, ids)
+
+
+async def organisations(
+    connection: "Connection", organisation_id: str | None = None
+) -> list[ParkedOrganisation]:
+    """The parked organisations, or this one if it is, those that have been for longest first."""
+    rows = await connection.fetch(_FIND_ORGANISATIONS, organisation_id)
+    return [ParkedOrganisation(**{**dict(row), "since": to_utc(row["since"])}) for row in rows]
 
 
 async def list_behind(

@@ -1,7 +1,8 @@
 """What a second fold of the log asks of the live database, and tells it when it takes its place."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from shared.directory.quarantine import Refused
@@ -30,17 +31,30 @@ _RETIRE_PROGRESS = _SQL["retire_progress"]
 _SQLSTATE: Final = re.compile(r"^[0-9A-Z]{5}$")
 
 
-async def known_deaths(connection: "Connection", ids: Sequence[str]) -> dict[str, Exception]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was decided before of events, and does not follow from the log: which were dead, and
+    behind which of them their organisation was parked."""
+
+    deaths: Mapping[str, Exception]
+    parks: frozenset[str]
+
+
+NOTHING_KNOWN: Final = Known({}, frozenset())
+
+
+async def known_deaths(connection: "Connection", ids: Sequence[str]) -> Known:
     """Event id → why it was dead when the events with these audit ids were decided.
 
     Of a redrive among them: what it found dead (again). The class is the audit's, the words are
     those of the letter, where it is one that only Postgres refused.
     """
     rows = await connection.fetch(_KNOWN_DEATHS, ids)
-    return {
+    deaths = {
         row["held_id"] or row["event_id"]: _error(row["error_class"], row["error"] or "")
         for row in rows
     }
+    return Known(deaths, frozenset(row["event_id"] for row in rows if row["is_parked"]))
 
 
 async def settle_letters(connection: "Connection", names: Names) -> None:

@@ -41,9 +41,10 @@ def sample(name: str, schema: str, event: envelope.Event) -> None:
 
 
 def released(name: str, made: request.Request) -> None:
-    """The request as rules 1 wrote it, without their number, and as those of today do."""
+    """The request as rules 1 wrote it, without their number, and as later ones do."""
     sample(name, "Request", request.to_event(replace(made, rules=1)))
-    sample(f"{name}.rules{request.RULES}", "Request", request.to_event(made))
+    for rules in range(2, request.RULES + 1):
+        sample(f"{name}.rules{rules}", "Request", request.to_event(replace(made, rules=rules)))
 
 
 for made in (
@@ -107,7 +108,7 @@ for asked in (
     a_request("member.patch", an_id(1), operations=(builders.replacing("externalId", "X2"),)),
     a_request("group.replace", an_id(50), resource={"displayName": "Crew", "externalId": "G1"}),
 ):
-    unique = replace(asked, settings=request.Settings(unique_external_ids=True))
+    unique = replace(asked, settings=request.Settings(unique_external_ids=True), rules=2)
     sample(
         f"request.{asked.kind}.v1.rules2.unique_external_ids", "Request", request.to_event(unique)
     )
@@ -177,7 +178,7 @@ sample(
     "request.member.create.v1.answered",
     "Request",
     request.to_event(
-        replace(builders.create(1, "ana@example.org"), **WAITED_FOR, is_answered=True)
+        replace(builders.create(1, "ana@example.org"), **WAITED_FOR, is_answered=True, rules=2)
     ),
 )
 sample(

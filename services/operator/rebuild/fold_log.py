@@ -3,7 +3,8 @@
 Read `fold_records` first: it is the provisioner's batch, over other tables, without announcements.
 Two things come from the live audit, because the log does not say them: which events were dead when
 they were decided (they stay dead: a fix that was rolled out since must not apply them at their old
-place, where later events did not find them applied), and when. So each batch is cut at redrives: an
+place, where later events did not find them applied), with the organisations that were parked
+behind one, and when. So each batch is cut at redrives: an
 event that was dead at its place may have been applied by one.
 """
 
@@ -26,7 +27,6 @@ from services.operator.rebuild.provisioning import (
     drop_departed,
     drop_duplicates,
     drop_expired,
-    is_final,
     load_sizes,
     needs_sizes,
     parts_of,
@@ -195,11 +195,11 @@ async def _apply(
     if not fresh:
         return
     known = (
-        {}
+        refold.NOTHING_KNOWN
         if folding.applies_dead
         else await refold.known_deaths(connection, [audit_id(place, entry) for entry in fresh])
     )
-    manner = Manner(None, known, in_thread=part.weight.is_heavy)
+    manner = Manner(None, known.deaths, known.parks, in_thread=part.weight.is_heavy)
     try:
         async with savepoint(connection):
             decided = await apply_at_once(scratch, place, fresh, manner)  # type: ignore[arg-type]
@@ -245,7 +245,7 @@ async def _check_deaths(connection: "Connection", place: Place, dead: Sequence[E
 
 
 def _stands_alone(request: Request) -> bool:
-    return request.is_about_dead or is_final(request)
+    return request.is_about_dead or request.stands_alone
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -12,7 +12,6 @@ from services.provisioner.understand import (
     Entry,
     drop_duplicates,
     drop_expired,
-    is_final,
     runs,
     understand,
 )
@@ -31,7 +30,6 @@ __all__ = [
     "drop_departed",
     "drop_duplicates",
     "drop_expired",
-    "is_final",
     "load_sizes",
     "needs_sizes",
     "parts_of",

@@ -3,20 +3,21 @@
 -- $1 topics, $2 partitions, $3 offsets, $4 epochs, $5 event ids, $6 organisations,
 -- $7 headers as JSON text (asyncpg reads a list of lists as a wider array),
 -- $8 keys, $9 values, $10 error classes, $11 errors, $12 append times, $13 ids, $14 types,
--- $15 endpoints, $16 resources, $17 attempts, $18 outcomes told, $19 states
+-- $15 endpoints, $16 resources, $17 attempts, $18 outcomes told, $19 states, $20 causes
 -- roles: provisioner
 INSERT INTO directory.dead_letter (
     topic, partition, "offset", epoch, event_id, organisation_id, headers, key, value,
-    error_class, error, append_time, id, type, endpoint, resource_id, attempts, told, state)
+    error_class, error, append_time, id, type, endpoint, resource_id, attempts, told, state, cause)
 SELECT topic, partition, "offset", epoch, event_id, organisation_id, headers::jsonb, key, value,
-       error_class, error, append_time, id, type, endpoint, resource_id, attempts, told, state
+       error_class, error, append_time, id, type, endpoint, resource_id, attempts, told, state,
+       cause
 FROM unnest(
     $1::text[], $2::integer[], $3::bigint[], $4::integer[], $5::text[], $6::uuid[], $7::text[],
     $8::bytea[], $9::bytea[], $10::text[], $11::text[], $12::timestamptz[], $13::uuid[],
-    $14::text[], $15::text[], $16::uuid[], $17::integer[], $18::integer[], $19::text[]
+    $14::text[], $15::text[], $16::uuid[], $17::integer[], $18::integer[], $19::text[], $20::text[]
 ) AS given (
     topic, partition, "offset", epoch, event_id, organisation_id, headers, key, value,
-    error_class, error, append_time, id, type, endpoint, resource_id, attempts, told, state)
+    error_class, error, append_time, id, type, endpoint, resource_id, attempts, told, state, cause)
 ON CONFLICT (topic, partition, "offset", epoch) DO NOTHING
 
 -- name: update_dead_letters
@@ -36,12 +37,17 @@ FROM unnest(
 WHERE letter.id = given.id
 
 -- name: load_quarantines
--- Every resource of these organisations that is in quarantine, and the event that is dead.
+-- Every resource of these organisations that is in quarantine, the event that is dead, and its
+-- cause. Of a parked organisation one row more, without a resource: the event behind which it is.
 -- $1 organisations
 -- roles: provisioner
-SELECT organisation_id::text, endpoint, resource_id::text, id::text
+SELECT organisation_id::text, endpoint, resource_id::text, id::text, cause
 FROM directory.dead_letter
 WHERE organisation_id = ANY ($1::uuid[]) AND state = 'dead' AND resource_id IS NOT NULL
+UNION ALL
+SELECT organisation_id::text, NULL, NULL, id::text, NULL
+FROM directory.parked_organisation
+WHERE organisation_id = ANY ($1::uuid[])
 
 -- name: load_dead
 -- The dead events of these resources, bytes and all.
@@ -53,27 +59,36 @@ FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS wanted (organisation_id, endp
 JOIN directory.dead_letter USING (organisation_id, endpoint, resource_id)
 WHERE state = 'dead'
 
--- name: count_recent_dead
--- Letters that are dead among some records of a partition.
+-- name: recent_dead
+-- Letters that are dead among some records of a partition: whose, and of which cause. One without a
+-- resource is nobody's.
 -- $1 topic
 -- $2 partition
 -- $3 epoch
 -- $4 first offset
 -- $5 last offset
 -- roles: provisioner
-SELECT count(*)
-FROM directory.dead_letter
+SELECT letter.id::text, letter."offset",
+       CASE WHEN letter.resource_id IS NOT NULL THEN letter.organisation_id::text END AS organisation_id,
+       coalesce(letter.cause, letter.id::text, letter."offset"::text) AS cause,
+       EXISTS (SELECT FROM directory.parked_organisation AS park
+               WHERE park.organisation_id = letter.organisation_id) AS is_parked
+FROM directory.dead_letter AS letter
 WHERE topic = $1 AND partition = $2 AND epoch = $3 AND "offset" BETWEEN $4 AND $5
   AND state = 'dead'
+ORDER BY letter."offset"
 
--- name: count_dead_in_a_row
--- How many of the last decided events of a partition are dead; what is parked was not decided.
+-- name: dead_in_a_row
+-- How many of the last decided events of a partition are dead, and of how many organisations that
+-- are not parked; what is parked was not decided. One without a resource is nobody's.
 -- $1 topic
 -- $2 partition
 -- $3 epoch
 -- $4 how many events to look at
 -- roles: provisioner
-SELECT count(*)
+SELECT count(*) AS letters, count(DISTINCT letter.organisation_id) AS organisations,
+       count(*) FILTER (WHERE letter.organisation_id IS NULL OR letter.resource_id IS NULL)
+           AS of_nobody
 FROM (SELECT "offset"
       FROM audit.event
       WHERE topic = $1 AND partition = $2 AND epoch = $3 AND status <> 202
@@ -82,6 +97,8 @@ FROM (SELECT "offset"
 JOIN directory.dead_letter AS letter
   ON letter.topic = $1 AND letter.partition = $2 AND letter.epoch = $3
  AND letter."offset" = last."offset" AND letter.state = 'dead'
+WHERE NOT EXISTS (SELECT FROM directory.parked_organisation AS park
+                  WHERE park.organisation_id = letter.organisation_id)
 
 -- name: find_dead_letters
 -- Letters, oldest first, without their bytes, and how many events are parked behind each.
@@ -98,7 +115,8 @@ SELECT topic, partition, "offset", epoch, event_id, organisation_id::text, error
            SELECT count(*) FROM directory.parked
            WHERE parked.organisation_id = letter.organisation_id
              AND parked.endpoint = letter.endpoint
-             AND parked.resource_id = letter.resource_id)
+             AND parked.resource_id = letter.resource_id
+             AND NOT parked.by_organisation)
        ELSE 0 END AS parked
 FROM directory.dead_letter AS letter
 WHERE state = ANY ($1::text[])

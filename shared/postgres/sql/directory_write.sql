@@ -338,3 +338,9 @@ ON CONFLICT (organisation_id) DO NOTHING
 -- $1 organisations
 -- roles: provisioner
 SELECT organisation_id::text FROM directory.departed WHERE organisation_id = ANY ($1::uuid[])
+
+-- name: free_left_organisation
+-- An organisation that has left waits for nobody.
+-- $1 organisation
+-- roles: provisioner
+DELETE FROM directory.parked_organisation WHERE organisation_id = $1

@@ -45,5 +45,6 @@ FROM (
     SELECT organisation_id, endpoint, resource_id, parked.value
     FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS w (organisation_id, endpoint, resource_id)
     JOIN directory.parked USING (organisation_id, endpoint, resource_id)
+    WHERE NOT parked.by_organisation
 ) AS held
 GROUP BY organisation_id, endpoint, resource_id

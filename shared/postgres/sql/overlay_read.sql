@@ -91,8 +91,10 @@ SELECT
      WHERE found.organisation_id = $1
        AND found.id = ANY ($15::uuid[] || ARRAY(SELECT member_id FROM membership_of_group))
     ) AS known,
-    (SELECT jsonb_agg(jsonb_build_array(endpoint, resource_id, id))
+    (SELECT jsonb_agg(jsonb_build_array(endpoint, resource_id, id, cause))
      FROM directory.dead_letter
-     WHERE organisation_id = $1 AND state = 'dead' AND resource_id IS NOT NULL) AS quarantines
+     WHERE organisation_id = $1 AND state = 'dead' AND resource_id IS NOT NULL) AS quarantines,
+    (SELECT park.id::text FROM directory.parked_organisation AS park
+     WHERE park.organisation_id = $1) AS parked_behind
 FROM (SELECT) AS always
 LEFT JOIN directory.progress ON progress.topic = $2 AND progress.partition = $3

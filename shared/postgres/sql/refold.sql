@@ -14,7 +14,7 @@ WITH failed AS (
     FROM directory.dead_letter AS letter
     JOIN audit.event AS redrive
       ON redrive.organisation_id = letter.organisation_id
-     AND redrive.resource_id = letter.resource_id::text
+     AND redrive.resource_id IN (letter.resource_id::text, letter.organisation_id::text)
     CROSS JOIN LATERAL jsonb_array_elements(redrive.outcomes) AS stored
     WHERE stored ->> 'fact' = 'request.failed' AND stored -> 'of' ->> 'id' = letter.id::text
     GROUP BY 1
@@ -35,11 +35,12 @@ WHERE own.id = waiting.id
 
 -- name: known_deaths
 -- Which of these events failed, and those that failed in one of these redrives: class by event,
--- with the words that the letter has for it.
+-- with the words that the letter has for it, and whether its organisation was parked behind it.
 -- $1 ids of events in the log's order, redrives among them
 -- roles: owner
 SELECT event.id::text AS event_id, stored -> 'of' ->> 'id' AS held_id,
-       stored -> 'data' -> 'detail' ->> 'error_class' AS error_class, letter.error
+       stored -> 'data' -> 'detail' ->> 'error_class' AS error_class, letter.error,
+       stored -> 'data' -> 'detail' ->> 'organisation_parked' IS NOT NULL AS is_parked
 FROM audit.event
 CROSS JOIN LATERAL jsonb_array_elements(event.outcomes) AS stored
 LEFT JOIN directory.dead_letter AS letter

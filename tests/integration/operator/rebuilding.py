@@ -44,7 +44,15 @@ from tests.support.poison import REFUSE_TITLE as REFUSE_TITLE
 from tests.support.stack import until
 
 POISON = "Poison"
-TABLES = ("member", "group", "group_member", "resource_count", "dead_letter", "parked")
+TABLES = (
+    "member",
+    "group",
+    "group_member",
+    "resource_count",
+    "dead_letter",
+    "parked",
+    "parked_organisation",
+)
 PARTITION_OF = {ORGANISATION: 0, OTHER_ORGANISATION: 1}
 NO_WAIT = {"accept_by_ms": None}
 

@@ -16,7 +16,7 @@ from services.provisioner import dead_letters
 from services.provisioner.announce import announcements
 from services.provisioner.dead_letters import Place
 from services.provisioner.isolate import Apply, Manner, apply_at_once, apply_one_by_one
-from services.provisioner.understand import Entry, understand
+from services.provisioner.understand import Entry, runs, stands_alone, understand
 from shared.directory import decide
 from shared.directory.changes import Decision
 from shared.directory.fold import fold_batch
@@ -114,7 +114,8 @@ async def rows(connection: Connection) -> Picture:
         "WHERE state = 'dead'"
     )
     waiting = await connection.fetch(
-        'SELECT endpoint, resource_id::text, id::text FROM directory.parked ORDER BY "offset"'
+        "SELECT endpoint, resource_id::text, id::text FROM directory.parked "
+        'WHERE NOT by_organisation ORDER BY "offset"'
     )
     held: dict[tuple[str, str], Any] = {
         (endpoint, resource): (event_id, attempts, told, [])
@@ -197,3 +198,127 @@ async def test_random_batches_with_dead_letters_leave_the_rows_of_the_fold(
         "request.parked",
         "request.failed",
     }
+
+
+def let_go(behind: str, number: int) -> Request:
+    """A release of the organisation."""
+    return Request(
+        id=an_id(number),
+        kind="dead.redrive",
+        organisation_id=ORGANISATION,
+        resource_id=ORGANISATION,
+        time=MOMENT,
+        dead_id=behind,
+        dead_letter="t.requests/3/1",
+        dead_endpoint="Users",
+        actor="operator",
+    )
+
+
+def parking(seed: int, fix: dict[str, bool], half: int) -> tuple[list[Entry], frozenset[str]]:
+    """Creates that are sent again and again, changes, and an organisation that is parked and let
+    go: events, and those behind which it is parked."""
+    chance = random.Random(seed)
+    state = State(ORGANISATION)
+    parks: set[str] = set()
+    records = []
+    for offset in range(EVENTS):
+        number = 20_000 + offset
+        fix["deployed"] = offset >= half
+        member, name = an_id(number), chance.choice(NAMES)
+        nick = {"nickName": chance.choice("xyz")} if chance.random() < 0.5 else {}
+        resource = dict(chance.sample([*a_user(name, **nick).items()], 3 + len(nick)))
+        request = a_request("member.create", member, number, resource=resource)
+        known = [*state.members] or [member]
+        match chance.randrange(10):
+            case 0 | 1:
+                operation = replacing("title", str(number))
+                request = a_request(
+                    "member.patch", chance.choice(known), number, operations=(operation,)
+                )
+            case 2:
+                request = a_request("member.delete", chance.choice(known), number)
+            case 3:
+                request = a_request("member.erase", chance.choice(known), number)
+            case 4:
+                held = [each.dead.event for each in state.quarantines.values() if each.dead]
+                if held and isinstance(one := chance.choice(held), Request):
+                    is_given_up = chance.random() < 0.5
+                    request = redrive(
+                        one, number, "dead.discard" if is_given_up else "dead.redrive"
+                    )
+            case 5 | 6 if state.park is not None:
+                request = let_go(state.park.dead_id, number)
+        behind = {request.id} if chance.random() < 0.3 else set()
+        [result] = fold_batch({ORGANISATION: state}, [(request, AT)], parks=behind)
+        if result.parks:
+            parks |= behind
+        records.append(a_record(offset, to_event(request), key=ORGANISATION))
+    return list(understand(records).entries), frozenset(parks)
+
+
+@pytest.mark.parametrize("apply", [apply_at_once, apply_one_by_one], ids=["at once", "one by one"])
+@pytest.mark.parametrize("seed", range(8))
+async def test_random_batches_of_a_parked_organisation_leave_the_rows_of_the_fold(
+    database: TestDatabase,
+    fix: dict[str, bool],
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    apply: Apply,
+) -> None:
+    right = decide.DECIDERS["member.create"]
+
+    def wrong(state: State, request: Request, at: datetime) -> Decision:
+        if "nickName" in (request.resource or {}) and not fix["deployed"]:
+            raise KeyError("nickName")
+        return right(state, request, at)
+
+    monkeypatch.setitem(decide.DECIDERS, "member.create", wrong)
+    half = EVENTS * 2 // 3
+    entries, parks = parking(seed, fix, half)
+    assert parks
+    whole = State(ORGANISATION)
+    for is_fixed, part in ((False, entries[:half]), (True, entries[half:])):
+        fix["deployed"] = is_fixed
+        batch = [(dead_letters.to_event(PLACE, each), each.append_time) for each in part]
+        fold_batch({ORGANISATION: whole}, batch, parks=parks)
+    chance = random.Random(seed)
+
+    told: list[AuditRow] = []
+    async with database.connect("provisioner") as connection:
+        for is_fixed, part in ((False, entries[:half]), (True, entries[half:])):
+            fix["deployed"] = is_fixed
+            for run in runs(part, stands_alone):
+                left = list(run)
+                while left:
+                    size = chance.choice((1, 2, 5, 20))
+                    some, left = left[:size], left[size:]
+                    async with connection.transaction():
+                        decided = await apply(connection, PLACE, some, Manner(None, parks=parks))
+                    told.extend(decided.rows)
+        found = await rows(connection)
+        [park] = await connection.fetch(
+            "SELECT (SELECT id::text FROM directory.parked_organisation) AS behind, "
+            "ARRAY(SELECT id::text FROM directory.parked WHERE by_organisation "
+            'ORDER BY "offset") AS waiting'
+        )
+        causes = await connection.fetch(
+            "SELECT id::text, cause FROM directory.dead_letter WHERE state = 'dead'"
+        )
+
+    assert found == picture(whole)
+    expected = (
+        (None, [])
+        if whole.park is None
+        else (
+            whole.park.dead_id,
+            [held.event.id for held in whole.park.waiting],
+        )
+    )
+    assert (park["behind"], park["waiting"]) == expected
+    assert {row["id"]: row["cause"] for row in causes} == {
+        each.dead_id: each.cause for each in whole.quarantines.values()
+    }
+    announced = [each for row in told for each in announcements(row)]
+    assert len({each.id for each in announced}) == len(announced)
+    assert "repeat_of" in str([row.outcomes for row in told])

@@ -310,7 +310,7 @@ async def test_a_redrive_that_postgres_refuses_stops_at_the_culprit(
 async def test_a_broken_release_halts_before_the_tenth_and_goes_on_when_it_is_mended(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is dead-lettered in bulk: whatever the batches, nine at most."""
+    """Nothing is dead-lettered in bulk: whatever the batches, nine at most of three tenants."""
     right = decide.DECIDERS["member.create"]
 
     def broken(state: State, request: Request, at: datetime) -> Decision:
@@ -319,7 +319,9 @@ async def test_a_broken_release_halts_before_the_tenth_and_goes_on_when_it_is_me
     monkeypatch.setitem(decide.DECIDERS, "member.create", broken)
     running = await deployment.start()
     for number in range(1, 31):
-        last = await deployment.send(create(number, f"u{number}@example.org"))
+        made = create(number, f"u{number}@example.org")
+        of = an_id(1_000_000 + number % 3)  # one organisation alone would be parked
+        last = await deployment.send(replace(made, organisation_id=of))
 
     async def is_halted() -> bool:
         return bool((await deployment.progress())["state"] == "halted")
@@ -345,8 +347,15 @@ async def test_a_broken_release_halts_before_the_tenth_and_goes_on_when_it_is_me
 async def test_ten_that_postgres_refuses_in_one_batch_halt_the_partition(
     deployment: Deployment,
 ) -> None:
+    """Of three organisations; those of one alone park it (test_one_tenant.py)."""
     await execute(deployment, REFUSE_TITLE)
-    members = [create(number, f"u{number}@example.org", title=POISON_TITLE) for number in range(12)]
+    members = [
+        replace(
+            create(number, f"u{number}@example.org", title=POISON_TITLE),
+            organisation_id=an_id(1_000_000 + number % 3),
+        )
+        for number in range(12)
+    ]
     await send_all(deployment, create(50, "ana@example.org"), *members)
     await deployment.start()
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from services.provisioner.understand import Entry, is_final, runs
+from services.provisioner.understand import Entry, runs, stands_alone
 from shared.directory.changes import EraseHeld, PutGroup, RemoveMember, RemoveOrganisation
 from shared.directory.fold import Folded, collapse, fold_batch
 from shared.directory.state import State
@@ -142,7 +142,7 @@ def test_what_takes_away_more_than_a_row_is_a_batch_of_its_own() -> None:
     requests = [builders.create(1, "a@b.example"), ERASE, builders.create(2, "c@b.example"), END]
     entries = [Entry(None, AT, None, each) for each in (*requests, None)]  # type: ignore[arg-type]
 
-    found = [[entry.request for entry in run] for run in runs(entries, is_final)]
+    found = [[entry.request for entry in run] for run in runs(entries, stands_alone)]
 
     assert found == [[requests[0]], [ERASE], [requests[2]], [END], [None]]
     assert an_id(950) == ERASE.id
