@@ -126,17 +126,7 @@ async def select(
 
     Raises CommandError for a name that no letter has and an unknown organisation, Unavailable.
     """
-    organisation_id = None
-    if selection.org is not None:
-        async with open_log(settings) as log:
-            tenancy = await log.read()
-        try:
-            organisation_id = tenancy.organisation(selection.org).id
-        except NotThere as error:
-            raise NotThere(
-                f"no dead letter and no organisation {selection.org!r}; `rollcall dead list --all` "
-                "and `rollcall org list` show them"
-            ) from error
+    organisation_id = await organisation_id_of(settings, selection)
     async with database.connection() as connection:
         found = await dead_letter.find(
             connection,
@@ -152,6 +142,21 @@ async def select(
         if name not in known:
             raise CommandError(f"no dead letter {name}; `rollcall dead list --all` shows all")
     return found
+
+
+async def organisation_id_of(settings: OperatorSettings, selection: Selection) -> str | None:
+    """The id of the organisation that is asked for; None: none is. Raises NotThere, Unavailable."""
+    if selection.org is None:
+        return None
+    async with open_log(settings) as log:
+        tenancy = await log.read()
+    try:
+        return tenancy.organisation(selection.org).id
+    except NotThere as error:
+        raise NotThere(
+            f"no dead letter and no organisation {selection.org!r}; `rollcall dead list --all` "
+            "and `rollcall org list` show them"
+        ) from error
 
 
 async def close(
@@ -188,10 +193,10 @@ async def close(
             note = f"{earlier.kind} of it, {earlier.id}, is not applied yet; nothing was written"
             done[_key(letter)] = Done(letter, "pending", note)
     if fresh:
-        await _publish(settings, fresh, action)
+        await publish(settings, [_asking(each, fresh[each], action) for each in fresh])
     asked |= fresh
     if asked:
-        rows = await _decided(database, asked)
+        rows = await decided(database, asked)
         for request_id, letter in asked.items():
             done[_key(letter)] = _judge(letter, rows.get(request_id), action)
     return [done[_key(letter)] for letter in letters]
@@ -223,28 +228,32 @@ async def _close_alone(database: Database, letter: DeadLetterSummary, action: Ac
     return Done(letter, "discarded" if was_open else "already", "it was about no resource")
 
 
-async def _publish(
-    settings: OperatorSettings, asked: Mapping[str, DeadLetterSummary], action: Action
-) -> None:
+def _asking(request_id: str, letter: DeadLetterSummary, action: Action) -> tuple[Request, str, int]:
+    """The redrive or discard of a letter, with the topic and partition where it is to stand."""
+    request = Request(
+        id=request_id,
+        kind=KINDS[action],
+        organisation_id=letter.organisation_id or "",
+        resource_id=letter.resource_id or "",
+        time=now(),
+        dead_id=letter.id,
+        dead_letter=letter.name,
+        dead_endpoint=ENDPOINTS[letter.endpoint or "Users"],
+        actor="operator",
+    )
+    return request, letter.topic, letter.partition
+
+
+async def publish(settings: OperatorSettings, requests: Iterable[tuple[Request, str, int]]) -> None:
+    """Append requests, each with its topic and partition. Raises Unavailable."""
     producer = Producer(settings, client_id="rollcall-operator")
     try:
         async with asyncio.timeout(KAFKA_TIMEOUT_S):
             await producer.start()
-            for request_id, letter in asked.items():
-                request = Request(
-                    id=request_id,
-                    kind=KINDS[action],
-                    organisation_id=letter.organisation_id or "",
-                    resource_id=letter.resource_id or "",
-                    time=now(),
-                    dead_id=letter.id,
-                    dead_letter=letter.name,
-                    dead_endpoint=ENDPOINTS[letter.endpoint or "Users"],
-                    actor="operator",
-                )
+            for request, topic, partition in requests:
                 await producer.send(
-                    letter.topic,
-                    partition=letter.partition,
+                    topic,
+                    partition=partition,
                     key=request.organisation_id,
                     event=to_event(request),
                 )
@@ -254,7 +263,7 @@ async def _publish(
         await producer.stop()
 
 
-async def _decided(database: Database, ids: Iterable[str]) -> dict[str, AuditRow]:
+async def decided(database: Database, ids: Iterable[str]) -> dict[str, AuditRow]:
     """Id → audit row of those that are decided in time."""
     wanted = list(ids)
     loop = asyncio.get_running_loop()

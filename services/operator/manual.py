@@ -104,6 +104,10 @@ PAGES: Final[Mapping[str, Page]] = {
         ("rollcall dead discard rollcall.requests/3/1842",),
         "a letter stays as it was: the result says why",
     ),
+    "dead release": Page(
+        ("rollcall dead release Acme", "rollcall dead release --all --yes"),
+        "something waits still: the result says why",
+    ),
     "partition list": Page(("rollcall partition list", "rollcall partition list --topic outcomes")),
     "partition show": Page(("rollcall partition show 3",)),
     "partition resume": Page(

@@ -62,3 +62,37 @@ async def test_a_poison_event_is_redriven_after_the_fix_as_if_nothing_had_happen
     assert again["result"] == "already"
     assert await directory(stack, troubled) == await directory(stack, untroubled)
     assert await rollcall(stack, "dead", "list") == []
+
+
+async def test_a_poisoned_create_is_answered_500_each_time_and_the_neighbours_never_notice(
+    whole_stack: Stack,
+) -> None:
+    """Repeats make one letter; five different ones park their organisation until it is mended."""
+    stack = whole_stack
+    troubled, neighbour = await stack.organisation("Gale"), await stack.organisation("Lull")
+    await execute(stack, REFUSE_TITLE)
+    async with stack.client(troubled) as client, stack.client(neighbour) as other:
+        poison = {"title": "Poison"}
+        same = [await client.create_user("bad@example.org", **poison) for _ in range(12)]
+        calm = await other.create_user("ana@example.org", title="Cook")
+        more = [await client.create_user(f"bad{n}@example.org", **poison) for n in range(6)]
+        still_calm = await other.create_user("ben@example.org")
+        letters = await rollcall(stack, "dead", "list", "Gale")
+
+        assert [answer.status for answer in (*same, *more)] == [500] * 16 + [201] * 2
+        assert [each.headers.get("Rollcall-Outcome") for each in more] == [None] * 4 + [
+            "parked"
+        ] * 2
+        assert letters[0]["id"] in same[1].body["detail"]
+        assert len(letters) == 5
+        assert (calm.status, still_calm.status) == (201, 201)
+
+        await execute(stack, FIX)
+        done = await rollcall(stack, "dead", "redrive", "Gale", "--yes")
+        again = await client.create_user("bad@example.org", **poison)
+        free = await client.create_user("cy@example.org")
+
+    assert [each["result"] for each in done] == ["redriven"] * 5 + ["freed"]
+    assert (again.status, again.body["scimType"]) == (409, "uniqueness")
+    assert (free.status, free.headers.get("Rollcall-Outcome")) == (201, None)
+    assert len(await directory(stack, troubled)) == 8

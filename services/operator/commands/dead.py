@@ -1,4 +1,5 @@
-"""`rollcall dead list|show|redrive|discard`: events that could not be applied."""
+"""`rollcall dead list|show|redrive|discard|release`: events that could not be applied, and the
+organisations that are parked because of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +8,18 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from services.operator import dead_letters, terminal
+from services.operator import dead_letters, parked_organisations, terminal
 from services.operator.dead_letters import BAD, Action, Done, Selection
 from services.operator.deployment import HERE, DataOption, JsonOption, find
 from services.operator.exits import Exit
 from services.operator.options import YesOption
+from services.operator.parked_organisations import Freed
 from services.operator.terminal import CommandError, counted
 from shared.events.envelope import format_time
 from shared.events.request import TYPE_PREFIX
 from shared.postgres import dead_letter, parked
 from shared.postgres.dead_letter import ALL_STATES, DeadLetterSummary
-from shared.postgres.parked import ParkedSummary
+from shared.postgres.parked import ParkedOrganisation, ParkedSummary
 
 SHOWN_PARKED: Final = 100
 COLUMNS: Final = (
@@ -54,11 +56,14 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show which l
 
 def register(app: typer.Typer) -> None:
     """Add `dead` to the command line."""
-    dead = typer.Typer(help="Dead letters: list, show, redrive, discard.", no_args_is_help=True)
+    dead = typer.Typer(
+        help="Dead letters: list, show, redrive, discard, release.", no_args_is_help=True
+    )
     dead.command("list")(list_all)
     dead.command("show")(show)
     dead.command("redrive")(redrive)
     dead.command("discard")(discard)
+    dead.command("release")(release)
     app.add_typer(dead, name="dead")
 
 
@@ -81,6 +86,13 @@ def list_all(
         terminal.print_table(COLUMNS, [[str(each[name]) for name in COLUMNS] for each in described])
     else:
         print("No dead letters.")
+    if not as_json:
+        for park in terminal.run(_find_parked(data)):
+            print(
+                f"Parked: organisation {park.organisation_id} behind {park.name}, "
+                f"{counted(park.waiting, 'event')} wait; `rollcall dead release "
+                f"{park.organisation_id}` lets it go on."
+            )
 
 
 def show(
@@ -123,7 +135,10 @@ def redrive(
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Apply dead letters and what is parked behind each; safe to run twice."""
+    """Apply dead letters and what is parked behind each; safe to run twice.
+
+    Of an organisation, or all: what is parked goes on after that.
+    """
     asked = _Asked(tuple(words or ()), since, error, everything)
     _close(data, asked, "redrive", dry_run, yes, as_json)
 
@@ -138,9 +153,38 @@ def discard(
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Give dead letters up and apply what is parked behind each; safe to run twice."""
+    """Give dead letters up and apply what is parked behind each; safe to run twice.
+
+    Of an organisation, or all: what is parked goes on after that.
+    """
     asked = _Asked(tuple(words or ()), since, error, everything)
     _close(data, asked, "discard", dry_run, yes, as_json)
+
+
+def release(
+    org: Annotated[
+        str | None, typer.Argument(metavar="[ORG]", help="The organisation, by name or id.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that are parked.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which are parked.")] = False,
+    yes: YesOption = False,
+    data: DataOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Let parked organisations go on: what waits is applied in order; safe to run twice."""
+    if (org is None) is not everything:
+        terminal.fail("name an organisation, or say --all", Exit.REFUSED)
+    parks = terminal.run(_find_parked(data, org))
+    if not parks and not as_json:
+        print("Not parked." if org else "No parked organisations.")
+        return
+    if not dry_run and not yes and parks:
+        waiting = counted(sum(park.waiting for park in parks), "event")
+        terminal.confirm(f"Let {counted(len(parks), 'organisation')} go on? {waiting} wait.")
+    freed = terminal.run(_free(data, parks, dry_run=dry_run)) if parks else []
+    _print_done([], freed, as_json)
+    if not dry_run and any(each.result in parked_organisations.BAD for each in freed):
+        raise typer.Exit(Exit.NO)
 
 
 def describe(letter: DeadLetterSummary) -> dict[str, Any]:
@@ -177,12 +221,22 @@ def _close(
     if not (asked.words or asked.since or asked.error or asked.everything):
         terminal.fail("name letters, restrict them, or say --all", Exit.REFUSED)
     letters = terminal.run(_select(data, asked.words, asked.since, asked.error, everything=False))
-    if not letters and not as_json:
+    parks = terminal.run(_parked_of(data, asked))
+    if not letters and not parks and not as_json:
         print("No dead letters.")
         return
-    if not dry_run and not yes and letters:
-        terminal.confirm(f"{action.capitalize()} {counted(len(letters), 'dead letter')}?")
+    if not dry_run and not yes and (letters or parks):
+        more = f", and let {counted(len(parks), 'organisation')} go on" if parks else ""
+        terminal.confirm(f"{action.capitalize()} {counted(len(letters), 'dead letter')}{more}?")
     done = terminal.run(_run(data, letters, action, dry_run=dry_run)) if letters else []
+    freed = terminal.run(_free(data, parks, dry_run=dry_run)) if parks else []
+    _print_done(done, freed, as_json)
+    is_bad = any(each.result in BAD for each in done)
+    if not dry_run and (is_bad or any(each.result in parked_organisations.BAD for each in freed)):
+        raise typer.Exit(Exit.NO)
+
+
+def _print_done(done: Sequence[Done], freed: Sequence[Freed], as_json: bool) -> None:
     described = [
         {
             "dead_letter": each.letter.name,
@@ -191,14 +245,39 @@ def _close(
             "note": each.note,
         }
         for each in done
-    ]
+    ] + [each.to_json() for each in freed]
     if as_json:
         terminal.print_json(described)
-    else:
-        columns = ("dead_letter", "id", "result", "note")
-        terminal.print_table(columns, [[str(each[name]) for name in columns] for each in described])
-    if not dry_run and any(each.result in BAD for each in done):
-        raise typer.Exit(Exit.NO)
+        return
+    columns = ("dead_letter", "id", "result", "note")
+    terminal.print_table(columns, [[str(each[name]) for name in columns] for each in described])
+
+
+async def _parked_of(data: Path, asked: _Asked) -> list[ParkedOrganisation]:
+    """The parked organisations that are asked for as a whole."""
+    if asked.since or asked.error or not (asked.everything or len(asked.words) == 1):
+        return []
+    settings = find(data)
+    async with dead_letters.open_database(settings) as database:
+        selection = await dead_letters.selection_of(database, asked.words, None, None)
+        if selection.names:
+            return []
+        organisation_id = await dead_letters.organisation_id_of(settings, selection)
+        return await parked_organisations.find(database, organisation_id)
+
+
+async def _find_parked(data: Path, org: str | None = None) -> list[ParkedOrganisation]:
+    settings = find(data)
+    async with dead_letters.open_database(settings) as database:
+        selection = Selection(org=org)
+        organisation_id = await dead_letters.organisation_id_of(settings, selection)
+        return await parked_organisations.find(database, organisation_id)
+
+
+async def _free(data: Path, parks: Sequence[ParkedOrganisation], *, dry_run: bool) -> list[Freed]:
+    settings = find(data)
+    async with dead_letters.open_database(settings) as database:
+        return await parked_organisations.free(settings, database, parks, dry_run=dry_run)
 
 
 async def _select(

@@ -23,7 +23,8 @@ ORDER BY append_time DESC, epoch DESC, "offset" DESC
 LIMIT $4
 
 -- name: later_decisions
--- The redrives and discards in which a request about a resource was decided again, in order.
+-- The redrives and discards in which a request about a resource was decided again, in order; those
+-- of its organisation among them.
 -- $1 organisation
 -- $2 resource
 -- $3 the request, as JSON: [{"of": {"id": …}}]
@@ -31,7 +32,7 @@ LIMIT $4
 SELECT id::text, organisation_id::text, topic, partition, "offset", epoch, type, resource_id, actor,
        append_time, event_time, status, scim_type, optimistic, outcomes, recorded
 FROM audit.event
-WHERE organisation_id = $1 AND resource_id = $2 AND outcomes @> $3::jsonb
+WHERE organisation_id = $1 AND resource_id IN ($2, organisation_id::text) AND outcomes @> $3::jsonb
 ORDER BY epoch, "offset"
 
 -- name: notices_of

@@ -119,7 +119,7 @@ async def test_the_page_about_dead_letters(deployment: Deployment, tmp_path: Pat
     topic = deployment.topics.requests
     names = f"ORG=Zeeburg LETTER={topic}/0/2 OTHER={topic}/0/3\n"
     found = blocks("dead-letters.md")
-    assert len(found) == 4
+    assert len(found) == 5
 
     printed = [await run(deployment, names + block, tmp_path) for block in found]
 
@@ -129,6 +129,7 @@ async def test_the_page_about_dead_letters(deployment: Deployment, tmp_path: Pat
     assert "would be" in printed[2]
     assert "2 applied" in printed[2]
     assert printed[3].endswith("No dead letters.\n")
+    assert printed[4] == "Not parked.\n" * 2
     rows = await deployment.rows("SELECT document FROM directory.member ORDER BY user_name_key")
     first, second = (row["document"] for row in rows)
     assert (first["title"], first["nickName"]) == (POISON, "Annie")

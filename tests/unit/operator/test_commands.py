@@ -48,6 +48,7 @@ WORDS: Final[dict[str, tuple[str, ...]]] = {
     "dead show": ("requests/0/1",),
     "dead redrive": ("--all", "--yes"),
     "dead discard": ("--all", "--yes"),
+    "dead release": ("--all", "--yes"),
     "partition show": ("1",),
     "partition resume": ("1", "--yes"),
     "trace": ("01a21152-520e-71f9-a919-f63942fd829d",),
@@ -327,7 +328,7 @@ def test_an_old_spelling_says_the_new_one(typed: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["org delete", "erase", "dead redrive", "dead discard", "rebuild"]
+    "words", ["org delete", "erase", "dead redrive", "dead discard", "dead release", "rebuild"]
 )
 def test_what_asks_takes_y(words: str) -> None:
     options = {option for each in ALL[words][0].params for option in each.opts}
