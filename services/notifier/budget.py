@@ -53,7 +53,7 @@ def has_room(counts: Counts, kind: Kind, limits: Limits) -> bool:
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A mail out of somebody's budget. `is_again`: it was taken for an earlier try, which may have
-    left, so it stays taken whatever becomes of this one."""
+    left, so it stays taken even if this one fails."""
 
     notice: Notice
     recipient: bytes

@@ -194,7 +194,7 @@ def _unsettled(request: Request, at: datetime, state: State) -> Folded:
 
 
 def _repeat(request: Request, at: datetime, state: State, dead_id: str) -> Folded:
-    """The same create again: whoever sent it is answered as it was the first time."""
+    """The same create again: its sender gets the first one's answer."""
     refusal = RepeatOfDead(
         "The service made a mistake with an equal request before, and has set that one aside as "
         f"{dead_id}; tell its operator this name. Nothing was done: there is no need to send it "

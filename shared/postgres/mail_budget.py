@@ -45,7 +45,7 @@ async def lock_and_count(
     for this recipient, nor for one whose digest begins alike."""
     number = int.from_bytes(recipient[:4], "big", signed=True)
     await connection.execute(_LOCK, _LOCKS, number)
-    # A statement of its own, so that it sees what whoever had the lock before has committed.
+    # A statement of its own, so that it sees what was committed under the lock before.
     [row] = await connection.fetch(
         _COUNT,
         recipient,

@@ -98,7 +98,7 @@ class Folder:
         try:
             return cls(owned.way_to(data, owner, must_exist=False), owner)
         except OSError:
-            pass  # whoever opens it says what is wrong
+            pass  # opening it will say what is wrong
         except owned.NotOurs:
             if making or os.path.lexists(data / NAME):
                 raise

@@ -246,7 +246,7 @@ def answers(port: int, host: str = "127.0.0.1", timeout_s: float = 1.0) -> bool:
     """Tell whether the broker serves its API and counts itself among the brokers.
 
     By hand: SaslHandshake (version 1), which only a listener that asks for a login takes well; its
-    answer says enough there, and nothing secret is sent, whoever listens. Else Metadata (version 1,
+    answer says enough there, and nothing secret is sent to what listens. Else Metadata (version 1,
     no topics): until the broker has been let into the cluster the list of brokers is empty.
     """
     name = b"SCRAM-SHA-512"

@@ -187,7 +187,7 @@ def open_file(
     """
     owner = os.geteuid() if uid is None else uid
     where = shown or name
-    for _ in range(3):  # made by us or by another command of ours, whoever is first
+    for _ in range(3):  # made by us, or by another command of ours at the same time
         try:
             descriptor = os.open(name, flags | _FILE, dir_fd=folder)
             break

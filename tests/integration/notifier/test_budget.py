@@ -1,4 +1,4 @@
-"""One recipient gets so many mails and no more, whoever asks for them and however."""
+"""One recipient gets so many mails and no more, from any organisation and of any kind."""
 
 import asyncio
 import time

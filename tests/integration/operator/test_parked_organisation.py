@@ -64,7 +64,7 @@ async def rollcall_json(deployment: Deployment, *arguments: str, code: int = 0) 
 
 
 def poison(name: str) -> Request:
-    """A create under ids of its own, as whoever repeats it sends it."""
+    """A create under ids of its own, as a client repeats it."""
     made = create(1, f"{name}@example.org", title=POISON)
     return replace(made, id=new_id(), resource_id=new_id())
 
