@@ -434,3 +434,31 @@ def test_a_second_start_looks_at_a_folder_whose_files_are_being_replaced(folder:
     finally:
         is_over.set()
         writer.join(10)
+
+
+@ONLY_ROOT
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "words",
+    ["up", "up --detach", "down --remove", "status", "stop ingress", "mails", "demo", "org list"],
+)
+def test_every_command_of_root_s_leaves_a_stranger_s_stack_alone(
+    folder: Folder, secret: Path, victim: "subprocess.Popen[bytes]", words: str
+) -> None:
+    part = {"service": "ingress", "pid": victim.pid, "state": "ready"}
+    folder.status_file.write_text(json.dumps({"parts": [part]}))
+    folder.stack_file.write_text("{}")
+    (folder.root / "postgres" / "elsewhere").write_text(str(secret.parent))
+    folder.lock.unlink()
+    folder.lock.symlink_to(secret)
+    for path in (folder.data, *folder.data.rglob("*")):
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+    done = rollcall(*words.split(), "--data", str(folder.data))
+
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "belongs to" in done.stderr
+    assert secret.read_text() == "as it was"
+    assert victim.poll() is None
+    assert folder.lock.is_symlink()
