@@ -122,6 +122,7 @@ async def play(seed: int, seconds: float, at: Arena, *, logs: Path | None = None
     with tempfile.TemporaryDirectory(prefix="rollcall-chaos-") as folder:
         async with running(Path(folder), at.broker.bootstrap, prefix, at.postgres.url) as stack:
             stack.environment |= ENVIRONMENT
+            stack.forks = False  # an ingress that is back before the provisioner has forgotten
             gremlin = Gremlin(stack, at.broker, at.postgres)
             try:
                 await gremlin.start()

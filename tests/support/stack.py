@@ -59,7 +59,7 @@ class Process:
     """One process of a service."""
 
     service: str
-    popen: Forked
+    popen: "Forked | subprocess.Popen[bytes]"
     admin_port: int
     log: Path
     door_port: int | None = None
@@ -117,6 +117,8 @@ class Stack:
     processes: list[Process] = field(default_factory=list)
     taken_ports: list[int] = field(default_factory=list)
     mailbox: Forked | None = None
+    forks: bool = True
+    """Whether services start in no time. Otherwise they take seconds, as they do in a cluster."""
 
     def __post_init__(self) -> None:
         self.taken_ports += [self.smtp_port, self.door_port]
@@ -154,9 +156,8 @@ class Stack:
         if door_port is not None:
             own["ROLLCALL_INGRESS_PORT"] = str(door_port)
         log = self.folder / f"{service}-{len(self.processes)}.log"
-        popen = forked.start(
-            f"services.{service}", [], {**self.environment, **own, **variables}, log
-        )
+        start = forked.start if self.forks else forked.spawn
+        popen = start(f"services.{service}", [], {**self.environment, **own, **variables}, log)
         process = Process(service, popen, admin_port, log, door_port)
         self.processes.append(process)
         if ready:
