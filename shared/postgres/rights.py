@@ -6,7 +6,7 @@ compares what is read here with a database that they made.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -55,12 +55,20 @@ class ServerFacts:
 
 def of_release(migrations: Iterable[Migration]) -> frozenset[Right]:
     """The rights that these migrations give, in their order."""
-    found: set[Right] = set()
+    whole: set[Right] = set()
+    columns: dict[Right, set[str]] = {}  # of one table, as Postgres keeps them: together
     for migration in migrations:
         for statement in _STATEMENT.finditer(migration.text):
-            rights = set(_rights(statement))
-            found = found | rights if statement[1] == "GRANT" else found - rights
-    return frozenset(found)
+            gives = statement[1] == "GRANT"
+            for right in _rights(statement):
+                if not right.columns:
+                    (whole.add if gives else whole.discard)(right)
+                    continue
+                held = columns.setdefault(replace(right, columns=()), set())
+                (held.update if gives else held.difference_update)(right.columns)
+    return frozenset(whole) | {
+        replace(right, columns=tuple(sorted(held))) for right, held in columns.items() if held
+    }
 
 
 async def granted(connection: "Connection") -> frozenset[Right]:
