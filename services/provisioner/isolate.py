@@ -5,7 +5,8 @@ says which event it was. The batch is then written again in halves, and what is 
 that, each in a savepoint that ends with a check of the deferred constraints. The first event that
 is refused alone is a dead letter from then on, and what comes behind it is folded again, since it
 may have stood on it. To write 500 events one by one would keep the others of the partition waiting
-for seconds; so one is found in a score of set-based writes.
+for seconds; so one is found in a score of set-based writes. As in a batch at once, what a later
+event of the same part replaces is never written, so Postgres is not asked about it.
 
 What is dead is counted before anything is written (causes.py). An organisation that is too much
 alone is parked behind the letter that is one too many, and everything is folded again.
