@@ -52,6 +52,7 @@ OTHER = {
     "text": "coalesce({column}, '') || 'x'",
     "text[]": "{column} || ARRAY['x']",
     "timestamp with time zone": "coalesce({column}, now()) + interval '1 millisecond'",
+    "boolean": "NOT coalesce({column}, false)",
     "integer": "coalesce({column}, 0) + 1",
     "bigint": "coalesce({column}, 0) + 1",
     "jsonb": "jsonb_build_array({column})",
