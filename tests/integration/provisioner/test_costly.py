@@ -187,7 +187,7 @@ async def test_a_redrive_that_is_cut_off_fails_again_and_holds_nobody_up(
 async def test_a_postgres_that_is_slow_for_everybody_buries_nothing(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "ANSWERS_WITHIN_S", 0.5)
+    monkeypatch.setattr(attempts, "ANSWERS_WITHIN_S", 1.9)  # a busy machine is no outage
     for request in numbered(5):
         await deployment.send(request)
     tools = await hasty(deployment)
@@ -398,7 +398,7 @@ def cut_offs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     capture = structlog.testing.LogCapture()
     heard = structlog.wrap_logger(structlog.PrintLogger(), processors=[capture])
     monkeypatch.setattr(attempts, "log", heard)
-    monkeypatch.setattr(attempts, "ANSWERS_WITHIN_S", 0.5)
+    monkeypatch.setattr(attempts, "ANSWERS_WITHIN_S", 1.9)  # a busy machine is no outage
     return capture.entries
 
 
@@ -408,13 +408,13 @@ async def cut_off_by_an_outage(
     """A PATCH that takes too long, cut off while Postgres is slow for everybody; then it is not."""
     await execute(deployment, costly_for)
     await deployment.send(create(1, "m1@example.org"))
-    running = await deployment.start(await hasty(deployment))
+    running = await deployment.start(await hasty(deployment, 2.0))
     await applied(deployment, 1)
     await running.end()
     await execute(deployment, SLOW_FOR_ALL)
     costly = patch(a_member(1, "m1@example.org"), replacing("title", "Slow"), number=900)
     await deployment.send(costly)
-    await deployment.start(await hasty(deployment))
+    await deployment.start(await hasty(deployment, 2.0))
     await until(lambda: bool(cut_offs), "it is cut off while Postgres is slow", 60)
     await execute(deployment, FAST_AGAIN)
     return costly
