@@ -169,16 +169,24 @@ def _serve(handle: int) -> None:
     gc.freeze()  # or the child's first collection copies every page
     control = socket.socket(fileno=handle)
     lines = control.makefile("rw", encoding="utf-8", newline="\n")
+    ended: dict[int, int] = {}  # asked for again: by two threads at once, for one
+    answer: int | None
     for line in lines:
         question = json.loads(line)
         if "poll" in question:
-            ended, status = os.waitpid(question["poll"], os.WNOHANG)
-            answer = os.waitstatus_to_exitcode(status) if ended else None
+            pid = question["poll"]
+            if pid not in ended:
+                found, status = os.waitpid(pid, os.WNOHANG)
+                if found:
+                    ended[pid] = os.waitstatus_to_exitcode(status)
+            answer = ended.get(pid)
         else:
             answer = os.fork()
             if answer == 0:
+                control.detach()
                 os.close(handle)
                 _be(**question)
+            ended.pop(answer, None)  # the number of one that has ended
         lines.write(json.dumps(answer) + "\n")
         lines.flush()
 

@@ -127,7 +127,7 @@ def test_every_secret_of_the_examples_is_known_to_be_published() -> None:
         "\n".join(each.read_text() for each in examples),
     )
 
-    assert len(found) > 10
+    assert len(found) > 4
     secrets = {"".join(each) for each in found} - {"/dev/null"}  # no file: no login at the server
     assert all(map(config.is_published, secrets))
 
