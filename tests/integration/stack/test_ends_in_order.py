@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -149,28 +149,27 @@ def test_down_ends_a_supervisor_whose_output_is_gone(
         ended_in_order(tmp_path, running)
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A file system of its own in which nothing more can be written."""
-    folder.mkdir(parents=True, mode=0o700)
-    folder.parent.chmod(0o711)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a small disk, and not in every container")
-    try:
-        with suppress(OSError), (folder / "full").open("wb") as file:
-            while True:
-                file.write(b"x" * 4096)
-                file.flush()
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+def as_large_as_can_be(file: Path) -> None:
+    """A file to which nothing can be added, as if its disk were full (EFBIG)."""
+    with file.open("wb") as opened:
+        smallest, beyond = 0, 2**63
+        while beyond - smallest > 1:
+            size = (smallest + beyond) // 2
+            try:
+                opened.truncate(size)
+                smallest = size
+            except OSError:
+                beyond = size
+        opened.truncate(smallest)
 
 
 @pytest.mark.long
 def test_a_full_disk_under_its_log_keeps_it_from_nothing(tmp_path: Path) -> None:
+    logs = tmp_path / ".rollcall" / "logs"
+    logs.mkdir(parents=True)
+    as_large_as_can_be(logs / "supervisor.log")
     stream, leave = closed_pipe()
-    with small_disk(tmp_path / ".rollcall" / "logs"), up(tmp_path, stream) as process:
+    with up(tmp_path, stream) as process:
         running = pids(tmp_path)
         leave()
 
