@@ -183,10 +183,13 @@ class Database:
         of anything else inside the block would read as Postgres's, so nothing else belongs there.
         """
         with unavailable_if_away(), _unavailable_if_state_is_lost():
-            async with self._freed_for_next_time(), self._acquired() as connection:
+            async with self._acquired() as connection:
                 try:
                     with _cut_when_late(connection):
                         yield connection
+                except asyncpg.LockNotAvailableError:
+                    await end_stalled(connection, self._stalled_after_s)  # for the next try
+                    raise
                 except asyncpg.InternalClientError:
                     connection.terminate()
                     raise
@@ -208,16 +211,6 @@ class Database:
             yield connection
         finally:
             await self._pool.release(connection)
-
-    @asynccontextmanager
-    async def _freed_for_next_time(self) -> "AsyncIterator[None]":
-        """After a wait for a lock in vain, end who holds one and stands still: see `stalled`."""
-        try:
-            yield
-        except asyncpg.LockNotAvailableError:
-            async with self._acquired() as connection:
-                await end_stalled(connection, self._stalled_after_s)
-            raise
 
     @asynccontextmanager
     async def transaction(self) -> "AsyncIterator[Connection]":

@@ -20,8 +20,8 @@ SCHEMAS: Final = ("audit", "directory", "notice", "rollcall", "tenancy")
 _SQL = queries.load("rights")
 _FACTS: Final = _SQL["server_facts"]
 _GRANTED: Final = _SQL["granted_rights"]
-_PUBLIC: Final = _SQL["public_rights"]
-_OF_LARGE_OBJECTS: Final = _SQL["public_functions_of_large_objects"]
+_ON_DATABASES: Final = _SQL["public_on_databases"]
+_ON_LARGE_OBJECTS: Final = _SQL["public_on_large_objects"]
 _NEWEST: Final = _SQL["newest_append_time"]
 _STATEMENT: Final = re.compile(
     r"^(GRANT|REVOKE) (?P<what>[^;]+?) ON (?P<things>[^;]+?) (?:TO|FROM) (?P<roles>[^;]+?);",
@@ -85,13 +85,15 @@ async def public(connection: "Connection", databases: Iterable[str]) -> Mapping[
 
     Large objects are those of this connection's database. Empty where all of it was taken away.
     """
-    rows = await connection.fetch(_PUBLIC, list(databases))
-    return {row["thing"]: row["privileges"] for row in rows}
+    functions = len(await connection.fetch(_ON_LARGE_OBJECTS))
+    found = {"large objects": str(functions)} if functions else {}
+    rows = await connection.fetch(_ON_DATABASES, list(databases))
+    return found | {row["name"]: row["privileges"] for row in rows}
 
 
 async def take_from_public(connection: "Connection") -> None:
     """Let no role use large objects in this database, unless it is granted. A superuser's to do."""
-    for row in await connection.fetch(_OF_LARGE_OBJECTS):
+    for row in await connection.fetch(_ON_LARGE_OBJECTS):
         await connection.execute(row[0])
 
 

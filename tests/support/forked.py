@@ -65,12 +65,13 @@ class Forked:
     def wait(self, timeout: float | None = None) -> int:
         """The exit status, once it has ended. Raises subprocess.TimeoutExpired."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        with contextlib.suppress(ProcessLookupError):
-            handle = os.pidfd_open(self.pid)
-            try:
-                select.select([handle], [], [], timeout)
-            finally:
-                os.close(handle)
+        if hasattr(os, "pidfd_open"):
+            with contextlib.suppress(ProcessLookupError):
+                handle = os.pidfd_open(self.pid)
+                try:
+                    select.select([handle], [], [], timeout)
+                finally:
+                    os.close(handle)
         while (status := self.poll()) is None:
             if deadline is not None and time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)

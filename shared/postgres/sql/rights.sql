@@ -40,34 +40,24 @@ WHERE found.grantee <> found.owner
 GROUP BY role, thing, privilege, column_name IS NULL
 ORDER BY role, thing, privilege
 
--- name: public_rights
--- What every role may do by Postgres's own defaults and no role of ours needs: functions of large
--- objects in this database (counted), privileges on databases.
+-- name: public_on_databases
+-- What every role may do with these databases by Postgres's own defaults.
 -- $1 databases
 -- roles: ingress, provisioner, notifier, owner
-SELECT 'large objects' AS thing, count(*)::text AS privileges
-FROM pg_catalog.pg_proc AS function
-CROSS JOIN LATERAL pg_catalog.aclexplode(
-    coalesce(function.proacl, pg_catalog.acldefault('f', function.proowner))
-) AS entry
-WHERE function.pronamespace = 'pg_catalog'::regnamespace
-  AND (function.proname LIKE 'lo\_%' OR function.proname IN ('loread', 'lowrite'))
-  AND entry.grantee = 0
-HAVING count(*) > 0
-UNION ALL
-SELECT base.datname::text,
-       string_agg(entry.privilege_type, ', ' ORDER BY entry.privilege_type)
+SELECT base.datname::text AS name,
+       string_agg(entry.privilege_type, ', ' ORDER BY entry.privilege_type) AS privileges
 FROM pg_catalog.pg_database AS base
 CROSS JOIN LATERAL pg_catalog.aclexplode(
     coalesce(base.datacl, pg_catalog.acldefault('d', base.datdba))
 ) AS entry
 WHERE base.datname = ANY ($1::text[]) AND base.datallowconn AND entry.grantee = 0
 GROUP BY base.datname
-ORDER BY thing
+ORDER BY base.datname
 
--- name: public_functions_of_large_objects
--- Those functions, as statements that take them from every role. A superuser's to run.
--- roles: owner
+-- name: public_on_large_objects
+-- The functions of large objects that every role may call here, each as the statement that takes it
+-- from them, which a superuser may run.
+-- roles: ingress, provisioner, notifier, owner
 SELECT pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', function.oid::regprocedure)
 FROM pg_catalog.pg_proc AS function
 CROSS JOIN LATERAL pg_catalog.aclexplode(
