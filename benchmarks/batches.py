@@ -15,17 +15,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.operator.stack import postgres_roles
-from shared.directory.fold import collapse, fold_batch
-from shared.directory.touch import touches
-from shared.events.outcome import to_data
-from shared.events.request import Request
-from shared.postgres import audit, progress
-from shared.postgres.audit import AuditRow
-from shared.postgres.directory_load import load_states
-from shared.postgres.directory_write import write_changes
-from shared.postgres.pool import Database, open_pool
-from shared.runtime.ids import new_id
+from rollcall.directory.fold import collapse, fold_batch
+from rollcall.directory.touch import touches
+from rollcall.events.outcome import to_data
+from rollcall.events.request import Request
+from rollcall.postgres import audit, progress
+from rollcall.postgres.audit import AuditRow
+from rollcall.postgres.directory_load import load_states
+from rollcall.postgres.directory_write import write_changes
+from rollcall.postgres.pool import Database, open_pool
+from rollcall.runtime.ids import new_id
+from rollcall_local.stack import postgres_roles
 from tests.support.databases import TestDatabase, create_database
 from tests.support.servers import PostgresServer, own_postgres
 

@@ -32,10 +32,10 @@ import uvloop
 
 from benchmarks.callers import Answer, Caller, Load, burst, creator, together
 from benchmarks.deployment import Deployment, deployed, per_request, told_load
-from shared.events.envelope import Event
-from shared.kafka.producer import Producer
-from shared.runtime.clock import now
-from shared.runtime.ids import new_id
+from rollcall.events.envelope import Event
+from rollcall.kafka.producer import Producer
+from rollcall.runtime.clock import now
+from rollcall.runtime.ids import new_id
 from tests.support.stack import Organisation
 
 HEALTHY_S, STOPPED_S, CATCH_UP_S, P99_MS = 8.0, 6.0, 8.0, 1000.0

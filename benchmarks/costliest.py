@@ -23,14 +23,14 @@ from typing import Any, Final
 
 import orjson
 
-from services.ingress.aside import THREAD_FROM_BYTES, aside
-from shared.scim.errors import ScimError
-from shared.scim.json_body import Json, parse_object
-from shared.scim.limits import MAX_CONTAINERS, MAX_NAMES, MAX_OPERATIONS, MAX_TEXT, MAX_WORK
-from shared.scim.patch import PATCH_URN, Patch, apply_patch, parse_patch
-from shared.scim.profile import Profile
-from shared.scim.schema import USER
-from shared.scim.work import Work, most_work
+from rollcall.scim.body.json_body import Json, parse_object
+from rollcall.scim.errors import ScimError
+from rollcall.scim.limits import MAX_CONTAINERS, MAX_NAMES, MAX_OPERATIONS, MAX_TEXT, MAX_WORK
+from rollcall.scim.patch.patch import PATCH_URN, Patch, apply_patch, parse_patch
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import USER
+from rollcall.scim.work import Work, most_work
+from rollcall_ingress.aside import THREAD_FROM_BYTES, aside
 
 ROUNDS: Final = 3
 MOST_MS: Final = 200.0

@@ -22,9 +22,9 @@ import uvloop
 
 from benchmarks.callers import Load, creator, pace
 from benchmarks.deployment import Deployment, deployed, told_load
-from shared.events.request import Request, to_event
-from shared.kafka.producer import Producer
-from shared.runtime.ids import new_id
+from rollcall.events.request import Request, to_event
+from rollcall.kafka.producer import Producer
+from rollcall.runtime.ids import new_id
 from tests.support.stack import Organisation
 
 MEBIBYTE = 1024 * 1024

@@ -13,8 +13,8 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from shared.kafka.client import client_options
-from shared.runtime.config import Settings
+from rollcall.kafka.client import client_options
+from rollcall.runtime.config import Settings
 
 LAUNCHER: Final = ThreadPoolExecutor(1)
 """A child dies with the thread that started it."""

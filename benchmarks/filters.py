@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from shared.postgres.filter_sql import compile_filter
-from shared.scim.filter import read_filter
-from shared.scim.profile import Profile
-from shared.scim.schema import USER
+from rollcall.postgres.filter_sql import compile_filter
+from rollcall.scim.filter import read_filter
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import USER
 
 TEXTS: Final = {
     "a user name": 'userName eq "mara.{}@northwind.example"',

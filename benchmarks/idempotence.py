@@ -33,17 +33,17 @@ from benchmarks.faulty_kafka import (
     make_topic,
     read_log,
 )
-from services.operator.stack import ports
-from services.operator.stack.kafka_cluster import KafkaCluster
-from services.operator.stack.kafka_native import BrokerSettings, KafkaBroker
-from shared.events.envelope import Event
-from shared.events.topics import MAX_RECORD_BYTES, MEBIBYTE
-from shared.kafka.client import client_options
-from shared.kafka.producer import REQUEST_TIMEOUT_MS, Acknowledged, Producer
-from shared.runtime.clock import now
-from shared.runtime.config import Settings
-from shared.runtime.errors import Unavailable
-from shared.runtime.ids import new_id
+from rollcall.events.envelope import Event
+from rollcall.events.topics import MAX_RECORD_BYTES, MEBIBYTE
+from rollcall.kafka.client import client_options
+from rollcall.kafka.producer import REQUEST_TIMEOUT_MS, Acknowledged, Producer
+from rollcall.runtime.clock import now
+from rollcall.runtime.config import Settings
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.ids import new_id
+from rollcall_local.stack import ports
+from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
+from tests.support.kafka_cluster import KafkaCluster
 
 SENDERS: Final = 10
 PAUSE_S: Final = 0.002

@@ -31,7 +31,7 @@ import uvloop
 
 from benchmarks.callers import GROUP, Answer, Call, Caller, Load, burst, creator, pace, together
 from benchmarks.deployment import Deployment, deployed, told_load
-from shared.runtime.ids import new_id
+from rollcall.runtime.ids import new_id
 from tests.support.stack import Organisation
 
 QUIET, QUIET_RATE, LOUD_RATE = 4, 5.0, 180.0

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from services.ingress import overlay_lookup
-from services.ingress.accepted import Prepared, prepare
-from services.ingress.overlay import Bounds, Overlay
-from services.ingress.overlay_lookup import Loaded, Target
-from shared.directory.state import State
-from shared.events.request import MemberDelta, Request
+from rollcall.directory.state import State
+from rollcall.events.request import MemberDelta, Request
+from rollcall_ingress.behind import selecting
+from rollcall_ingress.behind.accepted import Prepared, prepare
+from rollcall_ingress.behind.overlay import Bounds, Overlay
+from rollcall_ingress.behind.selecting import Loaded, Target
 from tests.support.builders import ORGANISATION, a_request, an_id, create
 
 REQUESTS: Final = 10_000
@@ -90,15 +90,13 @@ def take(overlay: Overlay, prepared: Prepared) -> None:
 
 def look_up(overlay: Overlay, target: Target) -> None:
     """A look-up over an empty directory, everything still to be applied."""
-    selection, nodes = overlay_lookup.begin(overlay, target)
+    selection, nodes = selecting.begin(overlay, target)
     for _ in selection.extend(overlay, nodes):
         continue
-    overlay_lookup.wanted(selection, ())
+    selecting.wanted(selection, ())
     loaded = Loaded(State(ORGANISATION), 0)
-    overlay_lookup.fold_over(loaded, selection.ordered())
-    found = (
-        overlay_lookup.find_members if target.endpoint == "Users" else overlay_lookup.find_groups
-    )
+    selecting.fold_over(loaded, selection.ordered())
+    found = selecting.find_members if target.endpoint == "Users" else selecting.find_groups
     found(loaded, target)
 
 

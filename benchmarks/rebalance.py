@@ -28,22 +28,22 @@ from typing import Final
 
 import asyncpg
 
-from services.operator.stack import ports, postgres_roles
-from services.operator.stack.kafka_native import BrokerSettings, KafkaBroker
-from services.operator.stack.postgres_native import PostgresServer, ServerSettings
-from services.provisioner.config import ProvisionerSettings
-from services.provisioner.partition import PartitionWorker, Tools
-from shared.events.request import Request, to_event
-from shared.events.topics import Topics
-from shared.kafka.admin import apply_topics
-from shared.kafka.producer import Producer
-from shared.kafka.pump import Pump, PumpOptions
-from shared.postgres.migrate import migrate
-from shared.postgres.pool import open_pool
-from shared.runtime.clock import now
-from shared.runtime.config import Settings, load
-from shared.runtime.ids import new_id
-from shared.runtime.lifecycle import FaultPoint, stop_on_signals
+from rollcall.events.request import Request, to_event
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import apply_topics
+from rollcall.kafka.producer import Producer
+from rollcall.kafka.pump import Pump, PumpOptions
+from rollcall.postgres.migrate import migrate
+from rollcall.postgres.pool import open_pool
+from rollcall.runtime.clock import now
+from rollcall.runtime.config import Settings, load
+from rollcall.runtime.ids import new_id
+from rollcall.runtime.lifecycle import FaultPoint, stop_on_signals
+from rollcall_local.stack import ports, postgres_roles
+from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
+from rollcall_local.stack.postgres_native import PostgresServer, ServerSettings
+from rollcall_provisioner.config import ProvisionerSettings
+from rollcall_provisioner.partition import PartitionWorker, Tools
 
 PARTITIONS: Final = 4
 EVERY_S: Final = 0.02

@@ -22,15 +22,16 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from benchmarks.catch_up import fill
-from services.operator.deployment import OperatorSettings
-from services.operator.rebuild import places, rebuild, snapshot, verify
-from services.operator.rebuild.meter import Meter
-from services.operator.rebuild.places import World
-from services.operator.rebuild.rebuild import Options
-from services.operator.stack import postgres_roles
-from services.operator.stack.kafka_native import KafkaBroker
-from services.operator.stack.postgres_native import PostgresServer as NativePostgres
-from shared.postgres.migrate import migrate
+from rollcall.control.deployment import Deployment as Reached
+from rollcall.control.rebuild import rebuild, snapshot, verify
+from rollcall.control.rebuild.rebuild import Options
+from rollcall.control.settings import OperatorSettings
+from rollcall.postgres.migrate import migrate
+from rollcall_local.stack import postgres_roles
+from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.postgres_native import PostgresServer as NativePostgres
+from rollcall_operator.owner import open_deployment
+from rollcall_operator.progress_bar import Bar
 from tests.crash.load import applied
 from tests.support.databases import TestDatabase, create_database
 from tests.support.servers import PostgresServer, own_kafka, own_postgres
@@ -54,14 +55,14 @@ FROM generate_series($2::integer, $3::integer) AS n
 FILL_AT_ONCE = 50_000
 
 
-async def over(stack: Stack, url: str, what: Callable[[World, Meter], Awaitable[None]]) -> float:
+async def over(stack: Stack, url: str, what: Callable[[Reached, Bar], Awaitable[None]]) -> float:
     """Run a command's work over a database; seconds."""
     settings = OperatorSettings(
         kafka_bootstrap=stack.bootstrap, topic_prefix=stack.prefix, database_url=SecretStr(url)
     )
     began_s = time.perf_counter()
-    async with places.open_world(settings, "benchmark") as world:
-        with Meter() as meter:
+    async with open_deployment(settings, "benchmark") as world:
+        with Bar() as meter:
             await what(world, meter)
     return time.perf_counter() - began_s
 
@@ -81,11 +82,11 @@ async def measure_folds(stack: Stack, organisation: Organisation, events: int) -
     caught_up = float(row["rate"])
     url = stack.database_url("owner")
 
-    async def do_rebuild(world: World, meter: Meter) -> None:
+    async def do_rebuild(world: Reached, meter: Bar) -> None:
         report = await rebuild.rebuild(world, Options(), meter)
         print(f"  partitions stood for {report.paused_s:.2f} s")
 
-    async def do_verify(world: World, meter: Meter) -> None:
+    async def do_verify(world: Reached, meter: Bar) -> None:
         verified = await verify.verify(world, None, meter)
         assert not verified.drifts, verified.drifts[:5]
 
@@ -107,12 +108,12 @@ async def measure_loss(
     taken: list[snapshot.Manifest] = []
     print(f"{members} members written in {time.perf_counter() - began_s:.0f} s")
 
-    async def do_snapshot(world: World, meter: Meter) -> None:
+    async def do_snapshot(world: Reached, meter: Bar) -> None:
         taken.append(await snapshot.take(world, folder, meter))
         size = sum(each.size_bytes for each in taken[0].files)
         print(f"  {size / 1e6:.0f} MB in {len(taken[0].files)} files")
 
-    async def do_rebuild(world: World, meter: Meter) -> None:
+    async def do_rebuild(world: Reached, meter: Bar) -> None:
         await rebuild.rebuild(world, Options(snapshot=taken[0].folder), meter)
 
     print(f"snapshot {await over(stack, stack.database_url('owner'), do_snapshot):.1f} s")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.operator.deployment import find
-from shared.kafka.client import client_options
+from rollcall.kafka.client import client_options
+from rollcall_operator.deployment import find
 
 ROLLCALL = Path(sys.executable).with_name("rollcall")
 

@@ -16,9 +16,9 @@ from typing import Final
 
 import orjson
 
-from services.ingress.understand import Command, Verb, understand_body
-from shared.scim.schema import ENTERPRISE_URN, USER, USER_URN
-from shared.tenancy.organisation import Organisation
+from rollcall.scim.schema import ENTERPRISE_URN, USER, USER_URN
+from rollcall.tenancy.organisation import Organisation
+from rollcall_ingress.write.understand import Command, Verb, understand_body
 
 ROUNDS: Final = 60
 CALLS: Final = 300

@@ -7,23 +7,23 @@ from typing import Any
 
 import yaml
 
-from services.operator import cli, manual
-from services.operator.exits import MEANINGS
-from shared.events import asyncapi
-from shared.runtime import config
-from shared.scim import limits, openapi
+from docs import asyncapi, openapi
+from rollcall.runtime import config
+from rollcall.scim import limits
+from rollcall_operator import cli, manual
+from rollcall_operator.exits import MEANINGS
 
 HERE = Path(__file__).parent
 SERVICES = {
-    "ingress": ("services.ingress.config", "IngressSettings"),
-    "provisioner": ("services.provisioner.config", "ProvisionerSettings"),
-    "notifier": ("services.notifier.config", "NotifierSettings"),
-    "rollcall (the command)": ("services.operator.deployment", "OperatorSettings"),
+    "ingress": ("rollcall_ingress.config", "IngressSettings"),
+    "provisioner": ("rollcall_provisioner.config", "ProvisionerSettings"),
+    "notifier": ("rollcall_notifier.config", "NotifierSettings"),
+    "rollcall (the command)": ("rollcall_operator.deployment", "OperatorSettings"),
 }
 SETTINGS_HEAD = """# Settings
 
 Every setting is an environment variable, read once at the start. A secret may come from a file:
-`ROLLCALL_X_FILE` names it. `python -m services.ingress --print-config` shows what a service would
+`ROLLCALL_X_FILE` names it. `python -m rollcall_ingress --print-config` shows what a service would
 use, secrets hidden. A service with a setting missing or wrong lists all mistakes and exits with
 status 2. `rollcall up` sets what its own parts need, and hands on every `ROLLCALL_â€¦` variable of
 the caller. This page is written from the settings classes (`make docs`); a test compares the two.
@@ -57,8 +57,8 @@ What a SCIM request may be at most. Beyond it the answer is an error (RFC 7644 Â
 lowers its limit; none can be raised above the number here. The others are the same everywhere,
 because the provisioner checks them as well, and each replica and each replay must decide alike
 (decision 0019). What was understood must also fit into a record of Kafka of 10 MiB; the little that
-does not is refused with 413 before it is sent. This page is written from `shared/scim/limits.py`
-(`make docs`); a test compares the two.
+does not is refused with 413 before it is sent. This page is written from
+`shared/rollcall/scim/limits.py` (`make docs`); a test compares the two.
 
 What one process takes at a time is bounded by `ROLLCALL_INGRESS_MAX_REQUESTS` and
 `ROLLCALL_INGRESS_MAX_BYTES` ([settings](settings.md)): beyond them 503 with `Retry-After`. One

@@ -8,9 +8,9 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from services.operator.stack.kafka_native import KafkaBroker
-from services.operator.stack.mailbox import Action, Rule
-from shared.postgres.pool import Service
+from rollcall.postgres.pool import Service
+from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.mailbox import Action, Rule
 from tests.chaos.found import Disturbance
 from tests.chaos.operations import Operation, operate
 from tests.chaos.plan import Fault, Plan, Target

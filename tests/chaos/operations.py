@@ -59,7 +59,7 @@ def is_outage(status: int, output: str, error: str) -> bool:
 
 async def _run(command: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.operator", command, "--json"),
+        *(sys.executable, "-m", "rollcall_operator", command, "--json"),
         *(["--yes"] if command == "rebuild" else []),
         cwd=ROOT,
         env=environment,

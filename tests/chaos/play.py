@@ -16,8 +16,8 @@ from pathlib import Path
 
 import aiohttp
 
-from services.operator.stack import postgres_roles
-from services.operator.stack.kafka_native import KafkaBroker
+from rollcall_local.stack import postgres_roles
+from rollcall_local.stack.kafka_native import KafkaBroker
 from tests.chaos.case import Case, Violation, make_case, tell
 from tests.chaos.gremlin import PROCESSES, Gremlin
 from tests.chaos.history import Attempt

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import pytest
 
-from services.operator.demo import conversation, player
-from services.operator.demo.client import ScimClient, Tally, open_session
-from services.operator.stack import ports
-from services.operator.stack.process import wait_until
+from rollcall_local.demo import conversation, player
+from rollcall_local.demo.client import ScimClient, Tally, open_session
+from rollcall_local.stack import ports
+from rollcall_local.stack.process import wait_until
 from tests.support.kubernetes import (
     BESIDE,
     NAMESPACE,

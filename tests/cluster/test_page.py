@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import pytest
 
-from services.operator.stack import ports
-from services.operator.stack.process import wait_until
+from rollcall_local.stack import ports
+from rollcall_local.stack.process import wait_until
 from tests.cluster import page
 from tests.support.docker_engine import ROOT, engine
 from tests.support.kubernetes import BESIDE, NAMESPACE, World, wait

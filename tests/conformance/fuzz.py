@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from shared.scim import openapi
+from docs import openapi
 from tests.support.stack import GROUP, SCIM, USER, Organisation, running
 
 CHECKS: Final = [

@@ -6,9 +6,9 @@ from pathlib import Path
 import yaml
 
 import docs.generate as generate
-from shared.scim import openapi
-from shared.scim.errors import ScimError
-from shared.scim.schema import GROUP, USER
+from docs import openapi
+from rollcall.scim.errors import ScimError
+from rollcall.scim.schema import GROUP, USER
 from tests.conformance.fuzz import operations
 
 

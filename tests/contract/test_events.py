@@ -12,10 +12,10 @@ import yaml
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
 from cloudevents.core.formats.json import JSONFormat
 
-from docs import generate
-from shared.events import asyncapi, dead_letter, envelope, mail, outcome, reply, request
-from shared.events.precondition import Precondition
-from shared.tenancy import organisation
+from docs import asyncapi, generate
+from rollcall.events import dead_letter, envelope, mail, outcome, reply, request
+from rollcall.events.precondition import Precondition
+from rollcall.tenancy import organisation
 from tests.support import builders
 from tests.support.builders import MOMENT, a_request, an_id
 

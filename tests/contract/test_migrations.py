@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shared.postgres import migrate
-from shared.postgres.migrate import MigrationRefused
+from rollcall.postgres import migrate
+from rollcall.postgres.migrate import MigrationRefused
 from tests.support.databases import TestDatabase
 
 NAMES = [migration.name for migration in migrate.available()]

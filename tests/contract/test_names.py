@@ -9,10 +9,12 @@ from typing import get_args
 import pytest
 
 from docs import generate
-from shared.observability import log_events, metrics
+from rollcall.observability import log_events, metrics
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted([*ROOT.glob("services/**/*.py"), *ROOT.glob("shared/**/*.py")])
+SOURCES = sorted(
+    path for top in ("services", "shared", "local") for path in (ROOT / top).glob("**/*.py")
+)
 RUNBOOKS = {
     line.removeprefix("## ").strip()
     for line in (ROOT / "docs/operations/runbooks.md").read_text().splitlines()

@@ -6,7 +6,7 @@ from pathlib import Path
 import prometheus_client
 import pytest
 
-from shared.observability import metrics
+from rollcall.observability import metrics
 
 ROOT = Path(__file__).parents[2]
 ROWS = [

@@ -6,9 +6,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from shared.postgres import queries
-from shared.postgres.pool import Service
-from shared.postgres.queries import MissingQuery, Query
+from rollcall.postgres import queries
+from rollcall.postgres.pool import Service
+from rollcall.postgres.queries import MissingQuery, Query
 from tests.support.databases import TestDatabase
 
 MODULES = sorted(path.stem for path in queries.FOLDER.glob("*.sql"))
@@ -84,7 +84,8 @@ def test_a_query_names_its_columns(module: str, query: Query) -> None:
 
 @pytest.mark.parametrize(("module", "query"), QUERIES, ids=_name)
 def test_no_query_is_left_unused(module: str, query: Query) -> None:
-    source = (Path(queries.__file__).parent / f"{module}.py").read_text(encoding="utf-8")
+    [path] = Path(queries.__file__).parent.rglob(f"{module}.py")
+    source = path.read_text(encoding="utf-8")
 
     assert f'_SQL["{query.name}"]' in source
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.scim.quirks import RULES
+from rollcall.scim.quirks import RULES
 
 ROOT = Path(__file__).parents[2]
 SCIM = ROOT / "docs/scim.md"

@@ -16,9 +16,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from shared.events import envelope, request
-from shared.events.envelope import MalformedEvent
-from shared.events.upcast import STEPS, upcast
+from rollcall.events import envelope, request
+from rollcall.events.envelope import MalformedEvent
+from rollcall.events.upcast import STEPS, upcast
 from tests.support import fold_recorded
 from tests.support.builders import a_request, an_id
 
@@ -134,7 +134,7 @@ def test_another_python_gives_the_same_bytes(tmp_path: Path) -> None:
         libraries = tmp_path / version
         if not install(python, libraries):
             pytest.skip(f"no libraries for Python {version}: the package index is not reachable")
-        folded = fold_under(python, PYTHONPATH=f"{ROOT}{os.pathsep}{libraries}")
+        folded = fold_under(python, PYTHONPATH=f"{ROOT / 'shared'}{os.pathsep}{libraries}")
 
         assert folded == FOLDED.read_bytes(), version
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from services.operator.demo import conversation, player
-from services.operator.demo.client import Answer, ScimClient, Tally, open_session
-from services.operator.demo.conversation import Step
+from rollcall_local.demo import conversation, player
+from rollcall_local.demo.client import Answer, ScimClient, Tally, open_session
+from rollcall_local.demo.conversation import Step
 from tests.conversations.test_other_clients import CLIENTS, steps_of
 from tests.support.stack import Organisation, Stack, until
 

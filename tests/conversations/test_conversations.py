@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.operator.demo import conversation, player
-from services.operator.demo.client import ScimClient, Tally, open_session
+from rollcall_local.demo import conversation, player
+from rollcall_local.demo.client import ScimClient, Tally, open_session
 from tests.support.stack import Organisation, Stack, until
 
 Check = Callable[["Scene"], Awaitable[None]]

@@ -8,12 +8,12 @@ Every other step is as in the compatible profile.
 
 from dataclasses import replace
 
-from services.operator.demo import conversation, player
-from services.operator.demo.client import ScimClient, Tally, open_session
-from services.operator.demo.conversation import Step
-from services.operator.demo.player import Played
-from services.operator.organisations import change_organisation
-from services.operator.tenancy_log import open_log
+from rollcall.control.organisations import change_organisation
+from rollcall.control.tenancy_log import open_log
+from rollcall_local.demo import conversation, player
+from rollcall_local.demo.client import ScimClient, Tally, open_session
+from rollcall_local.demo.conversation import Step
+from rollcall_local.demo.player import Played
 from tests.support.stack import Organisation, Stack
 
 REFUSED: dict[str, tuple[int, str, str]] = {

@@ -6,8 +6,8 @@ player, each on an organisation of its own; one stack serves all of them.
 
 from importlib import resources
 
-from services.operator.demo import conversation, player
-from services.operator.demo.client import ScimClient, Tally, open_session
+from rollcall_local.demo import conversation, player
+from rollcall_local.demo.client import ScimClient, Tally, open_session
 from tests.support.stack import Stack
 
 CLIENTS = (

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from services.operator.organisations import change_organisation
-from services.operator.tenancy_log import open_log
+from rollcall.control.organisations import change_organisation
+from rollcall.control.tenancy_log import open_log
 from tests.support.stack import GROUP, USER, Client, Organisation, Stack, until
 
 LITERAL: Final = "${__UUID}"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from services.operator.stack.kafka_native import KafkaBroker
-from services.operator.stack.mailbox import Rule
+from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.mailbox import Rule
 from tests.crash.load import Answered, applied, assert_once, creates
 from tests.crash.model import judge, under_load
 from tests.support.databases import TestDatabase

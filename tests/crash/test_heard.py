@@ -12,10 +12,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.operator import refused
-from services.operator.stack import ports
-from shared.postgres import audit
-from shared.postgres.pool import prepare_connection
+from rollcall.control import refused
+from rollcall.postgres import audit
+from rollcall.postgres.pool import prepare_connection
+from rollcall_local.stack import ports
 from tests.crash.load import applied
 from tests.support.databases import TestDatabase
 from tests.support.postgres_faults import metric

@@ -6,7 +6,7 @@ import sys
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from shared.kafka.admin import apply_topics
+from rollcall.kafka.admin import apply_topics
 from tests.support.stack import ROOT, Answer, Client, Organisation, Stack, until
 
 SURE = {200, 503}
@@ -138,7 +138,7 @@ def rollcall(
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [
-            *(sys.executable, "-m", "services.operator", group, verb),
+            *(sys.executable, "-m", "rollcall_operator", group, verb),
             *(str(organisation.partition), "--new-log", "--yes", *more),
         ],
         cwd=ROOT,

@@ -9,8 +9,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.operator.exits import Exit
-from services.operator.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_operator.exits import Exit
 from tests.support.databases import create_database
 from tests.support.postgres_faults import MortalPostgres, mortal_postgres
 from tests.support.servers import KafkaServer
@@ -45,7 +45,7 @@ async def stack(
 async def start(stack: Stack, command: str) -> asyncio.subprocess.Process:
     """The command in a process of its own."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.operator", command, *COMMANDS[command]),
+        *(sys.executable, "-m", "rollcall_operator", command, *COMMANDS[command]),
         env={**stack.environment, "ROLLCALL_DATABASE_URL": stack.database_url("owner")},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

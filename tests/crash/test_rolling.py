@@ -17,9 +17,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from services.operator.stack import ports
-from services.operator.stack.kafka_native import KafkaBroker
-from shared.http.server import Listener
+from rollcall.http.server import Listener
+from rollcall_local.stack import ports
+from rollcall_local.stack.kafka_native import KafkaBroker
 from tests.crash.load import Answered, applied, assert_once
 from tests.crash.test_provisioner import everything_is_announced
 from tests.support.databases import create_database

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from shared.postgres.pool import Service
+from rollcall.postgres.pool import Service
 from tests.crash.load import Answered, applied, assert_once, creates
 from tests.crash.test_provisioner import everything_is_announced
 from tests.support.stack import SERVICES, Stack, until

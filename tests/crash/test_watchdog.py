@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from shared.postgres.pool import Service
+from rollcall.postgres.pool import Service
 from tests.crash.load import Answered, applied, assert_once, creates
 from tests.support.stack import Process, Stack, until
 

@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 import yaml
 
-from services.notifier.config import NotifierSettings
-from services.operator.stack import postgres_roles
-from shared.runtime.config import PREFIX
+from rollcall.runtime.config import PREFIX
+from rollcall_local.stack import postgres_roles
+from rollcall_notifier.config import NotifierSettings
 from tests.deploy.test_settings import ALL_SETTINGS, SETTINGS, parse, settings_of, variables
 from tests.support.manifests import ROOT, Json, built
 

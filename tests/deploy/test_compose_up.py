@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from services.operator.demo import conversation, player
-from services.operator.demo.client import ScimClient, Tally, open_session
-from services.operator.stack import ports
+from rollcall_local.demo import conversation, player
+from rollcall_local.demo.client import ScimClient, Tally, open_session
+from rollcall_local.stack import ports
 from tests.support import stand_in_images
 from tests.support.docker_engine import ROOT, Engine, Missing, engine
 from tests.support.stack import until

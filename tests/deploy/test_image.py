@@ -72,7 +72,7 @@ def test_the_image_holds_the_pinned_packages_and_no_other(docker: Engine) -> Non
 
 def test_the_image_is_compiled_and_cannot_be_changed_by_its_user(docker: Engine) -> None:
     code = (
-        "import os, pathlib, services.ingress.app as a;"
+        "import os, pathlib, rollcall_ingress.app as a;"
         "folder = pathlib.Path(a.__file__).parent;"
         "print(len(list((folder / '__pycache__').glob('app.*.pyc'))),"
         " [str(p) for p in pathlib.Path('/opt').rglob('*')"

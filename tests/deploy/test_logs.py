@@ -8,14 +8,16 @@ from typing import Any, get_args
 import aiohttp
 import pytest
 
-from services.operator.demo import conversation, player
-from services.operator.demo.client import ScimClient, Tally, open_session
-from services.operator.demo.conversation import Step
-from shared.observability.log_events import LogEvent
+from rollcall.observability.log_events import LogEvent
+from rollcall_local.demo import conversation, player
+from rollcall_local.demo.client import ScimClient, Tally, open_session
+from rollcall_local.demo.conversation import Step
 from tests.support.manifests import ROOT
 from tests.support.stack import SECRET, Stack, until
 
-NAMES = sorted(path.stem for path in (ROOT / "services/operator/demo/conversations").glob("*.json"))
+NAMES = sorted(
+    path.stem for path in (ROOT / "local/rollcall_local/demo/conversations").glob("*.json")
+)
 PERSONAL = {
     *("userName", "givenName", "familyName", "middleName", "formatted", "displayName", "nickName"),
     *("externalId", "password", "title", "streetAddress", "locality", "postalCode", "display"),

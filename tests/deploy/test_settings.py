@@ -10,14 +10,14 @@ import typer
 import typer.core
 import typer.main
 
-from services.ingress.config import IngressSettings
-from services.notifier.config import NotifierSettings
-from services.operator import cli
-from services.operator.deployment import OperatorSettings
-from services.operator.stack import kafka_native, postgres_roles
-from services.provisioner.config import ProvisionerSettings
-from shared.events.topics import Topics
-from shared.runtime.config import PREFIX, Settings, is_secret, load
+from rollcall.control.settings import OperatorSettings
+from rollcall.events.topics import Topics
+from rollcall.runtime.config import PREFIX, Settings, is_secret, load
+from rollcall_ingress.config import IngressSettings
+from rollcall_local.stack import kafka_native, postgres_roles
+from rollcall_notifier.config import NotifierSettings
+from rollcall_operator import cli
+from rollcall_provisioner.config import ProvisionerSettings
 from tests.support.manifests import (
     KUBERNETES,
     OVERLAYS,

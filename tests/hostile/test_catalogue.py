@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from shared.scim.errors import ERROR_URN
+from rollcall.scim.errors import ERROR_URN
 from tests.hostile.catalogue import CATALOGUE
 from tests.hostile.entry import Entry
 from tests.hostile.wire import Hung, Reply, exchange

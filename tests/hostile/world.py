@@ -9,8 +9,8 @@ from typing import Any
 
 import asyncpg
 
-from services.operator.organisations import change_organisation
-from services.operator.tenancy_log import open_log
+from rollcall.control.organisations import change_organisation
+from rollcall.control.tenancy_log import open_log
 from tests.hostile.entry import ENTERPRISE, GROUP, PATCH, Profile
 from tests.support.stack import Client, Organisation, Process, Stack, until
 

@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from services.operator.organisations import change_organisation
-from services.operator.tenancy_log import open_log
+from rollcall.control.organisations import change_organisation
+from rollcall.control.tenancy_log import open_log
 from tests.support.stack import GROUP, SCIM, USER, Stack
 
 Bodies = Callable[[int], dict[str, Any]]

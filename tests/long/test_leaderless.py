@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from services.operator.stack.kafka_cluster import KafkaCluster
-from shared.events.topics import Topics
-from shared.kafka.admin import apply_topics
-from shared.kafka.log_probe import LogProbe
-from shared.runtime.config import Settings, load
-from shared.runtime.errors import Unavailable
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import apply_topics
+from rollcall.kafka.log_probe import LogProbe
+from rollcall.runtime.config import Settings, load
+from rollcall.runtime.errors import Unavailable
 from tests.support.cluster import own_cluster, start_again
 from tests.support.databases import TestDatabase
+from tests.support.kafka_cluster import KafkaCluster
 from tests.support.stack import running, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]

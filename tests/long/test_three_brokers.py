@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from services.operator.stack.kafka_cluster import KafkaCluster
 from tests.crash.model import Judged, Load, accepted_again, judge, under_load
 from tests.support.cluster import own_cluster, start_again
 from tests.support.databases import TestDatabase
+from tests.support.kafka_cluster import KafkaCluster
 from tests.support.stack import Organisation, Stack, running, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]

@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from services.operator.stack import kafka_jars, kafka_native
-from services.operator.stack.errors import StackError
+from rollcall_local.stack import kafka_jars, kafka_native
+from rollcall_local.stack.errors import StackError
 
 ROOT: Final = Path(__file__).parents[2]
 OPTIONS: Final = "JDK_JAVA_OPTIONS"

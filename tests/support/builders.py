@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.directory.lifecycle import Status
-from shared.directory.state import Group, Member, State
-from shared.events.request import Kind, MemberDelta, Request, Settings
-from shared.scim.username import user_name_key
+from rollcall.directory.lifecycle import Status
+from rollcall.directory.state import Group, Member, State
+from rollcall.events.request import Kind, MemberDelta, Request, Settings
+from rollcall.scim.username import user_name_key
 
 Json = dict[str, Any]
 ORGANISATION = "01900000-0000-7000-8000-000000000001"

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.operator.stack.kafka_cluster import KafkaCluster
-from services.operator.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka_native import KafkaBroker
+from tests.support.kafka_cluster import KafkaCluster
 
 _LAUNCHER = ThreadPoolExecutor(1)
 """A child dies with the thread that started it, so that thread must outlive every event loop."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from shared.postgres.migrate import available, migrate
-from shared.postgres.pool import Service, prepare_connection
+from rollcall.postgres.migrate import available, migrate
+from rollcall.postgres.pool import Service, prepare_connection
 from tests.support.servers import PostgresServer
 
 _TEMPLATE_LOCK = 7_239_811

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.operator.stack.kafka_jars import user_cache
-from services.operator.stack.process import wait_until
+from rollcall_local.stack.kafka_jars import user_cache
+from rollcall_local.stack.process import wait_until
 
 ROOT = Path(__file__).parents[2]
 BASE = "rollcall-test-base:bookworm"

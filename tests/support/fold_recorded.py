@@ -11,12 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from shared.directory.fold import Folded, fold_batch
-from shared.directory.state import Group, Member, State
-from shared.directory.touch import touches
-from shared.events.envelope import decode, format_time, from_milliseconds
-from shared.events.outcome import to_data
-from shared.events.request import Request, from_event
+from rollcall.directory.fold import Folded, fold_batch
+from rollcall.directory.state import Group, Member, State
+from rollcall.directory.touch import touches
+from rollcall.events.envelope import decode, format_time, from_milliseconds
+from rollcall.events.outcome import to_data
+from rollcall.events.request import Request, from_event
 
 Json = dict[str, Any]
 

@@ -2,8 +2,8 @@
 
 Importing aiohttp, aiokafka, asyncpg, pydantic and `shared` costs a second or two of a processor,
 and the tests start several hundred services. So a run (each worker of it) has one process which has
-imported them and does nothing else; asked for `services.ingress`, it forks, and the child runs the
-module as `python -m services.ingress` would: with its own arguments, environment, output and
+imported them and does nothing else; asked for `rollcall_ingress`, it forks, and the child runs the
+module as `python -m rollcall_ingress` would: with its own arguments, environment, output and
 process id, to be killed, frozen and waited for like any other. What only a real start shows has its
 own tests (`tests/integration/*/test_process.py`).
 
@@ -36,11 +36,11 @@ LIBRARIES: Final = (
     *("jinja2", "prometheus_client", "pydantic_settings", "stamina", "structlog", "uvloop"),
 )
 OURS: Final = (
-    *("shared.directory.fold", "shared.events.envelope", "shared.http.server"),
-    *("shared.kafka.producer", "shared.kafka.pump", "shared.observability.logging"),
-    *("shared.postgres.directory_search", "shared.postgres.directory_write"),
-    *("shared.postgres.notification", "shared.postgres.progress", "shared.runtime.lifecycle"),
-    *("shared.scim.discovery", "shared.tenancy.api_key"),
+    *("rollcall.directory.fold", "rollcall.events.envelope", "rollcall.http.server"),
+    *("rollcall.kafka.producer", "rollcall.kafka.pump", "rollcall.observability.logging"),
+    *("rollcall.postgres.directory_search", "rollcall.postgres.directory_write"),
+    *("rollcall.postgres.notification", "rollcall.postgres.progress", "rollcall.runtime.lifecycle"),
+    *("rollcall.scim.discovery", "rollcall.tenancy.api_key"),
 )
 """What the services have in common. Their own modules are imported by the child, so that none has
 another service's code or metrics in it."""

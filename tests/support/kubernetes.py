@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from services.operator.stack.process import wait_until
+from rollcall_local.stack.process import wait_until
 from tests.support import stand_in_images
 from tests.support.docker_engine import Engine, Missing
 from tests.support.manifests import KUBERNETES, kubectl

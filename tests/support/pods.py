@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from services.operator.stack import ports
+from rollcall_local.stack import ports
 from tests.support.databases import TestDatabase
 from tests.support.manifests import Json, Manifests, Pod, built, mounted_keys
 from tests.support.stack import until

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 from typer.testing import CliRunner
 
-from services.operator.cli import app
+from rollcall_operator.cli import app
 from tests.support.stack import Stack
 
 REFUSE_TITLE = """

@@ -22,11 +22,11 @@ import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import DescribeGroupsRequest, DescribeGroupsRequest_v2
 
-from services.operator.stack import postgres_roles
-from services.operator.stack.postgres_binaries import account
-from services.operator.stack.postgres_native import PostgresServer as NativePostgres
-from services.operator.stack.postgres_native import home
-from shared.postgres.pool import Service
+from rollcall.postgres.pool import Service
+from rollcall_local.stack import postgres_roles
+from rollcall_local.stack.postgres_binaries import account
+from rollcall_local.stack.postgres_native import PostgresServer as NativePostgres
+from rollcall_local.stack.postgres_native import home
 from tests.support.databases import create_database
 from tests.support.servers import PostgresServer, own_postgres
 from tests.support.stack import Process, Stack

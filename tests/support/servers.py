@@ -36,10 +36,10 @@ from typing import Any, Final
 
 import pytest
 
-from services.operator.stack import kafka_docker, kafka_native, ports, postgres_roles, process
-from services.operator.stack.kafka_native import BrokerSettings, KafkaBroker
-from services.operator.stack.postgres_native import PostgresServer as NativePostgres
-from services.operator.stack.postgres_native import ServerSettings
+from rollcall_local.stack import kafka_docker, kafka_native, ports, postgres_roles, process
+from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
+from rollcall_local.stack.postgres_native import PostgresServer as NativePostgres
+from rollcall_local.stack.postgres_native import ServerSettings
 from tests.support import ahead_of_time
 
 _RUN = "ROLLCALL_TEST_RUN_FOLDER"  # set by pytest's main process, inherited by its workers

@@ -23,14 +23,15 @@ import aiohttp
 import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from services.operator.organisations import create_organisation
-from services.operator.stack import ports
-from services.operator.stack.mailbox import Rule, misbehave
-from services.operator.tenancy_log import open_log
-from shared.events.topics import Topics
-from shared.kafka.admin import apply_topics
-from shared.postgres.pool import Service
-from shared.runtime.config import Settings
+from rollcall.control.organisations import create_organisation
+from rollcall.control.tenancy_log import open_log
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import apply_topics
+from rollcall.postgres.pool import Service
+from rollcall.runtime.config import Settings
+from rollcall_local.stack import ports
+from rollcall_local.stack.mailbox import Rule, misbehave
+from rollcall_local.stack.services import module_of
 from tests.support import forked
 from tests.support.forked import Forked
 
@@ -157,7 +158,7 @@ class Stack:
             own["ROLLCALL_INGRESS_PORT"] = str(door_port)
         log = self.folder / f"{service}-{len(self.processes)}.log"
         start = forked.start if self.forks else forked.spawn
-        popen = start(f"services.{service}", [], {**self.environment, **own, **variables}, log)
+        popen = start(module_of(service), [], {**self.environment, **own, **variables}, log)
         process = Process(service, popen, admin_port, log, door_port)
         self.processes.append(process)
         if ready:
@@ -278,7 +279,7 @@ class Stack:
             *("--behaviour-file", str(self.folder / "behaviour.json")),
         )
         self.mailbox = forked.start(
-            "services.operator.stack.mailbox",
+            "rollcall_local.stack.mailbox",
             arguments,
             self.environment,
             self.folder / "mailbox.log",

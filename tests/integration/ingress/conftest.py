@@ -14,22 +14,22 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from services.ingress.app import Ingress, build
-from services.ingress.config import IngressSettings
-from shared.events import reply as reply_event
-from shared.events import request as request_event
-from shared.events.envelope import decode
-from shared.events.reply import Reply
-from shared.events.request import Request
-from shared.events.topics import Topics
-from shared.kafka.admin import apply_topics
-from shared.kafka.client import client_options
-from shared.kafka.producer import Producer
-from shared.runtime.clock import now
-from shared.runtime.config import load
-from shared.runtime.ids import new_id
-from shared.tenancy import api_key
-from shared.tenancy.organisation import ApiKey, Organisation, record_key, to_event
+from rollcall.events import reply as reply_event
+from rollcall.events import request as request_event
+from rollcall.events.envelope import decode
+from rollcall.events.reply import Reply
+from rollcall.events.request import Request
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import apply_topics
+from rollcall.kafka.client import client_options
+from rollcall.kafka.producer import Producer
+from rollcall.runtime.clock import now
+from rollcall.runtime.config import load
+from rollcall.runtime.ids import new_id
+from rollcall.tenancy import api_key
+from rollcall.tenancy.organisation import ApiKey, Organisation, record_key, to_event
+from rollcall_ingress.app import Ingress, build
+from rollcall_ingress.config import IngressSettings
 from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.runtime.ids import new_id
-from shared.scim.schema import GROUP
+from rollcall.runtime.ids import new_id
+from rollcall.scim.schema import GROUP
 from tests.integration.ingress.conftest import DEADLINE_S, Door
 from tests.integration.ingress.test_door import PATCH_URN, a_body
 

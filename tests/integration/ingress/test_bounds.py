@@ -13,14 +13,14 @@ import uvloop
 from aiohttp import web
 from prometheus_client import REGISTRY
 
-from shared.events.envelope import Event
-from shared.http.server import Listener
-from shared.kafka.feed import Feed
-from shared.kafka.producer import Producer
-from shared.observability.metrics import QUEUED_BYTES, QUEUED_RECORDS
-from shared.runtime.clock import now
-from shared.runtime.config import Settings
-from shared.runtime.errors import Unavailable
+from rollcall.events.envelope import Event
+from rollcall.http.server import Listener
+from rollcall.kafka.feed import Feed
+from rollcall.kafka.producer import Producer
+from rollcall.observability.metrics import QUEUED_BYTES, QUEUED_RECORDS
+from rollcall.runtime.clock import now
+from rollcall.runtime.config import Settings
+from rollcall.runtime.errors import Unavailable
 from tests.integration.ingress.conftest import Door
 from tests.unit.kafka.records import FakeRecord
 

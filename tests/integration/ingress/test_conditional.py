@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.runtime.ids import new_id
+from rollcall.runtime.ids import new_id
 from tests.integration.ingress.conftest import Door, close_door, open_door
 from tests.integration.ingress.test_door import PATCH_URN, USER_URN, a_body
 from tests.support.databases import TestDatabase

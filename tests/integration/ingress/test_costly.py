@@ -13,12 +13,12 @@ from urllib.parse import quote
 
 import pytest
 
-from shared.directory.changes import PutMember
-from shared.directory.fold import collapse
-from shared.postgres import directory_write
-from shared.runtime.ids import new_id
-from shared.scim.limits import MAX_TEXT, MAX_WORK
-from shared.scim.patch import PATCH_URN
+from rollcall.directory.changes import PutMember
+from rollcall.directory.fold import collapse
+from rollcall.postgres import directory_write
+from rollcall.runtime.ids import new_id
+from rollcall.scim.limits import MAX_TEXT, MAX_WORK
+from rollcall.scim.patch.patch import PATCH_URN
 from tests.integration.ingress.conftest import Door
 from tests.integration.ingress.test_door import a_body
 from tests.support.builders import a_member, a_user

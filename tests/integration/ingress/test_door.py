@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.runtime.clock import now, now_ms
-from shared.runtime.ids import new_id
+from rollcall.runtime.clock import now, now_ms
+from rollcall.runtime.ids import new_id
 from tests.integration.ingress.conftest import Door
 from tests.support.builders import an_id
 

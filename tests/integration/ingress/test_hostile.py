@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 from prometheus_client import REGISTRY
 
-from shared.http.server import Listener
-from shared.runtime.ids import new_id
+from rollcall.http.server import Listener
+from rollcall.runtime.ids import new_id
 from tests.integration.ingress.conftest import Door, close_door, open_door
 from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer

@@ -10,15 +10,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from services.ingress.invitation import InvitationPage, setup
-from services.ingress.invitation_form import Forms
-from shared.directory.invitation import Invitation, expires_at, make_token
-from shared.events.reply import Reply
-from shared.events.request import Request
-from shared.runtime.errors import Unavailable
-from shared.runtime.ids import new_id
-from shared.scim.errors import NotFound
-from shared.tenancy.organisation import Organisation
+from rollcall.directory.invitation import Invitation, expires_at, make_token
+from rollcall.events.reply import Reply
+from rollcall.events.request import Request
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.ids import new_id
+from rollcall.scim.errors import NotFound
+from rollcall.tenancy.organisation import Organisation
+from rollcall_ingress.invitation import InvitationPage, setup
+from rollcall_ingress.invitation_form import Forms
 from tests.integration.ingress.conftest import SECRET, Door, close_door, open_door
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION
 from tests.support.databases import TestDatabase

@@ -13,14 +13,14 @@ import orjson
 import pytest
 from aiohttp import web
 
-from shared.events.topics import MAX_RECORD_BYTES
-from shared.http.server import Listener
-from shared.runtime.clock import now
-from shared.runtime.ids import new_id
-from shared.scim.limits import MAX_BODY_BYTES
-from shared.scim.patch import PATCH_URN
-from shared.scim.schema import GROUP_URN, USER_URN
-from shared.tenancy.organisation import Organisation
+from rollcall.events.topics import MAX_RECORD_BYTES
+from rollcall.http.server import Listener
+from rollcall.runtime.clock import now
+from rollcall.runtime.ids import new_id
+from rollcall.scim.limits import MAX_BODY_BYTES
+from rollcall.scim.patch.patch import PATCH_URN
+from rollcall.scim.schema import GROUP_URN, USER_URN
+from rollcall.tenancy.organisation import Organisation
 from tests.integration.ingress.conftest import Door, close_door, open_door
 from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer

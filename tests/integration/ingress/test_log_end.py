@@ -10,21 +10,21 @@ from typing import Any
 
 import pytest
 
-from services.ingress.log_end import Applied, LogEnd, is_older_than, judge_id
-from services.ingress.lookup import Lookup
-from services.ingress.overlay import Overlay
-from services.ingress.overlay_lookup import Target
-from shared.events.request import to_event
-from shared.events.topics import Topics
-from shared.kafka.admin import apply_topics
-from shared.kafka.feed import Look
-from shared.kafka.log_probe import LogProbe
-from shared.kafka.producer import Producer
-from shared.postgres import progress
-from shared.runtime.clock import now
-from shared.runtime.config import Settings, load
-from shared.runtime.errors import Unavailable
-from shared.runtime.ids import minted_at, new_id
+from rollcall.events.request import to_event
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import apply_topics
+from rollcall.kafka.feed import Look
+from rollcall.kafka.log_probe import LogProbe
+from rollcall.kafka.producer import Producer
+from rollcall.postgres import progress
+from rollcall.runtime.clock import now
+from rollcall.runtime.config import Settings, load
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.ids import minted_at, new_id
+from rollcall_ingress.behind.log_end import Applied, LogEnd, is_older_than, judge_id
+from rollcall_ingress.behind.lookup import Lookup
+from rollcall_ingress.behind.overlay import Overlay
+from rollcall_ingress.behind.selecting import Target
 from tests.support import builders
 from tests.support.builders import ORGANISATION
 from tests.support.databases import TestDatabase

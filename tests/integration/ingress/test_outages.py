@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from services.operator.stack.kafka_native import KafkaBroker
-from shared.runtime.ids import new_id
+from rollcall.runtime.ids import new_id
+from rollcall_local.stack.kafka_native import KafkaBroker
 from tests.integration.ingress.conftest import Door, close_door, open_door
 from tests.integration.ingress.test_door import a_body
 from tests.support.databases import TestDatabase

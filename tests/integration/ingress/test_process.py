@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from services.ingress import app
-from services.ingress.config import IngressSettings
-from services.ingress.key_use import KeyUse
-from shared.runtime.config import load
+from rollcall.runtime.config import load
+from rollcall_ingress import app
+from rollcall_ingress.config import IngressSettings
+from rollcall_ingress.door.key_use import KeyUse
 from tests.integration.ingress.conftest import SECRET, free_port
 
-COMMAND = (sys.executable, "-m", "services.ingress")
+COMMAND = (sys.executable, "-m", "rollcall_ingress")
 
 
 def environment(**settings: str) -> dict[str, str]:

@@ -8,15 +8,15 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from shared.events.envelope import Event
-from shared.events.topics import MAX_RECORD_BYTES
-from shared.kafka import producer as producer_module
-from shared.kafka.client import client_options
-from shared.kafka.producer import Acknowledged, Producer, RecordTooLarge
-from shared.runtime.clock import now, now_ms
-from shared.runtime.config import Settings, load
-from shared.runtime.errors import Unavailable
-from shared.runtime.ids import new_id
+from rollcall.events.envelope import Event
+from rollcall.events.topics import MAX_RECORD_BYTES
+from rollcall.kafka import producer as producer_module
+from rollcall.kafka.client import client_options
+from rollcall.kafka.producer import Acknowledged, Producer, RecordTooLarge
+from rollcall.runtime.clock import now, now_ms
+from rollcall.runtime.config import Settings, load
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.ids import new_id
 from tests.support.servers import KafkaServer
 
 

@@ -6,20 +6,20 @@ from urllib.parse import quote
 
 import pytest
 
-from services.ingress.directory_reads import DirectoryReads
-from services.ingress.scim_search import SEARCH_REQUEST_URN
-from shared.directory.changes import AddMembers, Change, PutGroup, PutMember
-from shared.directory.fold import collapse
-from shared.observability.metrics import INGRESS_REPAIRS
-from shared.postgres import directory_write
-from shared.postgres.directory_search import Search
-from shared.postgres.filter_sql import compile_filter
-from shared.postgres.pool import open_pool
-from shared.runtime.errors import Unavailable
-from shared.scim.filter import parse_filter
-from shared.scim.page import Page
-from shared.scim.profile import Profile
-from shared.scim.schema import USER
+from rollcall.directory.changes import AddMembers, Change, PutGroup, PutMember
+from rollcall.directory.fold import collapse
+from rollcall.observability.metrics import INGRESS_REPAIRS
+from rollcall.postgres import directory_write
+from rollcall.postgres.directory_search import Search
+from rollcall.postgres.filter_sql import compile_filter
+from rollcall.postgres.pool import open_pool
+from rollcall.runtime.errors import Unavailable
+from rollcall.scim.filter import parse_filter
+from rollcall.scim.page import Page
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import USER
+from rollcall_ingress.read.directory_reads import DirectoryReads
+from rollcall_ingress.read.listing import SEARCH_REQUEST_URN
 from tests.integration.ingress.conftest import Door
 from tests.support.builders import (
     ORGANISATION,

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from services.ingress.routes import Route
-from shared.runtime.ids import new_id
+from rollcall.runtime.ids import new_id
+from rollcall_ingress.door.routes import Route
 from tests.integration.ingress.conftest import Door
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")

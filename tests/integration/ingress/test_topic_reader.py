@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import ConsumerRecord
 
-from services.operator.stack.kafka_native import KafkaBroker
-from shared.events.envelope import Event, decode
-from shared.events.topics import Topics
-from shared.kafka import topic_reader
-from shared.kafka.admin import apply_topics
-from shared.kafka.producer import Producer
-from shared.kafka.reply_reader import reply_reader
-from shared.kafka.topic_reader import TopicReader
-from shared.runtime.clock import now
-from shared.runtime.config import Settings, load
-from shared.runtime.ids import new_id
+from rollcall.events.envelope import Event, decode
+from rollcall.events.topics import Topics
+from rollcall.kafka import topic_reader
+from rollcall.kafka.admin import apply_topics
+from rollcall.kafka.producer import Producer
+from rollcall.kafka.reply_reader import reply_reader
+from rollcall.kafka.topic_reader import TopicReader
+from rollcall.runtime.clock import now
+from rollcall.runtime.config import Settings, load
+from rollcall.runtime.ids import new_id
+from rollcall_local.stack.kafka_native import KafkaBroker
 from tests.support.cluster import start_again
 from tests.support.servers import KafkaServer
 from tests.support.stack import until

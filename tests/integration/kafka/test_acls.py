@@ -28,8 +28,8 @@ from aiokafka.protocol.group import JoinGroupRequest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from services.operator import acls, doctor
-from services.operator.acl_wire import (
+from rollcall.control import acls, doctor
+from rollcall.control.acl_wire import (
     Binding,
     MayNot,
     NoAuthorizer,
@@ -39,16 +39,16 @@ from services.operator.acl_wire import (
     add_bindings,
     read_bindings,
 )
-from services.operator.acls import Names
-from services.operator.cli import app
-from services.operator.deployment import OperatorSettings
-from services.operator.scram import set_logins
-from services.operator.stack import ports
-from services.operator.stack.kafka_native import BrokerSettings, KafkaBroker
-from shared.events.topics import Topics
-from shared.kafka.admin import apply_topics, check_topics, wait_until_reachable
-from shared.kafka.client import client_options
-from shared.runtime.config import Settings, load
+from rollcall.control.acls import Names
+from rollcall.control.scram import set_logins
+from rollcall.control.settings import OperatorSettings
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import apply_topics, check_topics, wait_until_reachable
+from rollcall.kafka.client import client_options
+from rollcall.runtime.config import Settings, load
+from rollcall_local.stack import ports
+from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
+from rollcall_operator.cli import app
 from tests.support.servers import KafkaServer
 
 pytestmark = pytest.mark.timeout(240)

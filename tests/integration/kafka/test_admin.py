@@ -8,18 +8,18 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from services.operator.stack import ports
-from services.operator.stack.kafka_native import BrokerSettings, KafkaBroker
-from shared.events.topics import Topics
-from shared.kafka.admin import (
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import (
     apply_topics,
     check_topics,
     partition_count,
     topic_config,
     wait_until_reachable,
 )
-from shared.runtime.config import Settings, load
-from shared.runtime.errors import Unavailable
+from rollcall.runtime.config import Settings, load
+from rollcall.runtime.errors import Unavailable
+from rollcall_local.stack import ports
+from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
 from tests.support.servers import KafkaServer
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from services.operator.organisations import create_organisation
-from services.operator.stack import kafka_native, ports
-from services.operator.stack.kafka_native import BrokerSettings, KafkaBroker
-from services.operator.tenancy_log import open_log
-from shared.events.topics import Topics
-from shared.kafka.admin import apply_topics, check_topics, wait_until_reachable
-from shared.runtime.config import Settings, load
+from rollcall.control.organisations import create_organisation
+from rollcall.control.tenancy_log import open_log
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import apply_topics, check_topics, wait_until_reachable
+from rollcall.runtime.config import Settings, load
+from rollcall_local.stack import kafka_native, ports
+from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
 
 USER = "rollcall-ingress"
 PASSWORD = "only-for-tests"

@@ -11,14 +11,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from services.operator.stack.kafka_native import KafkaBroker
-from shared.events.topics import Topics
-from shared.kafka import offsets
-from shared.kafka.admin import apply_topics
-from shared.kafka.feed import Feed
-from shared.kafka.pump import Pump, PumpOptions
-from shared.kafka.worker import OutOfRange, PartitionHalted
-from shared.runtime.config import Settings, load
+from rollcall.events.topics import Topics
+from rollcall.kafka import offsets
+from rollcall.kafka.admin import apply_topics
+from rollcall.kafka.feed import Feed
+from rollcall.kafka.pump import Pump, PumpOptions
+from rollcall.kafka.worker import OutOfRange, PartitionHalted
+from rollcall.runtime.config import Settings, load
+from rollcall_local.stack.kafka_native import KafkaBroker
 from tests.support.servers import KafkaServer
 
 

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from services.notifier.app import make_sender
-from services.notifier.config import NotifierSettings
-from services.notifier.consume import write_layer
-from services.notifier.plan import plan
-from services.notifier.send import MailSender
-from shared.directory.fold import NetChanges
-from shared.directory.lifecycle import Status
-from shared.directory.state import Member
-from shared.events.outcome import Announcement, Fact, Outcome, Sequence, outcome_id
-from shared.postgres import tenancy
-from shared.postgres.directory_write import write_changes
-from shared.postgres.pool import Database, open_pool
-from shared.runtime import clock
-from shared.runtime.ids import new_id
-from shared.tenancy.organisation import Organisation
+from rollcall.directory.fold import NetChanges
+from rollcall.directory.lifecycle import Status
+from rollcall.directory.state import Member
+from rollcall.events.outcome import Announcement, Fact, Outcome, Sequence, outcome_id
+from rollcall.postgres import tenancy
+from rollcall.postgres.directory_write import write_changes
+from rollcall.postgres.pool import Database, open_pool
+from rollcall.runtime import clock
+from rollcall.runtime.ids import new_id
+from rollcall.tenancy.organisation import Organisation
+from rollcall_notifier.app import make_sender
+from rollcall_notifier.config import NotifierSettings
+from rollcall_notifier.consume import write_layer
+from rollcall_notifier.plan import plan
+from rollcall_notifier.send import MailSender
 from tests.support.builders import MOMENT, ORGANISATION, a_user
 from tests.support.databases import TestDatabase
 from tests.support.stack import SECRET, Stack, until

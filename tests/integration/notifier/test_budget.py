@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from services.notifier.recipient import digest, fold
-from services.operator.stack.mailbox import Rule
-from shared.directory.lifecycle import Status
-from shared.directory.state import Member
-from shared.observability import metrics
-from shared.postgres import mail_budget, tenancy
-from shared.postgres.mail_budget import Counts
-from shared.runtime.ids import new_id
-from shared.tenancy.organisation import Organisation
+from rollcall.directory.lifecycle import Status
+from rollcall.directory.state import Member
+from rollcall.observability import metrics
+from rollcall.postgres import mail_budget, tenancy
+from rollcall.postgres.mail_budget import Counts
+from rollcall.runtime.ids import new_id
+from rollcall.tenancy.organisation import Organisation
+from rollcall_local.stack.mailbox import Rule
+from rollcall_notifier.recipient import digest, fold
 from tests.integration.notifier.conftest import Scene
 from tests.integration.postgres.test_notification import a_notice
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION, a_user, an_id

@@ -7,7 +7,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from services.notifier.mail_server import LeaseLost, Postponed, ServerOptions, Session
+from rollcall_notifier.mail_server import LeaseLost, Postponed, ServerOptions, Session
 
 
 @asynccontextmanager

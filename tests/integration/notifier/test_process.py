@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from services.operator.cli import app
-from shared.events.envelope import Event
-from shared.events.outcome import Announcement, Fact, Outcome, Sequence, outcome_id, to_event
-from shared.kafka.producer import Producer
-from shared.runtime import clock
-from shared.runtime.ids import new_id
+from rollcall.events.envelope import Event
+from rollcall.events.outcome import Announcement, Fact, Outcome, Sequence, outcome_id, to_event
+from rollcall.kafka.producer import Producer
+from rollcall.runtime import clock
+from rollcall.runtime.ids import new_id
+from rollcall_operator.cli import app
 from tests.integration.notifier.conftest import Scene
 from tests.integration.notifier.test_send import token_in
 from tests.support.builders import ORGANISATION

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 from email.message import EmailMessage
 
-from services.notifier.leases import Leases
-from services.notifier.settle import Ledger
-from services.operator.stack.mailbox import Rule
-from shared.directory.invitation import read_token
-from shared.directory.lifecycle import Status
-from shared.postgres import notification
-from shared.runtime.ids import new_id
+from rollcall.directory.invitation import read_token
+from rollcall.directory.lifecycle import Status
+from rollcall.postgres import notification
+from rollcall.runtime.ids import new_id
+from rollcall_local.stack.mailbox import Rule
+from rollcall_notifier.leases import Leases
+from rollcall_notifier.settle import Ledger
 from tests.integration.notifier.conftest import Scene
 from tests.support.builders import ORGANISATION, a_user
 from tests.support.stack import SECRET, until

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from shared.events.topics import Topics
-from shared.kafka.admin import apply_topics
-from shared.runtime.config import Settings, load
-from shared.runtime.ids import new_id
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import apply_topics
+from rollcall.runtime.config import Settings, load
+from rollcall.runtime.ids import new_id
 from tests.support.servers import KafkaServer
 
 

@@ -14,18 +14,19 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from services.operator.cli import app
-from services.operator.deployment import OperatorSettings
-from services.operator.rebuild import places, rebuild, snapshot, verify
-from services.operator.rebuild.meter import Meter
-from services.operator.rebuild.places import World
-from services.operator.rebuild.rebuild import Options, Report
-from services.operator.rebuild.snapshot import Manifest
-from services.operator.rebuild.verify import Verified
-from shared.events.request import Request, Settings
-from shared.runtime.clock import now_ms
-from shared.runtime.config import load
-from shared.runtime.ids import new_id
+from rollcall.control.deployment import Deployment as Reached
+from rollcall.control.rebuild import rebuild, snapshot, verify
+from rollcall.control.rebuild.rebuild import Options, Report
+from rollcall.control.rebuild.snapshot import Manifest
+from rollcall.control.rebuild.verify import Verified
+from rollcall.control.settings import OperatorSettings
+from rollcall.events.request import Request, Settings
+from rollcall.runtime.clock import now_ms
+from rollcall.runtime.config import load
+from rollcall.runtime.ids import new_id
+from rollcall_operator.cli import app
+from rollcall_operator.owner import open_deployment
+from rollcall_operator.progress_bar import Bar
 from tests.integration.provisioner.conftest import Deployment
 from tests.support.builders import (
     ORGANISATION,
@@ -184,30 +185,30 @@ def settings_of(deployment: Deployment) -> OperatorSettings:
 
 
 @asynccontextmanager
-async def world_of(deployment: Deployment) -> AsyncIterator[World]:
+async def world_of(deployment: Deployment) -> AsyncIterator[Reached]:
     """What the commands work with."""
-    async with places.open_world(settings_of(deployment), "test") as world:
+    async with open_deployment(settings_of(deployment), "test") as world:
         yield world
 
 
 async def do_rebuild(deployment: Deployment, **options: Any) -> Report:
     """`rollcall rebuild`."""
     async with world_of(deployment) as world:
-        with Meter(is_shown=False) as meter:
+        with Bar(is_shown=False) as meter:
             return await rebuild.rebuild(world, Options(**options), meter)
 
 
 async def do_verify(deployment: Deployment, from_snapshot: Path | None = None) -> Verified:
     """`rollcall verify`."""
     async with world_of(deployment) as world:
-        with Meter(is_shown=False) as meter:
+        with Bar(is_shown=False) as meter:
             return await verify.verify(world, from_snapshot, meter)
 
 
 async def do_snapshot(deployment: Deployment, to: Path) -> Manifest:
     """`rollcall snapshot`."""
     async with world_of(deployment) as world:
-        with Meter(is_shown=False) as meter:
+        with Bar(is_shown=False) as meter:
             return await snapshot.take(world, to, meter)
 
 
@@ -231,7 +232,7 @@ async def start(
 ) -> asyncio.subprocess.Process:
     """The command in a process of its own."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.operator", *arguments),
+        *(sys.executable, "-m", "rollcall_operator", *arguments),
         env={**os.environ, **environment_of(deployment)},
         **options,
     )

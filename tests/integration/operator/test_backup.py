@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.operator.organisations import create_key, revoke_key
-from services.operator.tenancy_log import open_log
+from rollcall.control.organisations import create_key, revoke_key
+from rollcall.control.tenancy_log import open_log
 from tests.crash.load import Answered, applied, creates
 from tests.support.poison import rollcall
 from tests.support.stack import Organisation, Stack, until

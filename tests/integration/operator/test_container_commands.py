@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.operator.cli import app
-from services.operator.commands import serve
+from rollcall_local.stack.services import installed
+from rollcall_operator.cli import app
 from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer
 
-ROLLCALL = [sys.executable, "-m", "services.operator"]
+ROLLCALL = [sys.executable, "-m", "rollcall_operator"]
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def probe(status: int, body: bytes) -> Iterator[str]:
 
 
 def test_serve_knows_every_service_and_not_itself() -> None:
-    assert {"ingress", "notifier", "provisioner"} <= set(serve.names())
-    assert "operator" not in serve.names()
+    assert {"ingress", "notifier", "provisioner"} <= set(installed())
+    assert "operator" not in installed()
 
 
 def test_serve_becomes_the_service_and_hands_on_its_arguments_and_status() -> None:
@@ -88,7 +88,7 @@ def test_serve_takes_the_place_of_its_process(tmp_path: Path) -> None:
 
     output, _ = process.communicate(timeout=60)
 
-    assert output.split() == [str(process.pid), "notifier", str(process.pid), "services.notifier"]
+    assert output.split() == [str(process.pid), "notifier", str(process.pid), "rollcall_notifier"]
 
 
 def test_serve_names_the_services_for_one_that_does_not_exist(cli: CliRunner) -> None:

@@ -10,13 +10,13 @@ from typing import Any, Final
 import pytest
 from typer.testing import CliRunner
 
-from services.operator import dead_letters
-from services.operator.cli import app
-from services.operator.tenancy_log import open_log
-from shared.kafka.offsets import extents
-from shared.postgres import dead_letter, progress
-from shared.postgres.dead_letter import DeadLetter
-from shared.tenancy.organisation import Organisation
+from rollcall.control import dead_letters
+from rollcall.control.tenancy_log import open_log
+from rollcall.kafka.offsets import extents
+from rollcall.postgres import dead_letter, progress
+from rollcall.postgres.dead_letter import DeadLetter
+from rollcall.tenancy.organisation import Organisation
+from rollcall_operator.cli import app
 from tests.integration.operator.conftest import Deployment
 from tests.support.builders import ORGANISATION, an_id
 from tests.support.databases import TestDatabase

@@ -9,13 +9,13 @@ from urllib.parse import unquote
 import pytest
 from aiohttp import web
 
-from services.operator.demo import crowd
-from services.operator.demo.client import ScimClient, Tally, open_session
-from services.operator.demo.conversation import Expectation, Step
-from services.operator.demo.crowd import Crowd
-from services.operator.demo.people import people
-from services.operator.demo.player import play
-from services.operator.stack import ports
+from rollcall_local.demo import crowd
+from rollcall_local.demo.client import ScimClient, Tally, open_session
+from rollcall_local.demo.conversation import Expectation, Step
+from rollcall_local.demo.crowd import Crowd
+from rollcall_local.demo.people import people
+from rollcall_local.demo.player import play
+from rollcall_local.stack import ports
 
 ORGANISATION = "0198c0de-0000-7000-8000-0123456789ab"
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.operator.cli import app
-from services.operator.stack.kafka_native import KafkaBroker
-from shared.events.topics import Topics
-from shared.kafka.admin import apply_topics
-from shared.postgres import rights
-from shared.postgres.migrate import available
-from shared.runtime.config import Settings, load
-from shared.runtime.ids import new_id
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import apply_topics
+from rollcall.postgres.migrate import available
+from rollcall.postgres.upkeep import rights
+from rollcall.runtime.config import Settings, load
+from rollcall.runtime.ids import new_id
+from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_operator.cli import app
 from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.operator import lag
-from services.operator.organisations import create_organisation
-from services.operator.tenancy_log import open_log
+from rollcall.control import lag
+from rollcall.control.organisations import create_organisation
+from rollcall.control.tenancy_log import open_log
 from tests.integration.operator.rebuilding import (
     apply_all,
     history,

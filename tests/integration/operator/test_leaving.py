@@ -20,16 +20,16 @@ from typing import Any
 
 import pytest
 
-from services.operator.leaving.erase import erase
-from services.operator.leaving.places import open_office
-from services.operator.leaving.what_stays import judge
-from services.operator.tenancy_log import open_log
-from services.operator.terminal import CommandError
-from shared.events.request import Request, from_event, to_event
-from shared.observability import metrics
-from shared.postgres.pool import Service
-from shared.runtime.clock import now
-from shared.tenancy.organisation import ApiKey, Organisation
+from rollcall.control.errors import ControlError
+from rollcall.control.offboarding.erase import erase
+from rollcall.control.offboarding.what_stays import judge
+from rollcall.control.tenancy_log import open_log
+from rollcall.events.request import Request, from_event, to_event
+from rollcall.observability import metrics
+from rollcall.postgres.pool import Service
+from rollcall.runtime.clock import now
+from rollcall.tenancy.organisation import ApiKey, Organisation
+from rollcall_operator.owner import open_deployment
 from tests.integration.operator.rebuilding import (
     FIX,
     POISON,
@@ -165,7 +165,7 @@ async def rollcall(
     """The command in a process of its own: beside a provisioner whose log is on our stdout."""
     return await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "services.operator", *arguments],
+        [sys.executable, "-m", "rollcall_operator", *arguments],
         env={
             **{key: value for key, value in os.environ.items() if not key.startswith("ROLLCALL_")},
             "ROLLCALL_ENVIRONMENT": "test",
@@ -402,7 +402,7 @@ async def stack_json(stack: Stack, *arguments: str) -> Any:
     """What a command beside the stack prints."""
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "services.operator", *arguments, "--json"],
+        [sys.executable, "-m", "rollcall_operator", *arguments, "--json"],
         env={**stack.environment, "ROLLCALL_DATABASE_URL": stack.database_url("owner")},
         capture_output=True,
         text=True,
@@ -675,8 +675,8 @@ async def test_an_erasure_by_name_that_is_not_applied_yet_says_how_to_end_it(
     await running.end()
     said: list[str] = []
 
-    async with open_office(settings_of(deployment)) as office:
-        with pytest.raises(CommandError) as error:
+    async with open_deployment(settings_of(deployment), "test") as office:
+        with pytest.raises(ControlError) as error:
             await erase(
                 office, "Zeeburg", "ana@example.org", dry_run=False, say=said.append, wait_s=0
             )

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.operator.tenancy_log import open_log
-from shared.tenancy.organisation import Organisation
+from rollcall.control.tenancy_log import open_log
+from rollcall.tenancy.organisation import Organisation
 from tests.integration.operator.rebuilding import (
     FIX,
     POISON,
@@ -136,7 +136,7 @@ async def test_no_table_cuts_an_id_on_a_terminal_of_eighty_columns(
         "TERM": "xterm",
     }
     for command, ids in TABLES.items():
-        words = [sys.executable, "-m", "services.operator", *command.split()]
+        words = [sys.executable, "-m", "rollcall_operator", *command.split()]
         piped = await rollcall(deployment, *command.split())
         shown = await asyncio.to_thread(in_terminal, words, environment)
 

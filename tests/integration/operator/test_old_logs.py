@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.events import request as requests_event
-from shared.events.envelope import decode
-from shared.events.request import Request
+from rollcall.events import request as requests_event
+from rollcall.events.envelope import decode
+from rollcall.events.request import Request
 from tests.integration.operator.rebuilding import (
     apply_all,
     contents,

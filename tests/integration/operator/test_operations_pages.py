@@ -8,8 +8,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from services.operator.tenancy_log import open_log
-from shared.tenancy.organisation import Organisation
+from rollcall.control.tenancy_log import open_log
+from rollcall.tenancy.organisation import Organisation
 from tests.integration.operator.rebuilding import (
     FIX,
     POISON,

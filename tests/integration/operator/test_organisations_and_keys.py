@@ -10,13 +10,13 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner
 
-from services.operator.cli import app
-from services.operator.stack.kafka_native import KafkaBroker
-from services.operator.tenancy_log import Tenancy, open_log
-from shared.runtime.clock import now
-from shared.runtime.ids import new_id
-from shared.tenancy import api_key
-from shared.tenancy.organisation import Organisation
+from rollcall.control.tenancy_log import Tenancy, open_log
+from rollcall.runtime.clock import now
+from rollcall.runtime.ids import new_id
+from rollcall.tenancy import api_key
+from rollcall.tenancy.organisation import Organisation
+from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_operator.cli import app
 from tests.integration.operator.conftest import Deployment
 from tests.support.servers import KafkaServer
 

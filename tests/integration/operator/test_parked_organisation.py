@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from services.operator.tenancy_log import open_log
-from shared.events.request import Request
-from shared.runtime.ids import new_id
-from shared.tenancy.organisation import Organisation
+from rollcall.control.tenancy_log import open_log
+from rollcall.events.request import Request
+from rollcall.runtime.ids import new_id
+from rollcall.tenancy.organisation import Organisation
 from tests.integration.operator.rebuilding import (
     FIX,
     POISON,

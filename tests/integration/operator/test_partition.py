@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.operator.cli import app
-from shared.events.request import to_event
-from shared.kafka.producer import Acknowledged, Producer
-from shared.postgres import progress
-from shared.postgres.progress import Progress
+from rollcall.events.request import to_event
+from rollcall.kafka.producer import Acknowledged, Producer
+from rollcall.postgres import progress
+from rollcall.postgres.progress import Progress
+from rollcall_operator.cli import app
 from tests.integration.operator.conftest import Deployment
 from tests.support.builders import MOMENT, ORGANISATION, create
 from tests.support.databases import TestDatabase

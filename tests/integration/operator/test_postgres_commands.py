@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.operator.cli import app
-from services.operator.tenancy_log import open_log
-from shared.postgres import tenancy
+from rollcall.control.tenancy_log import open_log
+from rollcall.postgres import tenancy
+from rollcall_operator.cli import app
 from tests.integration.operator.conftest import Deployment
 from tests.support.databases import TestDatabase
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from services.operator.rebuild import fold_log, rebuild
-from services.operator.terminal import CommandError
-from shared.directory import decide
-from shared.postgres import directory_search, scratch
-from shared.postgres.pool import open_pool
-from shared.runtime.errors import Unavailable
+from rollcall.control.errors import ControlError, NotPossible
+from rollcall.control.rebuild import fold_log, rebuild
+from rollcall.directory import decide
+from rollcall.postgres import directory_search
+from rollcall.postgres.pool import open_pool
+from rollcall.postgres.upkeep import scratch
+from rollcall.runtime.errors import Unavailable
 from tests.integration.operator.rebuilding import (
     FIX,
     POISON,
@@ -167,9 +168,8 @@ async def test_a_rebuild_from_a_snapshot_needs_only_the_log_behind_it(
 
     assert await contents(deployment) == before
     assert report.snapshot == taken.folder.name
-    with pytest.raises(CommandError, match="name a snapshot") as refused:
+    with pytest.raises(NotPossible, match="name a snapshot"):
         await do_rebuild(deployment)
-    assert refused.value.exit_code == 2
 
 
 async def test_services_go_on_through_the_swap_with_the_statements_they_prepared(
@@ -244,7 +244,7 @@ async def test_a_rebuild_that_is_broken_off_goes_on_where_it_was(
         await real(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(fold_log, "fold_records", dies)
-    monkeypatch.setattr("services.operator.rebuild.reading.BATCH_RECORDS", 40)
+    monkeypatch.setattr("rollcall.kafka.reading.BATCH_RECORDS", 40)
     with pytest.raises(BrokenOff):
         await do_rebuild(deployment)
     assert await contents(deployment) == before
@@ -328,7 +328,7 @@ async def test_a_rebuild_that_dies_while_partitions_stand_holds_them_up_for_a_mo
         """Who was killed does not clean up."""
 
     monkeypatch.setattr(rebuild, "_swap", dies)
-    monkeypatch.setattr("shared.postgres.progress.unpause", nothing)
+    monkeypatch.setattr("rollcall.postgres.progress.unpause", nothing)
     with pytest.raises(asyncio.CancelledError):
         await do_rebuild(deployment)
     states = {row["state"] for row in await deployment.rows("SELECT state FROM directory.progress")}
@@ -472,7 +472,7 @@ async def test_a_release_that_cannot_apply_what_was_applied_does_not_swap(
 
     monkeypatch.setitem(decide.DECIDERS, "member.patch", broken)
 
-    with pytest.raises(CommandError, match=r"cannot apply .*/0/1, which was applied before"):
+    with pytest.raises(ControlError, match=r"cannot apply .*/0/1, which was applied before"):
         await do_rebuild(deployment)
     assert await contents(deployment) == before
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from services.operator.cli import app
-from services.operator.refused import refusals_of
-from shared.events.request import Kind
-from shared.postgres import audit
-from shared.postgres.audit import AuditRow, Refused
+from rollcall.control.refused import refusals_of
+from rollcall.events.request import Kind
+from rollcall.postgres import audit
+from rollcall.postgres.audit import AuditRow, Refused
+from rollcall_operator.cli import app
 from tests.integration.operator.conftest import Deployment
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION, an_id
 from tests.support.databases import TestDatabase

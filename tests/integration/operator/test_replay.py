@@ -12,12 +12,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from services.operator.replay.copies import OF, RUN, TIME, mark_in
-from services.operator.tenancy_log import open_log
-from shared.events import outcome
-from shared.events.envelope import decode, format_time, from_milliseconds
-from shared.runtime.ids import new_id
-from shared.tenancy.organisation import Organisation
+from rollcall.control.replay.copies import OF, RUN, TIME, mark_in
+from rollcall.control.tenancy_log import open_log
+from rollcall.events import outcome
+from rollcall.events.envelope import decode, format_time, from_milliseconds
+from rollcall.runtime.ids import new_id
+from rollcall.tenancy.organisation import Organisation
 from tests.integration.operator.rebuilding import (
     apply_all,
     history,

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from services.operator.replay.export import inert
-from services.operator.tenancy_log import open_log
-from shared.events.envelope import format_time
-from shared.runtime import clock
-from shared.runtime.ids import new_id
-from shared.tenancy.organisation import Organisation
+from rollcall.control.replay.export import inert
+from rollcall.control.tenancy_log import open_log
+from rollcall.events.envelope import format_time
+from rollcall.runtime import clock
+from rollcall.runtime.ids import new_id
+from rollcall.tenancy.organisation import Organisation
 from tests.integration.operator.rebuilding import (
     apply_all,
     contents,
@@ -307,7 +307,7 @@ async def test_what_this_release_cannot_apply_any_more_is_not_left_out(
     def fails(*_: object, **__: object) -> None:
         raise ArithmeticError("a bug of this release")
 
-    monkeypatch.setattr("shared.directory.members.apply_patch", fails)
+    monkeypatch.setattr("rollcall.directory.members.apply_patch", fails)
     done = await rollcall(deployment, *AS_OF, moment)
 
     assert done.exit_code == 2

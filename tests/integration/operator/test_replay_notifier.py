@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.operator.cli import app
-from shared.postgres import notification, progress, replay
+from rollcall.postgres import notification, progress
+from rollcall.postgres.upkeep import replay
+from rollcall_operator.cli import app
 from tests.crash.load import creates
 from tests.integration.operator.test_backup import mails, settled
 from tests.integration.operator.test_rebuild import heed_ctrl_c
@@ -166,7 +167,7 @@ async def test_who_ends_the_command_ends_the_waiting_and_not_the_replay(
     await stop_notifiers(stack)
     await stack.rows("DELETE FROM notice.notification")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.operator", *REPLAY, "0", "--data", str(stack.folder)),
+        *(sys.executable, "-m", "rollcall_operator", *REPLAY, "0", "--data", str(stack.folder)),
         env={**os.environ, **environment(stack)},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

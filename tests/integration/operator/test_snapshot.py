@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from services.operator.rebuild import snapshot
-from services.operator.rebuild.approach import only_one
-from services.operator.terminal import CommandError
-from shared.runtime.config import load
+from rollcall.control.errors import ControlError
+from rollcall.control.rebuild import snapshot
+from rollcall.control.rebuild.approach import only_one
+from rollcall.runtime.config import load
 from tests.integration.operator.rebuilding import (
     apply_all,
     contents,
@@ -88,7 +88,7 @@ async def test_a_snapshot_that_was_changed_is_refused(
     raw[len(raw) // 2] ^= 1
     damaged.write_bytes(raw)
 
-    with pytest.raises(CommandError, match="SHA-256 differs"):
+    with pytest.raises(ControlError, match="SHA-256 differs"):
         await do_rebuild(deployment, snapshot=taken.folder)
     assert await contents(deployment) == before
 

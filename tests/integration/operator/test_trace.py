@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from services.operator.tenancy_log import open_log
-from shared.events.envelope import format_time
-from shared.runtime import clock
-from shared.runtime.clock import now_ms
-from shared.runtime.ids import new_id
-from shared.tenancy.organisation import Organisation
+from rollcall.control.tenancy_log import open_log
+from rollcall.events.envelope import format_time
+from rollcall.runtime import clock
+from rollcall.runtime.clock import now_ms
+from rollcall.runtime.ids import new_id
+from rollcall.tenancy.organisation import Organisation
 from tests.integration.operator.rebuilding import (
     FIX,
     POISON,

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.operator.cli import app
-from services.operator.tenancy_log import open_log
-from shared.postgres import notification
-from shared.tenancy.organisation import Organisation
+from rollcall.control.tenancy_log import open_log
+from rollcall.postgres import notification
+from rollcall.tenancy.organisation import Organisation
+from rollcall_operator.cli import app
 from tests.integration.postgres.test_notification import NOW, a_notice
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION, an_id
 from tests.support.databases import TestDatabase

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.operator.rebuild.places import CannotKnow
-from services.operator.rebuild.verify import CONTROL
-from shared.events.request import to_event
+from rollcall.control.extent import CannotKnow
+from rollcall.control.rebuild.verify import CONTROL
+from rollcall.events.request import to_event
 from tests.integration.operator.rebuilding import (
     apply_all,
     contents,
@@ -299,7 +299,7 @@ async def test_what_an_earlier_release_kept_of_late_events_is_no_drift(
     late = replace(patch(a_member(1), replacing("title", "Cook"), number=902), accept_by_ms=1)
     behind = patch(a_member(1), replacing("title", "Captain"), number=904)
     with monkeypatch.context() as earlier:
-        earlier.setattr("services.provisioner.understand.is_late", lambda _: False)
+        earlier.setattr("rollcall.applying.understand.is_late", lambda _: False)
         await deployment.start()
         await deployment.send(made)
         await deployment.send_event(replace(to_event(late), data={"operations": 7}), ORGANISATION)

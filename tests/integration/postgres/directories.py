@@ -7,17 +7,17 @@ from random import Random
 
 from hypothesis import strategies as st
 
-from services.ingress.answer import View, show_group, show_member
-from shared.directory.changes import AddMembers, Change, PutGroup, PutMember
-from shared.directory.fold import collapse
-from shared.directory.state import Group, Member
-from shared.postgres import directory_write
-from shared.postgres.directory_search import FoundGroup, FoundMember
-from shared.scim.errors import ScimError
-from shared.scim.profile import Profile
-from shared.scim.resource import canonicalise
-from shared.scim.schema import ENTERPRISE_URN, USER, Attribute, ResourceSchema
-from shared.scim.username import display_name_key
+from rollcall.directory.changes import AddMembers, Change, PutGroup, PutMember
+from rollcall.directory.fold import collapse
+from rollcall.directory.state import Group, Member
+from rollcall.postgres import directory_write
+from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.scim.errors import ScimError
+from rollcall.scim.profile import Profile
+from rollcall.scim.resource import canonicalise
+from rollcall.scim.schema import ENTERPRISE_URN, USER, Attribute, ResourceSchema
+from rollcall.scim.username import display_name_key
+from rollcall_ingress.door.answer import View, show_group, show_member
 from tests.support.builders import MOMENT, ORGANISATION, Json, a_group, a_member, an_id
 from tests.support.databases import Connection
 from tests.unit.scim import strategies

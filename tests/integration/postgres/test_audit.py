@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from shared.postgres import audit, dead_letter
-from shared.postgres.audit import AuditRow
-from shared.runtime.ids import new_id
+from rollcall.postgres import audit, dead_letter
+from rollcall.postgres.audit import AuditRow
+from rollcall.runtime.ids import new_id
 from tests.support.builders import ORGANISATION, an_id
 from tests.support.databases import TestDatabase
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from shared.directory.changes import (
+from rollcall.directory.changes import (
     AddMembers,
     Change,
     PutGroup,
@@ -14,11 +14,11 @@ from shared.directory.changes import (
     RemoveMember,
     RemoveMembers,
 )
-from shared.directory.fold import NetChanges, collapse
-from shared.directory.lifecycle import Status
-from shared.directory.state import State
-from shared.directory.touch import Touch
-from shared.postgres import directory_load, directory_search, directory_write
+from rollcall.directory.fold import NetChanges, collapse
+from rollcall.directory.lifecycle import Status
+from rollcall.directory.state import State
+from rollcall.directory.touch import Touch
+from rollcall.postgres import directory_load, directory_search, directory_write
 from tests.support.builders import (
     ORGANISATION,
     OTHER_ORGANISATION,

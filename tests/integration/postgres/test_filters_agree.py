@@ -8,16 +8,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from shared.postgres import directory_search
-from shared.postgres.attribute_sql import ResourceType
-from shared.postgres.directory_search import Search
-from shared.postgres.filter_sql import ANYTHING, compile_filter, compile_sort
-from shared.scim import match
-from shared.scim.filter import parse_filter
-from shared.scim.path import AttributePath, resolve_path
-from shared.scim.profile import Profile
-from shared.scim.schema import GROUP, USER, ResourceSchema
-from shared.scim.sort import Sort, in_order
+from rollcall.postgres import directory_search
+from rollcall.postgres.attribute_sql import ResourceType
+from rollcall.postgres.directory_search import Search
+from rollcall.postgres.filter_sql import ANYTHING, compile_filter, compile_sort
+from rollcall.scim import match
+from rollcall.scim.filter import parse_filter
+from rollcall.scim.path import AttributePath, resolve_path
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import GROUP, USER, ResourceSchema
+from rollcall.scim.sort import Sort, in_order
 from tests.integration.postgres.directories import BASE, Directory, FilterWriter, directories, paths
 from tests.support.builders import ORGANISATION, Json
 from tests.support.databases import Connection, TestDatabase

@@ -15,19 +15,19 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from services.ingress.understand import Command, Verb, understand_body
-from services.provisioner.dead_letters import Place
-from services.provisioner.decided import decide_batch, requests_of
-from services.provisioner.understand import Entry
-from shared.directory.fold import Folded, fold_batch
-from shared.directory.state import Group, Member, State
-from shared.directory.touch import touches
-from shared.events.request import MemberDelta, Request, Settings
-from shared.postgres.directory_load import load_states
-from shared.postgres.directory_write import write_changes
-from shared.postgres.rows import to_group, to_member
-from shared.scim.schema import GROUP, USER, ResourceSchema
-from shared.tenancy.organisation import Organisation
+from rollcall.applying.dead_letters import Place
+from rollcall.applying.decided import decide_batch, requests_of
+from rollcall.applying.understand import Entry
+from rollcall.directory.fold import Folded, fold_batch
+from rollcall.directory.state import Group, Member, State
+from rollcall.directory.touch import touches
+from rollcall.events.request import MemberDelta, Request, Settings
+from rollcall.postgres.directory_load import load_states
+from rollcall.postgres.directory_write import write_changes
+from rollcall.postgres.rows import to_group, to_member
+from rollcall.scim.schema import GROUP, USER, ResourceSchema
+from rollcall.tenancy.organisation import Organisation
+from rollcall_ingress.write.understand import Command, Verb, understand_body
 from tests.support.builders import (
     MOMENT,
     ORGANISATION,

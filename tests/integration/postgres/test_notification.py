@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.events.outcome import Sequence
-from shared.postgres import notification, progress
-from shared.postgres.notification import ClaimedNotice, Notice
+from rollcall.events.outcome import Sequence
+from rollcall.postgres import notification, progress
+from rollcall.postgres.notification import ClaimedNotice, Notice
 from tests.support.builders import ORGANISATION, OTHER_ORGANISATION, an_id
 from tests.support.databases import Connection, TestDatabase
 

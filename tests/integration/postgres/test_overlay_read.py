@@ -7,17 +7,17 @@ from typing import Any, Final
 
 import pytest
 
-from services.ingress.log_end import LogEnd
-from services.ingress.lookup import Lookup
-from services.ingress.overlay import Overlay
-from services.ingress.overlay_lookup import Target
-from shared.directory.touch import Touch
-from shared.events.request import MemberDelta
-from shared.kafka.log_probe import LogProbe
-from shared.postgres import dead_letter, overlay_read, progress
-from shared.postgres.directory_search import FoundMember
-from shared.postgres.overlay_read import Wanted
-from shared.runtime.config import Settings
+from rollcall.directory.touch import Touch
+from rollcall.events.request import MemberDelta
+from rollcall.kafka.log_probe import LogProbe
+from rollcall.postgres import dead_letter, overlay_read, progress
+from rollcall.postgres.directory_search import FoundMember
+from rollcall.postgres.overlay_read import Wanted
+from rollcall.runtime.config import Settings
+from rollcall_ingress.behind.log_end import LogEnd
+from rollcall_ingress.behind.lookup import Lookup
+from rollcall_ingress.behind.overlay import Overlay
+from rollcall_ingress.behind.selecting import Target
 from tests.integration.postgres.test_fold_equals_rows import apply
 from tests.support import builders
 from tests.support.builders import MOMENT, ORGANISATION, a_request, an_id

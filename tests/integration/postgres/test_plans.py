@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.postgres import filter_sql, pool, queries
-from shared.postgres.pool import Service
-from shared.scim.filter import parse_filter
-from shared.scim.profile import Profile
-from shared.scim.quirks import Repairs
-from shared.scim.schema import USER
-from shared.scim.sort import parse_sort
+from rollcall.postgres import filter_sql, pool, queries
+from rollcall.postgres.pool import Service
+from rollcall.scim.filter import parse_filter
+from rollcall.scim.profile import Profile
+from rollcall.scim.quirks import Repairs
+from rollcall.scim.schema import USER
+from rollcall.scim.sort import parse_sort
 from tests.support.builders import ORGANISATION, an_id
 from tests.support.databases import TestDatabase, create_database, drop_database
 from tests.support.servers import PostgresServer
 
 if TYPE_CHECKING:
-    from shared.postgres.pool import Connection
+    from rollcall.postgres.pool import Connection
 
 FILL = f"""
 INSERT INTO directory.member (

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from services.operator.stack.postgres_native import PostgresServer as NativePostgres
-from shared.postgres import pool
-from shared.postgres.pool import CutOff, Database
-from shared.runtime.errors import Unavailable
+from rollcall.postgres import pool
+from rollcall.postgres.pool import CutOff, Database
+from rollcall.runtime.errors import Unavailable
+from rollcall_local.stack.postgres_native import PostgresServer as NativePostgres
 from tests.support.databases import TestDatabase
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.postgres import progress, refold
-from shared.postgres.progress import Schema
+from rollcall.postgres import progress
+from rollcall.postgres.progress import Schema
+from rollcall.postgres.upkeep import refold
 from tests.support.builders import an_id
 from tests.support.databases import Connection, TestDatabase
 

@@ -12,18 +12,20 @@ from typing import Any, Final
 
 import pytest
 
-from services.provisioner import dead_letters
-from services.provisioner.announce import announcements
-from services.provisioner.dead_letters import Place
-from services.provisioner.isolate import Apply, Manner, apply_at_once, apply_one_by_one
-from services.provisioner.understand import Entry, runs, stands_alone, understand
-from shared.directory import decide
-from shared.directory.changes import Decision
-from shared.directory.fold import fold_batch
-from shared.directory.state import State
-from shared.events.request import MemberDelta, Request, to_event
-from shared.postgres import audit
-from shared.postgres.audit import AuditRow
+from rollcall.applying import dead_letters
+from rollcall.applying.apply import Apply, apply_at_once
+from rollcall.applying.dead_letters import Place
+from rollcall.applying.manner import Manner
+from rollcall.applying.one_by_one import apply_one_by_one
+from rollcall.applying.understand import Entry, runs, stands_alone, understand
+from rollcall.directory import decide
+from rollcall.directory.changes import Decision
+from rollcall.directory.fold import fold_batch
+from rollcall.directory.state import State
+from rollcall.events.request import MemberDelta, Request, to_event
+from rollcall.postgres import audit
+from rollcall.postgres.audit import AuditRow
+from rollcall_provisioner.announce import announcements
 from tests.support.builders import (
     MOMENT,
     ORGANISATION,

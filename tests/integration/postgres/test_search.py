@@ -7,25 +7,19 @@ from typing import Any
 
 import pytest
 
-from shared.directory.changes import (
-    AddMembers,
-    PutGroup,
-    PutMember,
-    RemoveGroup,
-    RemoveMember,
-)
-from shared.directory.fold import collapse
-from shared.directory.state import Group, Member
-from shared.postgres import directory_search, directory_write
-from shared.postgres.attribute_sql import ResourceType
-from shared.postgres.directory_search import Search
-from shared.postgres.filter_sql import compile_filter, compile_sort
-from shared.scim.errors import InvalidFilter
-from shared.scim.filter import Comparison, parse_filter
-from shared.scim.path import AttributePath, resolve_path
-from shared.scim.profile import Profile
-from shared.scim.schema import ENTERPRISE_URN, GROUP, USER, USER_URN
-from shared.scim.sort import Sort
+from rollcall.directory.changes import AddMembers, PutGroup, PutMember, RemoveGroup, RemoveMember
+from rollcall.directory.fold import collapse
+from rollcall.directory.state import Group, Member
+from rollcall.postgres import directory_search, directory_write
+from rollcall.postgres.attribute_sql import ResourceType
+from rollcall.postgres.directory_search import Search
+from rollcall.postgres.filter_sql import compile_filter, compile_sort
+from rollcall.scim.errors import InvalidFilter
+from rollcall.scim.filter import Comparison, parse_filter
+from rollcall.scim.path import AttributePath, resolve_path
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import ENTERPRISE_URN, GROUP, USER, USER_URN
+from rollcall.scim.sort import Sort
 from tests.support.builders import (
     ORGANISATION,
     OTHER_ORGANISATION,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from shared.postgres import pool, progress
-from shared.postgres.pool import Database
-from shared.runtime.errors import Unavailable
+from rollcall.postgres import pool, progress
+from rollcall.postgres.pool import Database
+from rollcall.runtime.errors import Unavailable
 from tests.support.databases import TestDatabase
 
 if TYPE_CHECKING:
-    from shared.postgres.pool import Connection
+    from rollcall.postgres.pool import Connection
 
 TOPIC = "outcomes"
 STILL_S = 1

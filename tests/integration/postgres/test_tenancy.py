@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from shared.postgres import tenancy
-from shared.postgres.tenancy import KeyWithUse
-from shared.tenancy.organisation import ApiKey, Organisation
+from rollcall.postgres import tenancy
+from rollcall.postgres.tenancy import KeyWithUse
+from rollcall.tenancy.organisation import ApiKey, Organisation
 from tests.support.builders import ORGANISATION, OTHER_ORGANISATION
 from tests.support.databases import TestDatabase
 

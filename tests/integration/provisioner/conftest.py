@@ -12,21 +12,21 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from services.provisioner.config import ProvisionerSettings
-from services.provisioner.consume import requests_pump, tenancy_pump
-from services.provisioner.partition import Tools
-from shared.events import outcome, reply
-from shared.events.envelope import Event, decode
-from shared.events.outcome import Announcement
-from shared.events.reply import Reply
-from shared.events.request import Request, to_event
-from shared.events.topics import Topics
-from shared.kafka.admin import apply_topics
-from shared.kafka.producer import Acknowledged, Producer
-from shared.kafka.pump import Pump
-from shared.postgres.pool import open_pool
-from shared.runtime.config import load
-from shared.runtime.lifecycle import FaultPoint
+from rollcall.events import outcome, reply
+from rollcall.events.envelope import Event, decode
+from rollcall.events.outcome import Announcement
+from rollcall.events.reply import Reply
+from rollcall.events.request import Request, to_event
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import apply_topics
+from rollcall.kafka.producer import Acknowledged, Producer
+from rollcall.kafka.pump import Pump
+from rollcall.postgres.pool import open_pool
+from rollcall.runtime.config import load
+from rollcall.runtime.lifecycle import FaultPoint
+from rollcall_provisioner.config import ProvisionerSettings
+from rollcall_provisioner.consume import requests_pump, tenancy_pump
+from rollcall_provisioner.partition import Tools
 from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer
 

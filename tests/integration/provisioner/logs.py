@@ -8,8 +8,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from shared.kafka.admin import apply_topics, partition_count
-from shared.kafka.producer import Producer
+from rollcall.kafka.admin import apply_topics, partition_count
+from rollcall.kafka.producer import Producer
 from tests.integration.provisioner.conftest import Deployment, until
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from shared.events.request import to_event
-from shared.observability import metrics
-from shared.runtime.clock import now_ms
+from rollcall.events.request import to_event
+from rollcall.observability import metrics
+from rollcall.runtime.clock import now_ms
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import ORGANISATION, a_member, an_id, create, patch, replacing
 

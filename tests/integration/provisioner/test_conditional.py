@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from shared.events.precondition import Precondition
-from shared.events.request import Request, to_event
-from shared.runtime.clock import now_ms
+from rollcall.events.precondition import Precondition
+from rollcall.events.request import Request, to_event
+from rollcall.runtime.clock import now_ms
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import a_member, create, patch, replacing
 

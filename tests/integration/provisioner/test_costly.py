@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import structlog
 
-from services.provisioner import attempts
-from services.provisioner.partition import Tools
-from shared.directory import decide
-from shared.directory.changes import Decision
-from shared.directory.state import State
-from shared.events.request import Request
-from shared.kafka.producer import Producer
-from shared.postgres import busy, pool
-from shared.runtime.ids import new_id
-from shared.runtime.lifecycle import FaultPoint
+from rollcall.directory import decide
+from rollcall.directory.changes import Decision
+from rollcall.directory.state import State
+from rollcall.events.request import Request
+from rollcall.kafka.producer import Producer
+from rollcall.postgres import busy, pool
+from rollcall.runtime.ids import new_id
+from rollcall.runtime.lifecycle import FaultPoint
+from rollcall_provisioner import attempts
+from rollcall_provisioner.partition import Tools
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import (
     ORGANISATION,

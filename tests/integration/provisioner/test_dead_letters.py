@@ -8,14 +8,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shared.directory import decide
-from shared.directory.changes import Decision
-from shared.directory.state import State
-from shared.events import dead_letter
-from shared.events.envelope import encode
-from shared.events.request import Request, to_event
-from shared.postgres import progress
-from shared.runtime.clock import now_ms
+from rollcall.directory import decide
+from rollcall.directory.changes import Decision
+from rollcall.directory.state import State
+from rollcall.events import dead_letter
+from rollcall.events.envelope import encode
+from rollcall.events.request import Request, to_event
+from rollcall.postgres import progress
+from rollcall.runtime.clock import now_ms
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import (
     ORGANISATION,

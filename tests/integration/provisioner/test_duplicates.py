@@ -8,10 +8,10 @@ import random
 from collections import Counter
 from dataclasses import replace
 
-from services.provisioner.partition import Tools
-from shared.events.request import Request
-from shared.kafka.producer import Acknowledged
-from shared.runtime.clock import now_ms
+from rollcall.events.request import Request
+from rollcall.kafka.producer import Acknowledged
+from rollcall.runtime.clock import now_ms
+from rollcall_provisioner.partition import Tools
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import ORGANISATION, a_member, an_id, create, patch, replacing
 

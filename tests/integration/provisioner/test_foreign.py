@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from shared.events.request import to_event
-from shared.observability import metrics
-from shared.postgres import tenancy
-from shared.runtime.clock import now_ms
-from shared.tenancy.organisation import Organisation
+from rollcall.events.request import to_event
+from rollcall.observability import metrics
+from rollcall.postgres import tenancy
+from rollcall.runtime.clock import now_ms
+from rollcall.tenancy.organisation import Organisation
 from tests.integration.provisioner.conftest import Deployment
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION, create
 

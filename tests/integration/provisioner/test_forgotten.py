@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from services.operator.refused import refusals_of
-from services.provisioner.dead_letters import Place
-from services.provisioner.forgotten import decided_below
-from services.provisioner.partition import Tools
-from shared.events import mail
-from shared.events.mail import MailSent
-from shared.events.outcome import is_told
-from shared.events.request import Request
-from shared.kafka.log_probe import LogProbe
-from shared.postgres import audit
-from shared.runtime.clock import now, now_ms
+from rollcall.applying.dead_letters import Place
+from rollcall.control.refused import refusals_of
+from rollcall.events import mail
+from rollcall.events.mail import MailSent
+from rollcall.events.outcome import is_told
+from rollcall.events.request import Request
+from rollcall.kafka.log_probe import LogProbe
+from rollcall.postgres import audit
+from rollcall.runtime.clock import now, now_ms
+from rollcall_provisioner.forgotten import decided_below
+from rollcall_provisioner.partition import Tools
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import ORGANISATION, an_id, create
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from services.provisioner.causes import share_of
-from shared.directory import decide
-from shared.directory.changes import Decision
-from shared.directory.state import State
-from shared.events.request import Request
-from shared.observability import metrics
-from shared.runtime.clock import now_ms
-from shared.runtime.ids import new_id
+from rollcall.applying.causes import share_of
+from rollcall.directory import decide
+from rollcall.directory.changes import Decision
+from rollcall.directory.state import State
+from rollcall.events.request import Request
+from rollcall.observability import metrics
+from rollcall.runtime.clock import now_ms
+from rollcall.runtime.ids import new_id
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.integration.provisioner.test_dead_letters import (
     POISON_TITLE,

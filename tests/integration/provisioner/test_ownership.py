@@ -6,14 +6,14 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from services.provisioner.announce import announcements
-from services.provisioner.partition import PartitionWorker
-from shared.events.request import Request
-from shared.kafka.feed import Feed
-from shared.kafka.producer import Acknowledged
-from shared.kafka.worker import Fenced
-from shared.postgres import audit, progress
-from shared.runtime.clock import now_ms
+from rollcall.events.request import Request
+from rollcall.kafka.feed import Feed
+from rollcall.kafka.producer import Acknowledged
+from rollcall.kafka.worker import Fenced
+from rollcall.postgres import audit, progress
+from rollcall.runtime.clock import now_ms
+from rollcall_provisioner.announce import announcements
+from rollcall_provisioner.partition import PartitionWorker
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import an_id, create
 

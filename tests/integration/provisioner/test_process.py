@@ -1,4 +1,4 @@
-"""`python -m services.provisioner` as an operator runs it."""
+"""`python -m rollcall_provisioner` as an operator runs it."""
 
 import asyncio
 import os
@@ -9,8 +9,8 @@ import aiohttp
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from shared.events.request import to_event
-from shared.kafka.admin import apply_topics, topic_config
+from rollcall.events.request import to_event
+from rollcall.kafka.admin import apply_topics, topic_config
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import ORGANISATION, create
 from tests.support.stack import ROOT, Stack
@@ -121,7 +121,7 @@ def test_every_mistake_in_the_settings_is_named() -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ROLLCALL_")}
 
     done = subprocess.run(
-        [sys.executable, "-m", "services.provisioner"],
+        [sys.executable, "-m", "rollcall_provisioner"],
         cwd=ROOT,
         env={**environment, "ROLLCALL_PROVISIONER_BATCH_RECORDS": "0"},
         capture_output=True,

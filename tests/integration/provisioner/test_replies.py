@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from shared.events.request import Request
-from shared.events.topics import Topics
-from shared.kafka.admin import apply_topics
-from shared.observability import metrics
-from shared.runtime.clock import now_ms
+from rollcall.events.request import Request
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import apply_topics
+from rollcall.observability import metrics
+from rollcall.runtime.clock import now_ms
 from tests.integration.provisioner.conftest import PARTITIONS, Deployment, until
 from tests.support.builders import create
 

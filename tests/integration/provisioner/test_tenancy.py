@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from shared.kafka.producer import Acknowledged
-from shared.postgres import tenancy
-from shared.runtime.ids import new_id
-from shared.tenancy.organisation import ApiKey, Organisation, Record, record_key, to_event
+from rollcall.kafka.producer import Acknowledged
+from rollcall.postgres import tenancy
+from rollcall.runtime.ids import new_id
+from rollcall.tenancy.organisation import ApiKey, Organisation, Record, record_key, to_event
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import MOMENT, ORGANISATION
 

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from services.operator import refused
-from services.operator.refused import Refusal
-from shared.events import outcome
-from shared.events.envelope import from_milliseconds
-from shared.observability import metrics
-from shared.postgres import audit, progress
-from shared.postgres.audit import AuditRow
-from shared.runtime.clock import now_ms
+from rollcall.control import refused
+from rollcall.control.refused import Refusal
+from rollcall.events import outcome
+from rollcall.events.envelope import from_milliseconds
+from rollcall.observability import metrics
+from rollcall.postgres import audit, progress
+from rollcall.postgres.audit import AuditRow
+from rollcall.runtime.clock import now_ms
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.support import builders
 from tests.support.builders import MOMENT, ORGANISATION, a_request, an_id

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from shared.events import reply
-from shared.events.request import MemberDelta
-from shared.runtime.clock import now_ms
+from rollcall.events import reply
+from rollcall.events.request import MemberDelta
+from rollcall.runtime.clock import now_ms
 from tests.integration.provisioner.conftest import Deployment
 from tests.support import builders
 from tests.support.builders import a_request, an_id

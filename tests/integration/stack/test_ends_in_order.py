@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from services.operator.stack.process import wait_until
+from rollcall_local.stack.process import wait_until
 from tests.integration.stack.test_up import _COMMAND, _TIMEOUT_S, is_gone, read, rollcall
 
 pytestmark = pytest.mark.timeout(240)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services.operator.stack.process import wait_until
+from rollcall_local.stack.process import wait_until
 from tests.integration.stack.test_up import a_stack, is_gone, read, rollcall
 
 pytestmark = pytest.mark.timeout(240)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from services.operator.stack import kafka_docker, ports
-from services.operator.stack.kafka_login import Login
-from services.operator.stack.kafka_native import BrokerSettings, KafkaBroker
-from shared.events.topics import Topics
-from shared.kafka.admin import apply_topics, check_topics, wait_until_reachable
-from shared.runtime.config import Settings, load
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import apply_topics, check_topics, wait_until_reachable
+from rollcall.runtime.config import Settings, load
+from rollcall_local.stack import kafka_docker, ports
+from rollcall_local.stack.kafka_login import Login
+from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
 from tests.deploy.test_compose import composed
 
 pytestmark = pytest.mark.timeout(240)

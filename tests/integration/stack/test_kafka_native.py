@@ -8,9 +8,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from services.operator.stack import kafka_jars, kafka_native
-from services.operator.stack.errors import StackError
-from services.operator.stack.kafka_native import KafkaBroker
+from rollcall_local.stack import kafka_jars, kafka_native
+from rollcall_local.stack.errors import StackError
+from rollcall_local.stack.kafka_native import KafkaBroker
 
 
 async def _acknowledged(bootstrap: str, topic: str, value: bytes) -> int:

@@ -4,9 +4,10 @@ import uuid
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from services.operator.stack import kafka_wire, ports
-from services.operator.stack.kafka_native import KafkaBroker
-from services.operator.stack.process import wait_until
+from rollcall_local.stack import ports
+from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.process import wait_until
+from tests.support import kafka_wire
 
 
 def test_a_lone_broker_knows_itself(native_kafka: KafkaBroker) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 
-from services.operator.stack import ports
-from services.operator.stack.mailbox import Rule, misbehave
-from services.operator.stack.process import Child, wait_until
+from rollcall_local.stack import ports
+from rollcall_local.stack.mailbox import Rule, misbehave
+from rollcall_local.stack.process import Child, wait_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Running:
 @pytest.fixture
 def mailbox(tmp_path: Path) -> Iterator[Running]:
     running = Running(ports.choose(), tmp_path / "maildir", tmp_path / "behaviour.json")
-    command = [sys.executable, "-m", "services.operator.stack.mailbox"]
+    command = [sys.executable, "-m", "rollcall_local.stack.mailbox"]
     command += ["--port", str(running.port), "--maildir", str(running.maildir)]
     command += ["--behaviour-file", str(running.behaviour)]
     child = Child()

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.notifier.compose import Letter, Sender, compose
-from services.operator.stack import mails, ports
-from services.operator.stack.process import wait_until
+from rollcall_local.stack import mails, ports
+from rollcall_local.stack.process import wait_until
+from rollcall_notifier.compose import Letter, Sender, compose
 
 LINK = "https://scim.example.com/i/" + "Zm9vYmFy-_" * 20 + "?a=b&c=d%3D=="
 SENDER = Sender("rollcall@example.org", "Rollcall")
@@ -46,7 +46,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     box = folder / ".rollcall" / "mailbox"
     server = subprocess.Popen(
         [
-            *(sys.executable, "-m", "services.operator.stack.mailbox"),
+            *(sys.executable, "-m", "rollcall_local.stack.mailbox"),
             *("--port", str(port), "--maildir", str(box)),
         ]
     )
@@ -68,7 +68,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def run(data: Path, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "services.operator", "mails", "--data", str(data), *words],
+        [sys.executable, "-m", "rollcall_operator", "mails", "--data", str(data), *words],
         env={**os.environ, "PYTHONIOENCODING": "utf-8", **variables},
         capture_output=True,
         text=True,
@@ -149,7 +149,7 @@ def test_a_reader_that_leaves_and_a_terminal_without_utf_8_are_no_errors(data: P
     reader, writer = os.pipe()
     os.close(reader)
     left = subprocess.run(
-        [sys.executable, "-m", "services.operator", "mails", "--data", str(data)],
+        [sys.executable, "-m", "rollcall_operator", "mails", "--data", str(data)],
         stdout=writer,
         stderr=subprocess.PIPE,
         timeout=60,

@@ -7,8 +7,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.operator.stack import ports, postgres_native, postgres_roles
-from services.operator.stack.postgres_native import PostgresServer, ServerSettings
+from rollcall_local.stack import ports, postgres_native, postgres_roles
+from rollcall_local.stack.postgres_native import PostgresServer, ServerSettings
 
 
 async def _value(url: str, query: str) -> object:

@@ -7,13 +7,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.operator import doctor
-from services.operator.deployment import OperatorSettings
-from services.operator.stack import postgres_roles
-from services.operator.stack.postgres_native import PostgresServer
-from shared.postgres import rights
-from shared.postgres.migrate import migrate
-from shared.runtime.config import load
+from rollcall.control import doctor
+from rollcall.control.settings import OperatorSettings
+from rollcall.postgres.migrate import migrate
+from rollcall.postgres.upkeep import rights
+from rollcall.runtime.config import load
+from rollcall_local.stack import postgres_roles
+from rollcall_local.stack.postgres_native import PostgresServer
+from rollcall_operator.owner import connected
 from tests.integration.operator.test_backup import call, tool
 
 pytestmark = pytest.mark.timeout(240)
@@ -103,14 +104,14 @@ async def test_doctor_names_it_in_production(
         environment="production",
         database_url=server.settings.url(role, passwords[role], postgres_roles.DATABASE),
     )
-    before = await doctor.look_at_postgres(settings)
+    before = await doctor.look_at_postgres(settings, lambda: connected(settings))
     admin = await asyncpg.connect(server.admin_url, timeout=10)
     try:
         await admin.execute("GRANT CONNECT, TEMP ON DATABASE template1 TO PUBLIC")
     finally:
         await admin.close()
 
-    after = await doctor.look_at_postgres(settings)
+    after = await doctor.look_at_postgres(settings, lambda: connected(settings))
 
     assert [each.line for each in before if each.state != "ok"] == []
     [note] = [each for each in after if each.state != "ok"]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from services.operator.stack.errors import StackError
-from services.operator.stack.part import Part, Plan, Step
-from services.operator.stack.runner import Runner
-from services.operator.stack.supervisor import Supervisor
+from rollcall_local.stack.errors import StackError
+from rollcall_local.stack.part import Part, Plan, Step
+from rollcall_local.stack.runner import Runner
+from rollcall_local.stack.supervisor import Supervisor
 
 _DEADLINE_S = 15.0
 _LIVES = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"

@@ -18,13 +18,13 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from services.operator.deployment import find
-from services.operator.stack import kafka_native, ports, postgres_native
-from services.operator.stack.errors import StackError
-from services.operator.stack.folder import Folder
-from services.operator.stack.process import wait_until
-from shared.kafka.admin import wait_until_reachable
-from shared.runtime.config import Settings, load
+from rollcall.kafka.admin import wait_until_reachable
+from rollcall.runtime.config import Settings, load
+from rollcall_local.stack import kafka_native, ports, postgres_native
+from rollcall_local.stack.errors import StackError
+from rollcall_local.stack.folder import Folder
+from rollcall_local.stack.process import wait_until
+from rollcall_operator.deployment import find
 
 _COMMAND = [sys.executable, "-m", "tests.integration.stack.up_with_stand_ins"]
 _TIMEOUT_S = 90
@@ -402,7 +402,7 @@ def test_commands_use_the_topics_of_the_stack_they_are_pointed_at(
 
 def test_help_needs_none_of_the_services_libraries() -> None:
     code = (
-        "import sys, services.operator.cli as cli\n"
+        "import sys, rollcall_operator.cli as cli\n"
         "sys.argv = ['rollcall', '--help']\n"
         "try: cli.main()\n"
         "except SystemExit: pass\n"

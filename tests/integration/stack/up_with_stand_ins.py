@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from services.operator import cli
-from services.operator.commands import up
-from services.operator.stack import plan
+from rollcall_local.stack import plan
+from rollcall_operator import cli
+from rollcall_operator.commands import up
 
 
 def _command(name: str) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.directory.address import is_one_mailbox, notice_address
+from rollcall.directory.address import is_one_mailbox, notice_address
 
 
 def email(value: str, **rest: Any) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.directory.fold import Folded, fold_batch
-from shared.directory.state import State
-from shared.events.request import Kind, Request, Settings
+from rollcall.directory.fold import Folded, fold_batch
+from rollcall.directory.state import State
+from rollcall.events.request import Kind, Request, Settings
 from tests.support.builders import (
     MOMENT,
     ORGANISATION,

@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.directory.changes import AddMembers, Change, PutMember, RemoveMember, RemoveMembers
-from shared.directory.fold import collapse, fold_batch
-from shared.directory.state import State
-from shared.directory.touch import touches
-from shared.events.request import MemberDelta, Request, Settings
+from rollcall.directory.changes import AddMembers, Change, PutMember, RemoveMember, RemoveMembers
+from rollcall.directory.fold import collapse, fold_batch
+from rollcall.directory.state import State
+from rollcall.directory.touch import touches
+from rollcall.events.request import MemberDelta, Request, Settings
 from tests.support import builders
 from tests.support.builders import (
     MOMENT,

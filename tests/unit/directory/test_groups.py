@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from shared.directory.changes import AddMembers, PutGroup, RemoveGroup, RemoveMembers
-from shared.directory.decide import decide
-from shared.directory.groups import NAMED_MEMBERS
-from shared.events.request import MemberDelta, Settings
+from rollcall.directory.changes import AddMembers, PutGroup, RemoveGroup, RemoveMembers
+from rollcall.directory.decide import decide
+from rollcall.directory.groups import NAMED_MEMBERS
+from rollcall.events.request import MemberDelta, Settings
 from tests.support import builders
 from tests.support.builders import MOMENT, a_group, a_member, a_request, a_state, an_id
 

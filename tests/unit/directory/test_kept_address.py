@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.directory.decide import decide
-from shared.directory.kept_address import is_made_up
-from shared.directory.lifecycle import Status
-from shared.directory.state import Member
-from shared.events.request import Request
+from rollcall.directory.decide import decide
+from rollcall.directory.kept_address import is_made_up
+from rollcall.directory.lifecycle import Status
+from rollcall.directory.state import Member
+from rollcall.events.request import Request
 from tests.support import builders
 from tests.support.builders import MOMENT, a_member, a_request, a_state, a_user, an_id, replacing
 

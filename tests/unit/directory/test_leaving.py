@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 
-from services.provisioner.understand import Entry, runs, stands_alone
-from shared.directory.changes import EraseHeld, PutGroup, RemoveMember, RemoveOrganisation
-from shared.directory.fold import Folded, collapse, fold_batch
-from shared.directory.state import State
-from shared.events.outcome import Fact
-from shared.events.request import Request
+from rollcall.applying.understand import Entry, runs, stands_alone
+from rollcall.directory.changes import EraseHeld, PutGroup, RemoveMember, RemoveOrganisation
+from rollcall.directory.fold import Folded, collapse, fold_batch
+from rollcall.directory.state import State
+from rollcall.events.outcome import Fact
+from rollcall.events.request import Request
 from tests.support import builders
 from tests.support.builders import (
     MOMENT,

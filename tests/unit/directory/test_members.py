@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from shared.directory.changes import PutGroup, PutMember, RemoveMember
-from shared.directory.decide import decide
-from shared.directory.lifecycle import Status
-from shared.directory.state import Member
-from shared.events.request import Settings
-from shared.scim.schema import ENTERPRISE_URN
+from rollcall.directory.changes import PutGroup, PutMember, RemoveMember
+from rollcall.directory.decide import decide
+from rollcall.directory.lifecycle import Status
+from rollcall.directory.state import Member
+from rollcall.events.request import Settings
+from rollcall.scim.schema import ENTERPRISE_URN
 from tests.support import builders
 from tests.support.builders import MOMENT, a_group, a_member, a_request, a_state, a_user, an_id
 

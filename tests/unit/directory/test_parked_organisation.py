@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.directory.fold import Folded, fold_batch
-from shared.directory.quarantine import Refused, Unreadable
-from shared.directory.release import EVENTS_AT_ONCE, MOST_CAUSES
-from shared.directory.state import State
-from shared.events.precondition import Precondition
-from shared.events.request import Request
+from rollcall.directory.fold import Folded, fold_batch
+from rollcall.directory.quarantine import Refused, Unreadable
+from rollcall.directory.release import EVENTS_AT_ONCE, MOST_CAUSES
+from rollcall.directory.state import State
+from rollcall.events.precondition import Precondition
+from rollcall.events.request import Request
 from tests.support import builders
 from tests.support.builders import (
     MOMENT,

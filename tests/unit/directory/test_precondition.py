@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.directory.decide import decide
-from shared.directory.fold import Folded, fold_batch
-from shared.directory.state import State
-from shared.events.precondition import Precondition
-from shared.events.request import CONDITIONAL_KINDS, Kind, MemberDelta, Request
-from shared.scim.etag import ANY, Versions
+from rollcall.directory.decide import decide
+from rollcall.directory.fold import Folded, fold_batch
+from rollcall.directory.state import State
+from rollcall.events.precondition import Precondition
+from rollcall.events.request import CONDITIONAL_KINDS, Kind, MemberDelta, Request
+from rollcall.scim.etag import ANY, Versions
 from tests.support import builders
 from tests.support.builders import (
     MOMENT,

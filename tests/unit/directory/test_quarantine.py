@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.directory.changes import PutGroup, RemoveMember
-from shared.directory.fold import Folded, fold_batch
-from shared.directory.quarantine import Refused, Unreadable
-from shared.directory.state import State
-from shared.events.request import MemberDelta, Request
+from rollcall.directory.changes import PutGroup, RemoveMember
+from rollcall.directory.fold import Folded, fold_batch
+from rollcall.directory.quarantine import Refused, Unreadable
+from rollcall.directory.state import State
+from rollcall.events.request import MemberDelta, Request
 from tests.support import builders
 from tests.support.builders import (
     MOMENT,

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.directory.cause import cause_of
-from shared.directory.fold import Folded, fold_batch
-from shared.directory.quarantine import Refused
-from shared.directory.state import State
-from shared.events.request import MemberDelta, Request, Settings
+from rollcall.directory.cause import cause_of
+from rollcall.directory.fold import Folded, fold_batch
+from rollcall.directory.quarantine import Refused
+from rollcall.directory.state import State
+from rollcall.events.request import MemberDelta, Request, Settings
 from tests.support import builders
 from tests.support.builders import MOMENT, ORGANISATION, a_request, an_id, redrive
 

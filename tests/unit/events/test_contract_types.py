@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events import envelope, outcome, reply, request
-from shared.events.envelope import MalformedEvent, NewerVersion
-from shared.events.precondition import Precondition
+from rollcall.events import envelope, outcome, reply, request
+from rollcall.events.envelope import MalformedEvent, NewerVersion
+from rollcall.events.precondition import Precondition
 from tests.support import builders
 from tests.support.builders import MOMENT, a_request, an_id
 

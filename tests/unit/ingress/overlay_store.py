@@ -1,17 +1,17 @@
-"""A whole directory in memory that answers as `shared.postgres.overlay_read` does. No test in here.
+"""A whole directory in memory that answers as `postgres.overlay_read` does. No test in here.
 
 What the statement itself returns is tested against Postgres (test_overlay_read.py).
 """
 
-from services.ingress import overlay_lookup
-from services.ingress.accepted import prepare
-from services.ingress.overlay import Overlay
-from services.ingress.overlay_lookup import Loaded, Target
-from shared.directory.state import State
-from shared.events.request import Request
-from shared.postgres.directory_search import FoundGroup, FoundMember
-from shared.postgres.overlay_read import Wanted
-from shared.postgres.search_keys import member_display_name_key
+from rollcall.directory.state import State
+from rollcall.events.request import Request
+from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.postgres.overlay_read import Wanted
+from rollcall.postgres.search_keys import member_display_name_key
+from rollcall_ingress.behind import selecting
+from rollcall_ingress.behind.accepted import prepare
+from rollcall_ingress.behind.overlay import Overlay
+from rollcall_ingress.behind.selecting import Loaded, Target
 
 PARTITION = 3
 APPENDED_MS = 1_764_057_600_500
@@ -88,14 +88,14 @@ def look_up(
     overlay: Overlay, whole: State, next_offset: int, target: Target
 ) -> list[FoundMember] | list[FoundGroup]:
     """What `Lookup` does, with the directory in memory."""
-    selection, nodes = overlay_lookup.begin(overlay, target)
+    selection, nodes = selecting.begin(overlay, target)
     while nodes:
         for _ in selection.extend(overlay, nodes):
             continue
         removed = overlay.removed_members(target.organisation_id)
-        loaded = read(whole, overlay_lookup.wanted(selection, removed), next_offset)
-        nodes = overlay_lookup.uncovered(overlay, selection, loaded)
-    overlay_lookup.fold_over(loaded, selection.ordered())
+        loaded = read(whole, selecting.wanted(selection, removed), next_offset)
+        nodes = selecting.uncovered(overlay, selection, loaded)
+    selecting.fold_over(loaded, selection.ordered())
     if target.endpoint == "Users":
-        return overlay_lookup.find_members(loaded, target)
-    return overlay_lookup.find_groups(loaded, target)
+        return selecting.find_members(loaded, target)
+    return selecting.find_groups(loaded, target)

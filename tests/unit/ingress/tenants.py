@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from services.ingress.key_directory import KeyDirectory
-from shared.events.envelope import encode
-from shared.tenancy import api_key
-from shared.tenancy.organisation import ApiKey, Organisation, Record, record_key, to_event
+from rollcall.events.envelope import encode
+from rollcall.tenancy import api_key
+from rollcall.tenancy.organisation import ApiKey, Organisation, Record, record_key, to_event
+from rollcall_ingress.door.key_directory import KeyDirectory
 from tests.support.builders import ORGANISATION, an_id
 
 MOMENT = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)

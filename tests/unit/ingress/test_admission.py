@@ -7,9 +7,9 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.ingress.admission import INVITATION_PAGE, Admission, Bounds, check_media
-from shared.runtime.errors import Unavailable
-from shared.scim.errors import UnsupportedMediaType
+from rollcall.runtime.errors import Unavailable
+from rollcall.scim.errors import UnsupportedMediaType
+from rollcall_ingress.door.admission import INVITATION_PAGE, Admission, Bounds, check_media
 
 
 def an_admission(requests: int = 4, size: int = 100) -> Admission:

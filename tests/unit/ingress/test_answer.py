@@ -6,19 +6,20 @@ from typing import Any
 import orjson
 import pytest
 
-from services.ingress import answer, write_answer
-from services.ingress.answer import Answer, View
-from services.ingress.foreseen import Foreseen
-from shared.events.envelope import format_time
-from shared.events.reply import Reply
-from shared.events.request import Kind, MemberDelta, Request
-from shared.postgres.directory_search import FoundGroup, FoundMember
-from shared.runtime.errors import Unavailable
-from shared.scim.errors import Uniqueness
-from shared.scim.page import Page
-from shared.scim.prefer import parse_prefer
-from shared.scim.projection import parse_projection
-from shared.scim.schema import GROUP, USER
+from rollcall.events.envelope import format_time
+from rollcall.events.reply import Reply
+from rollcall.events.request import Kind, MemberDelta, Request
+from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.runtime.errors import Unavailable
+from rollcall.scim.errors import Uniqueness
+from rollcall.scim.page import Page
+from rollcall.scim.prefer import parse_prefer
+from rollcall.scim.projection import parse_projection
+from rollcall.scim.schema import GROUP, USER
+from rollcall_ingress.behind.foresee import Foreseen
+from rollcall_ingress.door import answer
+from rollcall_ingress.door.answer import Answer, View
+from rollcall_ingress.write import write_answer
 from tests.support.builders import MOMENT, ORGANISATION, a_group, a_member, an_id
 
 BASE = f"https://scim.example/v2/{ORGANISATION}"

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from services.ingress.answer import error_answer
-from services.ingress.authenticate import Authenticator, Principal, StaleAfter
-from services.ingress.rate import Rates
-from shared.runtime.errors import Unavailable
-from shared.scim.errors import Forbidden, ScimError, Unauthorized
-from shared.tenancy.organisation import Record
+from rollcall.runtime.errors import Unavailable
+from rollcall.scim.errors import Forbidden, ScimError, Unauthorized
+from rollcall.tenancy.organisation import Record
+from rollcall_ingress.door.answer import error_answer
+from rollcall_ingress.door.authenticate import Authenticator, Principal, StaleAfter
+from rollcall_ingress.door.rate import Rates
 from tests.support.builders import ORGANISATION, OTHER_ORGANISATION
 from tests.unit.ingress.tenants import (
     MOMENT,

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.ingress.await_reply import Breakers, Waiting
-from shared.events.envelope import encode
-from shared.events.reply import Reply, Working, to_event, working_to_event
-from shared.events.topics import MEBIBYTE
-from shared.observability import metrics
+from rollcall.events.envelope import encode
+from rollcall.events.reply import Reply, Working, to_event, working_to_event
+from rollcall.events.topics import MEBIBYTE
+from rollcall.observability import metrics
+from rollcall_ingress.write.await_reply import Breakers, Waiting
 from tests.support.builders import MOMENT, an_id
 
 

@@ -8,12 +8,12 @@ from typing import cast
 import pytest
 from prometheus_client import REGISTRY
 
-from services.ingress.broker_clock import REPLIES, BrokerClock
-from services.ingress.publish import Publisher
-from shared.events.envelope import Event
-from shared.events.request import Request
-from shared.kafka.producer import Acknowledged, Producer
-from shared.runtime import clock
+from rollcall.events.envelope import Event
+from rollcall.events.request import Request
+from rollcall.kafka.producer import Acknowledged, Producer
+from rollcall.runtime import clock
+from rollcall_ingress.write.broker_clock import REPLIES, BrokerClock
+from rollcall_ingress.write.publish import Publisher
 from tests.support.builders import MOMENT, ORGANISATION, an_id
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.ingress.config import IngressSettings
-from shared.runtime.config import load
-from shared.runtime.errors import InvalidSettings
+from rollcall.runtime.config import load
+from rollcall.runtime.errors import InvalidSettings
+from rollcall_ingress.config import IngressSettings
 
 GIVEN = {
     "kafka_bootstrap": "127.0.0.1:9092",

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from services.ingress.scim_search import read_listing
-from shared.scim import filter as filters
-from shared.scim.errors import InvalidFilter
-from shared.scim.limits import LIMITS, FilterLimits, Limits
-from shared.scim.profile import Profile
-from shared.scim.schema import GROUP, USER, ResourceSchema
+from rollcall.scim import filter as filters
+from rollcall.scim.errors import InvalidFilter
+from rollcall.scim.limits import LIMITS, FilterLimits, Limits
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import GROUP, USER, ResourceSchema
+from rollcall_ingress.read.listing import read_listing
 
 BASE_URL = "https://scim.example/v2/x"
 

@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.ingress.foreseen import Foreseen, foresee
-from shared.directory.fold import fold_batch
-from shared.directory.lifecycle import Status
-from shared.directory.state import Member
-from shared.events.request import MemberDelta, Request, Settings
-from shared.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.directory.fold import fold_batch
+from rollcall.directory.lifecycle import Status
+from rollcall.directory.state import Member
+from rollcall.events.request import MemberDelta, Request, Settings
+from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall_ingress.behind.foresee import Foreseen, foresee
 from tests.support import builders
 from tests.support.builders import (
     MOMENT,

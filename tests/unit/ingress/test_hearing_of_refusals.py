@@ -18,28 +18,28 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.ingress.await_reply import Breakers, Waiting
-from services.ingress.broker_clock import BrokerClock
-from services.ingress.hearing import Hearing
-from services.ingress.publish import Publisher
-from services.ingress.write_path import Budgets, WritePath
-from services.provisioner.announce import Announcer
-from services.provisioner.broker_time import BrokerTime
-from services.provisioner.dead_letters import Place
-from services.provisioner.decided import Waiting as ToAnswer
-from services.provisioner.decided import _was_told
-from services.provisioner.understand import understand
-from shared.events import reply
-from shared.events.envelope import Event, encode
-from shared.events.reply import Reply
-from shared.events.request import Request
-from shared.events.topics import Topics
-from shared.kafka.producer import Acknowledged, Producer
-from shared.kafka.topic_reader import TopicReader
-from shared.postgres.audit import AuditRow
-from shared.runtime import clock
-from shared.runtime.errors import Unavailable
-from shared.scim.errors import ServiceUnavailable
+from rollcall.applying.dead_letters import Place
+from rollcall.applying.decided import Waiting as ToAnswer
+from rollcall.applying.decided import _was_told
+from rollcall.applying.understand import understand
+from rollcall.events import reply
+from rollcall.events.envelope import Event, encode
+from rollcall.events.reply import Reply
+from rollcall.events.request import Request
+from rollcall.events.topics import Topics
+from rollcall.kafka.producer import Acknowledged, Producer
+from rollcall.kafka.topic_reader import TopicReader
+from rollcall.postgres.audit import AuditRow
+from rollcall.runtime import clock
+from rollcall.runtime.errors import Unavailable
+from rollcall.scim.errors import ServiceUnavailable
+from rollcall_ingress.write.await_reply import Breakers, Waiting
+from rollcall_ingress.write.broker_clock import BrokerClock
+from rollcall_ingress.write.hearing import Hearing
+from rollcall_ingress.write.publish import Publisher
+from rollcall_ingress.write.write_path import Budgets, WritePath
+from rollcall_provisioner.announce import Announcer
+from rollcall_provisioner.broker_time import BrokerTime
 from tests.support.builders import MOMENT, ORGANISATION, an_id
 from tests.unit.ingress.overlay_store import an_overlay
 from tests.unit.ingress.tenants import a_directory, an_organisation
@@ -405,7 +405,7 @@ def test_many_that_miss_their_budget_at_once_share_the_marks() -> None:
         sent.append(event_id)
         return marked(event_id=event_id, partition=partition, time=time)
 
-    with mock.patch("shared.events.reply.mark_to_event", count):
+    with mock.patch("rollcall.events.reply.mark_to_event", count):
         seen = played(world)
 
     assert len(seen.pending) == 1000

@@ -2,8 +2,8 @@
 
 import orjson
 
-from services.ingress.ignored_names import MOST_NAMES, NO_NAME, OTHERS, IgnoredNames
-from services.ingress.understand import understand_body
+from rollcall_ingress.write.ignored_names import MOST_NAMES, NO_NAME, OTHERS, IgnoredNames
+from rollcall_ingress.write.understand import understand_body
 from tests.unit.ingress.test_understand import a_command
 
 

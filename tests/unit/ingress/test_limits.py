@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docs import generate
-from services.ingress.config import IngressSettings
-from services.ingress.understand import Command, Verb, understand_body
-from shared.runtime.config import load
-from shared.runtime.errors import InvalidSettings
-from shared.scim.errors import ScimError
-from shared.scim.filter import parse_filter
-from shared.scim.json_body import parse_object
-from shared.scim.limits import LIMITS, NAMES_PER_OBJECT, TABLE, Described, Limits
-from shared.scim.page import parse_page
-from shared.scim.patch import PATCH_URN
-from shared.scim.profile import Profile
-from shared.scim.projection import parse_projection
-from shared.scim.resource import canonicalise
-from shared.scim.schema import GROUP, USER, ResourceSchema
+from rollcall.runtime.config import load
+from rollcall.runtime.errors import InvalidSettings
+from rollcall.scim.body.json_body import parse_object
+from rollcall.scim.errors import ScimError
+from rollcall.scim.filter import parse_filter
+from rollcall.scim.limits import LIMITS, NAMES_PER_OBJECT, TABLE, Described, Limits
+from rollcall.scim.page import parse_page
+from rollcall.scim.patch.patch import PATCH_URN
+from rollcall.scim.profile import Profile
+from rollcall.scim.projection import parse_projection
+from rollcall.scim.resource import canonicalise
+from rollcall.scim.schema import GROUP, USER, ResourceSchema
+from rollcall_ingress.config import IngressSettings
+from rollcall_ingress.write.understand import Command, Verb, understand_body
 from tests.support.builders import MOMENT, an_id
 from tests.unit.ingress.tenants import an_organisation
 

@@ -4,9 +4,9 @@ import tracemalloc
 
 import pytest
 
-from services.ingress.accepted import prepare
-from services.ingress.overlay import Bounds, Overlay
-from shared.events.request import MemberDelta, Request
+from rollcall.events.request import MemberDelta, Request
+from rollcall_ingress.behind.accepted import prepare
+from rollcall_ingress.behind.overlay import Bounds, Overlay
 from tests.support import builders
 from tests.support.builders import (
     ORGANISATION,

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from services.ingress.overlay_list import key_of, names_related, page_of
-from shared.postgres.directory_search import FoundGroup, FoundMember
-from shared.scim.filter import Filter, parse_filter
-from shared.scim.page import Page
-from shared.scim.profile import Profile
-from shared.scim.schema import GROUP, USER
+from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.scim.filter import Filter, parse_filter
+from rollcall.scim.page import Page
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import GROUP, USER
+from rollcall_ingress.behind.lists import key_of, names_related, page_of
 from tests.support.builders import a_group, a_member, an_id
 
 BASE = "https://rollcall.example/v2/org"

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.ingress import accepted
-from services.ingress.overlay import Overlay
-from services.ingress.overlay_lookup import Target, begin
-from shared.directory.fold import fold_batch
-from shared.directory.state import State
-from shared.events.envelope import from_milliseconds
-from shared.events.request import MemberDelta, Request
-from shared.postgres.directory_search import FoundGroup, FoundMember
-from shared.postgres.search_keys import member_display_name_key
+from rollcall.directory.fold import fold_batch
+from rollcall.directory.state import State
+from rollcall.events.envelope import from_milliseconds
+from rollcall.events.request import MemberDelta, Request
+from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.postgres.search_keys import member_display_name_key
+from rollcall_ingress.behind import accepted
+from rollcall_ingress.behind.overlay import Overlay
+from rollcall_ingress.behind.selecting import Target, begin
 from tests.integration.postgres.test_fold_equals_rows import GROUPS, MEMBERS, NAMES, Speaker
 from tests.support import builders
 from tests.support.builders import ORGANISATION, a_request, an_id, replacing

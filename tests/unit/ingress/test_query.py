@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingress.query import parse_query
-from shared.scim.errors import InvalidFilter, InvalidValue, ScimError
+from rollcall.scim.errors import InvalidFilter, InvalidValue, ScimError
+from rollcall_ingress.door.query import parse_query
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from services.ingress import rate as rates
-from services.ingress.rate import SECOND_NS, Rates
-from shared.scim.errors import TooManyRequests
-from shared.tenancy.organisation import Organisation
+from rollcall.scim.errors import TooManyRequests
+from rollcall.tenancy.organisation import Organisation
+from rollcall_ingress.door import rate as rates
+from rollcall_ingress.door.rate import SECOND_NS, Rates
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION
 
 HARBOUR = Organisation(ORGANISATION, "Harbour", 0, MOMENT)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.ingress.routes import Target, place_of, read_target
+from rollcall_ingress.door.routes import Target, place_of, read_target
 
 
 @pytest.mark.parametrize(

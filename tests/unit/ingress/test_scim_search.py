@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingress.scim_search import (
+from rollcall.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, ScimError
+from rollcall.scim.limits import LIMITS
+from rollcall.scim.page import Page
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import USER
+from rollcall_ingress.read.listing import (
     SEARCH_REQUEST_URN,
     Listing,
     read_listing,
     read_search_request,
 )
-from shared.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, ScimError
-from shared.scim.limits import LIMITS
-from shared.scim.page import Page
-from shared.scim.profile import Profile
-from shared.scim.schema import USER
 
 STRICT, LENIENT = Profile.INTEROP, Profile.COMPATIBLE
 

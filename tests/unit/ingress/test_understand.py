@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingress.understand import (
+from rollcall.events.envelope import encode
+from rollcall.events.precondition import Precondition
+from rollcall.events.request import MemberDelta, Request, to_event
+from rollcall.events.request import Settings as RequestSettings
+from rollcall.scim.errors import InvalidValue, ScimError
+from rollcall.scim.prefer import parse_prefer
+from rollcall.scim.schema import GROUP, USER, ResourceSchema
+from rollcall_ingress.write.understand import (
     Command,
     Verb,
     read_precondition,
     understand_body,
     valid_traceparent,
 )
-from shared.events.envelope import encode
-from shared.events.precondition import Precondition
-from shared.events.request import MemberDelta, Request, to_event
-from shared.events.request import Settings as RequestSettings
-from shared.scim.errors import InvalidValue, ScimError
-from shared.scim.prefer import parse_prefer
-from shared.scim.schema import GROUP, USER, ResourceSchema
 from tests.support.builders import ORGANISATION, an_id
 from tests.unit.ingress.tenants import MOMENT, an_organisation
 

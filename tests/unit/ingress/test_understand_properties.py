@@ -9,15 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.ingress.understand import Command, Verb, understand_body
-from shared.events.envelope import encode
-from shared.events.request import to_event
-from shared.scim import json_body
-from shared.scim.errors import ScimError
-from shared.scim.json_body import parse_object
-from shared.scim.prefer import Preferences
-from shared.scim.quirks import RULES
-from shared.scim.schema import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN, ResourceSchema
+from rollcall.events.envelope import encode
+from rollcall.events.request import to_event
+from rollcall.scim.body import json_body
+from rollcall.scim.body.json_body import parse_object
+from rollcall.scim.errors import ScimError
+from rollcall.scim.prefer import Preferences
+from rollcall.scim.quirks import RULES
+from rollcall.scim.schema import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN, ResourceSchema
+from rollcall_ingress.write.understand import Command, Verb, understand_body
 from tests.support.builders import an_id
 from tests.unit.ingress.tenants import MOMENT, an_organisation
 from tests.unit.scim import strategies

@@ -7,22 +7,22 @@ from typing import cast
 
 import pytest
 
-from services.ingress.answer import unavailable
-from services.ingress.await_reply import Breakers, Waiting
-from services.ingress.broker_clock import BrokerClock
-from services.ingress.hearing import LAST_RESORT_S, Hearing
-from services.ingress.overlay import Overlay
-from services.ingress.publish import Publisher
-from services.ingress.write_path import Budgets, Submitted, WritePath
-from shared.events.envelope import Event
-from shared.events.precondition import Precondition
-from shared.events.reply import Reply
-from shared.events.request import Request
-from shared.kafka.producer import Acknowledged, Producer, RecordTooLarge
-from shared.kafka.topic_reader import TopicReader
-from shared.runtime.clock import now_ms
-from shared.runtime.errors import Unavailable
-from shared.scim.errors import PayloadTooLarge, ServiceUnavailable, Uniqueness
+from rollcall.events.envelope import Event
+from rollcall.events.precondition import Precondition
+from rollcall.events.reply import Reply
+from rollcall.events.request import Request
+from rollcall.kafka.producer import Acknowledged, Producer, RecordTooLarge
+from rollcall.kafka.topic_reader import TopicReader
+from rollcall.runtime.clock import now_ms
+from rollcall.runtime.errors import Unavailable
+from rollcall.scim.errors import PayloadTooLarge, ServiceUnavailable, Uniqueness
+from rollcall_ingress.behind.overlay import Overlay
+from rollcall_ingress.door.answer import unavailable
+from rollcall_ingress.write.await_reply import Breakers, Waiting
+from rollcall_ingress.write.broker_clock import BrokerClock
+from rollcall_ingress.write.hearing import LAST_RESORT_S, Hearing
+from rollcall_ingress.write.publish import Publisher
+from rollcall_ingress.write.write_path import Budgets, Submitted, WritePath
 from tests.support import builders
 from tests.support.builders import MOMENT, ORGANISATION, an_id
 from tests.unit.ingress.overlay_store import an_overlay

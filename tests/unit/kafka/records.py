@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.events.envelope import Event, encode
+from rollcall.events.envelope import Event, encode
 
 
 @dataclass(frozen=True, slots=True)

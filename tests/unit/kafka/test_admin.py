@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from shared.events.topics import Topics
-from shared.kafka.admin import Found, differences, required, slow_to_notice
+from rollcall.events.topics import Topics
+from rollcall.kafka.admin import Found, differences, required, slow_to_notice
 
 REQUESTS = required(Topics("t").all()[1], 3)
 AS_WANTED = Found(24, 3, {**REQUESTS.config, "segment.bytes": "1"}, {})

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.kafka.client import client_options
-from shared.runtime.config import Settings, load
-from shared.runtime.errors import InvalidSettings
+from rollcall.kafka.client import client_options
+from rollcall.runtime.config import Settings, load
+from rollcall.runtime.errors import InvalidSettings
 
 
 def test_plaintext_names_the_servers_and_nothing_secret() -> None:

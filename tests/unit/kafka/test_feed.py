@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from shared.kafka.feed import RECORD_OVERHEAD_BYTES, Feed, FeedClosed
-from shared.kafka.worker import OutOfRange, insist
-from shared.runtime.errors import Unavailable
+from rollcall.kafka.feed import RECORD_OVERHEAD_BYTES, Feed, FeedClosed
+from rollcall.kafka.worker import OutOfRange, insist
+from rollcall.runtime.errors import Unavailable
 from tests.unit.kafka.records import FakeRecord
 
 

@@ -5,9 +5,9 @@ from datetime import datetime
 
 import pytest
 
-from shared.events.envelope import from_milliseconds
-from shared.kafka.feed import Look
-from shared.kafka.log_identity import difference, event_id_of
+from rollcall.events.envelope import from_milliseconds
+from rollcall.kafka.feed import Look
+from rollcall.kafka.log_identity import difference, event_id_of
 from tests.support.builders import an_id
 from tests.unit.kafka.records import FakeRecord
 

@@ -6,10 +6,10 @@ from typing import cast
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared.kafka import slot
-from shared.kafka.feed import Feed
-from shared.kafka.slot import LONGEST_GAP_S, Slot, part_behind
-from shared.kafka.worker import Worker
+from rollcall.kafka import slot
+from rollcall.kafka.feed import Feed
+from rollcall.kafka.slot import LONGEST_GAP_S, Slot, part_behind
+from rollcall.kafka.worker import Worker
 
 
 class Clock:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.compose import CannotBuild, Letter, Sender, clean, compose
-from services.notifier.greeting import greeting_name
+from rollcall_notifier.compose import CannotBuild, Letter, Sender, clean, compose
+from rollcall_notifier.greeting import greeting_name
 
 SENDER = Sender("no-reply@rollcall.example", "Rollcall")
 LINK = "https://rollcall.example/invitation/01900000-0000-7000-8000-000000000001#" + "t" * 96

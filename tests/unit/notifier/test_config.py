@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.notifier.config import NotifierSettings
-from shared.runtime.config import load
-from shared.runtime.errors import InvalidSettings
+from rollcall.runtime.config import load
+from rollcall.runtime.errors import InvalidSettings
+from rollcall_notifier.config import NotifierSettings
 
 SECRET = "made-for-this-deployment-alone-0123"
 GIVEN = {

@@ -1,4 +1,4 @@
-"""Which notice leaves, and which falls away: each rule of `services/notifier/due.py`."""
+"""Which notice leaves, and which falls away: each rule of `rollcall_notifier/due.py`."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.compose import Sender
-from services.notifier.due import Drop, DueNotice, Judgement, Kind, Send, Told, judge
-from services.notifier.prepare import Found, LetterOptions, judge_found
-from services.notifier.recipient import Recipients
-from shared.directory.invitation import Invitation, expires_at
-from shared.directory.lifecycle import Status
-from shared.directory.state import Member
-from shared.events.outcome import Sequence
-from shared.postgres.notification import Notice
-from shared.tenancy.organisation import Organisation
+from rollcall.directory.invitation import Invitation, expires_at
+from rollcall.directory.lifecycle import Status
+from rollcall.directory.state import Member
+from rollcall.events.outcome import Sequence
+from rollcall.postgres.notification import Notice
+from rollcall.tenancy.organisation import Organisation
+from rollcall_notifier.compose import Sender
+from rollcall_notifier.due import Drop, DueNotice, Judgement, Kind, Send, Told, judge
+from rollcall_notifier.prepare import Found, LetterOptions, judge_found
+from rollcall_notifier.recipient import Recipients
 from tests.support.builders import ORGANISATION, a_member, an_id
 
 LIFETIME_S = 5 * 86400.0

@@ -1,6 +1,6 @@
 """How far outcomes must be read before a mail leaves: places of one log each."""
 
-from services.notifier.facts import Floors
+from rollcall_notifier.facts import Floors
 
 
 def test_a_floor_has_the_epoch_of_before_the_end_was_asked() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.greeting import MAX_GREETING, greeting_name
+from rollcall_notifier.greeting import MAX_GREETING, greeting_name
 
 
 @pytest.mark.parametrize(

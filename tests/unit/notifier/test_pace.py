@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.pace import Pacer
+from rollcall_notifier.pace import Pacer
 
 INVITATIONS, NOTICES = ("a", "invitations"), ("a", "notices")
 

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-from services.notifier.plan import Ending, Layer, plan
-from shared.events.outcome import Announcement, Fact, Outcome, Sequence, outcome_id
-from shared.postgres.notification import Notice
+from rollcall.events.outcome import Announcement, Fact, Outcome, Sequence, outcome_id
+from rollcall.postgres.notification import Notice
+from rollcall_notifier.plan import Ending, Layer, plan
 from tests.support.builders import MOMENT, ORGANISATION, an_id
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.recipient import Recipients, digest, fold, is_public, parse_domains
-from shared.directory.address import is_one_mailbox
+from rollcall.directory.address import is_one_mailbox
+from rollcall_notifier.recipient import Recipients, digest, fold, is_public, parse_domains
 
 KEY = b"a-secret-that-only-tests-use"
 EVERYBODY = Recipients()

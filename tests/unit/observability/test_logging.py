@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 import structlog
 
-from shared.observability import logging
+from rollcall.observability import logging
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from typing import get_args
 
 from prometheus_client import REGISTRY
 
-from shared.observability.metrics import OfService, Service
+from rollcall.observability.metrics import OfService, Service
 
 
 def test_every_series_is_given_out_by_its_service_or_by_all() -> None:

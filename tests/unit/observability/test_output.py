@@ -11,7 +11,7 @@ import pytest
 
 CODE = """
 import sys
-from shared.observability import output
+from rollcall.observability import output
 gone = []
 output.survive(on_gone=lambda: gone.append(1))
 if sys.stdin.readline() != "the other end has left\\n":
@@ -73,7 +73,7 @@ def test_a_process_goes_on_when_nobody_hears_it(
 
 def test_a_stream_that_was_closed_before_the_start_leads_nowhere(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom shared.observability import output\noutput.survive()\n"
+        "import sys\nfrom rollcall.observability import output\noutput.survive()\n"
         "print('x', sys.stdout.isatty())\nopen(sys.argv[1], 'w').write('done')\n"
     )
     note = tmp_path / "note"
@@ -98,7 +98,7 @@ def test_a_service_logs_into_a_log_that_is_gone(
         'logger.info("batch.applied", n=n); library.warning("line %d", n)',
     )
     code = (
-        "import logging as standard\nfrom shared.observability import logging\n"
+        "import logging as standard\nfrom rollcall.observability import logging\n"
         "logging.configure('ingress', level='info', log_format='json')\n"
         "logger = logging.get_logger()\nlibrary = standard.getLogger('a.library')\n"
     ) + code.replace("20_000", "200")

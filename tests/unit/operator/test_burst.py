@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from services.operator.demo.burst import BAR_CELLS, LiveLine, Moment
+from rollcall_local.demo.burst import BAR_CELLS, LiveLine, Moment
 
 
 def a_moment(*, lag: int | None, failed: int = 0) -> Moment:

@@ -20,12 +20,13 @@ from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
 from docs import generate
-from services.operator import cli, manual, table
-from services.operator.cli import app
-from services.operator.exits import MEANINGS, Exit
-from services.operator.terminal import CommandError, counted
-from shared.events.envelope import NewerVersion
-from shared.runtime.errors import Unavailable
+from rollcall.control.words import counted
+from rollcall.events.envelope import NewerVersion
+from rollcall.runtime.errors import Unavailable
+from rollcall_operator import cli, manual, table
+from rollcall_operator.cli import app
+from rollcall_operator.exits import MEANINGS, Exit
+from rollcall_operator.terminal import CommandError
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 ALL: Final = dict(cli.commands())
@@ -136,7 +137,7 @@ def test_whatever_goes_wrong_is_one_line_and_never_a_result(
         def fails(*_: object, wrong: BaseException = error, **__: object) -> None:
             raise wrong
 
-        monkeypatch.setattr("services.operator.deployment.load", fails)
+        monkeypatch.setattr("rollcall_operator.deployment.load", fails)
         done = call(words)
 
         assert done.exit_code == status != Exit.NO, (error, done.output)
@@ -151,7 +152,7 @@ def test_with_debug_the_place_of_an_error_is_shown(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setenv("ROLLCALL_KAFKA_BOOTSTRAP", "127.0.0.1:1")
     monkeypatch.setenv("ROLLCALL_DEBUG", "1")
-    monkeypatch.setattr("services.operator.deployment.load", fails)
+    monkeypatch.setattr("rollcall_operator.deployment.load", fails)
 
     done = call("verify")
 
@@ -174,7 +175,7 @@ def test_nobody_who_reads_is_no_result_and_no_noise(commands: list[str]) -> None
     def closed(words: str) -> tuple[str, int, bytes]:
         reader, writer = os.pipe()
         os.close(reader)
-        command = [sys.executable, "-m", "services.operator", *words.split(), "-h"]
+        command = [sys.executable, "-m", "rollcall_operator", *words.split(), "-h"]
         done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
         os.close(writer)
         return words, done.returncode, done.stderr
@@ -187,7 +188,7 @@ def test_nobody_who_reads_is_no_result_and_no_noise(commands: list[str]) -> None
 
 def test_a_disk_that_is_full_is_said() -> None:
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "services.operator", "--version"]
+        command = [sys.executable, "-m", "rollcall_operator", "--version"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
 
     assert done.returncode == Exit.UNAVAILABLE

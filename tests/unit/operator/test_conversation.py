@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.operator.demo import conversation
-from services.operator.demo.conversation import MISSING, Expectation, differences, dig, fill
+from rollcall_local.demo import conversation
+from rollcall_local.demo.conversation import MISSING, Expectation, differences, dig, fill
 
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 

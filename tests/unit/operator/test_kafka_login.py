@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from services.operator.stack import kafka_docker, kafka_native
-from services.operator.stack.kafka_login import Login, plain_for_once
-from services.operator.stack.kafka_native import BrokerSettings
-from shared.kafka.client import client_options
-from shared.runtime.config import Settings, load
+from rollcall.kafka.client import client_options
+from rollcall.runtime.config import Settings, load
+from rollcall_local.stack import kafka_docker, kafka_native
+from rollcall_local.stack.kafka_login import Login, plain_for_once
+from rollcall_local.stack.kafka_native import BrokerSettings
 from tests.support.manifests import ROOT
 
 PASSWORD = "of-this-stack_0123456789"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from services.operator.commands.topics import divided
-from services.operator.deployment import OperatorSettings
-from services.operator.doctor import _of_topics
-from shared.kafka.admin import slow_to_notice
+from rollcall.control.doctor import _of_topics
+from rollcall.control.settings import OperatorSettings
+from rollcall.kafka.admin import slow_to_notice
+from rollcall_operator.commands.topics import divided
 
 [SLOW] = slow_to_notice({3: 9000})
 TOPIC = "rollcall.requests: retention.bytes is 5, wanted -1"

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.operator.stack import hold, kafka_jars, noted, owned, postgres_native
-from services.operator.stack.errors import StackError
-from services.operator.stack.folder import Folder, read_json
-from services.operator.stack.mails import read as read_mails
-from services.operator.stack.owned import NotOurs
+from rollcall_local.stack import hold, kafka_jars, noted, owned, postgres_native
+from rollcall_local.stack.errors import StackError
+from rollcall_local.stack.folder import Folder, read_json
+from rollcall_local.stack.mails import read as read_mails
+from rollcall_local.stack.owned import NotOurs
 
 NOBODY = 65534
 ONLY_ROOT = pytest.mark.skipif(
@@ -299,7 +299,7 @@ def holding(folder: Folder, text: str) -> int:
 
 def rollcall(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "services.operator", *words],
+        [sys.executable, "-m", "rollcall_operator", *words],
         capture_output=True,
         text=True,
         timeout=60,
@@ -355,14 +355,14 @@ def test_a_noted_process_gets_its_signal(victim: "subprocess.Popen[bytes]") -> N
 
 def test_a_note_of_an_earlier_release_is_believed_of_our_command_line() -> None:
     code = "import time; print(flush=True); time.sleep(600)"
-    command = [sys.executable, "-c", code, "services.ingress"]
+    command = [sys.executable, "-c", code, "rollcall_ingress"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
 
-        assert noted.is_ours(process.pid, None, noted.is_module("services.ingress"))
+        assert noted.is_ours(process.pid, None, noted.is_module("rollcall_ingress"))
         with pytest.raises(NotOurs):
-            noted.is_ours(process.pid, None, noted.is_module("services.notifier"))
+            noted.is_ours(process.pid, None, noted.is_module("rollcall_notifier"))
         process.kill()
 
 

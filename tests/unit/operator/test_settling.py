@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.ingress.config import IngressSettings
-from services.operator.leaving.delete import SETTLE_S, Options
-from shared.events.request import MAX_ACCEPT_S
-from shared.runtime.config import load
-from shared.runtime.errors import InvalidSettings
-from shared.tenancy.api_key import MAX_STALE_S
+from rollcall.control.offboarding.delete import SETTLE_S, Options
+from rollcall.events.request import MAX_ACCEPT_S
+from rollcall.runtime.config import load
+from rollcall.runtime.errors import InvalidSettings
+from rollcall.tenancy.api_key import MAX_STALE_S
+from rollcall_ingress.config import IngressSettings
 
 
 def settings(**given: Any) -> IngressSettings:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from services.operator.demo import verdict
-from services.operator.demo.client import Tally
-from services.operator.demo.maildir import Maildir
-from services.operator.demo.observe import Member, Notice
-from services.operator.demo.people import people
-from services.operator.demo.verdict import Check, Crew, Phase
+from rollcall_local.demo import verdict
+from rollcall_local.demo.client import Tally
+from rollcall_local.demo.maildir import Maildir
+from rollcall_local.demo.observe import Member, Notice
+from rollcall_local.demo.people import people
+from rollcall_local.demo.verdict import Check, Crew, Phase
 
 ORGANISATION = "0198c0de-0000-7000-8000-0123456789ab"
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from services.provisioner.attempts import CLASSES, Standing, TooMuch
-from services.provisioner.understand import Entry
-from shared.directory.quarantine import Refused
-from shared.events.request import Request
-from shared.kafka.worker import CUT_OFF, PartitionHalted
+from rollcall.applying.understand import Entry
+from rollcall.directory.quarantine import Refused
+from rollcall.events.request import Request
+from rollcall.kafka.worker import CUT_OFF, PartitionHalted
+from rollcall_provisioner.attempts import CLASSES, Standing, TooMuch
 from tests.support.builders import MOMENT, ORGANISATION, a_member, create, patch, redrive, replacing
 from tests.unit.kafka.records import FakeRecord
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.provisioner.broker_time import BrokerTime
+from rollcall_provisioner.broker_time import BrokerTime
 
 MS = st.floats(0, 10_000)
 

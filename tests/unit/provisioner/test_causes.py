@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.provisioner.causes import RECENT_OFFSETS, check_row, judge, share_of
-from shared.kafka.worker import PartitionHalted
-from shared.postgres.dead_letter import Dead, InARow
+from rollcall.applying.causes import RECENT_OFFSETS, check_row, judge, share_of
+from rollcall.kafka.worker import PartitionHalted
+from rollcall.postgres.dead_letter import Dead, InARow
 
 LIMIT = 10
 

@@ -6,15 +6,15 @@ from datetime import timedelta
 
 import orjson
 
-from services.provisioner import dead_letters
-from services.provisioner.announce import announcements
-from services.provisioner.dead_letters import Place
-from services.provisioner.decided import Decided, decide_batch, told_and_refused
-from services.provisioner.understand import understand
-from shared.directory.fold import fold_batch
-from shared.directory.state import State
-from shared.events.request import Request, to_event
-from shared.runtime.clock import now_ms
+from rollcall.applying import dead_letters
+from rollcall.applying.dead_letters import Place
+from rollcall.applying.decided import Decided, decide_batch, told_and_refused
+from rollcall.applying.understand import understand
+from rollcall.directory.fold import fold_batch
+from rollcall.directory.state import State
+from rollcall.events.request import Request, to_event
+from rollcall.runtime.clock import now_ms
+from rollcall_provisioner.announce import announcements
 from tests.support.builders import ORGANISATION, an_id, create
 from tests.unit.kafka.records import FakeRecord, a_record
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from services.provisioner.tenancy_worker import read
-from shared.tenancy.organisation import Organisation, to_event
+from rollcall.tenancy.organisation import Organisation, to_event
+from rollcall_provisioner.tenancy_worker import read
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION, an_id
 from tests.unit.kafka.records import FakeRecord, a_record
 

@@ -7,18 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.provisioner.dead_letters import describe
-from services.provisioner.decided import requests_of
-from services.provisioner.foreign import refuse_misplaced
-from services.provisioner.understand import (
-    ForeignEvent,
-    drop_duplicates,
-    drop_expired,
-    understand,
-)
-from shared.directory.touch import touches
-from shared.events.envelope import MalformedEvent
-from shared.events.request import Request, to_event
+from rollcall.applying.dead_letters import describe
+from rollcall.applying.decided import requests_of
+from rollcall.applying.foreign import refuse_misplaced
+from rollcall.applying.understand import ForeignEvent, drop_duplicates, drop_expired, understand
+from rollcall.directory.touch import touches
+from rollcall.events.envelope import MalformedEvent
+from rollcall.events.request import Request, to_event
 from tests.support.builders import ORGANISATION, OTHER_ORGANISATION, an_id, create
 from tests.unit.kafka.records import FakeRecord, a_record
 

@@ -5,10 +5,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.provisioner.attempts import TWICE, divided
-from services.provisioner.measure import assumed, needs_sizes
-from services.provisioner.understand import Entry, understand
-from services.provisioner.weight import (
+from rollcall.applying.measure import assumed, needs_sizes
+from rollcall.applying.understand import Entry, understand
+from rollcall.applying.weight import (
     FACTOR,
     MEMBERSHIP_BYTES,
     Part,
@@ -19,9 +18,10 @@ from services.provisioner.weight import (
     slices,
     weigh,
 )
-from shared.events.request import MemberDelta, Request
-from shared.scim import work
-from shared.scim.limits import MAX_RESOURCE_BYTES
+from rollcall.events.request import MemberDelta, Request
+from rollcall.scim import work
+from rollcall.scim.limits import MAX_RESOURCE_BYTES
+from rollcall_provisioner.attempts import TWICE, divided
 from tests.support.builders import a_member, a_request, create, patch, redrive, replacing
 from tests.unit.kafka.records import FakeRecord
 

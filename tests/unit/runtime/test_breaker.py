@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.runtime.breaker import Breaker
+from rollcall.runtime.breaker import Breaker
 
 
 def test_it_opens_after_the_first_few_missed_budgets() -> None:

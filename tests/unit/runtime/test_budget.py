@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from shared.runtime.budget import Budget
+from rollcall.runtime.budget import Budget
 
 
 async def turn() -> None:

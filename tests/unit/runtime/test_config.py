@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from shared.runtime import config
-from shared.runtime.errors import InvalidSettings
+from rollcall.runtime import config
+from rollcall.runtime.errors import InvalidSettings
 
 
 class Sample(config.Settings):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.runtime import clock, ids
+from rollcall.runtime import clock, ids
 
 
 def spellings(identifier: str) -> list[str]:

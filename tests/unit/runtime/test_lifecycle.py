@@ -4,8 +4,8 @@ import asyncio
 import sys
 import time
 
-from shared.runtime import lifecycle
-from shared.runtime.lifecycle import SWITCH_S, drain_step
+from rollcall.runtime import lifecycle
+from rollcall.runtime.lifecycle import SWITCH_S, drain_step
 
 
 async def test_a_step_that_ends_in_time_is_well() -> None:

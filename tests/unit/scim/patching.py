@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from shared.scim.json_body import Json
-from shared.scim.patch import PATCH_URN, Patch, apply_patch, parse_patch
-from shared.scim.profile import Profile
-from shared.scim.schema import USER, ResourceSchema
+from rollcall.scim.body.json_body import Json
+from rollcall.scim.patch.patch import PATCH_URN, Patch, apply_patch, parse_patch
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import USER, ResourceSchema
 
 WORK: Json = {"value": "work@x.example", "type": "work", "primary": True}
 HOME: Json = {"value": "home@x.example", "type": "home"}

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from shared.scim.schema import ENTERPRISE_URN, GROUP_URN, USER_URN
+from rollcall.scim.schema import ENTERPRISE_URN, GROUP_URN, USER_URN
 
 NAMES = [
     "schemas", "id", "externalId", "meta", "userName", "USERNAME", "name", "displayName",

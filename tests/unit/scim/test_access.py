@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scim.errors import (
+from rollcall.scim.body.json_body import Json
+from rollcall.scim.errors import (
     InvalidFilter,
     InvalidPath,
     InvalidSyntax,
@@ -17,12 +18,11 @@ from shared.scim.errors import (
     NoTarget,
     ScimError,
 )
-from shared.scim.json_body import Json
-from shared.scim.patch import apply_patch, parse_patch
-from shared.scim.patch_members import MemberDelta
-from shared.scim.profile import Profile
-from shared.scim.resource import canonicalise
-from shared.scim.schema import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN
+from rollcall.scim.patch.members import MemberDelta
+from rollcall.scim.patch.patch import apply_patch, parse_patch
+from rollcall.scim.profile import Profile
+from rollcall.scim.resource import canonicalise
+from rollcall.scim.schema import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN
 from tests.unit.scim.patching import HOME, WORK, a_member, add, parsed, patched, remove, replace
 
 A = "0190aaaa-0000-7000-8000-00000000000a"

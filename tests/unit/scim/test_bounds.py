@@ -5,13 +5,13 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.postgres.search_keys import typed_email_key
-from shared.scim import filter as filters
-from shared.scim import patch_path, username
-from shared.scim.errors import InvalidValue, PayloadTooLarge
-from shared.scim.filter import read_filter
-from shared.scim.json_body import parse_object
-from shared.scim.limits import (
+from rollcall.postgres.search_keys import typed_email_key
+from rollcall.scim import filter as filters
+from rollcall.scim import username
+from rollcall.scim.body.json_body import parse_object
+from rollcall.scim.errors import InvalidValue, PayloadTooLarge
+from rollcall.scim.filter import read_filter
+from rollcall.scim.limits import (
     MAX_ADDRESS,
     MAX_CONTAINERS,
     MAX_MEMBERS,
@@ -22,12 +22,13 @@ from shared.scim.limits import (
     MAX_TYPE,
     MAX_VALUES,
 )
-from shared.scim.patch import PATCH_URN, apply_patch, parse_patch
-from shared.scim.patch_path import read_path
-from shared.scim.profile import Profile
-from shared.scim.resource import canonicalise
-from shared.scim.schema import GROUP, USER
-from shared.scim.username import user_name_key
+from rollcall.scim.patch import path
+from rollcall.scim.patch.patch import PATCH_URN, apply_patch, parse_patch
+from rollcall.scim.patch.path import read_path
+from rollcall.scim.profile import Profile
+from rollcall.scim.resource import canonicalise
+from rollcall.scim.schema import GROUP, USER
+from rollcall.scim.username import user_name_key
 
 LENIENT = Profile.COMPATIBLE
 GIN_ITEM_BYTES = 2_712
@@ -169,7 +170,7 @@ def test_long_texts_do_not_fill_the_caches() -> None:
     long_name = "é" * 1000
     caches = (
         filters._read_filter,
-        patch_path._read_path,
+        path._read_path,
         username._slow_user_name_key,
     )
     sizes = [cache.cache_info().currsize for cache in caches]

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scim2_models import Context, EnterpriseUser, PatchOp, User
 
-from shared.scim.json_body import Json
-from shared.scim.profile import Profile
-from shared.scim.resource import canonicalise
-from shared.scim.schema import ENTERPRISE_URN, USER, USER_URN
+from rollcall.scim.body.json_body import Json
+from rollcall.scim.profile import Profile
+from rollcall.scim.resource import canonicalise
+from rollcall.scim.schema import ENTERPRISE_URN, USER, USER_URN
 from tests.unit.scim.patching import patched
 
 TEXTS = st.sampled_from(["Ana", "Bo", "Zoë", "a b"])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.scim import errors
-from shared.scim.errors import ScimError, from_parts
+from rollcall.scim import errors
+from rollcall.scim.errors import ScimError, from_parts
 
 
 def test_status_is_text_in_the_body() -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scim.errors import InvalidValue
-from shared.scim.etag import ANY, Versions, names, none_match, read_versions, weak_etag
+from rollcall.scim.errors import InvalidValue
+from rollcall.scim.etag import ANY, Versions, names, none_match, read_versions, weak_etag
 from tests.support.builders import an_id
 
 ONE, TWO = an_id(1), an_id(2)

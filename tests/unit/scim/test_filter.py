@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scim.errors import InvalidFilter
-from shared.scim.filter import (
+from rollcall.scim.errors import InvalidFilter
+from rollcall.scim.filter import (
     And,
     Comparison,
     Filter,
@@ -16,9 +16,9 @@ from shared.scim.filter import (
     parse_filter,
     read_filter,
 )
-from shared.scim.path import AttributePath
-from shared.scim.profile import Profile
-from shared.scim.schema import ENTERPRISE_URN, GROUP, USER, USER_URN, Attribute, ResourceSchema
+from rollcall.scim.path import AttributePath
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import ENTERPRISE_URN, GROUP, USER, USER_URN, Attribute, ResourceSchema
 
 
 def read(text: str, schema: ResourceSchema = USER, profile: Profile = Profile.COMPATIBLE) -> Filter:

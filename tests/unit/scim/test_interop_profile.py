@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from shared.scim.discovery import resource_types, schemas, service_provider_config
-from shared.scim.errors import (
+from rollcall.scim.body.json_body import Json
+from rollcall.scim.discovery import resource_types, schemas, service_provider_config
+from rollcall.scim.errors import (
     InvalidFilter,
     InvalidPath,
     InvalidSyntax,
@@ -18,12 +19,11 @@ from shared.scim.errors import (
     NoTarget,
     ScimError,
 )
-from shared.scim.filter import parse_filter
-from shared.scim.json_body import Json
-from shared.scim.match import compile_filter
-from shared.scim.profile import Profile
-from shared.scim.resource import canonicalise
-from shared.scim.schema import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN, ResourceSchema
+from rollcall.scim.filter import parse_filter
+from rollcall.scim.match import compile_filter
+from rollcall.scim.profile import Profile
+from rollcall.scim.resource import canonicalise
+from rollcall.scim.schema import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN, ResourceSchema
 from tests.unit.scim.patching import HOME, WORK, a_member, add, parsed, patched, remove, replace
 
 INTEROP = Profile.INTEROP

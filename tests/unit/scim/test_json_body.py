@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scim.errors import InvalidSyntax, InvalidValue, ScimError
-from shared.scim.json_body import parse_object
-from shared.scim.limits import MAX_DEPTH
-from shared.scim.patch import parse_patch
-from shared.scim.profile import Profile
-from shared.scim.resource import canonicalise
-from shared.scim.schema import GROUP, USER
+from rollcall.scim.body.json_body import parse_object
+from rollcall.scim.errors import InvalidSyntax, InvalidValue, ScimError
+from rollcall.scim.limits import MAX_DEPTH
+from rollcall.scim.patch.patch import parse_patch
+from rollcall.scim.profile import Profile
+from rollcall.scim.resource import canonicalise
+from rollcall.scim.schema import GROUP, USER
 
 
 def test_object_comes_back() -> None:

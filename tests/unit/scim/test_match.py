@@ -2,11 +2,11 @@
 
 import pytest
 
-from shared.scim.filter import parse_filter
-from shared.scim.json_body import Json
-from shared.scim.match import compile_filter
-from shared.scim.profile import Profile
-from shared.scim.schema import ENTERPRISE_URN, USER
+from rollcall.scim.body.json_body import Json
+from rollcall.scim.filter import parse_filter
+from rollcall.scim.match import compile_filter
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import ENTERPRISE_URN, USER
 
 ANA: Json = {
     "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],

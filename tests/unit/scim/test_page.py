@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.scim.errors import InvalidValue
-from shared.scim.page import Page, list_response, parse_page
+from rollcall.scim.errors import InvalidValue
+from rollcall.scim.page import Page, list_response, parse_page
 
 
 def read(start_index: str | None = None, count: str | None = None) -> Page:

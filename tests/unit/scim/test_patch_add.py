@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from shared.scim.errors import InvalidSyntax, InvalidValue, Mutability, NoTarget
-from shared.scim.profile import Profile
-from shared.scim.schema import ENTERPRISE_URN
+from rollcall.scim.errors import InvalidSyntax, InvalidValue, Mutability, NoTarget
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import ENTERPRISE_URN
 from tests.unit.scim.patching import HOME, WORK, a_member, add, patched, replace
 
 

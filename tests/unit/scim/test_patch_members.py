@@ -6,17 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scim.errors import (
-    InvalidFilter,
-    InvalidPath,
-    InvalidSyntax,
-    InvalidValue,
-    Mutability,
-)
-from shared.scim.json_body import Json
-from shared.scim.patch_members import MemberDelta
-from shared.scim.profile import Profile
-from shared.scim.schema import GROUP
+from rollcall.scim.body.json_body import Json
+from rollcall.scim.errors import InvalidFilter, InvalidPath, InvalidSyntax, InvalidValue, Mutability
+from rollcall.scim.patch.members import MemberDelta
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import GROUP
 from tests.unit.scim.patching import add, parsed, remove, replace
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.scim.errors import (
+from rollcall.scim.errors import (
     InvalidFilter,
     InvalidPath,
     InvalidSyntax,
@@ -14,10 +14,10 @@ from shared.scim.errors import (
     NoTarget,
     ScimError,
 )
-from shared.scim.patch import PATCH_URN, apply_patch, parse_patch
-from shared.scim.patch_path import PatchPath, read_path
-from shared.scim.profile import Profile
-from shared.scim.schema import ENTERPRISE_URN, GROUP, USER, USER_URN
+from rollcall.scim.patch.patch import PATCH_URN, apply_patch, parse_patch
+from rollcall.scim.patch.path import PatchPath, read_path
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import ENTERPRISE_URN, GROUP, USER, USER_URN
 from tests.unit.scim.patching import a_member, add, parsed, remove, replace
 
 

@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scim.errors import ScimError
-from shared.scim.patch import apply_patch, parse_patch
-from shared.scim.profile import Profile
-from shared.scim.resource import canonicalise, represent
-from shared.scim.schema import GROUP, USER, ResourceSchema
+from rollcall.scim.errors import ScimError
+from rollcall.scim.patch.patch import apply_patch, parse_patch
+from rollcall.scim.profile import Profile
+from rollcall.scim.resource import canonicalise, represent
+from rollcall.scim.schema import GROUP, USER, ResourceSchema
 from tests.unit.scim import strategies
 
 PROFILES = st.sampled_from(list(Profile))

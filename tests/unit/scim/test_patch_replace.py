@@ -2,9 +2,9 @@
 
 import pytest
 
-from shared.scim.errors import InvalidValue, Mutability, NoTarget
-from shared.scim.profile import Profile
-from shared.scim.schema import ENTERPRISE_URN, USER_URN
+from rollcall.scim.errors import InvalidValue, Mutability, NoTarget
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import ENTERPRISE_URN, USER_URN
 from tests.unit.scim.patching import HOME, WORK, a_member, parsed, patched, remove, replace
 
 

@@ -5,11 +5,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scim.plain import is_plain, plain_kinds
-from shared.scim.profile import Profile
-from shared.scim.quirks import Repairs
-from shared.scim.schema import GROUP, USER, Attribute
-from shared.scim.values import canonical_simple
+from rollcall.scim.plain import is_plain, plain_kinds
+from rollcall.scim.profile import Profile
+from rollcall.scim.quirks import Repairs
+from rollcall.scim.schema import GROUP, USER, Attribute
+from rollcall.scim.values import canonical_simple
 
 TABLES = [
     USER.attributes,

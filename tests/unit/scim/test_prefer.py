@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scim.prefer import NO_PREFERENCES, Preferences, parse_prefer
-from shared.scim.profile import Profile
+from rollcall.scim.prefer import NO_PREFERENCES, Preferences, parse_prefer
+from rollcall.scim.profile import Profile
 
 
 @pytest.mark.parametrize(("lines", "wanted"), [

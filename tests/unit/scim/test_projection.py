@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from shared.scim.errors import InvalidValue
-from shared.scim.json_body import Json
-from shared.scim.projection import parse_projection, project
-from shared.scim.schema import ENTERPRISE_URN, GROUP, USER, USER_URN
+from rollcall.scim.body.json_body import Json
+from rollcall.scim.errors import InvalidValue
+from rollcall.scim.projection import parse_projection, project
+from rollcall.scim.schema import ENTERPRISE_URN, GROUP, USER, USER_URN
 
 ANA: Json = {
     "schemas": [USER_URN, ENTERPRISE_URN],

@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from shared.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, Mutability, ScimError
-from shared.scim.filter import read_filter
-from shared.scim.json_body import Json
-from shared.scim.patch import parse_patch
-from shared.scim.patch_members import MemberDelta
-from shared.scim.profile import Profile
-from shared.scim.projection import parse_projection, project
-from shared.scim.quirks import RULES, Repairs
-from shared.scim.resource import canonicalise
-from shared.scim.schema import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN, ResourceSchema
+from rollcall.scim.body.json_body import Json
+from rollcall.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, Mutability, ScimError
+from rollcall.scim.filter import read_filter
+from rollcall.scim.patch.members import MemberDelta
+from rollcall.scim.patch.patch import parse_patch
+from rollcall.scim.profile import Profile
+from rollcall.scim.projection import parse_projection, project
+from rollcall.scim.quirks import RULES, Repairs
+from rollcall.scim.resource import canonicalise
+from rollcall.scim.schema import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN, ResourceSchema
 
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 OLD = "urn:scim:schemas:extension:enterprise:1.0"

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scim.errors import InvalidSyntax, InvalidValue, ScimError
-from shared.scim.json_body import Json
-from shared.scim.profile import Profile
-from shared.scim.resource import Canonical, GroupRef, Member, canonicalise, represent
-from shared.scim.schema import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN, ResourceSchema
+from rollcall.scim.body.json_body import Json
+from rollcall.scim.errors import InvalidSyntax, InvalidValue, ScimError
+from rollcall.scim.profile import Profile
+from rollcall.scim.resource import Canonical, GroupRef, Member, canonicalise, represent
+from rollcall.scim.schema import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN, ResourceSchema
 from tests.unit.scim import strategies
 
 BASE = "https://scim.example/v2/org"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shared.scim.discovery import resource_types, schemas, service_provider_config
-from shared.scim.limits import LIMITS
-from shared.scim.profile import Profile
-from shared.scim.schema import (
+from rollcall.scim.discovery import resource_types, schemas, service_provider_config
+from rollcall.scim.limits import LIMITS
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import (
     ENTERPRISE_URN,
     GROUP,
     USER,
@@ -212,7 +212,7 @@ def test_pages_are_announced_as_they_are_set() -> None:
 def test_only_the_interop_profile_says_that_it_keeps_to_the_interop_profile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("shared.scim.discovery.INTEROP_HOLDS", True)
+    monkeypatch.setattr("rollcall.scim.discovery.INTEROP_HOLDS", True)
 
     compatible, interop = (
         service_provider_config(BASE, profile).get("interopProfileConformant")

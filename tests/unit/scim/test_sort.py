@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from shared.scim.errors import InvalidValue
-from shared.scim.profile import Profile
-from shared.scim.quirks import Repairs
-from shared.scim.schema import ENTERPRISE_URN, GROUP, USER
-from shared.scim.sort import Sort, in_order, parse_sort
+from rollcall.scim.errors import InvalidValue
+from rollcall.scim.profile import Profile
+from rollcall.scim.quirks import Repairs
+from rollcall.scim.schema import ENTERPRISE_URN, GROUP, USER
+from rollcall.scim.sort import Sort, in_order, parse_sort
 
 
 def read(sort_by: str | None, order: str | None = None, profile: Profile = Profile.INTEROP) -> Sort:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scim import resource
-from shared.scim.errors import InvalidValue
-from shared.scim.profile import Profile
-from shared.scim.schema import USER
-from shared.scim.username import checked_key, display_name_key, user_name_key
+from rollcall.scim import resource
+from rollcall.scim.errors import InvalidValue
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import USER
+from rollcall.scim.username import checked_key, display_name_key, user_name_key
 
 
 @pytest.mark.parametrize("name", [

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.scim.errors import InvalidValue, NoTarget, ScimError
-from shared.scim.filter import And, Comparison, Filter, Not, Or, Present, read_filter
-from shared.scim.json_body import Json, parse_object
-from shared.scim.limits import MAX_NAMES, MAX_OPERATIONS, MAX_RESOURCE_BYTES, MAX_TEXT, MAX_WORK
-from shared.scim.match import chosen_elements
-from shared.scim.patch import PATCH_URN, apply_patch, parse_patch
-from shared.scim.profile import Profile
-from shared.scim.resource import canonicalise
-from shared.scim.schema import USER
-from shared.scim.work import UNITS_PER_SECOND, Work, most_work
+from rollcall.scim.body.json_body import Json, parse_object
+from rollcall.scim.errors import InvalidValue, NoTarget, ScimError
+from rollcall.scim.filter import And, Comparison, Filter, Not, Or, Present, read_filter
+from rollcall.scim.limits import MAX_NAMES, MAX_OPERATIONS, MAX_RESOURCE_BYTES, MAX_TEXT, MAX_WORK
+from rollcall.scim.match import chosen_elements
+from rollcall.scim.patch.patch import PATCH_URN, apply_patch, parse_patch
+from rollcall.scim.profile import Profile
+from rollcall.scim.resource import canonicalise
+from rollcall.scim.schema import USER
+from rollcall.scim.work import UNITS_PER_SECOND, Work, most_work
 from tests.unit.scim import strategies
 from tests.unit.scim.patching import a_member, add, parsed, remove, replace
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events import envelope
-from shared.tenancy import api_key, organisation
+from rollcall.events import envelope
+from rollcall.tenancy import api_key, organisation
 from tests.support.builders import MOMENT, an_id
 
 KEY = api_key.make(bytes(range(48)))

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shared.events.envelope import MalformedEvent
-from shared.tenancy.organisation import (
+from rollcall.events.envelope import MalformedEvent
+from rollcall.tenancy.organisation import (
     LEAST_RATE,
     MOST_BURST,
     MOST_RATE,

@@ -1,0 +1,1 @@
+"""Everything on one machine: the stack of `rollcall up`, and the demo."""

@@ -1,0 +1,67 @@
+"""The organisations of one run of the demo: new each time, so that a kept stack serves again."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import aiohttp
+
+from rollcall.control import organisations
+from rollcall.control.settings import OperatorSettings
+from rollcall.control.tenancy_log import TenancyLog, open_log
+from rollcall.tenancy.organisation import Organisation
+from rollcall_local.demo.client import ScimClient, open_session
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An organisation of the demo, and a client with its key."""
+
+    organisation: Organisation
+    base: str
+    key: str
+    client: ScimClient
+
+    @property
+    def id(self) -> str:
+        """The organisation's id."""
+        return self.organisation.id
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Two with identity providers that talk, one for the crowd, one left empty for the reader."""
+
+    entra: Place
+    okta: Place
+    crowd: Place
+    playground: Place
+
+    @property
+    def used(self) -> tuple[Place, ...]:
+        """Those in which the demo does something."""
+        return (self.entra, self.okta, self.crowd)
+
+
+@asynccontextmanager
+async def open_places(
+    settings: OperatorSettings, connections: int, at: datetime
+) -> AsyncIterator[Places]:
+    """Create the organisations, named after the local time `at`. Raises Unavailable."""
+    stamp = at.strftime("%d %b %H:%M:%S")
+    names = ("Entra", "Okta", "Joiners", "Playground")
+    async with open_session(connections) as session:
+        async with open_log(settings) as log:
+            made = [
+                await _create(log, settings, f"{name} demo, {stamp}", session) for name in names
+            ]
+        yield Places(*made)
+
+
+async def _create(
+    log: TenancyLog, settings: OperatorSettings, name: str, session: aiohttp.ClientSession
+) -> Place:
+    organisation, key = await organisations.create_organisation(log, name)
+    base = settings.scim_base_url(organisation.id)
+    return Place(organisation, base, key.text, ScimClient(session, base, key.text))

@@ -1,0 +1,28 @@
+"""How an operator's commands reach the stack that runs in a folder."""
+
+from pathlib import Path
+from typing import Any
+
+from rollcall.control.settings import OperatorSettings
+from rollcall.runtime.config import load
+from rollcall_local.stack import kafka_login
+from rollcall_local.stack.folder import Folder, read_json
+from rollcall_local.stack.kafka_login import Login
+from rollcall_local.stack.stack_file import StackFile
+
+
+def of_stack(data: Path, stack: StackFile) -> OperatorSettings:
+    """The settings that reach the stack that runs in `data`. Raises InvalidSettings."""
+    folder = Folder.at(data)
+    prefix = read_json(folder.status_file).get("topic_prefix")
+    password = folder.kept_secrets().get(kafka_login.SECRET)
+    login = Login.of(stack.kafka_kind, password)
+    given: dict[str, Any] = {
+        "kafka_bootstrap": stack.kafka_bootstrap,
+        **({} if login is None else login.settings()),
+        "database_url": stack.database_url,
+        "public_url": stack.scim_url,
+        # Its own, whatever the variable says here and now.
+        "topic_prefix": prefix or OperatorSettings.model_fields["topic_prefix"].default,
+    }
+    return load(OperatorSettings, **given)

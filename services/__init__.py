@@ -1,1 +1,0 @@
-"""The services of Rollcall: each a process of its own; none imports another."""

@@ -1,0 +1,402 @@
+"""Wiring by hand, readable from top to bottom; the route table; start and drain."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from aiohttp import web
+
+from rollcall.events.reply import Reply
+from rollcall.events.topics import Topics
+from rollcall.http.health import health_app
+from rollcall.http.server import Listener
+from rollcall.kafka.log_probe import LogProbe
+from rollcall.kafka.producer import Producer
+from rollcall.kafka.reply_reader import reply_reader
+from rollcall.kafka.topic_reader import TopicReader
+from rollcall.observability.logging import get_logger
+from rollcall.observability.metrics import INGRESS_KEYS_AGE
+from rollcall.postgres import audit
+from rollcall.postgres.pool import Database, open_pool
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.lifecycle import drain_step
+from rollcall.scim.schema import GROUP, USER
+from rollcall_ingress import invitation
+from rollcall_ingress.behind.log_end import LogEnd
+from rollcall_ingress.behind.lookup import Lookup
+from rollcall_ingress.behind.overlay import Bounds as OverlayBounds
+from rollcall_ingress.behind.overlay import Overlay
+from rollcall_ingress.behind.precheck import Beforehand
+from rollcall_ingress.behind.reads import OverlayReads
+from rollcall_ingress.config import IngressSettings
+from rollcall_ingress.discovery import Discovery
+from rollcall_ingress.door.admission import INVITATION_PAGE, Admission, Bounds
+from rollcall_ingress.door.authenticate import Authenticator, StaleAfter
+from rollcall_ingress.door.edge import Door, expect_later, malformed
+from rollcall_ingress.door.key_directory import KeyDirectory
+from rollcall_ingress.door.key_use import KeyUse
+from rollcall_ingress.door.rate import Rates
+from rollcall_ingress.door.routes import SEARCH, Route
+from rollcall_ingress.invitation import InvitationPage
+from rollcall_ingress.not_offered import METHODS, NotOffered
+from rollcall_ingress.read.directory_reads import DirectoryReads
+from rollcall_ingress.scim_read import Reading, ScimRead
+from rollcall_ingress.scim_write import ScimWrite, Writing
+from rollcall_ingress.write.await_reply import Breakers, Waiting
+from rollcall_ingress.write.broker_clock import BrokerClock
+from rollcall_ingress.write.hearing import Hearing
+from rollcall_ingress.write.ignored_names import IGNORED
+from rollcall_ingress.write.publish import Publisher
+from rollcall_ingress.write.write_path import Budgets, WritePath
+
+CLIENT_ID = "rollcall-ingress"
+PRODUCER_STOP_S = 5.0
+QUIET_S = 1.0
+"""Part of the drain where ingress goes on accepting first: behind a load balancer."""
+DATABASE_CLOSE_S = 3.0
+STOP_S = 5.0
+"""How long any other step of the drain may take, beside those that are settings."""
+TENANCY_FETCH_WAIT_MS = 100
+LOG_END_AGAIN_S = 0.5
+LEARN_AGAIN_S = 0.5
+
+NOT_OFFERED = (
+    ("Me", METHODS, "There is no /Me here: an API key stands for an organisation, not for a user."),
+    ("Bulk", METHODS, "Bulk requests are not offered; send each operation as its own request."),
+    ("", ("GET",), "All types together cannot be listed; list /Users and /Groups."),
+    (SEARCH, ("POST",), "All types together cannot be searched; search /Users and /Groups."),
+)
+
+log = get_logger()
+
+
+def route_table(reading: Reading, writing: Writing, discovery: Discovery) -> tuple[Route, ...]:
+    """Every route below `/v2/ORGANISATION`; anything else is 404, other methods are 405."""
+    routes: list[Route] = []
+    for schema in (USER, GROUP):
+        read, write = ScimRead(reading, schema), ScimWrite(writing, schema)
+        routes.append(Route(schema.endpoint, False, {"GET": read.many, "POST": write}))
+        routes.append(Route(f"{schema.endpoint}/{SEARCH}", False, {"POST": read.search}))
+        routes.append(
+            Route(
+                schema.endpoint,
+                True,
+                {"GET": read.one, "PUT": write, "PATCH": write, "DELETE": write},
+            )
+        )
+    routes.append(Route("ServiceProviderConfig", False, {"GET": discovery}))
+    for endpoint in ("ResourceTypes", "Schemas"):
+        routes.append(Route(endpoint, False, {"GET": discovery}))
+        routes.append(Route(endpoint, True, {"GET": discovery}))
+    for endpoint, methods, detail in NOT_OFFERED:
+        handler = NotOffered(discovery.authenticator, detail)
+        routes.append(Route(endpoint, False, dict.fromkeys(methods, handler)))
+    return tuple(routes)
+
+
+class PartFailed(Exception):
+    """A part of ingress has ended by itself; the log says which."""
+
+
+class Ingress:
+    """The whole service. `start` it, `stop` it; `port` and `admin_port` are what it listens on."""
+
+    def __init__(self, settings: IngressSettings, database: Database) -> None:
+        topics = Topics(settings.topic_prefix)
+        self._settings = settings
+        self._topics = topics
+        self._database = database
+        self._tenancy = TopicReader(
+            settings, topics.tenancy, client_id=CLIENT_ID, fetch_wait_ms=TENANCY_FETCH_WAIT_MS
+        )
+        self._replies: TopicReader = reply_reader(settings, topics.replies, client_id=CLIENT_ID)
+        self._producer = Producer(settings, client_id=CLIENT_ID)
+        broker_clock = BrokerClock()
+        self._hearing = Hearing(
+            self._producer, topics.replies, self._replies, broker_clock, self._note_unheard
+        )
+        self._is_clock_known = asyncio.Event()
+        self.directory = KeyDirectory(self._tenancy)
+        breakers = Breakers(long_queue=settings.ingress_long_queue, clock=time.monotonic)
+        self._overlay = Overlay(
+            OverlayBounds(settings.ingress_overlay_requests, settings.ingress_overlay_bytes)
+        )
+        self._log_end = LogEnd(LogProbe(settings, topics.requests))
+        self._is_log_known = asyncio.Event()
+        self._waiting = Waiting(
+            on_reply=self._on_reply,
+            on_working=breakers.working,
+            on_mark=self._hearing.on_mark,
+        )
+        self._key_use = KeyUse(database)
+        authenticator = Authenticator(
+            self.directory,
+            StaleAfter(settings.ingress_keys_read_s, settings.ingress_keys_write_s),
+            Rates(time.monotonic_ns),
+        )
+        self.write_path = WritePath(
+            self.directory,
+            Publisher(
+                self._producer,
+                topics.requests,
+                acknowledge_s=settings.ingress_acknowledge_s,
+                broker_clock=broker_clock,
+            ),
+            self._waiting,
+            breakers,
+            self._replies,
+            self._overlay,
+            Budgets(settings.ingress_accept_s, settings.ingress_reply_budget_s),
+            broker_clock,
+            self._hearing,
+        )
+        self._admission = admission = Admission(
+            Bounds(
+                requests=settings.ingress_max_requests,
+                bytes=settings.ingress_max_bytes,
+                body_bytes=settings.ingress_body_limit_bytes,
+                body_timeout_s=settings.ingress_body_timeout_s,
+            )
+        )
+        self._door = Door(self._routes(authenticator, admission), authenticator, admission)
+        self._listener = Listener(
+            self._door_app(),
+            settings.ingress_host,
+            settings.ingress_port,
+            drain_s=settings.ingress_drain_s,
+            on_malformed=malformed,
+            quiet_s=min(QUIET_S, settings.ingress_pre_stop_s),
+        )
+        self._admin = Listener(
+            health_app("ingress", not_ready=self.not_ready, shown={"/ignored": IGNORED.counts}),
+            settings.ingress_admin_host,
+            settings.ingress_admin_port,
+            drain_s=1.0,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self.has_failed = asyncio.Event()
+
+    def _routes(self, authenticator: Authenticator, admission: Admission) -> tuple[Route, ...]:
+        settings = self._settings
+        reads = DirectoryReads(
+            self._database,
+            pool_size=settings.ingress_pool_size,
+            wait_s=settings.ingress_statement_timeout_s,
+        )
+        known = OverlayReads(
+            reads,
+            Lookup(
+                self._overlay,
+                reads.connection,
+                self._log_end,
+                self._topics.requests,
+                accept_s=settings.ingress_accept_s,
+            ),
+            self._overlay,
+            self.write_path.is_behind,
+        )
+        root_url = settings.root_url
+        return route_table(
+            Reading(
+                root_url=root_url,
+                authenticator=authenticator,
+                key_use=self._key_use,
+                admission=admission,
+                write_path=self.write_path,
+                known=known,
+                settle_s=settings.ingress_reply_budget_s,
+                limits=settings.request_limits,
+            ),
+            Writing(
+                root_url=root_url,
+                authenticator=authenticator,
+                key_use=self._key_use,
+                admission=admission,
+                write_path=self.write_path,
+                reads=reads,
+                known=known,
+                beforehand=Beforehand(known, time.monotonic),
+                limits=settings.request_limits,
+            ),
+            Discovery(root_url, authenticator, self._key_use, settings.request_limits),
+        )
+
+    def _door_app(self) -> web.Application:
+        app = web.Application()
+        invitation.setup(
+            app,
+            InvitationPage(
+                find_organisation=self.directory.organisation,
+                submit=self.write_path.submit,
+                secret=self._settings.invitation_secret.get_secret_value().encode(),
+                public_url=self._settings.root_url,
+                admit=partial(self._admission.admit, INVITATION_PAGE),
+            ),
+        )
+        app.router.add_route("*", "/{anything:.*}", self._door.handle, expect_handler=expect_later)
+        return app
+
+    @property
+    def port(self) -> int:
+        """The port of the door."""
+        return self._listener.port
+
+    @property
+    def admin_port(self) -> int:
+        """The port of probes and metrics."""
+        return self._admin.port
+
+    def not_ready(self) -> Sequence[str]:
+        """Why no request should come here. Kafka or Postgres going away later is no reason."""
+        reasons = []
+        if self._door.is_draining:
+            reasons.append("draining")
+        if not self._tenancy.caught_up.is_set():
+            reasons.append("organisations and keys are not loaded (Kafka)")
+        if not self._replies.positioned.is_set():
+            reasons.append("the replies topic is not positioned (Kafka)")
+        if not self._is_log_known.is_set():
+            reasons.append("the end of the log is not known (Kafka)")
+        if not self._is_clock_known.is_set():
+            reasons.append("the broker's clock is not known (Kafka)")
+        return reasons
+
+    async def start(self) -> None:
+        """Listen, and connect in the background. Raises CannotListen, NoFastParser."""
+        await self._admin.start()
+        await self._listener.start()
+        self._tenancy.start(self.directory.apply)
+        self._replies.start(self._waiting.apply)
+        for name, work in (
+            ("producer", self._producer.start()),
+            ("key use", self._key_use.run()),
+            ("keys age", self._tell_age()),
+            ("log end", self._find_log_end()),
+            ("clock", self._learn_clock()),
+            ("ready", self._tell_ready()),
+        ):
+            self._tasks.append(asyncio.create_task(work, name=name))
+        for task in self._tasks:
+            task.add_done_callback(self._tell_failure)
+        log.info("service.started", port=self.port, admin_port=self.admin_port)
+
+    async def stop(self) -> None:
+        """Drain: not ready, go on for a moment, finish what is in flight, flush, close."""
+        self._door.is_draining = True
+        log.info("service.draining")
+        await asyncio.sleep(self._settings.ingress_pre_stop_s)
+        await self._listener.drain()
+        for task in self._tasks:
+            task.cancel()
+        await drain_step("tasks", _ended(self._tasks), STOP_S)
+        await drain_step("producer", self._producer.stop(PRODUCER_STOP_S), 2 * PRODUCER_STOP_S)
+        await asyncio.gather(
+            drain_step("replies", self._replies.stop(), STOP_S),
+            drain_step("tenancy", self._tenancy.stop(), STOP_S),
+            drain_step("log end", self._log_end.close(), STOP_S),
+            drain_step("marks", self._hearing.close(), STOP_S),
+            drain_step("key use", self._key_use.flush(), STOP_S),
+        )
+        await drain_step("postgres", self._database.close(DATABASE_CLOSE_S), STOP_S)
+        await drain_step("admin port", self._admin.drain(), STOP_S)
+        log.info("service.stopped")
+
+    def _tell_failure(self, task: "asyncio.Task[None]") -> None:
+        """A part that ends by itself is our bug: drain and let a new process take over."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error(
+                "task.failed",
+                task=task.get_name(),
+                error=type(error).__name__,
+                exc_info=error,
+                runbook="worker-failed",
+            )
+            self.has_failed.set()
+
+    async def _tell_age(self) -> None:
+        """Keep the metric, and say once when the keys have become too old for writes."""
+        was_stale = True  # until they have been loaded, that is no news
+        while True:
+            age_s = self.directory.age_s
+            INGRESS_KEYS_AGE.set(age_s)
+            is_stale = age_s > self._settings.ingress_keys_write_s
+            if is_stale and not was_stale:
+                log.warning("keys.stale", age_s=round(age_s))
+            was_stale = is_stale
+            await asyncio.sleep(1.0)
+
+    async def _find_log_end(self) -> None:
+        """Where the log ends before this process accepts anything: below it, others did.
+
+        A partition that does not tell (its leader is away) is asked again by each miss.
+        """
+        while not self._is_log_known.is_set():
+            try:
+                partitions = await self._producer.partitions_of(self._topics.requests)
+            except Unavailable:
+                await asyncio.sleep(LOG_END_AGAIN_S)
+                continue
+            for number in partitions:
+                with contextlib.suppress(Unavailable):
+                    self._overlay.begin_at({number: await self._log_end.end(number)})
+            self._is_log_known.set()
+
+    async def _learn_clock(self) -> None:
+        """Compare clocks with the broker before anything is accepted (broker_clock.py)."""
+        await self._replies.positioned.wait()
+        while not await self._hearing.learn():
+            if self._hearing.may_not_mark:
+                break  # served all the same: what is unheard is noted in Postgres
+            await asyncio.sleep(LEARN_AGAIN_S)
+        self._is_clock_known.set()
+
+    async def _note_unheard(self, ids: Sequence[str]) -> None:
+        async with self._database.connection() as connection:
+            await audit.note_unheard(connection, ids)
+
+    def _on_reply(self, reply: Reply) -> None:
+        self._overlay.decided(reply.request_id)
+        self._hearing.on_reply(reply)
+
+    async def _tell_ready(self) -> None:
+        await self._tenancy.caught_up.wait()
+        log.info("keys.loaded")
+        await self._replies.positioned.wait()
+        await self._is_log_known.wait()
+        await self._is_clock_known.wait()
+        log.info("service.ready")
+
+
+async def _ended(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def build(settings: IngressSettings) -> Ingress:
+    """The service, wired and not started; Postgres may be away."""
+    database = await open_pool(
+        settings.database_url.get_secret_value(),
+        role_hint="ingress",
+        max_size=settings.ingress_pool_size,
+        statement_timeout_s=settings.ingress_statement_timeout_s,
+        application_name=CLIENT_ID,
+        acquire_timeout_s=settings.ingress_statement_timeout_s,
+    )
+    return Ingress(settings, database)
+
+
+async def run(settings: IngressSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set, then drain. Raises PartFailed where a part has ended by itself."""
+    ingress = await build(settings)
+    await ingress.start()
+    ends = [asyncio.create_task(event.wait()) for event in (stop, ingress.has_failed)]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for end in ends:
+            end.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ingress.stop()
+    if ingress.has_failed.is_set():
+        raise PartFailed

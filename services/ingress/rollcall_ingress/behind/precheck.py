@@ -1,0 +1,132 @@
+"""What a write is compared with before it is published, while the directory is behind.
+
+| write | known | then |
+|---|---|---|
+| POST User | somebody has the `userName`, in Postgres or pending here | 409 |
+| POST Group | a group has the `displayName`, where the organisation wants them unique | 409 |
+| POST | another has the `externalId`, where the organisation wants them unique | 409 |
+| PUT, PATCH, DELETE | there is certainly no such resource | 404 |
+| PUT, PATCH | the resource as it is known refuses it | that refusal |
+| any | nothing, or not in time | published, and answered as pending |
+
+Nothing is published of what is refused here, so no refusal leaves a trace. Postgres is given a
+short time, and a breaker of its own: while it is away no write waits for it.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from rollcall.events.request import Request
+from rollcall.postgres.directory_search import FoundMember
+from rollcall.runtime.breaker import Breaker
+from rollcall.runtime.errors import Unavailable
+from rollcall.scim.errors import NotFound
+from rollcall.tenancy.organisation import Organisation
+from rollcall_ingress.aside import aside
+from rollcall_ingress.behind.foresee import Found, most_work_on, refusal, resource_as_known
+from rollcall_ingress.behind.lists import Key
+from rollcall_ingress.behind.lookup import BEHIND
+from rollcall_ingress.behind.reads import OverlayReads
+from rollcall_ingress.behind.selecting import Target
+
+T = TypeVar("T")
+
+NAME_WITHIN_S: Final = 0.1
+RESOURCE_WITHIN_S: Final = 0.5
+"""A miss by id may have to ask where the log ends."""
+MOST_SHOWN: Final = 1000
+"""Members that a pending answer looks up, to show those whom the organisation has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beforehand:
+    """What this replica knows that a write is about. `clock` gives monotonic seconds."""
+
+    known: OverlayReads
+    clock: Callable[[], float]
+    _breaker: Breaker = field(default_factory=Breaker)
+
+    async def check(self, request: Request, organisation: Organisation) -> None:
+        """Raise the ScimError with which the request would certainly be refused, if it is known.
+
+        Not for requests with a precondition. Costs nothing while the organisation is not behind.
+        """
+        if not self.known.is_behind(organisation.id):
+            return
+        if request.kind in ("member.create", "group.create"):
+            found = await self._in_time(self._of_its_name(request, organisation), NAME_WITHIN_S)
+        else:
+            found = await self._in_time(self._itself(request, organisation), RESOURCE_WITHIN_S)
+        if found and request.kind not in ("member.delete", "group.delete"):
+            refused = await aside(most_work_on(request, found), refusal, request, found)
+            if refused is not None:
+                raise refused
+
+    async def accepted(
+        self, request: Request, organisation: Organisation, *, with_related: bool
+    ) -> Found | None:
+        """The resource as the accepted request leaves it, to show it; None where it is not known.
+
+        `with_related`: with a User's groups, a Group's members.
+        """
+        if request.members is not None and len(request.members.add) > MOST_SHOWN:
+            return None
+        reading = resource_as_known(self.known, organisation, request, with_related=with_related)
+        found = await self._in_time(reading, NAME_WITHIN_S)
+        if found is None:
+            return None
+        resource = found.member if isinstance(found, FoundMember) else found.group
+        if resource.version == request.id:
+            return found
+        # A PUT may have no effect. Otherwise it will be refused, or was changed again meanwhile.
+        wanted = request.resource or {}
+        has_all = all(resource.resource.get(name) == value for name, value in wanted.items())
+        return found if has_all else None
+
+    async def _in_time(self, reading: Coroutine[Any, Any, T], within_s: float) -> T | None:
+        """What the reading gives, or None where it is not known, not in time, or not asked."""
+        if not self._breaker.may_wait(self.clock()):
+            reading.close()
+            return None
+        try:
+            async with asyncio.timeout(within_s):
+                found = await reading
+        except (Unavailable, TimeoutError) as error:
+            if not (isinstance(error, Unavailable) and error.what == BEHIND):
+                self._breaker.failed(self.clock())
+            return None
+        self._breaker.succeeded()
+        return found
+
+    async def _of_its_name(self, request: Request, organisation: Organisation) -> list[Found]:
+        """Who has a name that the create writes and may not share."""
+        lookup, partition = self.known.lookup, organisation.partition
+        found: list[Found] = []
+        for attribute, key in _unshared(request):
+            target = Target(organisation.id, request.endpoint, attribute, key)
+            if request.is_member:
+                found.extend(await lookup.members(target, partition))
+            else:
+                found.extend(await lookup.groups(target, partition))
+        return found
+
+    async def _itself(self, request: Request, organisation: Organisation) -> list[Found]:
+        """The resource that the request changes. Raises NotFound: there certainly is none."""
+        found = await resource_as_known(self.known, organisation, request, with_related=False)
+        if found is None:
+            kind = "User" if request.is_member else "Group"
+            raise NotFound(f"There is no {kind} with the id {request.resource_id}.")
+        return [found]
+
+
+def _unshared(request: Request) -> Iterator[Key]:
+    """What the create writes that no other may have."""
+    if request.is_member:
+        yield "userName", request.user_name_key or ""
+    elif request.settings.unique_group_names:
+        yield "displayName", request.display_name_key or ""
+    external_id = (request.resource or {}).get("externalId")
+    if external_id and request.settings.unique_external_ids:
+        yield "externalId", external_id

@@ -1,0 +1,1 @@
+"""Every request: route, key, rate, seat, query."""

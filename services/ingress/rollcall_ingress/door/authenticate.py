@@ -1,0 +1,136 @@
+"""Bearer key → organisation, from the key directory.
+
+Whatever is wrong with a key, the answer is the same to the byte: there is nothing to learn from
+it, nor from its time: whatever is no key known here waits until the end of the log is read. Only
+when the directory cannot know (Kafka is away, and the key may be newer than what was read) the
+answer is "later", because a 401 makes an identity provider give up at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NoReturn
+
+from rollcall.observability.metrics import INGRESS_REFUSALS
+from rollcall.runtime.errors import Unavailable
+from rollcall.scim.errors import Forbidden, Unauthorized
+from rollcall.tenancy.api_key import matches, public_id_of
+from rollcall.tenancy.organisation import ApiKey, Organisation
+from rollcall_ingress.door.key_directory import KeyDirectory
+from rollcall_ingress.door.rate import Rates
+
+MAX_HEADER_BYTES: Final = 256
+KEYS: Final = "the list of keys (Kafka)"
+_CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+_NO_HASH: Final = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks: an organisation, by one of its keys."""
+
+    organisation: Organisation
+    key: ApiKey
+
+    @property
+    def actor(self) -> str:
+        """How the log names who asked."""
+        return f"key:{self.key.public_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class StaleAfter:
+    """Seconds without news from Kafka after which keys open nothing any more."""
+
+    read_s: float
+    write_s: float
+
+
+class Authenticator:
+    """Answers who asks. One per process."""
+
+    def __init__(self, directory: KeyDirectory, stale_after: StaleAfter, rates: Rates) -> None:
+        self._directory = directory
+        self._stale_after = stale_after
+        self._rates = rates
+
+    async def authenticate(
+        self,
+        authorization: Sequence[str],
+        organisation_text: str,
+        *,
+        is_write: bool,
+        at: datetime,
+    ) -> Principal:
+        """The organisation that the address names, if the key is one of its living keys.
+
+        `authorization` are the values of all headers of that name. Raises Unauthorized, the same
+        whatever is wrong; Forbidden where SCIM is switched off; Unavailable where the directory
+        is too old to tell; TooManyRequests beyond the organisation's rate, before a body is read.
+        """
+        text = _bearer(authorization)
+        public_id = public_id_of(text) if text is not None else None
+        if text is None or public_id is None:
+            _refuse("no_key" if not authorization else "malformed_key")
+        key = self._genuine(public_id, text)
+        if key is None:
+            # The same wait whether the id is known or not: its time must not tell which.
+            if not await self._directory.is_current():
+                INGRESS_REFUSALS.labels("keys_unknown").inc()
+                raise Unavailable(KEYS)
+            key = self._genuine(public_id, text)
+        if key is None:
+            _refuse("wrong_key")
+        if not key.is_alive(at):
+            _refuse("dead_key")
+        organisation = self._directory.organisation(key.organisation_id)
+        # One spelling only: a load balancer routes by the address as it is written.
+        if organisation is None or organisation_text != organisation.id:
+            _refuse("other_organisation")
+        limit_s = self._stale_after.write_s if is_write else self._stale_after.read_s
+        if self._directory.age_s > limit_s:
+            INGRESS_REFUSALS.labels("keys_stale").inc()
+            raise Unavailable(KEYS)
+        if not organisation.scim_enabled:
+            INGRESS_REFUSALS.labels("switched_off").inc()
+            raise Forbidden
+        self._rates.check(organisation)
+        return Principal(organisation, key)
+
+    def _genuine(self, public_id: str, text: str) -> ApiKey | None:
+        """The key of this id if the text is all of it; compared in constant time."""
+        key = self._directory.key(public_id)
+        is_genuine = matches(text, key.sha256 if key is not None else _NO_HASH)
+        return key if is_genuine else None
+
+    def check_again(self, principal: Principal, *, at: datetime) -> None:
+        """Whether the key still opens what it did: a body may take half a minute to arrive.
+
+        Raises Unauthorized, Forbidden.
+        """
+        key = self._directory.key(principal.key.public_id)
+        organisation = self._directory.organisation(principal.organisation.id)
+        if key is None or organisation is None or not key.is_alive(at):
+            _refuse("dead_key")
+        if not organisation.scim_enabled:
+            INGRESS_REFUSALS.labels("switched_off").inc()
+            raise Forbidden
+
+
+def _bearer(authorization: Sequence[str]) -> str | None:
+    """The token of exactly one well-formed header, else None (RFC 6750 §2.1).
+
+    A byte beyond ASCII arrives as a surrogate, which could not even be encoded.
+    """
+    if len(authorization) != 1:
+        return None
+    value = authorization[0]
+    if len(value) > MAX_HEADER_BYTES or not value.isascii():
+        return None
+    scheme, _, token = value.partition(" ")
+    return token.strip(" ") if scheme.lower() == "bearer" else None
+
+
+def _refuse(reason: str) -> NoReturn:
+    INGRESS_REFUSALS.labels(reason).inc()
+    raise Unauthorized(headers=_CHALLENGE)

@@ -1,0 +1,174 @@
+"""The outermost edge of the SCIM side: find the route, serve it, turn every error into an answer.
+
+Every address below the base authenticates first, those that do not exist included: so nobody
+learns from a 404 or a 405 what there is.
+"""
+
+import asyncio
+import re
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import Counter, Histogram
+
+from rollcall.observability.logging import get_logger
+from rollcall.observability.metrics import INGRESS_ANSWER_SECONDS, INGRESS_ANSWERS, INGRESS_REFUSALS
+from rollcall.runtime.clock import now
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.ids import new_id
+from rollcall.scim.errors import (
+    Internal,
+    InvalidVers,
+    MethodNotAllowed,
+    NotFound,
+    ScimError,
+    from_parts,
+)
+from rollcall_ingress.door.admission import LARGE_ANSWER_BYTES, Admission
+from rollcall_ingress.door.answer import REQUEST_ID, Answer, error_answer, unavailable
+from rollcall_ingress.door.authenticate import Authenticator
+from rollcall_ingress.door.routes import Arrival, Route, Target, place_of, read_target
+
+METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+AT_THE_DOOR: Final = frozenset({401, 403, 408, 413, 415, 429})
+"""Refusals that have nothing to do with the directory: an operator wants to see them."""
+
+_OTHER_VERSION: Final = re.compile(r"/v[0-9]{1,3}(?:\.[0-9]{1,3})?(?:[/?]|$)", re.ASCII)
+
+log = get_logger()
+
+
+class Door:
+    """Serves all SCIM requests; `handle` is the only aiohttp handler of that side."""
+
+    def __init__(
+        self, routes: Sequence[Route], authenticator: Authenticator, admission: Admission
+    ) -> None:
+        self._routes = {route.place: route for route in routes}
+        self._authenticator = authenticator
+        self._admission = admission
+        self.is_draining = False
+
+    async def handle(self, http: web.Request) -> web.Response:
+        """One request; raises nothing but its own cancellation."""
+        with ExitStack() as held:
+            return await self._handle(http, held)
+
+    async def _handle(self, http: web.Request, held: ExitStack) -> web.Response:
+        began_s = time.perf_counter()
+        try:
+            answer = await self._serve(http)
+            if len(answer.body) >= LARGE_ANSWER_BYTES:
+                held.enter_context(self._room_for(http, len(answer.body)))
+        except ScimError as error:
+            answer = error_answer(error)
+            tell = log.info if error.status in AT_THE_DOOR else log.debug
+            tell("request.refused", status=error.status, scim_type=error.scim_type)
+        except Unavailable as error:
+            INGRESS_REFUSALS.labels("unavailable").inc()
+            log.warning("request.refused", status=503, what=error.what)
+            answer = error_answer(unavailable(error))
+        except Exception as error:  # the outermost edge: our bug, and the request's end
+            answer = _internal(error)
+        method = http.method if http.method in METHODS else "other"
+        _counter(method, answer.status, answer.is_pending).inc()
+        _seconds(method).observe(time.perf_counter() - began_s)
+        response = answer.to_response()
+        if self.is_draining:
+            response.force_close()
+        if len(answer.body) >= LARGE_ANSWER_BYTES:
+            await _send(http, response)
+        return response
+
+    def _room_for(self, http: web.Request, size: int) -> AbstractContextManager[None]:
+        """Room for a large answer, in the share of the organisation that was authenticated.
+
+        That is the one in the address: no other spelling of its id opens it. Raises Unavailable for
+        a read without room.
+        """
+        target = read_target(http.raw_path)
+        organisation_id = target.organisation if target is not None else ""
+        is_read = http.method in ("GET", "HEAD") or http.path.endswith("/.search")
+        return self._admission.hold_answer(organisation_id, size, may_refuse=is_read)
+
+    async def _serve(self, http: web.Request) -> Answer:
+        target = read_target(http.raw_path)
+        if target is None:
+            if _OTHER_VERSION.match(http.raw_path):
+                raise InvalidVers
+            raise NotFound("There is nothing at this address; SCIM is below /v2/.")
+        route = self._routes.get(place_of(target))
+        # HEAD is GET without the body (RFC 9110 §9.3.2), which the server leaves out by itself.
+        method = "GET" if http.method == "HEAD" else http.method
+        handler = None if route is None else route.methods.get(method)
+        if route is not None and handler is not None and target.is_known:
+            return await handler(Arrival(http, replace(target, endpoint=route.endpoint)))
+        await self._authenticate(http, target)
+        if route is None or not target.is_known:
+            raise NotFound("There is nothing at this address; ResourceTypes lists what there is.")
+        raise MethodNotAllowed(_allowed(route))
+
+    async def _authenticate(self, http: web.Request, target: Target) -> None:
+        await self._authenticator.authenticate(
+            http.headers.getall("Authorization", ()),
+            target.organisation,
+            is_write=False,
+            at=now(),
+        )
+
+
+async def _send(http: web.Request, response: web.Response) -> None:
+    """Write a large answer now, so that it is counted until the client has taken it."""
+    with suppress(ConnectionError):  # the client went away, or took nothing for too long
+        await response.prepare(http)
+        await response.write_eof()
+
+
+def _allowed(route: Route) -> tuple[str, ...]:
+    heads = ("HEAD",) if "GET" in route.methods else ()
+    return (*route.methods, *heads)
+
+
+@lru_cache(maxsize=1024)
+def _counter(method: str, status: int, is_pending: bool) -> Counter:
+    return INGRESS_ANSWERS.labels(method, str(status), "pending" if is_pending else "decided")
+
+
+@lru_cache(maxsize=64)
+def _seconds(method: str) -> Histogram:
+    return INGRESS_ANSWER_SECONDS.labels(method)
+
+
+def malformed(status: int) -> web.Response:
+    """The answer to what is no valid HTTP message; 500 where a handler outside this one failed."""
+    INGRESS_REFUSALS.labels("malformed_http").inc()
+    if status >= 500:
+        return error_answer(Internal()).to_response()
+    error = from_parts(
+        status, None, "The request is no valid HTTP message; check its first line and headers."
+    )
+    return error_answer(error).to_response()
+
+
+async def expect_later(_: web.Request) -> None:
+    """Whoever asks whether to send a body is told when the body is wanted (`read_body`)."""
+    await asyncio.sleep(0)
+
+
+def _internal(error: Exception) -> Answer:
+    """500 with an id to find the log line by. The line has places, and no value of anybody's."""
+    request_id = new_id()
+    places = [
+        f"{frame.filename}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    log.error("request.failed", request_id=request_id, error=type(error).__name__, places=places)
+    internal = Internal(f"{Internal.__doc__} Request id: {request_id}.")
+    internal.headers = {REQUEST_ID: request_id}
+    return error_answer(internal)

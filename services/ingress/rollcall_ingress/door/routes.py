@@ -1,0 +1,112 @@
+"""From the raw request target to a place below the SCIM base. Pure.
+
+The target is taken as it came and is never decoded, joined or normalised: what the gate sees is
+what the handler gets. `/v2/ORGANISATION/Users/ID` has an organisation, an endpoint, and a rest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from rollcall_ingress.door.answer import Answer
+
+BASE: Final = "v2"
+SEARCH: Final = ".search"
+
+_OTHER_NAMES: Final = MappingProxyType(
+    {
+        "serviceproviderconfigs": "serviceproviderconfig",  # SCIM 1.1
+        "serviceconfiguration": "serviceproviderconfig",  # Microsoft's reference code
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes; all parts as they came, undecoded.
+
+    `organisation` is empty where the path ends before it. `rest` is the one segment behind the
+    endpoint, None for the collection. `is_known` is false where there are more segments.
+    """
+
+    organisation: str
+    endpoint: str
+    rest: str | None
+    query: str
+    is_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request at its place: what a handler is called with."""
+
+    http: web.Request
+    target: Target
+
+
+class Handler(Protocol):
+    """Serves one method of one route, authentication included."""
+
+    async def __call__(self, arrival: Arrival) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint, as a collection or (`with_id`) with a segment behind it.
+
+    The endpoint of a search is `.search`, or with a resource type before it `Users/.search`; that
+    of the organisation's base itself is empty.
+    """
+
+    endpoint: str
+    with_id: bool
+    methods: Mapping[str, Handler]
+
+    @property
+    def place(self) -> "Place":
+        """What `place_of` says of every target that the route serves."""
+        return self.endpoint.lower(), self.with_id
+
+
+Place = tuple[str, bool]
+"""Endpoint in lower case; whether a segment follows it."""
+
+
+def place_of(target: Target) -> Place:
+    """Which route serves the target, if any does.
+
+    Endpoints are found in any letter case and by the names that older clients use: nothing else
+    could be meant, and all that is served says its canonical address in `meta.location`.
+    """
+    name = target.endpoint.lower()
+    name = _OTHER_NAMES.get(name, name)
+    if target.rest == SEARCH:
+        return f"{name}/{SEARCH}", False
+    return name, target.rest is not None
+
+
+def read_target(raw: str) -> Target | None:
+    """The place that a raw request target names; None outside the SCIM base.
+
+    The absolute form (RFC 9112 §3.2.2) counts by its path; its authority is ignored. One slash
+    at the end is ignored.
+    """
+    if not raw.startswith("/"):
+        scheme, separator, rest = raw.partition("://")
+        if not separator or scheme.lower() not in ("http", "https"):
+            return None
+        _, slash, path = rest.partition("/")
+        raw = slash + path
+    path, _, query = raw.partition("#")[0].partition("?")
+    segments = path[1:].split("/")
+    if not segments or segments[0] != BASE:
+        return None
+    if len(segments) > 3 and segments[-1] == "":
+        segments.pop()
+    organisation = segments[1] if len(segments) > 1 else ""
+    endpoint = segments[2] if len(segments) > 2 else ""
+    rest_of_path = segments[3] if len(segments) > 3 else None
+    return Target(organisation, endpoint, rest_of_path, query, len(segments) <= 4)

@@ -1,0 +1,1 @@
+"""A read: search, page, show."""

@@ -1,0 +1,122 @@
+"""Reads of the directory in Postgres, one organisation at most a quarter of the connections.
+
+What no index serves reads all documents of the organisation, so an organisation has one such read
+at a time. A caller waits for its turn, and for a free place, for as long as a statement may take
+each, then it is told to come back.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from rollcall.postgres import directory_search
+from rollcall.postgres.directory_search import FoundGroup, FoundMember, Search
+from rollcall.postgres.pool import POSTGRES, Database
+from rollcall.runtime.errors import Unavailable
+from rollcall.scim.page import Page
+
+if TYPE_CHECKING:
+    from rollcall.postgres.pool import Connection
+
+RETRY_AFTER_S = 2.0
+
+
+class DirectoryReads:
+    """The reads that SCIM needs; each raises Unavailable where Postgres is away or slow."""
+
+    def __init__(self, database: Database, *, pool_size: int, wait_s: float) -> None:
+        self._database = database
+        self._places = _Places(max(1, pool_size // 4), wait_s)
+        self._turns = _Places(1, wait_s)
+
+    async def member(
+        self, organisation_id: str, member_id: str, *, with_groups: bool
+    ) -> FoundMember | None:
+        """The member of this id, or None."""
+        async with self.connection(organisation_id) as connection:
+            return await directory_search.find_member(
+                connection, organisation_id, member_id, with_groups=with_groups
+            )
+
+    async def group(
+        self, organisation_id: str, group_id: str, *, with_members: bool
+    ) -> FoundGroup | None:
+        """The group of this id, or None."""
+        async with self.connection(organisation_id) as connection:
+            return await directory_search.find_group(
+                connection, organisation_id, group_id, with_members=with_members
+            )
+
+    async def members(
+        self, organisation_id: str, search: Search, page: Page, *, with_groups: bool
+    ) -> tuple[int, list[FoundMember]]:
+        """How many members match, and one page of them."""
+        async with (
+            self._turn(organisation_id, search),
+            self.connection(organisation_id) as connection,
+        ):
+            return await directory_search.search_members(
+                connection, organisation_id, search, page, with_groups=with_groups
+            )
+
+    async def groups(
+        self, organisation_id: str, search: Search, page: Page, *, with_members: bool
+    ) -> tuple[int, list[FoundGroup]]:
+        """How many groups match, and one page of them."""
+        async with (
+            self._turn(organisation_id, search),
+            self.connection(organisation_id) as connection,
+        ):
+            return await directory_search.search_groups(
+                connection, organisation_id, search, page, with_members=with_members
+            )
+
+    @asynccontextmanager
+    async def connection(self, organisation_id: str) -> "AsyncIterator[Connection]":
+        """A connection for one read of the organisation, within its share of the pool."""
+        async with self._places.taken(organisation_id), self._database.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _turn(self, organisation_id: str, search: Search) -> AsyncIterator[None]:
+        """Wait for the turn of a read that no index serves; others need none."""
+        if search.is_indexed:
+            yield
+            return
+        async with self._turns.taken(organisation_id):
+            yield
+
+
+class _Places:
+    """So many places for each organisation; none is kept for one that has nobody in them."""
+
+    def __init__(self, number: int, wait_s: float) -> None:
+        self._number = number
+        self._wait_s = wait_s
+        self._taken: dict[str, tuple[asyncio.Semaphore, int]] = {}
+
+    @asynccontextmanager
+    async def taken(self, organisation_id: str) -> AsyncIterator[None]:
+        """A place for as long as the block runs. Raises Unavailable: none became free in time."""
+        semaphore, users = self._taken.get(organisation_id) or (
+            asyncio.Semaphore(self._number),
+            0,
+        )
+        self._taken[organisation_id] = (semaphore, users + 1)
+        try:
+            try:
+                async with asyncio.timeout(self._wait_s):
+                    await semaphore.acquire()
+            except TimeoutError as error:
+                raise Unavailable(POSTGRES, RETRY_AFTER_S) from error
+            try:
+                yield
+            finally:
+                semaphore.release()
+        finally:
+            users = self._taken[organisation_id][1] - 1
+            if users:
+                self._taken[organisation_id] = (semaphore, users)
+            else:
+                del self._taken[organisation_id]

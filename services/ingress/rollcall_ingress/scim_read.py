@@ -1,0 +1,175 @@
+"""Reads of Users and Groups: by id, and lists by filter, a page at a time.
+
+From Postgres, with what this replica has accepted folded in while that is behind.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rollcall.postgres.directory_search import FoundMember
+from rollcall.runtime.clock import now
+from rollcall.runtime.ids import parse_id
+from rollcall.scim.body.json_body import Json
+from rollcall.scim.errors import NotFound
+from rollcall.scim.etag import none_match, weak_etag
+from rollcall.scim.limits import LIMITS, Limits
+from rollcall.scim.prefer import Preferences, parse_prefer
+from rollcall.scim.profile import Profile
+from rollcall.scim.projection import parse_projection
+from rollcall.scim.schema import USER, ResourceSchema
+from rollcall_ingress.aside import THREAD_FROM_BYTES, THREAD_FROM_WORK, aside
+from rollcall_ingress.behind.reads import OverlayReads
+from rollcall_ingress.door import answer
+from rollcall_ingress.door.admission import Admission
+from rollcall_ingress.door.answer import Answer, View, wants
+from rollcall_ingress.door.authenticate import Authenticator, Principal
+from rollcall_ingress.door.key_use import KeyUse
+from rollcall_ingress.door.query import Query, parse_query
+from rollcall_ingress.door.routes import Arrival
+from rollcall_ingress.read.listing import count_repairs, read_listing, read_search_request
+from rollcall_ingress.write.write_path import WritePath
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the steps of a read need; the same for both resource types."""
+
+    root_url: str
+    authenticator: Authenticator
+    key_use: KeyUse
+    admission: Admission
+    write_path: WritePath
+    known: OverlayReads
+    settle_s: float
+    limits: Limits = LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class ScimRead:
+    """Serves the reads of one resource type: `one`, `many` and `search`."""
+
+    parts: Reading
+    schema: ResourceSchema
+
+    async def one(self, arrival: Arrival) -> Answer:
+        """One resource by its id (RFC 7644 §3.4.1); 304 where the client's copy is current."""
+        principal = await self._authenticate(arrival)
+        organisation = principal.organisation
+        organisation_id = organisation.id
+        with self.parts.admission.admit(organisation_id):
+            resource_id = parse_id(arrival.target.rest or "")
+            profile = self._preferences(arrival).profile(principal.organisation.profile)
+            view = self._view(organisation_id, parse_query(arrival.target.query), profile)
+            copies = arrival.http.headers.getall("If-None-Match", ())
+            if resource_id is None or resource_id != arrival.target.rest:  # ids are caseExact
+                raise NotFound(f"There is no {self.schema.name} with this id.")
+            await self.parts.write_path.settled(organisation_id, self.parts.settle_s)
+            if self.schema is USER:
+                member = await self.parts.known.member(
+                    organisation, resource_id, with_groups=wants(view, "groups")
+                )
+                if member is not None:
+                    if member.is_exact and none_match(copies, member.member.version):
+                        return _not_modified(member.member.version)
+                    return answer.found_member(member, view)
+            else:
+                group = await self.parts.known.group(
+                    organisation, resource_id, with_members=wants(view, "members")
+                )
+                if group is not None:
+                    if group.is_exact and none_match(copies, group.group.version):
+                        return _not_modified(group.group.version)
+                    size = len(group.members)
+                    return await answer.render(size, answer.found_group, group, view)
+        raise NotFound(f"There is no {self.schema.name} with the id {resource_id}.")
+
+    async def many(self, arrival: Arrival) -> Answer:
+        """A page of the resources that match the filter (RFC 7644 §3.4.2)."""
+        principal = await self._authenticate(arrival)
+        with self.parts.admission.admit(principal.organisation.id):
+            query = parse_query(arrival.target.query)
+            return await self._list(principal, query, self._preferences(arrival))
+
+    async def search(self, arrival: Arrival) -> Answer:
+        """The same, asked by POST so that no address has personal data (RFC 7644 §3.4.3)."""
+        principal = await self._authenticate(arrival)
+        with self.parts.admission.admit(principal.organisation.id) as seat:
+            preferences = self._preferences(arrival)
+            raw = await self.parts.admission.read_body(arrival.http, seat)
+            profile = preferences.profile(principal.organisation.profile)
+            if len(raw) > THREAD_FROM_BYTES:
+                query = await asyncio.to_thread(
+                    read_search_request, raw, profile, self.parts.limits
+                )
+            else:
+                query = read_search_request(raw, profile, self.parts.limits)
+            return await self._list(principal, query, preferences)
+
+    async def _list(self, principal: Principal, query: Query, preferences: Preferences) -> Answer:
+        """Understand → wait for own writes → read a page → show it."""
+        organisation = principal.organisation
+        profile = preferences.profile(organisation.profile)
+        view = self._view(organisation.id, query, profile)
+        asked = read_listing(
+            query,
+            self.schema,
+            profile,
+            self.parts.limits,
+            view.base_url,
+        )
+        await self.parts.write_path.settled(organisation.id, self.parts.settle_s)
+        if self.schema is USER:
+            total, members = await self.parts.known.members(
+                organisation, asked, with_groups=wants(view, "groups")
+            )
+            units = answer.work_to_show(found.member.resource for found in members)
+            shown = await aside(units, _shown, members, view)
+        else:
+            total, groups = await self.parts.known.groups(
+                organisation, asked, with_members=wants(view, "members")
+            )
+            shown = [
+                await answer.render(len(group.members), answer.show_group, group, view)
+                for group in groups
+            ]
+        related = sum(len(item.get("members", ())) for item in shown)
+        units = related * answer.MEMBERSHIP
+        if units <= THREAD_FROM_WORK:
+            units += answer.work_to_show(shown)
+        given = await aside(units, answer.listing, shown, total, asked.page)
+        applied = preferences.applied(returns=False)
+        if applied is None:
+            return given
+        return replace(given, headers={**given.headers, "Preference-Applied": applied})
+
+    def _preferences(self, arrival: Arrival) -> Preferences:
+        return parse_prefer(arrival.http.headers.getall("Prefer", ()))
+
+    async def _authenticate(self, arrival: Arrival) -> Principal:
+        at = now()
+        principal = await self.parts.authenticator.authenticate(
+            arrival.http.headers.getall("Authorization", ()),
+            arrival.target.organisation,
+            is_write=False,
+            at=at,
+        )
+        self.parts.key_use.note(principal.key.public_id, at)
+        return principal
+
+    def _view(self, organisation_id: str, query: Query, profile: Profile) -> View:
+        projection = parse_projection(
+            query.get("attributes"), query.get("excludedAttributes"), self.schema, profile
+        )
+        if projection is not None:
+            count_repairs(projection.repairs)
+        return View(f"{self.parts.root_url}/v2/{organisation_id}", projection)
+
+
+def _shown(members: Sequence[FoundMember], view: View) -> list[Json]:
+    return [answer.show_member(member, view) for member in members]
+
+
+def _not_modified(version: str) -> Answer:
+    """304 without a body (RFC 9110 §15.4.5)."""
+    return Answer(304, headers={"ETag": weak_etag(version)})

@@ -1,0 +1,225 @@
+"""POST, PUT, PATCH and DELETE of Users and Groups: the steps in order.
+
+`ScimWrite.__call__` is the whole of a write; each step has a file of its own.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from rollcall.events.request import Request
+from rollcall.observability.logging import get_logger
+from rollcall.postgres.directory_search import FoundGroup
+from rollcall.runtime.clock import now
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.ids import new_id, parse_id
+from rollcall.scim.errors import NotFound
+from rollcall.scim.limits import LIMITS, Limits
+from rollcall.scim.prefer import Preferences, parse_prefer
+from rollcall.scim.projection import parse_projection
+from rollcall.scim.schema import ResourceSchema
+from rollcall.tenancy.organisation import Organisation
+from rollcall_ingress.aside import THREAD_FROM_BYTES, aside
+from rollcall_ingress.behind.foresee import (
+    Foreseen,
+    Found,
+    foresee,
+    most_work_on,
+    resource_as_known,
+)
+from rollcall_ingress.behind.precheck import Beforehand
+from rollcall_ingress.behind.reads import OverlayReads
+from rollcall_ingress.door import answer
+from rollcall_ingress.door.admission import Admission
+from rollcall_ingress.door.answer import Answer, View, wants
+from rollcall_ingress.door.authenticate import Authenticator
+from rollcall_ingress.door.key_use import KeyUse
+from rollcall_ingress.door.query import parse_query
+from rollcall_ingress.door.routes import Arrival
+from rollcall_ingress.read.directory_reads import DirectoryReads
+from rollcall_ingress.read.listing import count_repairs
+from rollcall_ingress.write import write_answer
+from rollcall_ingress.write.understand import (
+    Command,
+    Verb,
+    read_precondition,
+    understand,
+    valid_traceparent,
+)
+from rollcall_ingress.write.write_path import BEHIND, BEHIND_RETRY_AFTER_S, Submitted, WritePath
+
+VERBS: Final[dict[str, Verb]] = {
+    "POST": "create",
+    "PUT": "replace",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What the steps of a write need; the same for both resource types."""
+
+    root_url: str
+    authenticator: Authenticator
+    key_use: KeyUse
+    admission: Admission
+    write_path: WritePath
+    reads: DirectoryReads
+    known: OverlayReads
+    beforehand: Beforehand
+    limits: Limits = LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class ScimWrite:
+    """Serves the writing methods of one resource type."""
+
+    parts: Writing
+    schema: ResourceSchema
+
+    async def __call__(self, arrival: Arrival) -> Answer:
+        """Authenticate → admit → understand → compare, foresee → submit → answer."""
+        http, target, at = arrival.http, arrival.target, now()
+
+        principal = await self.parts.authenticator.authenticate(
+            http.headers.getall("Authorization", ()), target.organisation, is_write=True, at=at
+        )
+        self.parts.key_use.note(principal.key.public_id, at)
+        verb, preferences = VERBS[http.method], parse_prefer(http.headers.getall("Prefer", ()))
+        command = Command(
+            id=new_id(),
+            verb=verb,
+            schema=self.schema,
+            resource_id=_resource_id(target.rest, self.schema),
+            organisation=principal.organisation,
+            actor=principal.actor,
+            time=at,
+            traceparent=valid_traceparent(http.headers.getall("traceparent", ())),
+            limits=self.parts.limits,
+            precondition=read_precondition(
+                verb,
+                http.headers.getall("If-Match", ()),
+                http.headers.getall("If-None-Match", ()),
+            ),
+            preferences=preferences,
+        )
+        with self.parts.admission.admit(principal.organisation.id) as seat:
+            body = b""
+            if command.verb != "delete":
+                body = await self.parts.admission.read_body(http, seat)
+
+            view = self._view(principal.organisation, target.query, preferences)
+            request = await understand(command, body)
+            if request.precondition is None:
+                await self.parts.beforehand.check(request, principal.organisation)
+            foreseen = await self._foresee(request, view, principal.organisation)
+            self.parts.authenticator.check_again(principal, at=now())
+
+            is_large = len(body) > THREAD_FROM_BYTES
+            submitted = await self.parts.write_path.submit(request, is_large=is_large)
+            given = await self._answer(submitted, view, foreseen, principal.organisation)
+            return write_answer.with_preferences(given, request, preferences)
+
+    def _view(self, organisation: Organisation, query_text: str, preferences: Preferences) -> View:
+        base_url = f"{self.parts.root_url}/v2/{organisation.id}"
+        if not query_text:
+            return View(base_url, None, preferences.returns)
+        query = parse_query(query_text)
+        profile = preferences.profile(organisation.profile)
+        projection = parse_projection(
+            query.get("attributes"), query.get("excludedAttributes"), self.schema, profile
+        )
+        if projection is not None:
+            count_repairs(projection.repairs)
+        return View(base_url, projection, preferences.returns)
+
+    async def _foresee(
+        self, request: Request, view: View, organisation: Organisation
+    ) -> Foreseen | None:
+        """What an answer with a body will show if the PATCH is pending; before it is published.
+
+        With a precondition it is never answered as pending. Raises Unavailable where the resource
+        cannot be read, or is behind and not known well enough.
+        """
+        if request.precondition is not None or not write_answer.must_have_body(request, view):
+            return None
+        foreseen = None
+        related = wants(view, "groups" if request.is_member else "members")
+        found = await resource_as_known(
+            self.parts.known, organisation, request, with_related=related
+        )
+        if found is not None:
+            with_members = isinstance(found, FoundGroup) and wants(view, "members")
+            units = most_work_on(request, [found])
+            foreseen = await aside(units, foresee, request, found, with_members=with_members)
+        if foreseen is None and self.parts.write_path.is_behind(request.organisation_id):
+            raise Unavailable(BEHIND, BEHIND_RETRY_AFTER_S)
+        return foreseen
+
+    async def _answer(
+        self,
+        submitted: Submitted,
+        view: View,
+        foreseen: Foreseen | None,
+        organisation: Organisation,
+    ) -> Answer:
+        request, reply = submitted.request, submitted.reply
+        is_undecided = reply is None or reply.is_parked
+        if is_undecided and request.precondition is not None:
+            raise answer.unknown_outcome()
+        named = len(request.members.add) if request.members is not None else 0
+        if reply is None or reply.is_parked:
+            named = max(named, 0 if foreseen is None else len(foreseen.related))
+            mark = answer.PENDING if reply is None else answer.PARKED
+            accepted = None if reply else await self._accepted(request, view, organisation)
+            if accepted is not None:
+                return await answer.render(named, write_answer.accepted, request, accepted, view)
+            return await answer.render(named, write_answer.pending, request, view, mark, foreseen)
+        if reply.status >= 400:
+            raise write_answer.refusal(reply)
+        group = None
+        if not request.is_member and write_answer.has_body(request, view):
+            group = await self._read_group(request.organisation_id, request.resource_id, view)
+        size = named if group is None else len(group.members)
+        return await answer.render(
+            size, write_answer.applied, request, reply, view, group, foreseen
+        )
+
+    async def _accepted(
+        self, request: Request, view: View, organisation: Organisation
+    ) -> Found | None:
+        """What a pending answer shows that the request alone does not say; None for the request.
+
+        When it was created, what a PUT keeps, which of the named members the organisation has.
+        """
+        named = request.members is not None and bool(request.members.add)
+        if not (request.kind.endswith(".replace") or (request.kind == "group.create" and named)):
+            return None
+        if not write_answer.has_body(request, view):
+            return None
+        related = wants(view, "groups" if request.is_member else "members")
+        return await self.parts.beforehand.accepted(request, organisation, with_related=related)
+
+    async def _read_group(
+        self, organisation_id: str, group_id: str, view: View
+    ) -> FoundGroup | None:
+        """The group as it is now: the reply left after the commit, so the change is in it."""
+        try:
+            return await self.parts.reads.group(
+                organisation_id, group_id, with_members=wants(view, "members")
+            )
+        except Unavailable:
+            log.warning("postgres.unavailable", organisation_id=organisation_id)
+            return None
+
+
+def _resource_id(text: str | None, schema: ResourceSchema) -> str | None:
+    """The id in the address; what is no UUID is nobody's id."""
+    if text is None:
+        return None
+    resource_id = parse_id(text)
+    if resource_id != text:  # ids are caseExact (RFC 7643 §3.1)
+        raise NotFound(f"There is no {schema.name} with this id.")
+    return resource_id

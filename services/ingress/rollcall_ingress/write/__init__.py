@@ -1,0 +1,1 @@
+"""A write: understand, publish, wait for its reply, answer."""

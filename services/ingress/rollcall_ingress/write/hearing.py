@@ -1,0 +1,191 @@
+"""What it means that a reply has not come: nobody has said anything yet, or we have not read it.
+
+Before a request that waited is answered with success, its refusal must not stand in the log as one
+that was heard. The provisioner counts a refusal as heard if the broker appended its reply before
+`answerby`. So this side makes sure that it has read everything that was appended before `answerby`:
+it puts a mark into the partition of its replies and reads it back. The mark's append time is by the
+clock that dates the replies, and what the log has before it has been read. If the mark is dated at
+or after `answerby`, a reply that comes behind it is dated later, and counts as not heard. No clock
+of this machine is in it, and one mark serves all who wait.
+
+Where that cannot be had in a moment (the reader's connection stands still, the broker is frozen),
+the request's id is noted in `audit.unheard` first: if it is or will be refused, it is listed.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+from aiokafka.errors import TopicAuthorizationFailedError
+
+from rollcall.events import reply
+from rollcall.events.reply import Reply
+from rollcall.kafka.producer import Producer
+from rollcall.observability.logging import get_logger
+from rollcall.observability.metrics import INGRESS_TOLD_REFUSED, INGRESS_UNHEARD
+from rollcall.runtime.clock import now, now_ms
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.ids import new_id
+from rollcall_ingress.write.broker_clock import REPLIES, BrokerClock
+
+READ_WITHIN_S: Final = 0.5
+"""So long after its budget an answer waits for the mark."""
+LAST_RESORT_S: Final = 10.0
+"""So long it waits for a mark where nothing could be noted: Kafka is there, or it had no budget."""
+NOTE_WITHIN_S: Final = 1.0
+MARK_TIMEOUT_S: Final = 3.0
+"""A mark that is not read by then is given up, and the next one sent."""
+PAUSE_S: Final = 1.0
+REFUSED_PAUSE_S: Final = 60.0
+"""So long no mark is sent after one that failed, or may not be: no producer survives that."""
+REMEMBERED: Final = 10_000
+
+Note = Callable[[Sequence[str]], Awaitable[None]]
+"""Writes ids down, or raises Unavailable."""
+
+log = get_logger()
+
+
+class RepliesRead(Protocol):
+    """What is asked of the reader of the replies."""
+
+    @property
+    def partition(self) -> int | None: ...
+
+
+class Hearing:
+    """Certainty about missing replies. One per process; `on_mark` and `on_reply` feed it."""
+
+    def __init__(
+        self,
+        producer: Producer,
+        topic: str,
+        replies: RepliesRead,
+        broker_clock: BrokerClock,
+        note: Note,
+    ) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._replies = replies
+        self._broker_clock = broker_clock
+        self._note = note
+        self._marks: dict[str, asyncio.Future[None]] = {}
+        self._round: asyncio.Task[int | None] | None = None
+        self._not_before_s = 0.0
+        self.may_not_mark = False
+        self._due: dict[str, asyncio.Future[bool]] = {}
+        self._noting: asyncio.Task[None] | None = None
+        self._noted: OrderedDict[str, None] = OrderedDict()
+
+    def on_mark(self, event_id: str) -> None:
+        """A mark was read: ours, or that of another replica that reads the same partition."""
+        mark = self._marks.get(event_id)
+        if mark is not None and not mark.done():
+            mark.set_result(None)
+
+    def on_reply(self, answer: Reply) -> None:
+        """A reply was read; count it where it refuses what was answered without being certain."""
+        if answer.request_id in self._noted:
+            del self._noted[answer.request_id]
+            if 400 <= answer.status < 500:
+                INGRESS_TOLD_REFUSED.inc()
+                log.warning("pending.refused", requests=1)
+
+    async def learn(self) -> bool:
+        """Send one mark, so that the broker's clock is known; False: it could not be."""
+        return await self._mark_read() is not None
+
+    async def read_until(self, until_ms: int, timeout_s: float = READ_WITHIN_S) -> bool:
+        """Read all replies that the broker appended before `until_ms`; False if time ran out."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + timeout_s
+        try:
+            async with asyncio.timeout_at(end_s):
+                # Always a mark of now: an older one proves nothing if the broker's clock was set.
+                while (dated_ms := await self._mark_read()) is not None:
+                    early_s = (until_ms - dated_ms) / 1000
+                    if early_s <= 0:
+                        return True
+                    if early_s > end_s - loop.time():
+                        return False  # our clock was further ahead than we knew
+                    await asyncio.sleep(early_s)
+        except TimeoutError:
+            return False
+        return False
+
+    async def noted(self, request_id: str) -> bool:
+        """Write down that the request is answered unheard; False where that is not possible."""
+        due = self._due.get(request_id)
+        if due is None:
+            due = self._due[request_id] = asyncio.get_running_loop().create_future()
+        if self._noting is None or self._noting.done():
+            self._noting = asyncio.create_task(self._write_notes(), name="unheard")
+        return await asyncio.shield(due)
+
+    async def close(self) -> None:
+        """End what is under way."""
+        tasks = [task for task in (self._round, self._noting) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _mark_read(self) -> int | None:
+        """A mark's append time, once it has been read; the same mark for all who ask meanwhile."""
+        if self._round is None or self._round.done():
+            self._round = asyncio.create_task(self._send_and_read(), name="mark")
+        return await asyncio.shield(self._round)
+
+    async def _send_and_read(self) -> int | None:
+        partition, loop = self._replies.partition, asyncio.get_running_loop()
+        if partition is None or loop.time() < self._not_before_s:
+            return None
+        event = reply.mark_to_event(event_id=new_id(), partition=partition, time=now())
+        read = self._marks[event.id] = loop.create_future()
+        try:
+            async with asyncio.timeout(MARK_TIMEOUT_S):
+                sent_ms = now_ms()
+                sent = await self._producer.send(
+                    self._topic, partition=partition, key=None, event=event
+                )
+                self._broker_clock.note(
+                    REPLIES,
+                    sent_ms=sent_ms,
+                    append_ms=sent.append_time_ms,
+                    acknowledged_ms=now_ms(),
+                )
+                await read
+        except TimeoutError:
+            return None
+        except Unavailable as error:
+            self.may_not_mark = isinstance(error.__cause__, TopicAuthorizationFailedError)
+            pause_s = REFUSED_PAUSE_S if self.may_not_mark else PAUSE_S
+            self._not_before_s = loop.time() + pause_s
+            log.warning("mark.failed", reason=error.what, error=type(error.__cause__).__name__)
+            return None
+        finally:
+            del self._marks[event.id]
+        return sent.append_time_ms
+
+    async def _write_notes(self) -> None:
+        """Write what is due, all that came meanwhile at once, until nothing is."""
+        while self._due:
+            due, self._due = self._due, {}
+            is_written = False
+            try:
+                async with asyncio.timeout(NOTE_WITHIN_S):
+                    await self._note(list(due))
+                is_written = True
+            except (Unavailable, TimeoutError):
+                log.warning("unheard.lost", requests=len(due))
+            finally:
+                for request_id, waits in due.items():
+                    if not waits.done():
+                        waits.set_result(is_written)
+                    if is_written:
+                        self._noted[request_id] = None
+            if is_written:
+                INGRESS_UNHEARD.inc(len(due))
+                log.warning("pending.unheard", requests=len(due))
+            while len(self._noted) > REMEMBERED:
+                self._noted.popitem(last=False)

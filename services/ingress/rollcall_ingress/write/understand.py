@@ -1,0 +1,238 @@
+"""An HTTP body and an organisation's profile → the canonical operation that the log keeps.
+
+No input makes this raise anything but ScimError, and what is refused here is never published. It
+is pure but for the id of a new resource, so a large body is understood in a thread.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Final, Literal
+
+from rollcall.events.precondition import Precondition
+from rollcall.events.request import Kind, MemberDelta, Request, Settings
+from rollcall.observability.logging import get_logger
+from rollcall.observability.metrics import INGRESS_REPAIRS
+from rollcall.runtime.ids import new_id
+from rollcall.scim.body.json_body import Json, parse_object
+from rollcall.scim.errors import InvalidValue
+from rollcall.scim.etag import read_versions
+from rollcall.scim.limits import LIMITS, Limits
+from rollcall.scim.patch.patch import parse_patch
+from rollcall.scim.prefer import NO_PREFERENCES, Preferences
+from rollcall.scim.profile import Profile
+from rollcall.scim.resource import canonicalise
+from rollcall.scim.schema import USER, ResourceSchema
+from rollcall.scim.username import checked_key, display_name_key, user_name_key
+from rollcall.tenancy.organisation import Organisation
+from rollcall_ingress.aside import THREAD_FROM_BYTES
+from rollcall_ingress.write.ignored_names import IGNORED
+
+_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+Verb = Literal["create", "replace", "patch", "delete"]
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is known of a write before its body is read.
+
+    `resource_id` is None for a create, whose id is minted here. `preferences` may choose another
+    profile for this one request than the organisation's.
+    """
+
+    id: str
+    verb: Verb
+    schema: ResourceSchema
+    resource_id: str | None
+    organisation: Organisation
+    actor: str
+    time: datetime
+    traceparent: str | None = None
+    limits: Limits = LIMITS
+    precondition: Precondition | None = None
+    preferences: Preferences = NO_PREFERENCES
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """The request event, the names of the repairs that made it readable, the names ignored."""
+
+    request: Request
+    repairs: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+async def understand(command: Command, body: bytes) -> Request:
+    """As `understand_body`, in a thread for a large body; repairs are counted and logged."""
+    if len(body) > THREAD_FROM_BYTES:
+        understood = await asyncio.to_thread(understand_body, command, body)
+    else:
+        understood = understand_body(command, body)
+    if understood.repairs:
+        for rule in understood.repairs:
+            INGRESS_REPAIRS.labels(rule).inc()
+        log.debug("request.repaired", request_id=command.id, rules=understood.repairs)
+    if understood.ignored:
+        IGNORED.note(command.organisation.id, understood.ignored)
+    return understood.request
+
+
+def understand_body(command: Command, body: bytes) -> Understood:
+    """The request event that `command` with this body means (RFC 7644 §3.3 to §3.6).
+
+    Raises ScimError: what is wrong with the body, and nothing else, whatever the bytes.
+    """
+    if command.verb == "delete":
+        return Understood(_request(command))
+    parsed = parse_object(body, max_depth=command.limits.depth)
+    if command.verb == "patch":
+        return _understand_patch(command, parsed)
+    canonical = canonicalise(
+        parsed, command.schema, _profile(command), is_replace=command.verb == "replace"
+    )
+    members: MemberDelta | None = None
+    if canonical.members is not None:
+        _check_members(len(canonical.members), command.limits.members)
+        members = MemberDelta(clear=command.verb == "replace", add=_ids(canonical.members))
+    return Understood(
+        _request(
+            command,
+            resource=canonical.resource,
+            members=members,
+            names=_written_names(canonical.resource, command.schema),
+        ),
+        canonical.repairs,
+        canonical.ignored,
+    )
+
+
+def read_precondition(
+    verb: Verb, if_match: Sequence[str], if_none_match: Sequence[str]
+) -> Precondition | None:
+    """What the header lines ask of the resource's version (RFC 7644 §3.14); None for nothing.
+
+    What is created has no version yet, so there they say nothing. Raises InvalidValue.
+    """
+    if verb == "create" or not (if_match or if_none_match):
+        return None
+    return Precondition(
+        read_versions(if_match, "If-Match"), read_versions(if_none_match, "If-None-Match")
+    )
+
+
+def valid_traceparent(values: Sequence[str]) -> str | None:
+    """The client's trace context if there is exactly one and it is one (W3C Trace Context)."""
+    if len(values) == 1 and _TRACEPARENT.fullmatch(values[0]):
+        return values[0]
+    return None
+
+
+def _understand_patch(command: Command, parsed: Json) -> Understood:
+    patch = parse_patch(
+        parsed,
+        command.schema,
+        _profile(command),
+        max_operations=command.limits.patch_operations,
+    )
+    members: MemberDelta | None = None
+    if patch.members is not None:
+        delta = patch.members
+        _check_members(len(delta.add) + len(delta.remove), command.limits.members)
+        members = MemberDelta(delta.clear, _ids(delta.add), _ids(delta.remove))
+    # The last value that is written to a name is the one that stays.
+    last_written = {
+        operation["path"]: operation["value"]
+        for operation in patch.operations
+        if "value" in operation
+    }
+    return Understood(
+        _request(
+            command,
+            operations=patch.operations,
+            members=members,
+            names=_written_names(last_written, command.schema),
+        ),
+        patch.repairs,
+        patch.ignored,
+    )
+
+
+def _written_names(values: Json, schema: ResourceSchema) -> tuple[str | None, str | None]:
+    """The keys of the `userName` of a User, or of the `displayName` of a Group, that is written."""
+    name = values.get("userName" if schema is USER else "displayName")
+    if not isinstance(name, str):
+        return None, None
+    if schema is USER:
+        return checked_key(user_name_key(name), "userName"), None
+    return None, checked_key(display_name_key(name), "displayName")
+
+
+def _check_members(named: int, most: int) -> None:
+    """The operator's own bound; the one that no setting can raise was checked before."""
+    if named > most:
+        raise InvalidValue(
+            f"The request names more than {most} members; send them in parts by PATCH.",
+            attribute="members",
+        )
+
+
+def _ids(given: Sequence[str]) -> tuple[str, ...]:
+    """Members' ids as we write them: letter case of a UUID says nothing (RFC 9562 §4)."""
+    return tuple(dict.fromkeys(each.lower() if len(each) == 36 else each for each in given))
+
+
+def _request(
+    command: Command,
+    *,
+    resource: Json | None = None,
+    operations: tuple[Json, ...] = (),
+    members: MemberDelta | None = None,
+    names: tuple[str | None, str | None] = (None, None),
+) -> Request:
+    organisation = command.organisation
+    return Request(
+        id=command.id,
+        kind=_KINDS[command.schema is USER, command.verb],
+        organisation_id=organisation.id,
+        resource_id=command.resource_id or new_id(),
+        time=command.time,
+        settings=_settings(
+            _profile(command).value,
+            organisation.unique_group_names,
+            organisation.confirm_on_accept,
+            organisation.unique_external_ids,
+        ),
+        resource=resource,
+        operations=operations,
+        members=members,
+        user_name_key=names[0],
+        display_name_key=names[1],
+        precondition=command.precondition,
+        actor=command.actor,
+        traceparent=command.traceparent,
+    )
+
+
+_settings = cache(Settings)
+
+
+def _profile(command: Command) -> Profile:
+    return command.preferences.profile(command.organisation.profile)
+
+
+_KINDS: Final[dict[tuple[bool, Verb], Kind]] = {
+    (True, "create"): "member.create",
+    (True, "replace"): "member.replace",
+    (True, "patch"): "member.patch",
+    (True, "delete"): "member.delete",
+    (False, "create"): "group.create",
+    (False, "replace"): "group.replace",
+    (False, "patch"): "group.patch",
+    (False, "delete"): "group.delete",
+}

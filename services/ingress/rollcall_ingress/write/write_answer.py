@@ -1,0 +1,199 @@
+"""The HTTP answer to a request: from a reply, from the accepted request (pending), or an error.
+
+| request | applied | pending |
+|---|---|---|
+| POST | 201 + representation | 201 + representation from the request |
+| PUT | 200 + representation | 200 + representation from the request |
+| PATCH User | 200 + representation | 204 |
+| PATCH Group | 204 | 204 |
+| PATCH with `attributes`, `excludedAttributes` or `Prefer: return=representation` | 200 | 200 |
+| DELETE | 204 | 204 |
+| any with `Prefer: return=minimal` and without `attributes` | 204 (POST 201, no body) | the same |
+
+Pending answers are marked `Rollcall-Outcome: pending`. What waits behind a dead letter of the same
+resource is answered in the same way, marked `Rollcall-Outcome: parked`. The body of a pending PATCH
+is foreseen (foreseen.py) before the request is published; where that is not possible and the
+partition is known to be behind, nothing is published. If it becomes pending in spite of that, it is
+accepted all the same, and 204 says so more truly than an error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from rollcall.directory.members import initial_resource
+from rollcall.directory.state import Member
+from rollcall.events.envelope import format_time
+from rollcall.events.reply import Reply
+from rollcall.events.request import Request
+from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.scim.errors import NO_HEADERS, ScimError, from_parts
+from rollcall.scim.etag import weak_etag
+from rollcall.scim.prefer import Preferences
+from rollcall_ingress.behind.foresee import Foreseen
+from rollcall_ingress.door.answer import (
+    OUTCOME,
+    PENDING,
+    Answer,
+    Pairs,
+    Times,
+    View,
+    found_group,
+    found_member,
+    group_document,
+    representation,
+    stored_times,
+    user_document,
+    wants,
+)
+
+PREFERENCE_APPLIED: Final = "Preference-Applied"
+
+
+def refusal(reply: Reply) -> ScimError:
+    """The error of a reply whose status is 400 or more."""
+    return from_parts(
+        reply.status, reply.scim_type, reply.detail or "The change was refused.", reply.attribute
+    )
+
+
+def has_body(request: Request, view: View) -> bool:
+    """Whether a decided change is answered with a representation.
+
+    `attributes` says what to return (RFC 7644 §3.5.2), a preference only what would be nice.
+    """
+    verb = _verb(request)
+    if verb == "delete":
+        return False
+    if view.projection is not None:
+        return True
+    if view.returns is not None:
+        return view.returns == "representation"
+    return verb != "patch" or request.is_member
+
+
+def must_have_body(request: Request, view: View) -> bool:
+    """Whether it is a PATCH that is answered with a representation also while it is pending."""
+    return _verb(request) == "patch" and (
+        view.projection is not None or view.returns == "representation"
+    )
+
+
+def applied(
+    request: Request,
+    reply: Reply,
+    view: View,
+    group: FoundGroup | None,
+    foreseen: Foreseen | None = None,
+) -> Answer:
+    """The answer to a decided request; `reply.status` is below 400.
+
+    `group` is what the directory says of a changed group, where that was read; otherwise the
+    members are those foreseen, or those that the request names.
+    """
+    verb = _verb(request)
+    if verb == "delete" or reply.resource is None or reply.version is None:
+        return Answer(204)
+    cannot_show = verb == "patch" and not request.is_member and not (group or foreseen)
+    if cannot_show or not has_body(request, view):
+        return _without_body(request, view, reply.version)
+    status = 201 if verb == "create" else 200
+    if request.is_member:
+        document = user_document(
+            request.resource_id, _times(reply), reply.resource, view, reply.groups
+        )
+    elif group is not None:
+        return found_group(group, view, status=status)
+    else:
+        members = _named(request) if foreseen is None else foreseen.related
+        document = group_document(request.resource_id, _times(reply), reply.resource, view, members)
+    return representation(document, reply.version, view, status)
+
+
+def pending(
+    request: Request, view: View, mark_as: str = PENDING, foreseen: Foreseen | None = None
+) -> Answer:
+    """The answer while the request is not decided, from the request and what is foreseen of it.
+
+    `mark_as` is `PENDING` or `PARKED`.
+    """
+    verb = _verb(request)
+    mark = {OUTCOME: mark_as}
+    if verb == "patch" and foreseen is not None:
+        return _foreseen(foreseen, view, mark)
+    if verb in ("patch", "delete") or request.resource is None:
+        return Answer(204, headers=mark)
+    if not has_body(request, view):
+        return _without_body(request, view, request.id, mark)
+    moment = format_time(request.time)
+    times = (moment, moment, request.id)
+    if request.is_member:
+        resource = initial_resource(request.resource) if verb == "create" else request.resource
+        document = user_document(request.resource_id, times, resource, view, None)
+    else:
+        document = group_document(
+            request.resource_id, times, request.resource, view, _named(request)
+        )
+    return representation(document, request.id, view, 201 if verb == "create" else 200, mark)
+
+
+def accepted(request: Request, found: FoundMember | FoundGroup, view: View) -> Answer:
+    """The same of a resource that was read back as it is accepted."""
+    if isinstance(found, FoundMember):
+        shown = found_member(found, view)
+    else:
+        status = 201 if _verb(request) == "create" else 200
+        shown = found_group(found, view, status=status)
+    return replace(shown, headers={**shown.headers, OUTCOME: PENDING})
+
+
+def with_preferences(given: Answer, request: Request, preferences: Preferences) -> Answer:
+    """The answer with the preferences that it honours named (RFC 7240 §3).
+
+    None of ours means anything for a DELETE: it has no body, and is answered without one.
+    """
+    is_representation = preferences.returns == "representation"
+    value = preferences.applied(returns=bool(given.body) == is_representation)
+    if value is None or _verb(request) == "delete":
+        return given
+    return replace(given, headers={**given.headers, PREFERENCE_APPLIED: value})
+
+
+def _foreseen(foreseen: Foreseen, view: View, mark: Mapping[str, str]) -> Answer:
+    resource = foreseen.resource
+    times = stored_times(resource)
+    if isinstance(resource, Member):
+        document = user_document(resource.id, times, resource.resource, view, foreseen.related)
+    else:
+        members = foreseen.related if wants(view, "members") else None
+        document = group_document(resource.id, times, resource.resource, view, members)
+    if foreseen.is_exact:
+        return representation(document, resource.version, view, 200, mark)
+    del document["meta"]["version"]
+    return representation(document, None, view, 200, mark)
+
+
+def _without_body(
+    request: Request, view: View, version: str, more: Mapping[str, str] = NO_HEADERS
+) -> Answer:
+    """201 or 204: where it is and which version it has, and nothing else."""
+    headers = {"ETag": weak_etag(version), **more}
+    if _verb(request) != "create":
+        return Answer(204, headers=headers)
+    headers["Location"] = f"{view.base_url}/{request.endpoint}/{request.resource_id}"
+    return Answer(201, headers=headers)
+
+
+def _named(request: Request) -> Pairs | None:
+    if request.members is None:
+        return None
+    return [(member_id, None) for member_id in request.members.add]
+
+
+def _verb(request: Request) -> str:
+    return request.kind.partition(".")[2]
+
+
+def _times(reply: Reply) -> Times:
+    created = reply.created or reply.last_modified or ""
+    return created, reply.last_modified or created, reply.version or ""

@@ -1,0 +1,106 @@
+"""How many mails one recipient gets, over all organisations, members and kinds (decision 0055).
+
+A mail is taken out of its recipient's budget before it is said to the mail server, in Postgres, by
+one replica at a time for each recipient; so neither a second replica nor a restart has a budget of
+its own. It is given back if the server did not take it. A crash in between counts as a mail, and
+the next try of the same mail is the one that was counted: a server that breaks connections uses
+nobody's budget up.
+
+Three bounds, by the time of Postgres: `mails` within `window_s`, `mails_a_day` within a day, and of
+that no more than half for one organisation: who is written to on behalf of one must still be
+reached by another. For a revocation each bound is `reserve` higher: invitations that somebody
+causes keep nobody from hearing that access has ended.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from rollcall.observability.logging import get_logger
+from rollcall.postgres import mail_budget
+from rollcall.postgres.mail_budget import Counts
+from rollcall.postgres.notification import Notice
+from rollcall.postgres.pool import Database
+from rollcall.runtime.errors import Unavailable
+from rollcall_notifier.due import Kind
+from rollcall_notifier.recipient import digest
+from rollcall_notifier.settle import insist
+
+SWEEP_EVERY_S: Final = 60.0
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many mails one recipient gets, and how many more of them may be revocations."""
+
+    mails: int
+    window_s: float
+    mails_a_day: int
+    reserve: int
+
+
+def has_room(counts: Counts, kind: Kind, limits: Limits) -> bool:
+    """Whether one more mail of this kind is within the bounds. Pure."""
+    more = limits.reserve if kind == "revocation" else 0
+    return (
+        counts.lately < limits.mails + more
+        and counts.in_a_day < limits.mails_a_day + more
+        and counts.of_organisation < -(-limits.mails_a_day // 2) + more
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A mail out of somebody's budget. `is_again`: it was taken for an earlier try, which may have
+    left, so it stays taken even if this one fails."""
+
+    notice: Notice
+    recipient: bytes
+    is_again: bool
+
+
+class Budget:
+    """Takes mails out of the budgets of recipients. `key` makes digests of their addresses."""
+
+    def __init__(self, database: Database, limits: Limits, key: bytes) -> None:
+        self._database = database
+        self._limits = limits
+        self._key = key
+
+    async def take(self, notice: Notice, kind: Kind, address: str) -> Taken | None:
+        """Take this mail; None: its recipient has had enough. Waits for Postgres."""
+        recipient = digest(self._key, address)
+
+        async def take() -> Taken | None:
+            async with self._database.transaction() as connection:
+                counts = await mail_budget.lock_and_count(
+                    connection, recipient, notice, window_s=self._limits.window_s
+                )
+                if not counts.is_taken:
+                    if not has_room(counts, kind, self._limits):
+                        return None
+                    await mail_budget.take(connection, recipient, notice)
+            return Taken(notice, recipient, counts.is_taken)
+
+        return await insist(take)
+
+    async def give_back(self, taken: Taken) -> None:
+        """The mail server did not take it this time. Waits for Postgres."""
+
+        async def give_back() -> None:
+            async with self._database.connection() as connection:
+                await mail_budget.give_back(connection, taken.recipient, taken.notice)
+
+        if not taken.is_again:
+            await insist(give_back)
+
+    async def sweep(self) -> None:
+        """Forget, now and then, what no bound reaches any more; until it is cancelled."""
+        while True:
+            try:
+                async with self._database.connection() as connection:
+                    await mail_budget.sweep(connection)
+            except Unavailable as error:
+                log.debug("postgres.unavailable", doing="sweep budgets", reason=error.what)
+            await asyncio.sleep(SWEEP_EVERY_S)

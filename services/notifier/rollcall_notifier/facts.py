@@ -1,0 +1,157 @@
+"""That a mail left is told on the outcomes topic, and read back before any mail is sent.
+
+A database that was restored, or that failed over without its last commits, has forgotten mails that
+left: their rows are due again, or will be planned again when the outcomes are read again. The
+topic remembers. So each mail that the server took is announced there, at once where Kafka answers,
+and from its row otherwise; and nothing is sent for a partition before its outcomes are read up to
+where they ended when this process started, or up to where it has read them itself (`Floors`).
+Offsets belong to one log: a floor has an epoch, and a later one is beyond it wherever it begins.
+How far a new log must be read is in its position, written by who accepted it (`published_offset`).
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from rollcall.events import mail
+from rollcall.events.mail import MailSent
+from rollcall.events.topics import Topics
+from rollcall.kafka.offsets import topic_ends
+from rollcall.kafka.producer import Acknowledged, Producer
+from rollcall.observability.logging import get_logger
+from rollcall.postgres import notification, progress
+from rollcall.postgres.notification import Notice
+from rollcall.postgres.pool import Database
+from rollcall.runtime.config import Settings
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.retry import backoff_s
+from rollcall_notifier.settle import insist
+
+TELL_TIMEOUT_S: Final = 2.0
+SILENT_S: Final = 10.0
+"""After a failure no mail waits for Kafka for so long: what is left over is told from its row."""
+SWEEP_EVERY_S: Final = 5.0
+SWEEP_ROWS: Final = 500
+ACKNOWLEDGE_TIMEOUT_S: Final = 30.0
+log = get_logger()
+
+
+class Floors:
+    """How far each partition of the outcomes must be read before its mails may leave."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, tuple[int, int]] | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether Kafka has said where the outcomes end."""
+        return self._places is not None
+
+    def know(self, ends: Mapping[int, int], epochs: Mapping[int, int]) -> None:
+        """Where the outcomes ended at the start, in the epochs of before that was asked."""
+        self._places = {number: (epochs.get(number, 0), end) for number, end in ends.items()}
+
+    def raise_to(self, partition: int, epoch: int, offset: int) -> None:
+        """It was read so far: a database that says less has forgotten something."""
+        if self._places is not None and self._places.get(partition, (0, 0)) < (epoch, offset):
+            self._places[partition] = epoch, offset
+
+    def columns(self) -> tuple[list[int], list[int], list[int]]:
+        """Partitions, epochs and offsets, in threes."""
+        places = self._places or {}
+        epochs = [epoch for epoch, _ in places.values()]
+        return list(places), epochs, [offset for _, offset in places.values()]
+
+
+class Facts:
+    """Tells of mails that left. Its producer connects in `run`, and is ended there."""
+
+    def __init__(self, settings: Settings, database: Database, floors: Floors) -> None:
+        self._settings = settings
+        self._database = database
+        self._floors = floors
+        self._topic = Topics(settings.topic_prefix).outcomes
+        self._producer = Producer(settings, client_id="rollcall-notifier")
+        self._is_started = False
+        self._silent_until_s = 0.0
+
+    async def run(self) -> None:
+        """Learn where the outcomes end; then tell, now and then, what was not told at once."""
+        try:
+            await self._know_the_ends()
+            await self._producer.start()
+            self._is_started = True
+            while True:
+                try:
+                    while await self._sweep() == SWEEP_ROWS:
+                        pass
+                except (Unavailable, TimeoutError) as error:
+                    log.debug("kafka.unavailable", doing="tell of mails", reason=str(error))
+                await asyncio.sleep(SWEEP_EVERY_S)
+        finally:
+            await self._producer.stop(TELL_TIMEOUT_S)
+
+    async def tell(self, notice: Notice, message_id: str, at: datetime) -> bool:
+        """Tell that the mail left; whether it is certain that it is told. Takes 2 s at most."""
+        if not self._is_started or time.monotonic() < self._silent_until_s:
+            return False
+        try:
+            async with asyncio.timeout(TELL_TIMEOUT_S):
+                await (await self._send(_fact(notice, message_id, at), notice.partition))
+        except (Unavailable, TimeoutError) as error:
+            log.debug("kafka.unavailable", doing="tell of a mail", reason=str(error))
+            self._silent_until_s = time.monotonic() + SILENT_S
+            return False
+        return True
+
+    async def _know_the_ends(self) -> None:
+        attempt = 0
+        while not self._floors.is_known:
+            try:
+                epochs = await insist(self._epochs)
+                self._floors.know(await topic_ends(self._settings, self._topic), epochs)
+            except Unavailable as error:
+                attempt += 1
+                log.warning("kafka.unavailable", reason=error.what, attempt=attempt)
+                pause_s = backoff_s(attempt, initial_s=0.2, maximum_s=5.0)
+                await asyncio.sleep(pause_s)
+
+    async def _epochs(self) -> dict[int, int]:
+        async with self._database.connection() as connection:
+            rows = await progress.read_all(connection, self._topic, schema="notice")
+        return {each.partition: each.epoch for each in rows}
+
+    async def _sweep(self) -> int:
+        """Tell of mails whose rows say that they are not told; how many there were."""
+        async with self._database.connection() as connection:
+            rows = await notification.unannounced(connection, SWEEP_ROWS)
+        waiting = [
+            await self._send(_fact(row.notice, row.message_id, row.sent_at), row.notice.partition)
+            for row in rows
+        ]
+        async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT_S):
+            await asyncio.gather(*waiting)
+        if rows:
+            async with self._database.connection() as connection:
+                await notification.mark_announced(
+                    connection, [(row.notice.event_id, row.notice.kind) for row in rows]
+                )
+        return len(rows)
+
+    async def _send(self, fact: MailSent, partition: int) -> "asyncio.Future[Acknowledged]":
+        return await self._producer.enqueue(
+            self._topic, partition=partition, key=fact.organisation_id, event=mail.to_event(fact)
+        )
+
+
+def _fact(notice: Notice, message_id: str, at: datetime) -> MailSent:
+    return MailSent(
+        request_id=notice.event_id,
+        kind=notice.kind,
+        organisation_id=notice.organisation_id,
+        member_id=notice.member_id,
+        message_id=message_id,
+        time=at,
+    )

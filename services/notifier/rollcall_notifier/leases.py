@@ -1,0 +1,121 @@
+"""What this sender holds, and for how long it may believe so."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Final
+
+from rollcall.observability.logging import get_logger
+from rollcall.postgres import notification
+from rollcall.postgres.notification import ClaimedNotice
+from rollcall.postgres.pool import Database
+from rollcall.runtime import clock
+from rollcall.runtime.errors import Unavailable
+from rollcall_notifier.facts import Floors
+
+MARGIN: Final = 0.1
+"""Part of a lease that is not counted on: the way to the mail server."""
+LOST: Final = float("-inf")
+log = get_logger()
+
+
+class Leases:
+    """Claims notices for one owner and keeps the leases alive while the process lives.
+
+    A lease counts from the moment before it was asked for, or asked to last longer. One that had
+    run out by then (the process slept, Postgres was away) is not held any more.
+
+    Rows carry Postgres's time, which all replicas share: by a clock that is a minute ahead, another
+    replica's lease would look over while it sends. How long a lease has lasted is measured here, by
+    a clock that nobody sets.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        owner: str,
+        lease_s: float,
+        requests_topic: str,
+        *,
+        outcomes_topic: str = "",
+        floors: Floors | None = None,
+    ) -> None:
+        self.owner = owner
+        self._outcomes_topic = outcomes_topic
+        self._floors = floors
+        self._database = database
+        self._lease_s = lease_s
+        self._requests_topic = requests_topic
+        self._asked = clock.now(), clock.elapsed_s()
+        self._claimed: dict[tuple[str, str], float] = {}  # since when each lease counts
+
+    @property
+    def may_claim(self) -> bool:
+        """Whether it is known how far outcomes must be read before a mail may leave."""
+        return self._floors is None or self._floors.is_known
+
+    async def claim(self, limit: int) -> list[ClaimedNotice]:
+        """Up to `limit` notices that are due. Raises Unavailable.
+
+        One whose lease ran out while it is in hand here (Postgres was away) is held again, but not
+        returned again: the mail server may have said yes to it already.
+        """
+        now_s, in_hand = clock.elapsed_s(), set(self._claimed)
+        async with self._database.connection() as connection:
+            at = await notification.present(connection)
+            self._asked = at, clock.elapsed_s()
+            claimed = await notification.claim(
+                connection,
+                self.owner,
+                now=at,
+                lease_s=self._lease_s,
+                limit=limit,
+                requests_topic=self._requests_topic,
+                outcomes_topic=self._outcomes_topic,
+                floors=((), (), ()) if self._floors is None else self._floors.columns(),
+            )
+        # What was settled while this was asked is neither: its lease runs out, if it has one.
+        fresh = [one for one in claimed if _key(one) not in in_hand]
+        held = in_hand & self._claimed.keys()
+        self._claimed.update((_key(one), now_s) for one in claimed if _key(one) in held)
+        self._claimed.update((_key(one), now_s) for one in fresh)
+        return fresh
+
+    def holds(self, claimed: ClaimedNotice) -> bool:
+        """Whether nobody else can have claimed it by now."""
+        since_s = self._claimed.get(_key(claimed), LOST)
+        return clock.elapsed_s() < since_s + self._lease_s * (1 - MARGIN)
+
+    def present(self) -> datetime:
+        """Postgres's time, as it was when a claim asked last, and so long after."""
+        at, at_s = self._asked
+        return at + timedelta(seconds=clock.elapsed_s() - at_s)
+
+    def forget(self, claimed: ClaimedNotice) -> None:
+        """It is settled."""
+        self._claimed.pop(_key(claimed), None)
+
+    async def keep(self) -> None:
+        """Renew three times a lease, for ever."""
+        while True:
+            await asyncio.sleep(self._lease_s / 3)
+            if self._claimed:
+                await self._renew()
+
+    async def _renew(self) -> None:
+        now_s, held = clock.elapsed_s(), list(self._claimed)
+        try:
+            async with self._database.connection() as connection:
+                at = await notification.present(connection)
+                renewed = await notification.renew(
+                    connection, self.owner, held, now=at, lease_s=self._lease_s
+                )
+        except Unavailable as error:
+            log.warning("postgres.unavailable", doing="renew leases", reason=error.what)
+            return
+        for key in held:
+            if self._claimed.get(key, now_s) < now_s:  # neither settled nor claimed again since
+                self._claimed[key] = now_s if key in renewed else LOST
+
+
+def _key(claimed: ClaimedNotice) -> tuple[str, str]:
+    return claimed.notice.event_id, claimed.notice.kind

@@ -1,5 +1,0 @@
-"""`python -m services.operator`: the same as `rollcall`."""
-
-from services.operator.cli import main
-
-main()

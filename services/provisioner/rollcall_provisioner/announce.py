@@ -1,0 +1,318 @@
+"""What is told after the commit: replies to whoever waits, then outcomes; the audit is the outbox.
+
+Everything below `published` is announced. It is written in the next batch's transaction, and on
+its own when nothing comes. A successor, and this worker after a failed delivery, announces the
+audit's rows from there before anything else: the same events with the same ids and sequence,
+because both are made by `announcements` from the same row. Replies are never repeated: they are
+not kept, and a waiter that hears nothing is answered `pending`.
+
+A refusal that somebody waited for is *heard* if the broker appended its reply before `answerby`:
+who waits answers with success only after it has read all that is dated before that, or has noted
+that it did not (rollcall_ingress.write.hearing). Both dates are the broker's; no clock of ours is
+asked. One that is not heard is unheard: its sender was answered with success, or nobody can tell.
+Its id is written in the transaction that moves `published` beyond it, so a crash in between loses
+none: the successor announces the row, did not see the reply, and takes it for unheard. A request
+with a precondition is never answered with success undecided, so it is never unheard.
+
+One batch's outcomes are acknowledged before the next one's are sent, so that a delivery that fails
+cannot let later outcomes overtake it; readers drop what is older than what they saw.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from rollcall.applying import dead_letters
+from rollcall.applying.dead_letters import Place
+from rollcall.applying.decided import Waiting
+from rollcall.applying.understand import Entry
+from rollcall.events import dead_letter, outcome, reply
+from rollcall.events.envelope import Event
+from rollcall.events.outcome import Announcement
+from rollcall.events.outcome import Sequence as Order
+from rollcall.events.reply import Working
+from rollcall.events.request import has_precondition
+from rollcall.events.topics import Topics
+from rollcall.kafka.producer import Acknowledged, Producer, RecordTooLarge, UnknownPartition
+from rollcall.observability import metrics
+from rollcall.observability.logging import get_logger
+from rollcall.postgres import audit
+from rollcall.postgres.audit import AuditRow
+from rollcall.postgres.pool import Database
+from rollcall.runtime import clock
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.ids import new_id
+from rollcall_provisioner.broker_time import BrokerTime
+
+LATE_REPLY_MS = 5_000
+"""A reply is sent until so long after `answerby` by the broker's clock; later nobody waits."""
+ACKNOWLEDGE_TIMEOUT_S = 60.0
+HEARD_MS = 250
+"""So long before `answerby` a refusal must be dated: where another broker begins to lead, its clock
+may be behind by so much, and a reply behind the mark that was read would be dated before it."""
+PAGE_ROWS = 500
+Unsent = Literal["late", "too large", "unknown partition", "Kafka"]
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A refusal that was decided while somebody waited, and its reply's delivery if it was sent."""
+
+    request_id: str
+    answer_by_ms: int
+    delivery: "asyncio.Future[Acknowledged] | None" = None
+
+    def is_heard(self) -> bool:
+        """Whether its reply was acknowledged, and appended in time."""
+        sent = self.delivery
+        if sent is None or not sent.done() or sent.cancelled() or sent.exception() is not None:
+            return False
+        return sent.result().append_time_ms + HEARD_MS <= self.answer_by_ms
+
+
+class Announcer:
+    """Announces one partition, in order. `published` says how far."""
+
+    def __init__(self, producer: Producer, topics: Topics, place: Place, published: int) -> None:
+        self._producer = producer
+        self._topics = topics
+        self._place = place
+        self._published = published
+        self._target = published
+        self._sent: list[asyncio.Future[Acknowledged]] = []
+        self._failed = False
+        self._is_settling = False
+        self._replied: dict[str, _Refusal] = {}  # of the batch whose outcomes are not sent yet
+        self._refusals: dict[str, _Refusal] = {}  # of batches whose outcomes are on their way
+        self._unheard: set[str] = set()
+        self._sent_at = 0.0
+        self.broker_time = BrokerTime()
+
+    @property
+    def published(self) -> int:
+        """Everything below this offset is announced and acknowledged."""
+        if self._sent and all(future.done() for future in self._sent):
+            self._collect()
+        return self._published
+
+    @property
+    def unheard(self) -> frozenset[str]:
+        """Ids of refusals below `published` that nobody is sure to have heard."""
+        return frozenset(self._unheard)
+
+    def noted(self, unheard: frozenset[str]) -> None:
+        """These are written down for good."""
+        self._unheard -= unheard
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a delivery failed: `catch_up` has to run before the next batch."""
+        return self._failed
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether outcomes are on their way and not acknowledged yet."""
+        return bool(self._sent)
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether it waits for acknowledgements: Kafka may be away."""
+        return self._is_settling
+
+    async def say_size(self, entries: Sequence[Entry]) -> None:
+        """Tell those who wait for this batch, and behind it, that it is large. A loss is harmless.
+
+        So one slow batch does not look to them as if nobody worked.
+        """
+        waiting = {
+            entry.request.reply_to
+            for entry in entries
+            if entry.request is not None and entry.request.reply_to is not None
+        }
+        named = next((each.event_id for each in entries if each.event_id is not None), None)
+        if not waiting or named is None:
+            return
+        size = sum(len(entry.record.value or b"") for entry in entries)
+        working = Working(self._place.partition, len(entries), size, named)
+        for partition in sorted(waiting):
+            event = reply.working_to_event(working, event_id=new_id(), time=clock.now())
+            try:
+                await self._producer.enqueue(
+                    self._topics.replies, partition=partition, key=None, event=event
+                )
+            except UnknownPartition as unknown:
+                log.warning("reply.dropped", reason=unknown.what)
+            except Unavailable as error:
+                log.warning("reply.dropped", reason=error.what)
+                return
+
+    async def send_replies(self, replies: Sequence[Waiting], backlog: int) -> None:
+        """Answer those who wait; `backlog` records are known behind the batch. A loss is harmless.
+
+        Who cannot be waiting any more is not answered: after an outage these would be thousands.
+        Each reply stands alone: a partition that is not there, or takes nothing, costs only those
+        who wait on it. Where a second one takes nothing, it is Kafka that does not.
+        """
+        now, late, unknown, away = clock.now(), 0, 0, 0
+        stuck: set[int] = set()
+        latest_ms = (self.broker_time.least_ms or 0) - LATE_REPLY_MS
+        for waiting in replies:
+            if waiting.must_be_heard and waiting.answer_by_ms is not None:
+                request_id = waiting.reply.request_id
+                self._replied[request_id] = _Refusal(request_id, waiting.answer_by_ms)
+        for sent, waiting in enumerate(replies):
+            if waiting.answer_by_ms is not None and waiting.answer_by_ms < latest_ms:
+                late += 1
+                continue
+            if waiting.partition in stuck:
+                away += 1
+                continue
+            answer = replace(waiting.reply, backlog=backlog)
+            event = reply.to_event(answer, event_id=new_id(), time=now)
+            try:
+                delivery = await self._producer.enqueue(
+                    self._topics.replies, partition=waiting.partition, key=None, event=event
+                )
+                if (refusal := self._replied.get(answer.request_id)) is not None:
+                    self._replied[answer.request_id] = replace(refusal, delivery=delivery)
+            except RecordTooLarge:
+                _unsent("too large", 1)
+            except UnknownPartition:
+                unknown += 1
+            except Unavailable:
+                if stuck:
+                    away += len(replies) - sent
+                    break  # each of the others would wait as long
+                stuck.add(waiting.partition)
+                away += 1
+        _unsent("late", late)
+        _unsent("unknown partition", unknown)
+        _unsent("Kafka", away)
+
+    async def send_outcomes(self, rows: Sequence[AuditRow], upto: int) -> None:
+        """Send what the rows say; once it is acknowledged, everything below `upto` is announced.
+
+        Waits for the batch before. Does not raise: a failure shows as `is_behind`.
+        """
+        await self.settle()
+        self._refusals |= self._replied
+        self._replied = {}
+        if self._failed:
+            return
+        self._target = upto
+        self._sent_at = self.broker_time.stopwatch
+        try:
+            for row in rows:
+                await self._send_row(row)
+        except Unavailable:
+            self._failed = True
+        if not self._sent and not self._failed:
+            self._publish(upto)
+
+    async def settle(self, timeout_s: float = ACKNOWLEDGE_TIMEOUT_S) -> None:
+        """Wait until what was sent is acknowledged or has failed."""
+        if not self._sent:
+            return
+        self._is_settling = True
+        try:
+            _, late = await asyncio.wait(self._sent, timeout=timeout_s)
+        finally:
+            self._is_settling = False
+        self._failed = self._failed or bool(late)
+        self._collect()
+
+    async def catch_up(self, database: Database, upto: int) -> None:
+        """Announce the audit's rows from `published` to below `upto`. Raises Unavailable."""
+        await self.settle()
+        self._failed = False
+        while self._published < upto:
+            async with database.connection() as connection:
+                rows = await audit.unannounced(
+                    connection,
+                    self._place.topic,
+                    self._place.partition,
+                    self._published,
+                    PAGE_ROWS,
+                    epoch=self._place.epoch,
+                )
+            for row in rows:  # what this process did not reply to, nobody heard of
+                if _is_refusal(row) and not row.optimistic:
+                    self._refusals.setdefault(row.id, _Refusal(row.id, 0))
+            is_last = len(rows) < PAGE_ROWS
+            await self.send_outcomes(rows, upto if is_last else rows[-1].offset + 1)
+            await self.settle()
+            if self._failed:
+                raise Unavailable("Kafka")
+
+    async def _send_row(self, row: AuditRow) -> None:
+        key = row.organisation_id
+        for announcement in announcements(row):
+            # Readers take ids for granted; what is about nothing is on the dead topic alone.
+            if announcement.outcome.organisation_id and announcement.outcome.resource_id:
+                await self._send(self._topics.outcomes, key, outcome.to_event(announcement))
+        for dead in dead_letters.to_announcements(row):
+            await self._send(self._topics.dead, key, dead_letter.to_event(dead))
+
+    async def _send(self, topic: str, key: str | None, event: Event) -> None:
+        self._sent.append(
+            await self._producer.enqueue(
+                topic, partition=self._place.partition, key=key, event=event
+            )
+        )
+
+    def _collect(self) -> None:
+        """Take note of the acknowledgements of the batch that was sent last."""
+        done, self._sent = self._sent, []
+        if self._failed or any(
+            not future.done() or future.cancelled() or future.exception() for future in done
+        ):
+            self._failed = True
+        else:
+            if done:
+                self.broker_time.acknowledged(self._sent_at, done[-1].result().append_time_ms)
+            self._publish(self._target)
+
+    def _publish(self, upto: int) -> None:
+        """Everything below is announced; judge which refusals were heard."""
+        self._published = upto
+        refusals, self._refusals = self._refusals, {}
+        unheard = {each.request_id for each in refusals.values() if not each.is_heard()}
+        if unheard:
+            self._unheard |= unheard
+            metrics.PROVISIONER_TOLD_REFUSED.inc(len(unheard))
+            log.warning("pending.refused", requests=len(unheard), partition=self._place.partition)
+
+
+def _is_refusal(row: AuditRow) -> bool:
+    """Not a dead letter, which is `failed`, and nothing that had a precondition."""
+    is_rejected = any(stored["fact"] == "request.rejected" for stored in row.outcomes)
+    return row.status >= 400 and is_rejected and not has_precondition(row.type)
+
+
+def _unsent(reason: Unsent, replies: int) -> None:
+    if replies:
+        metrics.PROVISIONER_REPLIES_UNSENT.labels(reason).inc(replies)
+        log.warning("reply.dropped", reason=reason, replies=replies)
+
+
+def announcements(row: AuditRow) -> list[Announcement]:
+    """The outcomes of an audit row as they stand on the topic: the same whenever they are made.
+
+    Their time is the append time of the request, not that of the announcement. A redrive's row
+    holds outcomes of other requests too: their ids and causes are those of these requests, their
+    place in the sequence and their time are the redrive's.
+    """
+    return [
+        Announcement(
+            id=outcome.outcome_id(of["id"], of["index"]),
+            request_id=of["id"],
+            sequence=Order(row.epoch, row.offset, index),
+            time=row.append_time,
+            outcome=outcome.from_data(stored["fact"], stored["data"]),
+        )
+        for index, stored in enumerate(row.outcomes)
+        for of in [stored.get("of") or {"id": row.id, "index": index}]
+    ]

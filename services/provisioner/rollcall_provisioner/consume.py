@@ -1,0 +1,42 @@
+"""The two pumps: requests, of which a replica gets its share, and the tenancy topic.
+
+The tenancy topic has one partition, so one replica copies it.
+
+The group is shared by all replicas, so there may be as many as partitions; a replica without one
+says so after two minutes (`consumer.idle`) and takes over when another one ends.
+"""
+
+from rollcall.events.topics import MEBIBYTE
+from rollcall.kafka.pump import Pump, PumpOptions
+from rollcall_provisioner.config import ProvisionerSettings
+from rollcall_provisioner.partition import PartitionWorker, Tools
+from rollcall_provisioner.tenancy_worker import TenancyWorker
+
+QUEUED_BATCHES = 8
+"""A partition's feed holds so many full batches; half of it is drained before it is refilled."""
+
+
+def requests_pump(settings: ProvisionerSettings, tools: Tools) -> Pump:
+    """The pump of the requests topic."""
+    options = PumpOptions(
+        topic=tools.topics.requests,
+        group_id=settings.group_id,
+        max_queued_records=settings.provisioner_batch_records * QUEUED_BATCHES,
+        max_queued_bytes=max(2 * settings.provisioner_batch_bytes, 8 * MEBIBYTE),
+        drain_timeout_s=settings.provisioner_drain_s,
+    )
+    return Pump(settings, options, lambda partition: PartitionWorker(tools, partition))
+
+
+def tenancy_pump(settings: ProvisionerSettings, tools: Tools) -> Pump:
+    """The pump of the tenancy topic; its group differs, so that it is balanced on its own."""
+    topic = tools.topics.tenancy
+    options = PumpOptions(
+        topic=topic,
+        group_id=f"{settings.group_id}.tenancy",
+        drain_timeout_s=settings.provisioner_drain_s,
+        expects_partition=False,
+    )
+    return Pump(
+        settings, options, lambda partition: TenancyWorker(tools.database, topic, partition)
+    )

@@ -1,0 +1,1 @@
+"""From a batch of the requests to rows: understand, load, decide, write."""

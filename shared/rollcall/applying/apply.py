@@ -1,0 +1,136 @@
+"""A batch applied inside its transaction: load, fold, write, set-based.
+
+What is dead is counted before anything is written (causes.py). An organisation that is too much
+alone is parked behind the letter that is one too many, and everything is folded again. Where
+Postgres refuses the data, one_by_one.py finds the event.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from rollcall.applying import causes, dead_letters
+from rollcall.applying.dead_letters import Place
+from rollcall.applying.decided import Decided, decide_batch
+from rollcall.applying.understand import Entry
+from rollcall.directory.cause import cause_of
+from rollcall.directory.fold import Folded, fold_batch
+from rollcall.events.request import Request
+from rollcall.postgres import audit, dead_letter
+from rollcall.postgres.dead_letter import Dead
+from rollcall.postgres.directory_write import write_changes
+
+if TYPE_CHECKING:
+    from rollcall.postgres.pool import Connection
+
+from rollcall.applying.load import Batch, load
+from rollcall.applying.manner import Manner, calculate
+
+
+class Apply(Protocol):
+    """One of the two ways."""
+
+    async def __call__(
+        self, connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
+    ) -> Decided: ...
+
+
+async def apply_at_once(
+    connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
+) -> Decided:
+    """Decide the entries and write what they lead to, set-based.
+
+    Raises what Postgres says of the data (see `refusal_of`), here or from the commit, and
+    PartitionHalted where too many are dead.
+    """
+    folded = await decide(connection, place, entries, manner)
+    decided = await calculate(
+        connection, manner, decide_batch, place, entries, folded, broker_ms=manner.broker_ms
+    )
+    await write_changes(connection, decided.changes, alive=manner.alive)
+    await write_records(connection, decided)
+    await check_row(connection, place, decided, manner.limit)
+    return decided
+
+
+async def decide(
+    connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
+) -> list[Folded]:
+    """Load and fold, again for each organisation that has to be parked. Raises PartitionHalted."""
+    batch: Batch = [(dead_letters.to_event(place, entry), entry.append_time) for entry in entries]
+    parks = manner.parks
+    while True:
+        states = await load(connection, batch, manner)
+        folded = await calculate(connection, manner, fold_batch, states, batch, manner.known, parks)
+        if manner.limit is None:
+            return folded
+        behind = await _too_many(connection, place, entries, folded, manner.limit)
+        if behind is None or behind in parks:
+            return folded
+        parks |= {behind}
+
+
+async def _too_many(
+    connection: "Connection",
+    place: Place,
+    entries: Sequence[Entry],
+    folded: Sequence[Folded],
+    limit: int,
+) -> str | None:
+    """The event behind which its organisation is to be parked. Raises PartitionHalted."""
+    fresh = [
+        _dead(entry, result)
+        for entry, result in zip(entries, folded, strict=True)
+        if result.error is not None
+    ]
+    if not fresh:
+        return None
+    first = fresh[0].offset - causes.RECENT_OFFSETS + 1
+    where = (place.topic, place.partition, place.epoch)
+    standing = await dead_letter.recent(connection, *where, first, fresh[-1].offset)
+    closed = set(_closed(folded))
+    errors = [result.error for result in folded if result.error is not None]
+    classes = _classes(map(dead_letters.error_class, errors))
+    still = [each for each in standing if each.id not in closed]
+    return causes.judge(still, fresh, limit, classes)
+
+
+def _dead(entry: Entry, result: Folded) -> Dead:
+    event = result.request
+    is_somebodys = isinstance(event, Request) or event.has_resource
+    return Dead(
+        id=event.id,
+        offset=entry.record.offset,
+        organisation_id=event.organisation_id if is_somebodys else None,
+        cause=cause_of(event) or event.id,
+        is_parked=result.parks,
+    )
+
+
+def _closed(folded: Sequence[Folded]) -> Iterator[str]:
+    """Ids of the letters that are dead no longer when these are decided."""
+    for result in folded:
+        if result.redriven is not None:
+            yield from (step.held.event.id for step in result.redriven.applied)
+            if result.redriven.discarded is not None:
+                yield result.redriven.discarded.event.id
+
+
+async def write_records(connection: "Connection", decided: Decided) -> None:
+    await audit.record(connection, decided.rows)
+    await decided.fates.write(connection)
+
+
+async def check_row(
+    connection: "Connection", place: Place, decided: Decided, limit: int | None
+) -> None:
+    """Halt where all of the last events are dead, however far apart they stand."""
+    fresh = [letter for letter in decided.fates.letters() if letter.state == "dead"]
+    if limit is None or not fresh:
+        return
+    where = (place.topic, place.partition, place.epoch)
+    classes = _classes(letter.error_class for letter in fresh)
+    causes.check_row(await dead_letter.in_a_row(connection, *where, limit), limit, classes)
+
+
+def _classes(error_classes: Iterable[str]) -> str:
+    return ", ".join(sorted(set(error_classes)))

@@ -1,0 +1,301 @@
+"""Events that cannot be applied, and those parked behind them: rows, outcomes, announcements.
+
+The rows are written in the batch's own transaction, beside an audit row whose outcome is
+`request.failed` or `request.parked`, so that the announcement survives a crash as any other does.
+What a redrive makes of them is told by the redrive's own audit row, because the audit is only
+added to: each outcome there says whose it is (`of`), and goes on counting that event's outcomes.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from rollcall.applying.understand import Entry
+from rollcall.directory.cause import cause_of
+from rollcall.directory.quarantine import Event, Refused, Unreadable
+from rollcall.directory.redrive import Redriven, Step
+from rollcall.events.dead_letter import Announcement as DeadLetterAnnouncement
+from rollcall.events.envelope import MalformedEvent
+from rollcall.events.outcome import Outcome, to_data
+from rollcall.events.reply import Reply
+from rollcall.events.request import TYPE_PREFIX, Endpoint
+from rollcall.postgres.audit import AuditRow
+from rollcall.postgres.dead_letter import DeadLetter, State
+from rollcall.postgres.parked import Parked
+from rollcall.runtime.ids import parse_id
+
+Json = dict[str, Any]
+FAILED: Final = "request.failed"
+STATUS: Final = 500
+ATTEMPTS: Final = 1
+ABOUT_DEAD: Final = f"{TYPE_PREFIX}dead."
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a batch's records stand: the topic, its partition, the epoch of the log.
+
+    Records below `decided_below` were decided before, and that is forgotten (forgotten.py).
+    """
+
+    topic: str
+    partition: int
+    epoch: int = 0
+    decided_below: int = 0
+
+    def name(self, offset: int) -> str:
+        """How a dead letter is called: `topic/partition/offset`."""
+        return f"{self.topic}/{self.partition}/{offset}"
+
+
+def to_event(place: Place, entry: Entry) -> Event:
+    """What the fold takes: the request, or what is known of an event that is none."""
+    if entry.request is not None:
+        return entry.request
+    organisation_id, endpoint, resource_id = _subject(entry)
+    error = entry.error or LookupError("neither a request nor an error")
+    # What does not agree with itself may be about anybody's resource; a malformed redrive is about
+    # a dead letter.
+    agrees = (entry.record.key or b"").decode("utf-8", "replace") == organisation_id
+    is_about_dead = entry.event is not None and entry.event.type.startswith(ABOUT_DEAD)
+    if not agrees or is_about_dead:
+        resource_id = ""
+    return Unreadable(audit_id(place, entry), organisation_id or "", endpoint, resource_id, error)
+
+
+def to_letter(
+    place: Place,
+    entry: Entry,
+    error: Exception,
+    *,
+    state: State = "dead",
+    attempts: int = ATTEMPTS,
+    told: int = 1,
+) -> DeadLetter:
+    """The row that keeps the record. The error's text is kept only where it is our own message."""
+    record = entry.record
+    event = to_event(place, entry)
+    has_resource = not isinstance(event, Unreadable) or event.has_resource
+    return DeadLetter(
+        topic=place.topic,
+        partition=place.partition,
+        offset=record.offset,
+        epoch=place.epoch,
+        event_id=None if entry.event is None else entry.event.id,
+        organisation_id=organisation_of(entry),
+        headers=record.headers,
+        key=record.key,
+        value=record.value,
+        error_class=error_class(error),
+        error=describe(entry, error),
+        append_time=entry.append_time,
+        id=event.id,
+        type=_type_of(entry),
+        endpoint=event.endpoint if has_resource else None,
+        resource_id=event.resource_id if has_resource else None,
+        attempts=attempts,
+        told=told,
+        state=state,
+        cause=cause_of(event),
+    )
+
+
+def to_parked(place: Place, entry: Entry, *, by_organisation: bool = False) -> Parked:
+    """The row that keeps an event which waits, behind its resource or for its organisation."""
+    event = to_event(place, entry)
+    return Parked(
+        id=event.id,
+        organisation_id=event.organisation_id,
+        endpoint=event.endpoint,
+        resource_id=event.resource_id,
+        topic=place.topic,
+        partition=place.partition,
+        offset=entry.record.offset,
+        epoch=place.epoch,
+        event_id=None if entry.event is None else entry.event.id,
+        type=_type_of(entry),
+        headers=entry.record.headers,
+        key=entry.record.key,
+        value=entry.record.value,
+        append_time=entry.append_time,
+        by_organisation=by_organisation,
+    )
+
+
+def to_audit_row(place: Place, entry: Entry, error: Exception, *, parks: bool) -> AuditRow:
+    """The audit row of a dead letter; its one outcome says that the request failed.
+
+    And whether its organisation was parked behind it: a rebuild has to know.
+
+    An event without a usable id gets one that its place determines.
+    """
+    event = entry.event
+    organisation_id, endpoint, resource_id = _subject(entry)
+    outcome = _failed(
+        organisation_id or "", endpoint, resource_id, error, place.name(entry.record.offset)
+    )
+    if parks:
+        outcome = replace(outcome, detail={**outcome.detail, "organisation_parked": True})
+    return AuditRow(
+        id=audit_id(place, entry),
+        organisation_id=organisation_id,
+        topic=place.topic,
+        partition=place.partition,
+        offset=entry.record.offset,
+        epoch=place.epoch,
+        type=_type_of(entry),
+        resource_id=resource_id or None,
+        actor="unknown" if entry.request is None else entry.request.actor,
+        append_time=entry.append_time,
+        event_time=entry.append_time if event is None else event.time,
+        status=STATUS,
+        scim_type=None,
+        outcomes=[{"fact": FAILED, "data": to_data(outcome)}],
+        optimistic=entry.request is None or entry.request.reply_to is None,
+    )
+
+
+def outcomes_of(redriven: Redriven, places: Mapping[str, str]) -> list[Json]:
+    """The outcomes of what a redrive applied, as its audit row stores them.
+
+    `places`: event id → name of its record, for those that are not held by name.
+    """
+    stored: list[Json] = []
+    for step in redriven.applied:
+        if step.result.decision is not None:
+            stored.extend(
+                {
+                    "fact": outcome.fact,
+                    "data": to_data(outcome),
+                    "of": {"id": step.held.event.id, "index": step.held.told + index},
+                }
+                for index, outcome in enumerate(step.result.decision.outcomes)
+            )
+    stored.extend(_failed_again(step, places) for step in redriven.failures)
+    return stored
+
+
+def to_reply(place: Place, entry: Entry) -> tuple[int, Reply] | None:
+    """The partition on which somebody waits and the answer to it; None if nobody waits."""
+    if entry.event is None:
+        return None
+    reply_to = entry.event.extensions.get("replyto", "")
+    if not (reply_to.isascii() and reply_to.isdigit()):
+        return None
+    detail = (
+        "The service made a mistake with this request and has set it aside as "
+        f"{place.name(entry.record.offset)}; tell its operator this name."
+    )
+    return int(reply_to), Reply(request_id=entry.event.id, status=STATUS, detail=detail)
+
+
+def to_announcements(row: AuditRow) -> list[DeadLetterAnnouncement]:
+    """What the dead topic hears of an audit row: one announcement for each event that failed."""
+    found = []
+    for stored in row.outcomes:
+        if stored["fact"] != FAILED:
+            continue
+        data, of = stored["data"], stored.get("of", {})
+        name = data["detail"]["dead_letter"]
+        topic, partition, offset = name.rsplit("/", 2)
+        found.append(
+            DeadLetterAnnouncement(
+                event_id=of.get("id", row.id),
+                name=name,
+                organisation_id=row.organisation_id,
+                resource_id=row.resource_id,
+                type=of.get("type", row.type),
+                error_class=data["detail"]["error_class"],
+                attempts=of.get("attempts", ATTEMPTS),
+                topic=topic,
+                partition=int(partition),
+                offset=int(offset),
+                time=row.append_time,
+            )
+        )
+    return found
+
+
+def audit_id(place: Place, entry: Entry) -> str:
+    """The event's id, or one made from its place where it has none in canonical form."""
+    name = f"{place.name(entry.record.offset)}/{place.epoch}"
+    return entry.event_id or str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+
+
+def organisation_of(entry: Entry) -> str | None:
+    """The organisation that the subject or the key names, if either names one."""
+    return _subject(entry)[0]
+
+
+def error_class(error: Exception) -> str:
+    """The class of an error, or the SQLSTATE of what only Postgres refused."""
+    return error.error_class if isinstance(error, Refused) else type(error).__name__
+
+
+def describe(entry: Entry, error: Exception) -> str:
+    """What went wrong, without a value of the event: our own message, else only the class."""
+    if entry.request is not None and not isinstance(error, Refused):
+        return type(error).__name__
+    return summary(error)
+
+
+def summary(error: Exception) -> str:
+    """Our own message without what follows a colon, where it is one; else only the class."""
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, MalformedEvent):
+        return str(error).partition(":")[0][:200]
+    return type(error).__name__
+
+
+def _failed(
+    organisation_id: str, endpoint: str, resource_id: str, error: Exception, name: str
+) -> Outcome:
+    detail = {
+        "status": STATUS,
+        "endpoint": endpoint,
+        "error_class": error_class(error),
+        "dead_letter": name,
+    }
+    return Outcome(FAILED, organisation_id, resource_id, detail=detail)
+
+
+def _failed_again(step: Step, places: Mapping[str, str]) -> Json:
+    event = step.held.event
+    outcome = _failed(
+        event.organisation_id,
+        event.endpoint,
+        event.resource_id,
+        step.result.error or LookupError("no error"),
+        step.held.place or places[event.id],
+    )
+    return {
+        "fact": FAILED,
+        "data": to_data(outcome),
+        "of": {
+            "id": event.id,
+            "index": step.held.told,
+            "attempts": step.held.attempts + 1,
+            "type": "unknown" if isinstance(event, Unreadable) else event.type,
+        },
+    }
+
+
+def _subject(entry: Entry) -> tuple[str | None, Endpoint, str]:
+    """Organisation, endpoint and resource as far as subject and key tell."""
+    subject = "" if entry.event is None else entry.event.subject
+    organisation, _, rest = subject.partition("/")
+    endpoint, _, resource_id = rest.partition("/")
+    key = (entry.record.key or b"").decode("utf-8", "replace")
+    known = next((text for text in (organisation, key) if parse_id(text) == text and text), None)
+    is_readable = parse_id(resource_id) == resource_id and endpoint in ("Users", "Groups")
+    return known, "Groups" if endpoint == "Groups" else "Users", resource_id if is_readable else ""
+
+
+def _type_of(entry: Entry) -> str:
+    return "unknown" if entry.event is None else _printable(entry.event.type)
+
+
+def _printable(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode().replace("\0", "\\x00")[:200]

@@ -1,0 +1,283 @@
+"""What a folded batch leaves: changes to write, audit rows, dead letters, replies. No I/O."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rollcall.applying import dead_letters
+from rollcall.applying.dead_letters import Place
+from rollcall.applying.fates import Fates
+from rollcall.applying.understand import Entry
+from rollcall.directory.changes import Change, Decision
+from rollcall.directory.fold import Folded, NetChanges, collapse
+from rollcall.directory.quarantine import Event, Unreadable
+from rollcall.directory.redrive import Redriven
+from rollcall.events.outcome import from_data, is_told, mark_told, to_data
+from rollcall.events.reply import Reply
+from rollcall.events.request import Request
+from rollcall.observability import metrics
+from rollcall.postgres.audit import AuditRow
+
+Json = dict[str, Any]
+Places = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A reply and where somebody waits for it, until `answer_by_ms` (the broker's epoch ms)."""
+
+    partition: int
+    answer_by_ms: int | None
+    reply: Reply
+    must_be_heard: bool = False
+    """A refusal of which it is not certain that success was answered: this reply decides it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """An event that failed in this batch: the name of its record, and why."""
+
+    name: str
+    error_class: str
+    is_new: bool
+
+
+@dataclass(slots=True)
+class Decided:
+    """The result of a batch; rows, deaths and replies are in the order of the log."""
+
+    fates: Fates
+    changes: NetChanges = field(default_factory=NetChanges)
+    rows: list[AuditRow] = field(default_factory=list)
+    deaths: list[Death] = field(default_factory=list)
+    repeats: int = 0
+    replies: list[Waiting] = field(default_factory=list)
+
+
+def ids_of(entries: Sequence[Entry]) -> list[str]:
+    """The ids that the entries' events have."""
+    return [entry.event_id for entry in entries if entry.event_id is not None]
+
+
+def requests_of(entries: Sequence[Entry]) -> list[Request]:
+    """The requests among the entries, in order."""
+    return [entry.request for entry in entries if entry.request is not None]
+
+
+def places_of(place: Place, entries: Sequence[Entry], folded: Sequence[Folded]) -> Places:
+    """Event id → name of its record, of a whole batch."""
+    return {
+        result.request.id: place.name(entry.record.offset)
+        for entry, result in zip(entries, folded, strict=True)
+    }
+
+
+def decide_batch(
+    place: Place,
+    entries: Sequence[Entry],
+    folded: Sequence[Folded],
+    places: Places | None = None,
+    broker_ms: int | None = None,
+) -> Decided:
+    """Put the entries together with what the fold made of each, one for one.
+
+    `places` are those of the whole batch, where these are only some of its entries; `broker_ms`:
+    the broker's clock shows this or more (broker_time.py), None: nothing is known of it.
+    """
+    decided = Decided(Fates(place), changes=collapse(_changes(folded)))
+    if places is None:
+        places = places_of(place, entries, folded)
+    for entry, result in zip(entries, folded, strict=True):
+        if result.decision is None:
+            _bury(decided, place, entry, result)
+            continue
+        is_again = _may_have_been_heard(place, entry)
+        was_told = is_again or _was_told(result.request, entry, broker_ms)
+        decided.rows.append(_audit_row(place, entry, result, result.decision, was_told, places))
+        _add_reply(decided, result, was_told)
+        if result.is_parked:
+            is_of_park = result.is_of_park
+            decided.fates.parked(result.request.id, entry, by_organisation=is_of_park)
+        if result.redriven is not None:
+            decided.fates.redriven(result.redriven)
+            _note_failures(decided, result.redriven, places)
+            _note_release(decided, result, result.decision)
+        decided.repeats += _is_repeat(result.decision)
+    return decided
+
+
+def _bury(decided: Decided, place: Place, entry: Entry, result: Folded) -> None:
+    """An event that cannot be applied is kept, and whoever waits is told."""
+    error = result.error
+    if error is None:
+        raise LookupError(f"offset {entry.record.offset} has neither decision nor error")
+    decided.fates.died(result.request.id, entry, error)
+    decided.rows.append(dead_letters.to_audit_row(place, entry, error, parks=result.parks))
+    if result.parks:
+        event = result.request
+        decided.fates.parks_organisation(event.id, event.organisation_id, entry)
+    name = place.name(entry.record.offset)
+    decided.deaths.append(Death(name, dead_letters.error_class(error), is_new=True))
+    waiting = dead_letters.to_reply(place, entry)
+    if waiting is not None:
+        decided.replies.append(Waiting(waiting[0], None, waiting[1]))
+
+
+def _note_failures(decided: Decided, redriven: Redriven, places: Places) -> None:
+    for step in redriven.failures:
+        if step.result.error is not None:
+            name = step.held.place or places[step.held.event.id]
+            error_class = dead_letters.error_class(step.result.error)
+            decided.deaths.append(Death(name, error_class, is_new=not step.held.attempts))
+
+
+def _note_release(decided: Decided, result: Folded, decision: Decision) -> None:
+    """Whether nothing is left of what waited for an organisation."""
+    if isinstance(result.request, Request) and result.request.is_release:
+        is_free = any(outcome.detail.get("left") == 0 for outcome in decision.outcomes)
+        decided.fates.released(result.request.organisation_id, is_free=is_free)
+
+
+def _is_repeat(decision: Decision) -> bool:
+    return any("repeat_of" in outcome.detail for outcome in decision.outcomes)
+
+
+def count(decided: Decided) -> None:
+    """Count a committed batch in the metrics."""
+    for row in decided.rows:
+        kind = "dead" if _is_dead(row) else _kind(row.type)
+        metrics.PROVISIONER_EVENTS.labels(kind, f"{row.status // 100}xx").inc()
+        unknown = sum(
+            outcome["data"].get("detail", {}).get("unknown_members_count", 0)
+            for outcome in row.outcomes
+        )
+        if unknown:
+            metrics.PROVISIONER_UNKNOWN_MEMBERS.inc(unknown)
+    metrics.PROVISIONER_TOLD_REFUSED.inc(told_and_refused(decided))
+    metrics.PROVISIONER_DEAD_LETTERS.inc(sum(death.is_new for death in decided.deaths))
+    metrics.PROVISIONER_PARKED.inc(len(decided.fates.waiting()))
+    metrics.PROVISIONER_REPEATS.inc(decided.repeats)
+    metrics.PROVISIONER_PARKS.inc(len(decided.fates.parks))
+
+
+def told_and_refused(decided: Decided) -> int:
+    """How many requests were refused that had been answered with success."""
+    return sum(
+        is_told(from_data(outcome["fact"], outcome["data"]))
+        for row in decided.rows
+        if row.optimistic and row.status >= 400
+        for outcome in row.outcomes
+    )
+
+
+def _is_dead(row: AuditRow) -> bool:
+    """A dead letter, not a redrive that failed, nor a repeat of what is dead."""
+    is_about_dead = row.type.startswith(dead_letters.ABOUT_DEAD)
+    return not is_about_dead and any(each["fact"] == dead_letters.FAILED for each in row.outcomes)
+
+
+def _kind(event_type: str) -> str:
+    """`member.create` of `io.rollcall.request.member.create.v1`."""
+    return event_type.removeprefix("io.rollcall.request.").rpartition(".v")[0]
+
+
+def _add_reply(decided: Decided, result: Folded, was_told: bool) -> None:
+    request, reply = result.request, result.reply
+    if reply is not None and isinstance(request, Request) and request.reply_to is not None:
+        is_refusal = reply.status >= 400
+        must_be_heard = is_refusal and not was_told and request.precondition is None
+        waiting = Waiting(request.reply_to, request.answer_by_ms, reply, must_be_heard)
+        decided.replies.append(waiting)
+
+
+def _audit_row(
+    place: Place,
+    entry: Entry,
+    result: Folded,
+    decision: Decision,
+    was_told: bool,
+    places: Places,
+) -> AuditRow:
+    event = result.request
+    is_again = _may_have_been_heard(place, entry)
+    is_told = was_told and not is_again
+    stored = map(mark_told, decision.outcomes) if is_told else iter(decision.outcomes)
+    outcomes: list[Json] = [{"fact": outcome.fact, "data": to_data(outcome)} for outcome in stored]
+    if is_again:
+        outcomes = [{**each, "again": True} for each in outcomes]
+    if result.redriven is not None:
+        told = _told_before(result.redriven)
+        redriven = dead_letters.outcomes_of(result.redriven, places)
+        outcomes.extend(
+            _mark_stored(each) if each["of"]["id"] in told else each for each in redriven
+        )
+    return AuditRow(
+        id=event.id,
+        organisation_id=event.organisation_id,
+        topic=place.topic,
+        partition=place.partition,
+        offset=entry.record.offset,
+        epoch=place.epoch,
+        type="unknown" if isinstance(event, Unreadable) else event.type,
+        resource_id=event.resource_id,
+        actor="unknown" if isinstance(event, Unreadable) else event.actor,
+        append_time=entry.append_time,
+        event_time=entry.append_time if isinstance(event, Unreadable) else event.time,
+        status=decision.verdict.status,
+        scim_type=decision.verdict.scim_type,
+        outcomes=outcomes,
+        optimistic=was_told,
+    )
+
+
+def _was_told(event: Event, entry: Entry, broker_ms: int | None) -> bool:
+    """Whether it is certain that it was answered before it is decided; by the broker's clock only.
+
+    What came later than `answerby` into the log, or is decided later, was. Where that is not
+    certain, the reply's own append time says whether it was heard (announce.py).
+    """
+    if isinstance(event, Unreadable) or event.reply_to is None or event.is_answered:
+        return True
+    if event.precondition is not None:
+        return False  # without a reply it is answered that its outcome is not known
+    passed_ms = max(entry.record.timestamp, broker_ms or 0)
+    return passed_ms > (event.answer_by_ms or 0)
+
+
+def _may_have_been_heard(place: Place, entry: Entry) -> bool:
+    """Whether somebody waited for it who may have got the first decision, which is forgotten."""
+    return entry.record.offset < place.decided_below and was_awaited(entry.request)
+
+
+def was_awaited(request: Request | None) -> bool:
+    """Whether its sender was answered by its reply, or once nobody could wait any longer."""
+    return (
+        request is not None
+        and request.reply_to is not None
+        and request.precondition is None
+        and not request.is_answered
+    )
+
+
+def _told_before(redriven: Redriven) -> set[str]:
+    """Ids of redriven requests that were answered with success: what was parked always was, the
+    dead one where nobody waited for it."""
+    return {
+        step.held.event.id
+        for step in redriven.applied
+        if not step.held.attempts
+        or (isinstance(step.held.event, Request) and step.held.event.reply_to is None)
+    }
+
+
+def _mark_stored(stored: Json) -> Json:
+    """An outcome as the audit stores it, marked if it is a rejection."""
+    outcome = mark_told(from_data(stored["fact"], stored["data"]))
+    return {**stored, "data": to_data(outcome)}
+
+
+def _changes(folded: Sequence[Folded]) -> Iterator[tuple[str, Change]]:
+    for result in folded:
+        if result.decision is not None:
+            for change in result.decision.changes:
+                yield result.request.organisation_id, change

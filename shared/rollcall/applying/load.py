@@ -1,0 +1,118 @@
+"""The state that a batch touches, loaded before it is folded."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rollcall.applying import dead_letters
+from rollcall.applying.dead_letters import Place
+from rollcall.applying.understand import understand
+from rollcall.directory.quarantine import Event, Held, Key, Quarantine
+from rollcall.directory.release import BYTES_AT_ONCE, EVENTS_AT_ONCE
+from rollcall.directory.state import State
+from rollcall.directory.touch import Touch, touches
+from rollcall.events.request import Request
+from rollcall.postgres import dead_letter, parked
+from rollcall.postgres.dead_letter import HeldRecord
+from rollcall.postgres.directory_load import load_states
+
+if TYPE_CHECKING:
+    from rollcall.postgres.pool import Connection
+
+from rollcall.applying.manner import Manner, calculate
+
+Batch = list[tuple[Event, datetime]]
+Resource = tuple[str, str, str]
+"""(organisation, endpoint, resource)"""
+
+
+async def load(connection: "Connection", batch: Batch, manner: Manner) -> dict[str, State]:
+    """What the batch touches; for each redrive also what is held, and what that touches.
+
+    For what is known to be dead nothing is loaded: that may be what could not be done in time.
+    """
+    events = [event for event, _ in batch]
+    held = await _load_held(connection, events, manner)
+    waiting = await _load_waiting(connection, events, manner)
+    requests = [event for event in events if isinstance(event, Request)]
+    kept = [each for found, _ in waiting.values() for each in found]
+    for quarantine in held.values():
+        kept.extend(each for each in (quarantine.dead, *quarantine.parked) if each is not None)
+    requests.extend(each.event for each in kept if isinstance(each.event, Request))
+    alive = [request for request in requests if request.id not in manner.known]
+    touched = await calculate(connection, manner, touches, alive)
+    for event in events:
+        if event.organisation_id and (isinstance(event, Request) or event.has_resource):
+            touched.setdefault(event.organisation_id, Touch())
+    states = await load_states(connection, touched)
+    for (organisation_id, key), quarantine in held.items():
+        quarantine.cause = states[organisation_id].quarantines[key].cause
+        states[organisation_id].quarantines[key] = quarantine
+    for organisation_id, (found, behind) in waiting.items():
+        if (park := states[organisation_id].park) is not None:
+            park.waiting, park.behind = found, behind
+    return states
+
+
+async def _load_held(
+    connection: "Connection", events: Sequence[Event], manner: Manner
+) -> dict[tuple[str, Key], Quarantine]:
+    """(organisation, resource) → its dead event and all that is parked, of the redriven ones."""
+    wanted: dict[Resource, tuple[str, Key]] = {
+        (event.organisation_id, event.endpoint, event.resource_id): (
+            event.organisation_id,
+            (event.endpoint, event.resource_id),
+        )
+        for event in events
+        if isinstance(event, Request) and event.is_about_dead and not event.is_release
+    }
+    if not wanted:
+        return {}
+    dead = await dead_letter.load_dead(connection, list(wanted))
+    waiting = await parked.load(connection, list(dead)) if dead else {}
+
+    def read() -> dict[tuple[str, Key], Quarantine]:
+        return {
+            wanted[resource]: Quarantine(
+                record.id, _held(record), list(map(_held, waiting[resource]))
+            )
+            for resource, record in dead.items()
+        }
+
+    return await calculate(connection, manner, read)
+
+
+async def _load_waiting(
+    connection: "Connection", events: Sequence[Event], manner: Manner
+) -> Mapping[str, tuple[list[Held], int]]:
+    """Parked organisation that is to go on → what a release takes up, and how many are behind."""
+    found: dict[str, tuple[list[Held], int]] = {}
+    for event in events:
+        if not isinstance(event, Request) or not event.is_release or event.id in manner.known:
+            continue
+        records, behind = await parked.load_waiting(
+            connection, event.organisation_id, EVENTS_AT_ONCE, BYTES_AT_ONCE
+        )
+
+        def read(records: Sequence[HeldRecord] = records) -> list[Held]:
+            return list(map(_held, records))
+
+        found[event.organisation_id] = await calculate(connection, manner, read), behind
+    return found
+
+
+def _held(record: HeldRecord) -> Held:
+    """A kept record, read again by this release. Raises PartitionHalted for a newer version."""
+    understood = understand([record])
+    if understood.halt is not None:
+        raise understood.halt
+    [entry] = understood.entries
+    place = Place(record.topic, record.partition, record.epoch)
+    return Held(
+        dead_letters.to_event(place, entry),
+        entry.append_time,
+        attempts=record.attempts,
+        told=record.told,
+        place=place.name(record.offset),
+        is_late=entry.is_expired,
+    )

@@ -1,0 +1,187 @@
+"""A batch that Postgres refuses, written in halves until it is known which event is refused.
+
+If Postgres refuses the data of a batch, nothing says which event it was. The batch is then written
+again in halves, and what is refused in halves of that, each in a savepoint that ends with a check
+of the deferred constraints. The first event that is refused alone is a dead letter from then on,
+and what comes behind it is folded again, since it may have stood on it. To write 500 events one by
+one would keep the others of the partition waiting for seconds; so one is found in a score of
+set-based writes. As in a batch at once, what a later event of the same part replaces is never
+written, so Postgres is not asked about it.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from rollcall.applying import dead_letters
+from rollcall.applying.dead_letters import Place
+from rollcall.applying.decided import Decided, Places, decide_batch
+from rollcall.applying.understand import Entry
+from rollcall.directory.changes import Change
+from rollcall.directory.fold import Folded, collapse
+from rollcall.directory.quarantine import Refused
+from rollcall.postgres.directory_write import write_changes
+from rollcall.postgres.refusal import refusal_of, savepoint
+
+if TYPE_CHECKING:
+    from rollcall.postgres.pool import Connection
+
+from rollcall.applying.apply import check_row, decide, write_records
+from rollcall.applying.manner import Manner, calculate
+
+NEXT_TO_IT: Final = 4
+"""So many events are written at first behind one that was refused."""
+
+
+class _Culprit(Exception):
+    """The event that Postgres refuses; `at`: the place in the batch at which that was seen."""
+
+    def __init__(self, event_id: str, refusal: Refused) -> None:
+        super().__init__(event_id)
+        self.event_id = event_id
+        self.refusal = refusal
+        self.at = 0
+
+
+async def apply_one_by_one(
+    connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
+) -> Decided:
+    """The same in as small parts as it takes; what Postgres refuses becomes a dead letter.
+
+    What stands before that is written by then, so only the rest is loaded and folded again. Raises
+    PartitionHalted where too many are dead.
+    """
+    refusals: dict[str, Exception] = dict(manner.known)
+    places = {
+        dead_letters.audit_id(place, each): place.name(each.record.offset) for each in entries
+    }
+    folded: list[Folded] = []
+    first = (len(entries) + 1) // 2  # the whole was refused already
+    while len(folded) < len(entries):
+        rest = entries[len(folded) :]
+        found = await decide(connection, place, rest, replace(manner, known=refusals))
+        part = _Part(place, rest, found, places, manner)
+        try:
+            await part.write(connection, first)
+            folded.extend(found)
+        except _Culprit as culprit:
+            if culprit.event_id in refusals:
+                raise culprit.refusal from culprit  # even as a dead letter: our bug
+            refusals[culprit.event_id] = culprit.refusal
+            folded.extend(found[: culprit.at])
+            first = NEXT_TO_IT
+    decided = await calculate(
+        connection,
+        manner,
+        decide_batch,
+        place,
+        entries,
+        folded,
+        places,
+        broker_ms=manner.broker_ms,
+    )
+    await check_row(connection, place, decided, manner.limit)
+    return decided
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Entries of a batch, with what the fold made of each, to be written together.
+
+    `at`: the place of the first among those that are written.
+    """
+
+    place: Place
+    entries: Sequence[Entry]
+    folded: Sequence[Folded]
+    places: Places
+    manner: Manner
+    at: int = 0
+
+    async def write(self, connection: "Connection", first: int) -> None:
+        """Write `first` of them, then twice as many, and so on: what is refused is seldom alone.
+
+        Raises _Culprit: what stands before it is written, the rest is not.
+        """
+        begin, size = 0, first
+        while begin < len(self.entries):
+            await self.only(begin, begin + size).write_halved(connection)
+            begin, size = begin + size, 2 * size
+
+    def only(self, begin: int, end: int | None) -> "_Part":
+        """A part of it."""
+        entries, folded = self.entries[begin:end], self.folded[begin:end]
+        return replace(self, entries=entries, folded=folded, at=self.at + begin)
+
+    async def write_halved(self, connection: "Connection") -> None:
+        """Write all of it at once, or in halves where it is refused."""
+        if len(self.entries) == 1:
+            await self._write_one(connection)
+        elif not await self._is_written(connection):
+            half = len(self.entries) // 2
+            await self.only(0, half).write_halved(connection)
+            await self.only(half, None).write_halved(connection)
+
+    async def _write_one(self, connection: "Connection") -> None:
+        [result] = self.folded
+        try:
+            async with savepoint(connection):  # of a redrive, what is written before its culprit
+                await _write_changes(connection, result, self.manner)
+                write = partial(write_records, connection, self._decided())
+                await _guarded(connection, result.request.id, write)
+        except _Culprit as culprit:
+            culprit.at = self.at
+            raise
+
+    async def _is_written(self, connection: "Connection") -> bool:
+        """Write it; False, and nothing of it is, where Postgres refuses it."""
+        decided = await calculate(connection, self.manner, self._decided)
+        try:
+            async with savepoint(connection):
+                await write_changes(connection, decided.changes, alive=self.manner.alive)
+                await write_records(connection, decided)
+        except Exception as error:
+            if refusal_of(error) is None:
+                raise
+            return False
+        return True
+
+    def _decided(self) -> Decided:
+        return decide_batch(
+            self.place, self.entries, self.folded, self.places, self.manner.broker_ms
+        )
+
+
+async def _write_changes(connection: "Connection", result: Folded, manner: Manner) -> None:
+    """Write one event's changes step by step. Raises _Culprit: the event that is refused."""
+    organisation_id = result.request.organisation_id
+    for event_id, changes in _effects(result):
+        net = collapse((organisation_id, change) for change in changes)
+        write = partial(write_changes, connection, net, alive=manner.alive)
+        await _guarded(connection, event_id, write)
+
+
+def _effects(result: Folded) -> Iterator[tuple[str, Sequence[Change]]]:
+    """Event id → its changes: of a redrive each step's on their own, then what it mends."""
+    if result.redriven is None:
+        if result.decision is not None:
+            yield result.request.id, result.decision.changes
+        return
+    for step in result.redriven.applied:
+        if step.result.decision is not None:
+            yield step.held.event.id, step.result.decision.changes
+    yield result.request.id, result.redriven.mended
+
+
+async def _guarded(
+    connection: "Connection", event_id: str, write: Callable[[], Awaitable[None]]
+) -> None:
+    try:
+        async with savepoint(connection):
+            await write()
+    except Exception as error:
+        refusal = refusal_of(error)
+        if refusal is None:
+            raise
+        raise _Culprit(event_id, refusal) from error

@@ -1,0 +1,1 @@
+"""Where a consumer stands in its log, kept in Postgres."""

@@ -1,0 +1,1 @@
+"""What an operator or the console does with a deployment."""

@@ -1,0 +1,288 @@
+"""What an operator does with dead letters: find them, redrive or discard them, and wait.
+
+A redrive is an event in the organisation's own partition, like every change: the provisioner
+applies the dead event and all that is parked behind it in one step. What is published twice is
+done once, so every command may be run again.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal, get_args
+
+from rollcall.control.errors import NotPossible
+from rollcall.control.standing import pending, why_it_stands
+from rollcall.control.tenancy_log import NotThere, open_log
+from rollcall.events.request import Endpoint, Kind, Request, to_event
+from rollcall.kafka.producer import Producer
+from rollcall.postgres import audit, dead_letter
+from rollcall.postgres.audit import AuditRow
+from rollcall.postgres.dead_letter import ALL_STATES, DeadLetterSummary, State
+from rollcall.postgres.pool import Database
+from rollcall.runtime.clock import now
+from rollcall.runtime.config import Settings
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.ids import new_id
+
+Action = Literal["redrive", "discard"]
+Result = Literal[
+    "redriven",
+    "discarded",
+    "failed",
+    "stopped",
+    "already",
+    "pending",
+    "impossible",
+    "stands",
+    "would be",
+]
+BAD: Final[frozenset[Result]] = frozenset({"failed", "stopped", "pending", "impossible", "stands"})
+KINDS: Final[Mapping[Action, Kind]] = {"redrive": "dead.redrive", "discard": "dead.discard"}
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {each: each for each in get_args(Endpoint)}
+LETTER_NAME: Final = re.compile(r"[^/]+/\d+/\d+")
+MOST_LETTERS: Final = 10_000
+KAFKA_TIMEOUT_S: Final = 20.0
+WAIT_S: Final = 30.0
+POLL_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which letters: by id or name, and by what they are; all of what is given must hold."""
+
+    names: tuple[str, ...] = ()
+    org: str | None = None
+    since: datetime | None = None
+    error_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one letter; `note` says it in words."""
+
+    letter: DeadLetterSummary
+    result: Result
+    note: str
+
+
+def parse_since(text: str) -> datetime:
+    """A date (00:00 UTC) or a time; one without an offset is UTC. Raises NotPossible."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise NotPossible(
+            f"{text!r} is no date; write 2027-01-31 or 2027-01-31T18:00:00+01:00"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+async def selection_of(
+    database: Database, words: Sequence[str], since: datetime | None, error_class: str | None
+) -> Selection:
+    """What the words of a command name: letters, by id or name, or else one organisation.
+
+    Ids are unique among both. A word that no letter has is taken for an organisation only where it
+    stands alone: several words are letters.
+    """
+    if len(words) == 1:
+        async with database.connection() as connection:
+            found = await dead_letter.find(
+                connection, states=ALL_STATES, names=words, limit=MOST_LETTERS
+            )
+        if not found and not LETTER_NAME.fullmatch(words[0]):
+            return Selection((), words[0], since, error_class)
+    return Selection(tuple(words), None, since, error_class)
+
+
+async def select(
+    settings: Settings,
+    database: Database,
+    selection: Selection,
+    states: Sequence[State] = ("dead",),
+) -> list[DeadLetterSummary]:
+    """The letters, oldest first; named ones in whatever state.
+
+    Raises NotPossible for a name that no letter has and an unknown organisation, Unavailable.
+    """
+    organisation_id = await organisation_id_of(settings, selection)
+    async with database.connection() as connection:
+        found = await dead_letter.find(
+            connection,
+            states=ALL_STATES if selection.names else states,
+            organisation_id=organisation_id,
+            since=selection.since,
+            error_class=selection.error_class,
+            names=selection.names or None,
+            limit=MOST_LETTERS,
+        )
+    known = {name for letter in found for name in (letter.name, letter.id)}
+    for name in selection.names:
+        if name not in known:
+            raise NotPossible(f"no dead letter {name}; `rollcall dead list --all` shows all")
+    return found
+
+
+async def organisation_id_of(settings: Settings, selection: Selection) -> str | None:
+    """The id of the organisation that is asked for; None: none is. Raises NotThere, Unavailable."""
+    if selection.org is None:
+        return None
+    async with open_log(settings) as log:
+        tenancy = await log.read()
+    try:
+        return tenancy.organisation(selection.org).id
+    except NotThere as error:
+        raise NotThere(
+            f"no dead letter and no organisation {selection.org!r}; `rollcall dead list --all` "
+            "and `rollcall org list` show them"
+        ) from error
+
+
+async def close(
+    settings: Settings,
+    database: Database,
+    letters: Sequence[DeadLetterSummary],
+    action: Action,
+    *,
+    dry_run: bool = False,
+) -> list[Done]:
+    """Redrive or discard the letters, and wait for what becomes of each. Raises Unavailable.
+
+    Nothing is written for a letter whose partition stands, nor for one that is waited for already.
+    """
+    done: dict[tuple[str, int], Done] = {}
+    asked: dict[str, DeadLetterSummary] = {}
+    fresh: dict[str, DeadLetterSummary] = {}
+    for letter in letters:
+        if letter.state != "dead":
+            done[_key(letter)] = Done(letter, "already", f"it is {letter.state} already")
+        elif letter.resource_id is None and not dry_run:
+            done[_key(letter)] = await _close_alone(database, letter, action)
+        elif letter.resource_id is None:
+            done[_key(letter)] = Done(letter, "would be", "it is about no resource")
+        elif why := await why_it_stands(database, letter.topic, letter.partition):
+            done[_key(letter)] = Done(letter, "stands", f"{why}; nothing was written")
+        elif dry_run:
+            done[_key(letter)] = Done(letter, "would be", "dry run")
+        elif (earlier := await _earlier(settings, database, letter)) is None:
+            fresh[new_id()] = letter
+        elif earlier.kind == KINDS[action]:
+            asked[earlier.id] = letter
+        else:
+            note = f"{earlier.kind} of it, {earlier.id}, is not applied yet; nothing was written"
+            done[_key(letter)] = Done(letter, "pending", note)
+    if fresh:
+        await publish(settings, [_asking(each, fresh[each], action) for each in fresh])
+    asked |= fresh
+    if asked:
+        rows = await decided(database, asked)
+        for request_id, letter in asked.items():
+            done[_key(letter)] = _judge(letter, rows.get(request_id), action)
+    return [done[_key(letter)] for letter in letters]
+
+
+async def _earlier(
+    settings: Settings, database: Database, letter: DeadLetterSummary
+) -> Request | None:
+    """A redrive or discard of the letter that is in the log and not applied yet."""
+    return await pending(
+        settings,
+        database,
+        letter.topic,
+        letter.partition,
+        lambda request: request.kind in KINDS.values() and request.dead_id == letter.id,
+    )
+
+
+def _key(letter: DeadLetterSummary) -> tuple[str, int]:
+    return letter.name, letter.epoch
+
+
+async def _close_alone(database: Database, letter: DeadLetterSummary, action: Action) -> Done:
+    """A letter about no resource: it changes no directory, so no event is needed."""
+    if action == "redrive":
+        return Done(letter, "impossible", "nobody can tell what it is about; discard it")
+    async with database.connection() as connection:
+        was_open = await dead_letter.discard_without_resource(connection, letter)
+    return Done(letter, "discarded" if was_open else "already", "it was about no resource")
+
+
+def _asking(request_id: str, letter: DeadLetterSummary, action: Action) -> tuple[Request, str, int]:
+    """The redrive or discard of a letter, with the topic and partition where it is to stand."""
+    request = Request(
+        id=request_id,
+        kind=KINDS[action],
+        organisation_id=letter.organisation_id or "",
+        resource_id=letter.resource_id or "",
+        time=now(),
+        dead_id=letter.id,
+        dead_letter=letter.name,
+        dead_endpoint=ENDPOINTS[letter.endpoint or "Users"],
+        actor="operator",
+    )
+    return request, letter.topic, letter.partition
+
+
+async def publish(settings: Settings, requests: Iterable[tuple[Request, str, int]]) -> None:
+    """Append requests, each with its topic and partition. Raises Unavailable."""
+    producer = Producer(settings, client_id="rollcall-operator")
+    try:
+        async with asyncio.timeout(KAFKA_TIMEOUT_S):
+            await producer.start()
+            for request, topic, partition in requests:
+                await producer.send(
+                    topic,
+                    partition=partition,
+                    key=request.organisation_id,
+                    event=to_event(request),
+                )
+    except TimeoutError as error:
+        raise Unavailable("Kafka") from error
+    finally:
+        await producer.stop()
+
+
+async def decided(database: Database, ids: Iterable[str]) -> dict[str, AuditRow]:
+    """Id → audit row of those that are decided in time."""
+    wanted = list(ids)
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + WAIT_S
+    while True:
+        async with database.connection() as connection:
+            found = await audit.find(connection, wanted)
+        if len(found) == len(wanted) or loop.time() > deadline_s:
+            return found
+        await asyncio.sleep(POLL_S)
+
+
+def _judge(letter: DeadLetterSummary, row: AuditRow | None, action: Action) -> Done:
+    if row is None:
+        return Done(
+            letter,
+            "pending",
+            "accepted, not applied yet: the provisioner is behind or away (`rollcall lag`); the "
+            "same command waits for it again and writes nothing more",
+        )
+    for stored in row.outcomes:
+        if stored["fact"] in ("dead.redriven", "dead.discarded"):
+            return _judge_detail(letter, stored["data"]["detail"], row, action)
+    failed = [stored for stored in row.outcomes if stored["fact"] == "request.failed"]
+    if failed:
+        error_class = failed[0]["data"]["detail"]["error_class"]
+        return Done(letter, "failed", f"it failed again ({error_class}) and stays dead")
+    return Done(letter, "already", "it was not dead any more")
+
+
+def _judge_detail(
+    letter: DeadLetterSummary, detail: Mapping[str, object], row: AuditRow, action: Action
+) -> Done:
+    refused = sum(stored["fact"] == "request.rejected" for stored in row.outcomes)
+    note = f"{detail['applied']} applied"
+    if late := detail.get("expired"):
+        note += f", {late} dropped: answered 503, so never applied"
+    if refused:
+        note += f", {refused} of them refused"
+    if "dead" in detail:
+        return Done(letter, "stopped", f"{note}; {detail['dead']} is dead now")
+    return Done(letter, "redriven" if action == "redrive" else "discarded", note)

@@ -1,0 +1,184 @@
+"""`rollcall erase`: all that is kept of a member's person goes, beside what the log keeps.
+
+An event like any change, so that a rebuild, a verify and a restored backup come to the same: in the
+log's order the provisioner removes the member, its memberships, its dead letters and parked events.
+What no fold makes (notices, what a rebuild replaced) is deleted afterwards. The audit and the
+outcomes hold ids and names of attributes, and stay.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from rollcall.control.deployment import Deployment
+from rollcall.control.errors import NotPossible
+from rollcall.control.offboarding.publish import publish, until
+from rollcall.control.offboarding.what_stays import Kept, what_stays
+from rollcall.control.rebuild.approach import LOCK
+from rollcall.control.standing import check_runs, pending
+from rollcall.control.tenancy_log import open_log
+from rollcall.events.request import Request
+from rollcall.postgres import audit
+from rollcall.postgres.upkeep import leaving, scratch
+from rollcall.postgres.upkeep.leaving import Traces
+from rollcall.postgres.upkeep.scratch import VERIFY
+from rollcall.runtime.clock import now
+from rollcall.runtime.ids import new_id, parse_id
+from rollcall.scim.errors import ScimError
+from rollcall.scim.username import user_name_key
+from rollcall.tenancy.organisation import Organisation
+
+if TYPE_CHECKING:
+    from rollcall.postgres.pool import Connection
+
+WAIT_S: Final = 60.0
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Erased:
+    """What was done, or would be; `rows` are those that this run deleted itself."""
+
+    organisation_id: str
+    member_id: str
+    dry_run: bool
+    traces: Traces
+    event_id: str | None = None
+    rows: dict[str, int] = field(default_factory=dict)
+    kept: list[Kept] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it; the names are a contract with scripts."""
+        return {
+            "organisation_id": self.organisation_id,
+            "member_id": self.member_id,
+            "dry_run": self.dry_run,
+            "was_there": self.traces.is_there,
+            "dead_letters": self.traces.letters,
+            "parked": self.traces.parked,
+            "notices": self.traces.notices,
+            "uncertain_dead_letters": self.traces.uncertain,
+            "event_id": self.event_id,
+            "rows": self.rows,
+            "log": [each.to_json() for each in self.kept],
+        }
+
+
+async def erase(
+    deployment: Deployment,
+    org: str,
+    member: str,
+    *,
+    dry_run: bool,
+    say: Say,
+    wait_s: float = WAIT_S,
+) -> Erased:
+    """Erase a member, by id or user name. Raises NotPossible, NotThere, Unavailable."""
+    async with open_log(deployment.settings) as log:
+        organisation = (await log.read()).organisation(org)
+    member_id = await _member_id(deployment, organisation.id, member)
+    async with deployment.database.connection() as connection:
+        traces = await leaving.traces(connection, organisation.id, member_id)
+    report = Erased(organisation.id, member_id, dry_run, traces)
+    at = now()
+    if not dry_run:
+        report.event_id, at = await _publish(deployment, organisation, member_id, say, wait_s)
+        deployment.faults.passes("erase.after_applied")
+        report.rows = await _delete_rows(deployment, organisation.id, member_id)
+    report.kept = await what_stays(deployment.settings, deployment.topics, "member", at)
+    return report
+
+
+async def _member_id(deployment: Deployment, organisation_id: str, member: str) -> str:
+    """An id is taken as it is: a member that was removed before is erased by it."""
+    if parse_id(member.lower()) == member.lower():
+        return member.lower()
+    try:
+        key = user_name_key(member)
+    except ScimError:
+        key = ""
+    async with deployment.database.connection() as connection:
+        found = await leaving.find_member_id(connection, organisation_id, key)
+    if found is None:
+        raise NotPossible(
+            "no member has that userName (any more); name it by its id: `rollcall erase ORG ID`"
+        )
+    return found
+
+
+async def _publish(
+    deployment: Deployment, organisation: Organisation, member_id: str, say: Say, wait_s: float
+) -> tuple[str, datetime]:
+    """The event, applied; its id, and when the broker appended it."""
+    place = deployment.topics.requests, organisation.partition
+    await check_runs(deployment.database, *place)
+    # One that was broken off, or was not applied in time, is waited for and not written again.
+    request = await pending(
+        deployment.settings,
+        deployment.database,
+        *place,
+        lambda each: (
+            each.kind == "member.erase"
+            and (each.organisation_id, each.resource_id) == (organisation.id, member_id)
+        ),
+    )
+    if request is None:
+        request = Request(
+            id=new_id(),
+            kind="member.erase",
+            organisation_id=organisation.id,
+            resource_id=member_id,
+            time=now(),
+            actor="operator",
+        )
+        await publish(deployment, request, organisation.partition)
+    deployment.faults.passes("erase.after_event")
+    say(f"the provisioner erases the member {member_id}")
+    decided: list[audit.AuditRow] = []
+
+    async def is_decided() -> bool:
+        async with deployment.database.connection() as connection:
+            decided.extend((await audit.find(connection, [request.id])).values())
+        return bool(decided)
+
+    await until(
+        is_decided,
+        wait_s,
+        "accepted, but not applied yet (`rollcall partition list` shows how far the provisioner "
+        f"is); run `rollcall erase {organisation.id} {member_id}` to end it",
+    )
+    if decided[0].status != 204:
+        raise NotPossible("the event could not be applied; look at `rollcall dead list`")
+    return request.id, decided[0].append_time
+
+
+async def _delete_rows(
+    deployment: Deployment, organisation_id: str, member_id: str
+) -> dict[str, int]:
+    """Rows about the member outside of the live directory, and of what is being made anew."""
+    async with deployment.database.connection() as connection:
+        await _drop_left_behind(connection)
+        tables = [each for each in await leaving.tables(connection) if not each.is_live]
+    done: dict[str, int] = {}
+    for table in tables:
+        if table.schema.endswith(("_rebuild", "_verify")):
+            continue  # the fold that fills it comes to the event as well
+        while True:
+            async with deployment.database.transaction() as connection:
+                number = await leaving.delete_member_rows(
+                    connection, table, organisation_id, member_id
+                )
+            if not number:
+                break
+            done[str(table)] = done.get(str(table), 0) + number
+    return done
+
+
+async def _drop_left_behind(connection: "Connection") -> None:
+    """What a verify that was killed has left: no fold comes to the event there any more."""
+    if await scratch.lock(connection, LOCK["verify"]):
+        try:
+            await scratch.drop(connection, VERIFY.directory, VERIFY.audit)
+        finally:
+            await scratch.unlock(connection, LOCK["verify"])

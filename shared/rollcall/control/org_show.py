@@ -1,0 +1,74 @@
+"""All that is known of one organisation: its settings and keys, how much it has, how it stands."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rollcall.control import organisations
+from rollcall.control.key_use import last_used
+from rollcall.control.partitions import open_partitions
+from rollcall.control.tenancy_log import open_log
+from rollcall.events.envelope import format_time
+from rollcall.postgres import directory_search, people
+from rollcall.postgres.people import Counts
+from rollcall.postgres.pool import Database
+from rollcall.runtime.config import Settings
+from rollcall.tenancy.organisation import ApiKey, Organisation
+
+
+@dataclass(slots=True)
+class Overview:
+    """One organisation; what Postgres would have said is empty where `note` says why."""
+
+    organisation: Organisation
+    keys: list[ApiKey]
+    used: dict[str, datetime] = field(default_factory=dict)
+    members: dict[str, int] = field(default_factory=dict)
+    counts: Counts | None = None
+    partition_state: str | None = None
+    lag: int | None = None
+    note: str = ""
+
+    @property
+    def last_contact(self) -> datetime | None:
+        """When one of its keys was last used, to a minute."""
+        return max(self.used.values(), default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it; the names are a contract with scripts."""
+        contact, counts = self.last_contact, self.counts
+        return {
+            **organisations.settings_of(self.organisation),
+            "partition": self.organisation.partition,
+            "partition_state": self.partition_state,
+            "partition_lag": self.lag,
+            "created": format_time(self.organisation.created),
+            "leaving": self.organisation.leaving is not None,
+            "members": self.members if counts else None,
+            "groups": counts.groups if counts else None,
+            "dead_letters": counts.dead_letters if counts else None,
+            "parked": counts.parked if counts else None,
+            "last_contact": None if contact is None else format_time(contact),
+            "note": self.note or None,
+        }
+
+
+async def look_at(settings: Settings, org: str) -> Overview:
+    """What the tenancy topic says of an organisation. Raises NotThere, Unavailable."""
+    async with open_log(settings) as log:
+        tenancy = await log.read()
+    organisation = tenancy.organisation(org)
+    return Overview(organisation, tenancy.keys_of(organisation.id))
+
+
+async def complete(found: Overview, settings: Settings, database: Database) -> None:
+    """Add what Postgres holds of it. Raises Unavailable."""
+    organisation = found.organisation
+    async with database.connection() as connection:
+        found.members = await directory_search.count_members(connection, organisation.id)
+        found.counts = await people.counts(connection, organisation.id)
+    async with open_partitions(settings, "requests", database) as partitions:
+        standing = await partitions.find(organisation.partition)
+    found.lag = standing.lag
+    found.partition_state = "unowned" if standing.progress is None else standing.progress.state
+    found.used = await last_used(database, organisation.id)

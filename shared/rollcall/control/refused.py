@@ -1,0 +1,179 @@
+"""What was answered with success and refused afterwards: found in the audit, with what to do.
+
+A request is listed where nobody waited for its decision, or where the refusal came too late for
+whoever waited. For the second kind the answer may have been the refusal after all (`perhaps`): the
+list rather holds one too many. After a restore what was decided before is decided again, and
+nobody knows any more whether the first refusal was heard (`unknown`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from rollcall.control.errors import NotPossible
+from rollcall.control.tenancy_log import open_log
+from rollcall.events.envelope import format_time
+from rollcall.events.outcome import from_data, is_told
+from rollcall.events.request import TYPE_PREFIX
+from rollcall.postgres import audit
+from rollcall.postgres.audit import Refused
+from rollcall.postgres.pool import Database
+from rollcall.runtime.config import Settings
+from rollcall.runtime.ids import parse_id
+
+MOST: Final = 10_000
+Told = Literal["yes", "perhaps", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refused request. `told`: whether its sender was told success.
+
+    `id` is the request's; `event_id` that of the event which decided it: its own, or a redrive's.
+    """
+
+    id: str
+    event_id: str
+    organisation_id: str
+    endpoint: str
+    resource_id: str
+    kind: str
+    status: int
+    scim_type: str | None
+    attribute: str | None
+    told: Told
+    actor: str
+    accepted: datetime
+    recorded: datetime
+
+    @property
+    def resource(self) -> str:
+        """`Users/ID` or `Groups/ID`."""
+        return f"{self.endpoint}/{self.resource_id}"
+
+    @property
+    def advice(self) -> str:
+        """What an admin can do about it."""
+        return advice(self)
+
+    def as_json(self) -> dict[str, object]:
+        """As `--json` shows it; the names are a contract with scripts."""
+        return {
+            "id": self.id,
+            "event_id": self.event_id,
+            "organisation_id": self.organisation_id,
+            "resource": self.resource,
+            "kind": self.kind,
+            "status": self.status,
+            "scim_type": self.scim_type,
+            "attribute": self.attribute,
+            "told": self.told,
+            "actor": self.actor,
+            "accepted": format_time(self.accepted),
+            "recorded": format_time(self.recorded),
+            "advice": self.advice,
+        }
+
+
+async def select(
+    settings: Settings,
+    database: Database,
+    *,
+    org: str | None = None,
+    since: datetime | None = None,
+    identifier: str | None = None,
+) -> list[Refusal]:
+    """The refusals, newest first; one by the id of the request or of the event that decided it.
+
+    Raises NotPossible for an unknown organisation and an id that is not listed, Unavailable.
+    """
+    organisation_id = None
+    if org is not None:
+        async with open_log(settings) as log:
+            organisation_id = (await log.read()).organisation(org).id
+    wanted = None if identifier is None else parse_id(identifier)
+    if identifier is not None and wanted is None:
+        raise NotPossible(f"{identifier!r} is no id; `rollcall refused list` shows them")
+    async with database.connection() as connection:
+        found = await audit.find_refused(
+            connection, organisation_id=organisation_id, since=since, limit=MOST
+        )
+    refusals = [refusal for each in found for refusal in refusals_of(each)]
+    if wanted is None:
+        return refusals
+    named = [each for each in refusals if wanted in (each.id, each.event_id)]
+    if not named:
+        raise NotPossible(f"no refused request {wanted}; `rollcall refused list` shows them")
+    return named
+
+
+def refusals_of(found: Refused) -> list[Refusal]:
+    """The refused requests in one row of the audit: a redrive's may hold several, or none."""
+    row = found.row
+    refusals = []
+    for stored in row.outcomes:
+        outcome = from_data(stored["fact"], stored["data"])
+        # Rows of earlier releases are marked as a whole, not in the outcome.
+        was_told = is_told(outcome) or (row.optimistic and "of" not in stored)
+        if outcome.fact != "request.rejected" or not (found.is_unheard or was_told):
+            continue
+        detail = outcome.detail
+        refusals.append(
+            Refusal(
+                id=stored.get("of", {}).get("id", row.id),
+                event_id=row.id,
+                organisation_id=outcome.organisation_id,
+                endpoint=str(detail.get("endpoint", "Users")),
+                resource_id=outcome.resource_id,
+                kind=str(detail.get("kind", row.type.removeprefix(TYPE_PREFIX))),
+                status=int(detail.get("status", row.status)),
+                scim_type=detail.get("scim_type"),
+                attribute=detail.get("attribute"),
+                told=_told(found, stored),
+                actor=row.actor,
+                accepted=row.append_time,
+                recorded=found.recorded,
+            )
+        )
+    return refusals
+
+
+def _told(found: Refused, stored: Mapping[str, Any]) -> Told:
+    if stored.get("again"):
+        return "unknown"
+    return "perhaps" if found.is_unheard else "yes"
+
+
+def advice(refusal: Refusal) -> str:
+    """One or two sentences for the admin of the organisation."""
+    what = "user" if refusal.endpoint == "Users" else "group"
+    if refusal.status == 409 and refusal.attribute is not None:
+        made = (
+            f"The identity provider holds an id of a {what} that does not exist."
+            if refusal.kind.endswith(".create")
+            else f"The {what} is unchanged."
+        )
+        return (
+            f"Another {what} of the organisation has this {refusal.attribute}. {made} Look for two "
+            f"with the same {refusal.attribute} in the identity provider, give one of them another "
+            "(or remove it), and provision it again."
+        )
+    if refusal.status == 404:
+        return (
+            f"The {what} was not there when this was applied: it was removed meanwhile, or its own "
+            f"create was refused (then that is in this list). Provision the {what} again if it "
+            "should exist."
+        )
+    if refusal.status == 412:
+        return (
+            f"Somebody else changed the {what} first, and this request asked not to overwrite "
+            "that. Read it and send the change again."
+        )
+    if refusal.status == 400:
+        where = f" in {refusal.attribute}" if refusal.attribute else ""
+        return (
+            f"The request was found wrong{where} when it was applied to what the {what} had become;"
+            f" it is unchanged. Correct it in the identity provider and provision the {what} again."
+        )
+    return f"The {what} is unchanged. Provision the {what} again from the identity provider."

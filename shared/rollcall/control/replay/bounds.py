@@ -1,0 +1,93 @@
+"""From where to where a topic is replayed: an offset or a time, for each partition."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from rollcall.control.dead_letters import parse_since
+from rollcall.control.deployment import Deployment
+from rollcall.control.errors import NotPossible
+from rollcall.control.tenancy_log import open_log
+from rollcall.kafka.offsets import Extent, extents, offsets_at
+from rollcall.tenancy.organisation import Organisation
+
+Place = int | datetime
+"""An offset, the same in each partition, or a moment of append time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is replayed of one partition, from offset `begin` to below `end`.
+
+    `held`: what the log has. `is_short`: it may have lost what was appended after the moment that
+    was asked for, because it begins later.
+    """
+
+    partition: int
+    begin: int
+    end: int
+    held: Extent
+    is_short: bool = False
+
+    def __len__(self) -> int:
+        return max(0, self.end - self.begin)
+
+
+def parse_place(text: str) -> Place:
+    """A whole number is an offset, anything else a date or a time. Raises NotPossible."""
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
+    return parse_since(text)
+
+
+async def organisation_of(deployment: Deployment, org: str) -> Organisation:
+    """The organisation with this id or unique name. Raises NotPossible, Unavailable."""
+    async with open_log(deployment.settings) as log:
+        return (await log.read()).organisation(org)
+
+
+async def parts_of(
+    deployment: Deployment,
+    topic: str,
+    begin: Place,
+    end: Place | None,
+    partitions: Collection[int] | None = None,
+) -> list[Part]:
+    """The parts of a topic between two places; `partitions` None: of all of them.
+
+    Raises NotPossible where the log does not hold the offset to begin with, Unavailable.
+    """
+    held = await extents(deployment.settings, topic)
+    if not held:
+        raise NotPossible(f"Kafka has no topic {topic}; run `rollcall topics apply`")
+    chosen = {
+        number: extent
+        for number, extent in sorted(held.items())
+        if partitions is None or number in partitions
+    }
+    begins = await _offsets(deployment, topic, chosen, begin)
+    ends = (
+        {number: extent.end for number, extent in chosen.items()}
+        if end is None
+        else await _offsets(deployment, topic, chosen, end)
+    )
+    parts = []
+    for number, extent in chosen.items():
+        if begins[number] < extent.first:
+            raise NotPossible(
+                f"partition {number} of {topic} begins at offset {extent.first}, above "
+                f"{begins[number]}: retention took what was before; begin there, or at a time"
+            )
+        is_short = isinstance(begin, datetime) and begins[number] == extent.first > 0
+        last = min(extent.end, ends[number])
+        parts.append(Part(number, min(begins[number], last), last, extent, is_short))
+    return parts
+
+
+async def _offsets(
+    deployment: Deployment, topic: str, held: Mapping[int, Extent], place: Place
+) -> Mapping[int, int]:
+    if isinstance(place, int):
+        # An empty partition, or one that is shorter, has nothing from there on.
+        return {number: min(place, extent.end) for number, extent in held.items()}
+    return await offsets_at(deployment.settings, topic, held, round(place.timestamp() * 1000))

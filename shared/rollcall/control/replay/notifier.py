@@ -1,0 +1,202 @@
+"""Outcomes replayed into the notifier: it reads them again, and no mail leaves a second time.
+
+What is known to the notifier's rows stays as it is. What its rows have lost (a table that was
+restored from an older backup) is planned again, and the outcomes topic itself says which of those
+mails left: each is told there, behind the outcome that caused it. So while a partition is read
+again, none of its mails leave before it is read to its end as it was when the replay began. That
+rule is in the notifier's claim (`notice.progress`: `next_offset` below `published_offset`), holds
+for every replica, and outlives a crash of anybody.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from rollcall.control.deployment import Deployment
+from rollcall.control.errors import NotNow, NotPossible
+from rollcall.control.meter import Meter
+from rollcall.control.replay.bounds import Part, Place, parts_of
+from rollcall.events.envelope import format_time, from_milliseconds
+from rollcall.kafka.log_identity import event_id_of
+from rollcall.kafka.log_probe import LogProbe
+from rollcall.postgres import progress
+from rollcall.postgres.progress import Progress
+from rollcall.postgres.upkeep import replay
+
+TRIES: Final = 50
+POLL_S: Final = 0.2
+SILENT_S: Final = 60.0
+"""So long nothing may be read before nobody seems to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """One partition that is read again from `begin`; it was at `was`, and is due at `until`."""
+
+    partition: int
+    begin: int
+    was: int
+    until: int
+
+    def __len__(self) -> int:
+        return self.until - self.begin
+
+
+@dataclass(slots=True)
+class Report:
+    """What is read again, or would be. `is_read`: the notifier has been through it."""
+
+    parts: list[Again] = field(default_factory=list)
+    is_read: bool = False
+    taken_s: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it; the names are a contract with scripts."""
+        return {
+            "into": "notifier",
+            "records": sum(map(len, self.parts)),
+            "partitions": [
+                {"partition": each.partition, "begin": each.begin, "was": each.was}
+                for each in self.parts
+            ],
+            "read": self.is_read,
+            "seconds": round(self.taken_s, 3),
+        }
+
+
+async def into_notifier(
+    deployment: Deployment,
+    begin: Place,
+    partitions: Collection[int] | None,
+    meter: Meter,
+    *,
+    dry_run: bool = False,
+    waits: bool = True,
+) -> Report:
+    """Set the notifier back, and wait until it has read. Raises NotPossible, Unavailable.
+
+    Broken off while it waits, the notifier goes on; run again, it reads once more: both harmless.
+    """
+    began_s = time.monotonic()
+    report = Report()
+    probe = LogProbe(deployment.settings, deployment.topics.outcomes)
+    try:
+        parts = await parts_of(deployment, deployment.topics.outcomes, begin, None, partitions)
+        found = await _positions(deployment)
+        _check(parts, found)
+        await _check_due(deployment, probe, parts, found)
+        for part in parts:
+            position = found.get(part.partition)
+            if position is not None and part.begin < position.next_offset:
+                again = Again(part.partition, part.begin, position.next_offset, part.held.end)
+                report.parts.append(again)
+                if not dry_run:
+                    await _rewind(deployment, probe, part)
+    finally:
+        await probe.close()
+    if waits and not dry_run:
+        await _until_read(deployment, report, meter)
+    report.taken_s = time.monotonic() - began_s
+    return report
+
+
+async def _positions(deployment: Deployment) -> dict[int, Progress]:
+    async with deployment.database.connection() as connection:
+        rows = await progress.read_all(connection, deployment.topics.outcomes, schema="notice")
+    return {each.partition: each for each in rows}
+
+
+def _check(parts: Sequence[Part], found: dict[int, Progress]) -> None:
+    """Nothing is changed where a partition stands, or its log is another one."""
+    for part in parts:
+        position = found.get(part.partition)
+        if position is None:
+            continue
+        if position.state != "running":
+            raise NotPossible(
+                f"partition {part.partition} is {position.state}: {position.detail}; see "
+                f"`rollcall partition show {part.partition} --topic outcomes`"
+            )
+        if position.next_offset > part.held.end:
+            raise NotPossible(
+                f"the log of partition {part.partition} ends at offset {part.held.end}, below "
+                f"{position.next_offset}, which the notifier had read: it is another one"
+            )
+
+
+async def _check_due(
+    deployment: Deployment, probe: LogProbe, parts: Sequence[Part], found: dict[int, Progress]
+) -> None:
+    """Refuse to begin behind what is due: only what is read again can say that it left."""
+    async with deployment.database.connection() as connection:
+        due = await replay.oldest_due(connection)
+    for part in parts:
+        position, oldest = found.get(part.partition), due.get(part.partition)
+        if position is None or oldest is None or part.begin >= position.next_offset:
+            continue
+        first = await _append_time(probe, part, part.begin)
+        if part.begin > part.held.first and first is not None and oldest < first:
+            raise NotPossible(
+                f"notices of partition {part.partition} are due since {format_time(oldest)}, "
+                "before the beginning: whether their mails left may be told before it; begin there"
+            )
+
+
+async def _rewind(deployment: Deployment, probe: LogProbe, part: Part) -> None:
+    """Set one partition back, however fast the notifier moves on meanwhile."""
+    before = None
+    if part.begin > part.held.first:
+        before = (await probe.look(part.partition, part.begin)).before
+    if before is not None and before.offset != part.begin - 1:
+        before = None
+    for _ in range(TRIES):
+        async with deployment.database.connection() as connection:
+            found = await progress.read(
+                connection, deployment.topics.outcomes, part.partition, schema="notice"
+            )
+            if found is None or found.next_offset <= part.begin:
+                return
+            if await replay.rewind(
+                connection,
+                found,
+                part.begin,
+                part.held.end,
+                last_event_id=None if before is None else event_id_of(before.headers),
+                last_append_time=None if before is None else from_milliseconds(before.timestamp),
+            ):
+                return
+    raise NotNow(f"partition {part.partition} moves too fast; try again")
+
+
+async def _append_time(probe: LogProbe, part: Part, offset: int) -> datetime | None:
+    """When the first record from an offset on was appended; None: there is none."""
+    if offset >= part.held.end:
+        return None
+    record = (await probe.look(part.partition, offset + 1)).before
+    return None if record is None else from_milliseconds(record.timestamp)
+
+
+async def _until_read(deployment: Deployment, report: Report, meter: Meter) -> None:
+    """Watch the notifier read. Raises NotPossible where nobody does."""
+    meter.note("the notifier reads", sum(map(len, report.parts)))
+    seen, seen_s = 0, time.monotonic()
+    while True:
+        found = await _positions(deployment)
+        done = sum(
+            min(len(each), max(0, found[each.partition].next_offset - each.begin))
+            for each in report.parts
+        )
+        if done > seen:
+            meter.add(done - seen)
+            seen, seen_s = done, time.monotonic()
+        if all(found[each.partition].next_offset >= each.until for each in report.parts):
+            report.is_read = True
+            return
+        if time.monotonic() - seen_s > SILENT_S:
+            raise NotNow(
+                "the notifier is set back, and nobody reads: start it, and it goes on by itself"
+            )
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,75 @@
+"""What to look at before an event is written that somebody waits for.
+
+A partition that stands applies nothing, so the event would only lie there; and an event that was
+written by an earlier try and is not applied yet need not be written again.
+"""
+
+from collections.abc import Callable
+
+from rollcall.control.errors import NotPossible
+from rollcall.events import envelope
+from rollcall.events.envelope import MalformedEvent, NewerVersion
+from rollcall.events.request import Request, from_event
+from rollcall.kafka.offsets import extents
+from rollcall.kafka.reading import read
+from rollcall.postgres import progress
+from rollcall.postgres.pool import Database
+from rollcall.postgres.progress import Progress
+from rollcall.runtime.config import Settings
+
+Matches = Callable[[Request], bool]
+
+
+async def why_it_stands(database: Database, topic: str, partition: int) -> str | None:
+    """Why nothing of the partition is applied, and what to do first; None where it runs."""
+    found = await _position(database, topic, partition)
+    if found is not None and found.state == "halted":
+        return _halted(found)
+    if found is not None and found.state == "paused":
+        return (
+            f"partition {partition} of {topic} is paused for a moment by a rebuild: "
+            "run this again when that has ended"
+        )
+    return None
+
+
+async def check_runs(database: Database, topic: str, partition: int) -> None:
+    """Raise NotPossible where the partition is halted. A pause is shorter than what waits here."""
+    found = await _position(database, topic, partition)
+    if found is not None and found.state == "halted":
+        raise NotPossible(f"{_halted(found)}, then this again; no event was written")
+
+
+def _halted(found: Progress) -> str:
+    number = found.partition
+    return (
+        f"partition {number} of {found.topic} is halted ({found.reason or 'nobody noted why'}), so "
+        f"nothing of it is applied; `rollcall partition show {number}` says why it stands: run "
+        f"`rollcall partition resume {number}` first"
+    )
+
+
+async def pending(
+    settings: Settings, database: Database, topic: str, partition: int, matches: Matches
+) -> Request | None:
+    """The first request of the log that matches and is not applied yet. Raises Unavailable."""
+    found = await _position(database, topic, partition)
+    position = 0 if found is None else found.next_offset
+    held = (await extents(settings, topic)).get(partition)
+    if held is None:
+        return None
+    begin = max(position, held.first)
+    async for records in read(settings, topic, partition, begin, held.end):
+        for record in records:
+            try:
+                request = from_event(envelope.decode(record.headers, record.value))
+            except (MalformedEvent, NewerVersion):
+                continue  # not one of ours
+            if matches(request):
+                return request
+    return None
+
+
+async def _position(database: Database, topic: str, partition: int) -> Progress | None:
+    async with database.connection() as connection:
+        return await progress.read(connection, topic, partition)

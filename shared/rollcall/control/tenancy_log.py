@@ -1,0 +1,260 @@
+"""The tenancy topic as the operator's commands use it: fold it to its end, write records, wait.
+
+Two commands may write at the same time; nothing locks the topic. So after each write the log is
+read again up to the written record:
+
+- Two that create organisations may choose the same partition. That is allowed, it only costs
+  balance, and is not repaired: a partition is fixed at birth.
+- Two that change the same record: whoever finds a foreign record of the same key between what it
+  had read and what it wrote, applies its change to that one and writes again. The last record then
+  holds both changes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from rollcall.control.errors import NotPossible
+from rollcall.events import envelope
+from rollcall.events.envelope import MalformedEvent
+from rollcall.events.topics import Topics
+from rollcall.kafka.client import client_options, stop_consumer
+from rollcall.kafka.producer import Producer
+from rollcall.runtime.clock import now
+from rollcall.runtime.config import Settings
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.ids import new_id
+from rollcall.tenancy import organisation as records
+from rollcall.tenancy.organisation import ApiKey, Organisation, Record
+
+TIMEOUT_S: Final = 20.0
+ATTEMPTS: Final = 5
+R = TypeVar("R", Organisation, ApiKey)
+
+
+class NotThere(NotPossible):
+    """No organisation or key goes by that id or name; the message says what to do."""
+
+
+class TopicsMissing(NotPossible):
+    """The topics do not exist yet: `rollcall topics apply` makes them."""
+
+
+@dataclass(slots=True)
+class Tenancy:
+    """Every organisation and key at one moment; `unreadable` counts records that are not ours."""
+
+    organisations: dict[str, Organisation] = field(default_factory=dict)
+    keys: dict[str, ApiKey] = field(default_factory=dict)
+    unreadable: int = 0
+
+    def organisation(self, id_or_name: str) -> Organisation:
+        """The organisation with this id, or the only one with this name. Raises NotThere."""
+        if found := self.organisations.get(id_or_name.lower()):
+            return found
+        named = [each for each in self.organisations.values() if each.name == id_or_name]
+        if len(named) > 1:
+            ids = ", ".join(each.id for each in named)
+            raise NotThere(f"{len(named)} organisations are named {id_or_name!r}; use an id: {ids}")
+        if not named:
+            raise NotThere(f"no organisation {id_or_name!r}; `rollcall org list` shows all")
+        return named[0]
+
+    def keys_of(self, organisation_id: str) -> list[ApiKey]:
+        """The organisation's keys, oldest first."""
+        found = [key for key in self.keys.values() if key.organisation_id == organisation_id]
+        return sorted(found, key=lambda key: (key.created, key.public_id))
+
+    def apply(self, record: Record) -> None:
+        """Take over a record: the latest of each key holds."""
+        match record:
+            case Organisation():
+                self.organisations[record.id] = record
+            case ApiKey():
+                self.keys[record.public_id] = record
+
+    def forget(self, key: str) -> None:
+        """Drop what was recorded under this key of the topic."""
+        self.organisations.pop(key, None)
+        self.keys.pop(key, None)
+
+
+def emptiest_partition(organisations: Collection[Organisation], partitions: Collection[int]) -> int:
+    """The partition with the fewest organisations, the lowest of equals."""
+    counts = dict.fromkeys(sorted(partitions), 0)
+    for organisation in organisations:
+        if organisation.partition in counts:
+            counts[organisation.partition] += 1
+    return min(counts, key=lambda partition: (counts[partition], partition))
+
+
+class TenancyLog:
+    """Reads and writes the tenancy topic; made by `open_log`."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, settings: Settings) -> None:
+        self._consumer = consumer
+        self._settings = settings
+        self._topics = Topics(settings.topic_prefix)
+        self._partition = TopicPartition(self._topics.tenancy, 0)
+        self._producer: Producer | None = None
+        self._state = Tenancy()
+
+    async def read(self) -> Tenancy:
+        """All records up to the present end. Raises Unavailable, NewerVersion."""
+        await self._advance()
+        return self._state
+
+    async def write(self, record: Record) -> int:
+        """Write a record, acknowledged by all replicas in sync, and return its offset.
+
+        Raises Unavailable.
+        """
+        producer = await self._started_producer()
+        event = records.to_event(record, event_id=new_id(), time=now())
+        async with _kafka_errors():
+            acknowledged = await producer.send(
+                self._topics.tenancy, partition=0, key=records.record_key(record), event=event
+            )
+        return acknowledged.offset
+
+    async def remove(self, key: str) -> int:
+        """Write a tombstone for what was recorded under a key, and return its offset.
+
+        Compaction takes away what was recorded, and later the tombstone too. Raises Unavailable.
+        """
+        producer = AIOKafkaProducer(
+            **client_options(self._settings),
+            client_id="rollcall-operator",
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=3000,
+        )
+        async with _kafka_errors():
+            await producer.start()
+            try:
+                sent = await producer.send_and_wait(
+                    self._topics.tenancy, None, key=key.encode(), partition=0
+                )
+            finally:
+                await producer.stop()
+        return int(sent.offset)
+
+    async def change(self, record: R, alter: Callable[[R], R]) -> R:
+        """Write `alter(record)`; if somebody else wrote meanwhile, alter theirs and write again.
+
+        `record` is as last read. Raises Unavailable, NewerVersion.
+        """
+        current = record
+        for _ in range(ATTEMPTS):
+            wanted = alter(current)
+            offset = await self.write(wanted)
+            foreign = _last_of_others(await self._advance(past=offset), offset, record)
+            if foreign is None:
+                return wanted
+            current = foreign
+        raise Unavailable("the tenancy topic (others change the same record)", 1.0)
+
+    async def requests_partitions(self) -> frozenset[int]:
+        """The partitions that the requests topic has now. Raises TopicsMissing, Unavailable."""
+        admin = AIOKafkaAdminClient(**client_options(self._settings))
+        try:
+            async with _kafka_errors():
+                await admin.start()
+                (found,) = await admin.describe_topics([self._topics.requests])
+        finally:
+            await admin.close()
+        if found["error_code"]:
+            raise TopicsMissing(f"no topic {self._topics.requests}; run `rollcall topics apply`")
+        return frozenset(partition["partition"] for partition in found["partitions"])
+
+    async def close(self) -> None:
+        """Leave Kafka."""
+        if self._producer is not None:
+            await self._producer.stop(TIMEOUT_S)
+        await stop_consumer(self._consumer, TIMEOUT_S)
+
+    async def _started_producer(self) -> Producer:
+        if self._producer is None:
+            producer = Producer(self._settings, client_id="rollcall-operator")
+            async with _kafka_errors():
+                await producer.start()
+            self._producer = producer
+        return self._producer
+
+    async def _advance(self, past: int = -1) -> list[tuple[int, Record]]:
+        """Fold what is new, up to the present end and beyond offset `past`; return it."""
+        seen = []
+        async with _kafka_errors():
+            ends = await self._consumer.end_offsets([self._partition])
+            end = max(ends[self._partition], past + 1)
+            while await self._consumer.position(self._partition) < end:
+                batches = await self._consumer.getmany(timeout_ms=500)
+                for record in batches.get(self._partition, []):
+                    parsed = self._fold(record)
+                    if parsed is not None:
+                        seen.append((record.offset, parsed))
+        return seen
+
+    def _fold(self, record: "ConsumerRecord[bytes, bytes]") -> Record | None:
+        if record.value is None:  # a tombstone
+            self._state.forget((record.key or b"").decode(errors="replace"))
+            return None
+        try:
+            parsed = records.from_event(envelope.decode(record.headers, record.value))
+        except MalformedEvent:
+            self._state.unreadable += 1
+            return None
+        self._state.apply(parsed)
+        return parsed
+
+
+@asynccontextmanager
+async def open_log(settings: Settings) -> AsyncIterator[TenancyLog]:
+    """The tenancy log of a deployment. Raises Unavailable, TopicsMissing."""
+    topic = Topics(settings.topic_prefix).tenancy
+    consumer = AIOKafkaConsumer(
+        **client_options(settings),
+        enable_auto_commit=False,
+        # A question for the end of the log waits behind a fetch that waits for records.
+        fetch_max_wait_ms=20,
+    )
+    log = TenancyLog(consumer, settings)
+    try:
+        async with _kafka_errors():
+            await consumer.start()
+            if topic not in await consumer.topics():
+                raise TopicsMissing(f"no topic {topic}; run `rollcall topics apply`")
+            partition = TopicPartition(topic, 0)
+            consumer.assign([partition])
+            await consumer.seek_to_beginning(partition)
+        yield log
+    finally:
+        await log.close()
+
+
+@asynccontextmanager
+async def _kafka_errors() -> AsyncIterator[None]:
+    """What fails of Kafka within, or takes too long, becomes Unavailable."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            yield
+    except (KafkaError, TimeoutError, OSError) as error:
+        # aiokafka's own errors begin with their name.
+        said = str(error) if isinstance(error, KafkaError) else f"{type(error).__name__}: {error}"
+        raise Unavailable(f"Kafka ({said})") from error
+
+
+def _last_of_others(seen: list[tuple[int, Record]], own: int, record: R) -> R | None:
+    """The last record of the same key before our own offset: somebody else wrote it."""
+    found: R | None = None
+    for offset, parsed in seen:
+        is_same = records.record_key(parsed) == records.record_key(record)
+        if offset < own and is_same and isinstance(parsed, type(record)):
+            found = parsed
+    return found

@@ -1,0 +1,278 @@
+"""What a change has come to, as a command tells it: ids, names of attributes, classes of errors.
+
+No personal data, and no I/O: `trace_find.py` finds it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from rollcall.control.trace_log import Scan, Seen
+from rollcall.events.envelope import format_time
+from rollcall.events.outcome import Fact
+from rollcall.events.request import TYPE_PREFIX
+from rollcall.postgres.dead_letter import DeadLetterSummary
+from rollcall.postgres.upkeep.trace import Decision, NoticeRow
+
+Fate = Literal[
+    "applied",
+    "refused",
+    "dead",
+    "parked",
+    "redriven",
+    "discarded",
+    "expired",
+    "duplicate",
+    "waiting",
+    "unknown",
+]
+NOTICE_OF: Final[Mapping[Fact, str]] = {
+    "member.invited": "invitation",
+    "member.revoked": "revocation",
+    "member.restored": "restoration",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One record of a change, and what it came to. `is_in_log`: retention has not taken it."""
+
+    name: str
+    append_time: datetime
+    fate: Fate
+    is_in_log: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One outcome. `unknown_members`: how many ids a group's request named that nobody knows.
+
+    `seen`: its record, where it was found near the time of its decision.
+    """
+
+    id: str
+    fact: str
+    sequence: str
+    is_announced: bool
+    attribute: str | None = None
+    unknown_members: int = 0
+    seen: Seen | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A notice, or that there is none yet; `seen`: where the topic says that the mail left."""
+
+    kind: str
+    row: NoticeRow | None
+    seen: Seen | None = None
+
+    @property
+    def state(self) -> str:
+        """As the notifier has it."""
+        return "unplanned" if self.row is None else self.row.state
+
+
+@dataclass(slots=True)
+class Trace:
+    """A change, and all that is known of it."""
+
+    event_id: str
+    organisation_id: str | None = None
+    resource: str | None = None
+    kind: str = "unknown"
+    actor: str | None = None
+    records: list[Place] = field(default_factory=list)
+    decision: Decision | None = None
+    later: list[Decision] = field(default_factory=list)
+    letter: DeadLetterSummary | None = None
+    outcomes: list[Told] = field(default_factory=list)
+    mails: list[Mail] = field(default_factory=list)
+
+    @property
+    def fate(self) -> Fate:
+        """What it has come to by now."""
+        if self.letter is not None:
+            last = state_of(self.letter)
+            return last if last != "redriven" or not self.later else _fate_in(self, self.later[-1])
+        if self.later:
+            return _fate_in(self, self.later[-1])
+        if self.decision is not None:
+            return fate_of(self.decision)
+        fates = {each.fate for each in self.records}
+        order: tuple[Fate, ...] = ("waiting", "dead", "expired")
+        return next((fate for fate in order if fate in fates), "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Traces in the order of the log, and what was read for them; `limit`: of each partition."""
+
+    traces: Sequence[Trace]
+    scan: Scan | None
+    limit: int
+
+
+def together(found: Sequence[Found]) -> Found:
+    """The traces of several as one; what was read for them is added up."""
+    scans = [each.scan for each in found if each.scan is not None]
+    begins: dict[int, int] = {}
+    for scan in scans:
+        for number, begin in scan.begins.items():
+            begins[number] = min(begin, begins.get(number, begin))
+    whole = Scan(
+        records=sum(each.records for each in scans),
+        is_complete=all(each.is_complete for each in scans),
+        begins=begins,
+    )
+    return Found([each for one in found for each in one.traces], whole, found[0].limit)
+
+
+def fate_of(decision: Decision) -> Fate:
+    """What the decision of an event made of it, then."""
+    row = decision.row
+    own = [stored["fact"] for stored in row.outcomes if "of" not in stored]
+    if "request.failed" in own:
+        return "dead"
+    if "request.parked" in own:
+        return "parked"
+    return "refused" if row.status >= 400 else "applied"
+
+
+def kind_of(event_type: str) -> str:
+    """`member.create` of `io.rollcall.request.member.create.v1`."""
+    return event_type.removeprefix(TYPE_PREFIX).rpartition(".v")[0] or event_type
+
+
+def later_fate(event_id: str, decision: Decision) -> Fate:
+    """What a redrive, or a discard, made of an event."""
+    facts = {
+        stored["fact"]
+        for stored in decision.row.outcomes
+        if stored.get("of", {}).get("id") == event_id
+    }
+    if "request.failed" in facts:
+        return "dead"
+    return "refused" if "request.rejected" in facts else "applied"
+
+
+def _fate_in(found: Trace, decision: Decision) -> Fate:
+    return later_fate(found.event_id, decision)
+
+
+def state_of(letter: DeadLetterSummary) -> Fate:
+    """What a dead letter has come to."""
+    match letter.state:
+        case "redriven":
+            return "redriven"
+        case "discarded":
+            return "discarded"
+        case _:
+            return "dead"
+
+
+def to_json(found: Found) -> dict[str, Any]:
+    """As `--json` prints it; the names are a contract with scripts."""
+    scan = found.scan
+    return {
+        "traces": [_trace(each) for each in found.traces],
+        "scan": None
+        if scan is None
+        else {
+            "records": scan.records,
+            "begins": {str(number): begin for number, begin in scan.begins.items()},
+            "records_per_partition": found.limit,
+            "complete": scan.is_complete,
+        },
+    }
+
+
+def _trace(found: Trace) -> dict[str, Any]:
+    return {
+        "event_id": found.event_id,
+        "fate": found.fate,
+        "organisation_id": found.organisation_id,
+        "resource": found.resource,
+        "kind": found.kind,
+        "actor": found.actor,
+        "records": [
+            {
+                "record": each.name,
+                "append_time": format_time(each.append_time),
+                "fate": each.fate,
+                "in_log": each.is_in_log,
+            }
+            for each in found.records
+        ],
+        "decision": None if found.decision is None else _decision(found.decision),
+        "later": [
+            {
+                "event_id": each.row.id,
+                "kind": kind_of(each.row.type),
+                "fate": later_fate(found.event_id, each),
+                "recorded": format_time(each.recorded),
+            }
+            for each in found.later
+        ],
+        "dead_letter": None if found.letter is None else _letter(found.letter),
+        "outcomes": [_told(each) for each in found.outcomes],
+        "mails": [_mail(each) for each in found.mails],
+    }
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {
+        "fate": fate_of(decision),
+        "status": decision.row.status,
+        "scim_type": decision.row.scim_type,
+        "answered_before": decision.row.optimistic,
+        "epoch": decision.row.epoch,
+        "recorded": format_time(decision.recorded),
+    }
+
+
+def _letter(letter: DeadLetterSummary) -> dict[str, Any]:
+    return {
+        "dead_letter": letter.name,
+        "state": letter.state,
+        "error_class": letter.error_class,
+        "attempts": letter.attempts,
+        "parked": letter.parked,
+    }
+
+
+def _told(each: Told) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "fact": each.fact,
+        "attribute": each.attribute,
+        "unknown_members": each.unknown_members,
+        "sequence": each.sequence,
+        "announced": each.is_announced,
+        **_place(each.seen),
+    }
+
+
+def _mail(each: Mail) -> dict[str, Any]:
+    row = each.row
+    sent_at = None if row is None or row.sent_at is None else format_time(row.sent_at)
+    return {
+        "kind": each.kind,
+        "state": each.state,
+        "reason": None if row is None else row.reason,
+        "due": None if row is None else format_time(row.due_at),
+        "next_attempt": None if row is None else format_time(row.next_attempt_at),
+        "attempts": 0 if row is None else row.attempts,
+        "sent": sent_at,
+        "message_id": None if row is None else row.message_id,
+        "told": row is not None and row.told,
+        **_place(each.seen),
+    }
+
+
+def _place(seen: Seen | None) -> dict[str, str | None]:
+    return {
+        "record": None if seen is None else seen.name,
+        "append_time": None if seen is None else format_time(seen.append_time),
+    }

@@ -1,0 +1,343 @@
+"""The fold: decide over many requests, in order; and the net effect of what was decided.
+
+Used by the provisioner and, later, by rebuild and verify. Folding a log in one batch or in many
+gives the same directory; an event whose decision raises changes nothing but the quarantine of its
+resource (quarantine.py) and stops nobody else.
+
+A request with a precondition is never parked: behind a dead letter its version is not settled, and
+whoever sent it was promised that it is decided now or not at all. It is refused with 503.
+
+An erasure and the end of an organisation are not parked either: what waits is what they take away.
+
+A parked organisation's events wait in the same way, whatever they are about.
+"""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, assert_never
+
+from rollcall.directory import release
+from rollcall.directory.cause import cause_of, repeated
+from rollcall.directory.changes import (
+    AddMembers,
+    Change,
+    Decision,
+    EraseHeld,
+    PutGroup,
+    PutMember,
+    RemoveGroup,
+    RemoveMember,
+    RemoveMembers,
+    RemoveOrganisation,
+    Verdict,
+)
+from rollcall.directory.decide import decide, rejected
+from rollcall.directory.quarantine import Event, Held, Park, Quarantine, Unreadable, key_of
+from rollcall.directory.redrive import Redriven, redrive
+from rollcall.directory.state import Group, Member, State
+from rollcall.events.envelope import format_time
+from rollcall.events.outcome import Outcome
+from rollcall.events.reply import Reply
+from rollcall.events.request import Request
+from rollcall.scim.errors import ScimError, ServiceUnavailable
+
+Key = tuple[str, str]
+"""(organisation id, resource id)"""
+Pair = tuple[str, str, str]
+"""(organisation id, group id, member id)"""
+
+
+Refusals = Mapping[str, Exception]
+"""Event id → why it cannot be applied, known from elsewhere: the database refused it."""
+NONE: Final[Refusals] = MappingProxyType({})
+PARKED: Final = 202
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """One event of a fold: its decision and reply, or the error that makes it a dead letter.
+
+    A parked event has a decision too, which changes nothing. `redriven` says what a redrive or a
+    discard did; its `decision` holds the changes of all its steps. `parks`: its organisation is
+    parked behind it; `is_of_park`: it waits for the organisation, not for its resource.
+    """
+
+    request: Event
+    append_time: datetime
+    decision: Decision | None = None
+    reply: Reply | None = None
+    error: Exception | None = None
+    is_parked: bool = False
+    redriven: Redriven | None = None
+    parks: bool = False
+    is_of_park: bool = False
+
+
+class RepeatOfDead(ScimError):
+    """An equal request failed before, and waits for the service's operator."""
+
+    status = 500
+
+
+def fold_batch(
+    states: Mapping[str, State],
+    batch: Sequence[tuple[Event, datetime]],
+    refusals: Refusals = NONE,
+    parks: Container[str] = (),
+) -> list[Folded]:
+    """Decide each event on the state that the ones before it left. `states` are modified.
+
+    `states` holds, by organisation id, what `touch.touches(batch)` names, and the quarantines of
+    the organisation. An event in `refusals` is dead as if its decision had raised that; behind one
+    in `parks` that dies its organisation is parked.
+    """
+    return [_fold_one(states, event, append_time, refusals, parks) for event, append_time in batch]
+
+
+def _fold_one(
+    states: Mapping[str, State],
+    event: Event,
+    at: datetime,
+    refusals: Refusals,
+    parks: Container[str],
+) -> Folded:
+    if isinstance(event, Unreadable) and not event.has_resource:
+        return Folded(event, at, error=event.error)
+    state = states[event.organisation_id]
+    if isinstance(event, Request) and event.is_release:
+        return _release(state, event, at, refusals)
+    if isinstance(event, Request) and event.is_about_dead:
+        return _redrive(state, event, at, refusals)
+    folded = _fold_in(state, event, at, refusals)
+    if folded.error is not None and event.id in parks and state.park is None:
+        state.park = Park(event.id)
+        return replace(folded, parks=True)
+    return folded
+
+
+def _fold_in(state: State, event: Event, at: datetime, refusals: Refusals) -> Folded:
+    """Decide an event, unless it is a repeat or has to wait."""
+    if isinstance(event, Request) and event.is_final:
+        return _tried(state, event, at, refusals)
+    if isinstance(event, Request) and (dead_id := repeated(state.quarantines, event)) is not None:
+        return _repeat(event, at, state, dead_id)
+    quarantine = state.quarantines.get(key_of(event))
+    if state.park is None and quarantine is None:
+        return _tried(state, event, at, refusals)
+    if isinstance(event, Request) and event.precondition is not None:
+        return _unsettled(event, at, state)
+    if state.park is not None:
+        state.park.waiting.append(Held(event, at))
+    elif quarantine is not None:
+        quarantine.parked.append(Held(event, at))
+    return replace(_parked(event, at), is_of_park=state.park is not None)
+
+
+def _tried(state: State, event: Event, at: datetime, refusals: Refusals) -> Folded:
+    """Decide an event; what raises is dead, and its resource in quarantine."""
+    folded = _attempt(state, event, at, refusals)
+    if folded.error is not None:
+        dead = Held(event, at, attempts=1)
+        state.quarantines[key_of(event)] = Quarantine(event.id, dead, cause=cause_of(event))
+        if event.endpoint == "Users":  # who is nobody yet may be put into groups from now on
+            state.groups_of.setdefault(event.resource_id, set())
+    return folded
+
+
+def _attempt(state: State, event: Event, at: datetime, refusals: Refusals) -> Folded:
+    """Decide one event and apply what it changes, or say why that is not possible."""
+    try:
+        if isinstance(event, Unreadable):
+            raise event.error
+        if event.id in refusals:
+            raise refusals[event.id]
+        decision = decide(state, event, at)
+        reply = to_reply(event, decision.verdict, state)
+    except MemoryError:
+        raise  # the batch was too much for the process: no event's fault alone
+    except Exception as error:
+        return Folded(event, at, error=error)
+    state.apply(decision.changes)
+    return Folded(event, at, decision, reply)
+
+
+def _parked(event: Event, at: datetime) -> Folded:
+    """The event waits; whoever sent it is answered as if it were pending."""
+    outcome = Outcome(
+        "request.parked",
+        event.organisation_id,
+        event.resource_id,
+        detail={"status": PARKED, "endpoint": event.endpoint},
+    )
+    return Folded(
+        event,
+        at,
+        Decision(outcomes=(outcome,), verdict=Verdict(PARKED)),
+        Reply(event.id, PARKED, resource_id=event.resource_id, is_parked=True),
+        is_parked=True,
+    )
+
+
+def _unsettled(request: Request, at: datetime, state: State) -> Folded:
+    """The precondition asks for a version that only the end of the quarantine will settle."""
+    decision = rejected(
+        request,
+        ServiceUnavailable(
+            detail="Earlier changes of this resource wait for the service's operator, so its "
+            "version is not settled. Nothing was done; repeat the request later, or without a "
+            "condition."
+        ),
+    )
+    return Folded(request, at, decision, to_reply(request, decision.verdict, state))
+
+
+def _repeat(request: Request, at: datetime, state: State, dead_id: str) -> Folded:
+    """The same create again: its sender gets the first one's answer."""
+    refusal = RepeatOfDead(
+        "The service made a mistake with an equal request before, and has set that one aside as "
+        f"{dead_id}; tell its operator this name. Nothing was done: there is no need to send it "
+        "again until that is mended."
+    )
+    decision = rejected(request, refusal)
+    [outcome] = decision.outcomes
+    named = replace(outcome, detail={**outcome.detail, "repeat_of": dead_id})
+    decision = replace(decision, outcomes=(named,))
+    return Folded(request, at, decision, to_reply(request, decision.verdict, state))
+
+
+def _release(state: State, request: Request, at: datetime, refusals: Refusals) -> Folded:
+    """Take up a part of what waits, or nothing where the organisation is not parked (any more)."""
+    if request.id in refusals:
+        failed = Folded(request, at, error=refusals[request.id])
+        decision, redriven = release.refused(request, at, failed)
+        return Folded(request, at, decision, redriven=redriven)
+    found = release.release(
+        state,
+        request,
+        fold=lambda event, then: _fold_in(state, event, then, refusals),
+        pass_over=_passed_over,
+    )
+    decision, done = found or (Decision(), None)
+    return Folded(request, at, decision, redriven=done)
+
+
+def _passed_over(late: Held) -> Folded:
+    return Folded(late.event, late.append_time, Decision())
+
+
+def _redrive(state: State, request: Request, at: datetime, refusals: Refusals) -> Folded:
+    """Apply what is held, or nothing where that has happened already. An error is raised."""
+    found = redrive(
+        state,
+        request,
+        attempt=lambda event, then: _attempt(state, event, then, refusals),
+        pass_over=_passed_over,
+    )
+    decision, redriven = found or (Decision(), None)
+    reply = Reply(request.id, decision.verdict.status, resource_id=request.resource_id)
+    return Folded(request, at, decision, reply, redriven=redriven)
+
+
+def to_reply(request: Request, verdict: Verdict, state: State) -> Reply:
+    """The transport answer; a member's carries all that its representation needs.
+
+    `state` is that of before or after the decision: no request moves its own member's groups.
+    """
+    resource: Member | Group | None = verdict.member or verdict.group
+    if resource is None:
+        return Reply(
+            request_id=request.id,
+            status=verdict.status,
+            scim_type=verdict.scim_type,
+            detail=verdict.detail,
+            attribute=verdict.attribute,
+            resource_id=request.resource_id,
+        )
+    groups: tuple[tuple[str, str], ...] = ()
+    if verdict.member is not None:
+        groups = tuple(
+            (group_id, str(state.groups[group_id].resource["displayName"]))
+            for group_id in sorted(state.groups_of.get(resource.id, ()))
+        )
+    return Reply(
+        request_id=request.id,
+        status=verdict.status,
+        resource_id=resource.id,
+        version=resource.version,
+        created=format_time(resource.created),
+        last_modified=format_time(resource.last_modified),
+        resource=resource.resource,
+        groups=groups,
+    )
+
+
+@dataclass(slots=True)
+class NetChanges:
+    """What is left to write of many changes: each row once. Deletions come first.
+
+    Every tuple starts with the organisation id; `left`: event id and time of an organisation's end.
+    """
+
+    put_members: list[tuple[str, Member]] = field(default_factory=list)
+    removed_members: list[Key] = field(default_factory=list)
+    put_groups: list[tuple[str, Group]] = field(default_factory=list)
+    removed_groups: list[Key] = field(default_factory=list)
+    added_members: list[Pair] = field(default_factory=list)
+    removed_members_of_groups: list[Pair] = field(default_factory=list)
+    erased_members: list[Key] = field(default_factory=list)
+    left: list[tuple[str, str, datetime]] = field(default_factory=list)
+
+
+def collapse(changes: Iterable[tuple[str, Change]]) -> NetChanges:
+    """The net effect of changes, given in order with their organisation's id.
+
+    Removing a member or a group removes its memberships too, so their pairs are left out.
+    """
+    members: dict[Key, Member] = {}
+    groups: dict[Key, Group] = {}
+    gone_members: dict[Key, None] = {}
+    gone_groups: dict[Key, None] = {}
+    pairs: dict[Key, dict[str, bool]] = {}
+    net = NetChanges()
+    for organisation_id, change in changes:
+        match change:
+            case PutMember(member):
+                members[organisation_id, member.id] = member
+            case RemoveMember(member_id):
+                members.pop((organisation_id, member_id), None)
+                gone_members[organisation_id, member_id] = None
+                for (of_organisation, _), of_group in pairs.items():
+                    if of_organisation == organisation_id:
+                        of_group.pop(member_id, None)
+            case PutGroup(group):
+                groups[organisation_id, group.id] = group
+            case RemoveGroup(group_id):
+                groups.pop((organisation_id, group_id), None)
+                gone_groups[organisation_id, group_id] = None
+                pairs.pop((organisation_id, group_id), None)
+            case AddMembers(group_id, member_ids):
+                of_group = pairs.setdefault((organisation_id, group_id), {})
+                of_group.update(dict.fromkeys(member_ids, True))
+            case RemoveMembers(group_id, member_ids):
+                of_group = pairs.setdefault((organisation_id, group_id), {})
+                of_group.update(dict.fromkeys(member_ids, False))
+            case EraseHeld(member_id):
+                net.erased_members.append((organisation_id, member_id))
+            case RemoveOrganisation(event_id, time):
+                members = {key: each for key, each in members.items() if key[0] != organisation_id}
+                groups = {key: each for key, each in groups.items() if key[0] != organisation_id}
+                pairs = {key: each for key, each in pairs.items() if key[0] != organisation_id}
+                net.left.append((organisation_id, event_id, time))
+            case _:
+                assert_never(change)
+    net.put_members = [(key[0], member) for key, member in members.items()]
+    net.removed_members = list(gone_members)
+    net.put_groups = [(key[0], group) for key, group in groups.items()]
+    net.removed_groups = list(gone_groups)
+    for (organisation_id, group_id), of_group in pairs.items():
+        for member_id, is_there in of_group.items():
+            target = net.added_members if is_there else net.removed_members_of_groups
+            target.append((organisation_id, group_id, member_id))
+    return net

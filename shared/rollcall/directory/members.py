@@ -1,0 +1,269 @@
+"""Decisions about members (Users on the wire)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from rollcall.directory import rules
+from rollcall.directory.address import notice_address
+from rollcall.directory.changes import (
+    Change,
+    Decision,
+    EraseHeld,
+    PutGroup,
+    PutMember,
+    RemoveMember,
+    Verdict,
+)
+from rollcall.directory.facts import about, given
+from rollcall.directory.kept_address import Addressed, addressed
+from rollcall.directory.lifecycle import INVITED, Standing, Status, Step, after, revoked_from
+from rollcall.directory.state import Json, Member, State, touched
+from rollcall.events.outcome import Fact, Outcome
+from rollcall.events.request import Request
+from rollcall.scim.errors import NotFound, ScimError, Uniqueness
+from rollcall.scim.patch.patch import apply_patch
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import USER
+from rollcall.scim.work import Work
+
+
+class InvitationOver(ScimError):
+    """This invitation is no longer open; ask the organisation's admin for a new one."""
+
+    status = 409
+
+
+def initial_resource(resource: Json) -> Json:
+    """The resource of a new member: `active` unless the request says otherwise."""
+    return resource if "active" in resource else {**resource, "active": True}
+
+
+def create(state: State, request: Request, at: datetime) -> Decision:
+    """Invite a new member, or keep one who is created inactive from being invited."""
+    resource = initial_resource(given(request.resource))
+    user_name_key = given(request.user_name_key)
+    if request.resource_id in state.members:
+        raise Uniqueness("A member with this id exists already.", attribute="id")
+    _check_user_name(state, request.resource_id, user_name_key)
+    external_id = resource.get("externalId") or None  # a blank one is nobody's name
+    check_external_id(state.member_external_ids, request, external_id, before=None)
+    is_active = resource["active"]
+    standing = INVITED if is_active else revoked_from(Status.INVITED)
+    member = Member(
+        id=request.resource_id,
+        user_name_key=user_name_key,
+        external_id=external_id,
+        status=standing.status,
+        restore_status=standing.restore_status,
+        invitation_id=request.id if is_active else None,
+        version=request.id,
+        created=request.time,
+        last_modified=request.time,
+        resource=resource,
+    )
+    fact: Fact = "member.invited" if is_active else "member.created"
+    return Decision(
+        changes=(PutMember(member),),
+        outcomes=(about(request, fact),),
+        verdict=Verdict(201, member=member),
+    )
+
+
+def replace_member(state: State, request: Request, at: datetime) -> Decision:
+    """PUT: what is omitted is cleared, but `active` stays as it is (RFC 7644 §3.5.1)."""
+    member = _find(state, request)
+    resource = dict(given(request.resource))
+    if "active" not in resource and "active" in member.resource:
+        resource["active"] = member.resource["active"]
+    return _update(state, request, member, resource)
+
+
+def patch(state: State, request: Request, at: datetime) -> Decision:
+    """PATCH, all operations or none (RFC 7644 §3.5.2)."""
+    member = _find(state, request)
+    profile = Profile(request.settings.profile)
+    resource = apply_patch(
+        member.resource,
+        request.operations,
+        USER,
+        profile,
+        Work(rules.most_work(request.rules)),
+        filter_on_one=rules.knows_filter_on_one(request.rules),
+    )
+    return _update(state, request, member, resource)
+
+
+def delete(state: State, request: Request, at: datetime) -> Decision:
+    """Remove the member and its memberships; the groups that it was in get a new version."""
+    member = _find(state, request)
+    changes: list[Change] = [RemoveMember(member.id)]
+    changes.extend(
+        PutGroup(touched(state.groups[group_id], request.id, request.time))
+        for group_id in sorted(state.groups_of[member.id])
+    )
+    return Decision(
+        changes=tuple(changes),
+        outcomes=(about(request, "member.removed", detail={"from": member.status.value}),),
+        verdict=Verdict(204),
+    )
+
+
+def erase(state: State, request: Request, at: datetime) -> Decision:
+    """Remove the member as `delete` does, and all that is held of its events.
+
+    A member that is not there (any more) is erased as well: what is dead or parked may be all that
+    is left of it, and a member that was never made leaves the groups in which its id was known.
+    """
+    member = state.members.get(request.resource_id)
+    groups = sorted(state.groups_of.get(request.resource_id, ()))
+    changes: list[Change] = [EraseHeld(request.resource_id)]
+    outcomes = []
+    if member is not None or groups:
+        changes.append(RemoveMember(request.resource_id))
+        changes.extend(
+            PutGroup(touched(state.groups[group_id], request.id, request.time))
+            for group_id in groups
+        )
+    if member is not None:
+        outcomes.append(about(request, "member.removed", detail={"from": member.status.value}))
+    return Decision(
+        changes=tuple(changes),
+        outcomes=(*outcomes, about(request, "member.erased")),
+        verdict=Verdict(204),
+    )
+
+
+def accept(state: State, request: Request, at: datetime) -> Decision:
+    """The invited person answers from the mailbox: accepted and, by default, confirmed."""
+    member = _find(state, request)
+    if member.status is not Status.INVITED or member.invitation_id != request.invitation_id:
+        raise InvitationOver
+    if request.invitation_expires is None or at > request.invitation_expires:
+        raise InvitationOver("This invitation has expired; ask the admin for a new one.")
+    standing = after(member.standing, Step.ACCEPT)
+    outcomes = [about(request, "member.accepted")]
+    if request.settings.confirm_on_accept:
+        standing = after(standing, Step.CONFIRM)
+        outcomes.append(about(request, "member.confirmed"))
+    # Nothing that a client can read changes, so version and lastModified stay.
+    accepted = replace(
+        member, status=standing.status, restore_status=standing.restore_status, invitation_id=None
+    )
+    return Decision(changes=(PutMember(accepted),), outcomes=tuple(outcomes), verdict=Verdict(204))
+
+
+def _update(state: State, request: Request, member: Member, resource: Json) -> Decision:
+    """The member with a new resource, and all that follows for its status and invitation."""
+    if resource == member.resource:
+        return Decision(verdict=Verdict(200, member=member))
+    user_name_key = member.user_name_key
+    if resource["userName"] != member.resource["userName"]:
+        user_name_key = given(request.user_name_key)
+    _check_user_name(state, member.id, user_name_key)
+    external_id = resource.get("externalId") or None
+    check_external_id(state.member_external_ids, request, external_id, before=member.external_id)
+    standing = _standing(member, resource)
+    keeps = rules.keeps_address(request.rules)
+    address = addressed(member, standing, resource, keeps=keeps)
+    outcomes, invitation_id = _consequences(request, member, standing, resource, address)
+    changed = replace(
+        member,
+        user_name_key=user_name_key,
+        external_id=external_id,
+        status=standing.status,
+        restore_status=standing.restore_status,
+        invitation_id=invitation_id,
+        version=request.id,
+        last_modified=request.time,
+        resource=resource,
+        kept_address=address.kept,
+    )
+    return Decision(
+        changes=(PutMember(changed),),
+        outcomes=tuple(outcomes),
+        verdict=Verdict(200, member=changed),
+    )
+
+
+def _standing(member: Member, resource: Json) -> Standing:
+    """Only writing `active` moves the status; taking it away does not."""
+    active = resource.get("active")
+    if active is None:
+        return member.standing
+    return after(member.standing, Step.RESTORE if active else Step.REVOKE)
+
+
+def _consequences(
+    request: Request, member: Member, standing: Standing, resource: Json, address: Addressed
+) -> tuple[list[Outcome], str | None]:
+    """The outcomes of a change, and the id of the invitation that is open after it.
+
+    An open invitation belongs to the address that it was sent to. When the address of somebody
+    not yet accepted changes, the invitation is void and a new one is due; of somebody accepted,
+    the new address is told as unverified: it proves nothing until its owner has answered from it.
+    What is kept through a revocation is judged when it ends (kept_address.py).
+    """
+    is_open = Status.INVITED in (standing.status, standing.restore_status)
+    invitation_id = member.invitation_id
+    outcomes: list[Outcome] = []
+    names = changed_attributes(member.resource, resource)
+    if names != ("active",):
+        detail: Json = {}
+        is_rewritten = notice_address(member.resource) != notice_address(resource)
+        if is_rewritten and not is_open:
+            detail = {"address_changed": True, "verified": False}
+        outcomes.append(about(request, "member.changed", names, detail))
+    if address.is_changed and is_open:
+        invitation_id = None
+    if standing.status is Status.INVITED and invitation_id is None:
+        reason = "address_changed" if member.status is Status.INVITED else "restored"
+        outcomes.append(about(request, "member.invited", detail={"reason": reason}))
+        return outcomes, request.id
+    if standing.status != member.status:
+        if standing.status is Status.REVOKED:
+            detail = {"from": member.status.value}
+            outcomes.append(about(request, "member.revoked", detail=detail))
+        else:
+            detail = {"to": standing.status.value}
+            outcomes.append(about(request, "member.restored", detail=detail))
+    return outcomes, invitation_id
+
+
+def changed_attributes(before: Json, after_: Json) -> tuple[str, ...]:
+    """Names of the top-level attributes that differ, sorted."""
+    names = before.keys() | after_.keys()
+    return tuple(sorted(name for name in names if before.get(name) != after_.get(name)))
+
+
+def _check_user_name(state: State, member_id: str, user_name_key: str) -> None:
+    if state.user_names.get(user_name_key, member_id) != member_id:
+        raise Uniqueness(
+            "Another member of this organisation has this userName (letter case does not count).",
+            attribute="userName",
+        )
+
+
+def check_external_id(
+    holders: Mapping[str, set[str]],
+    request: Request,
+    external_id: str | None,
+    *,
+    before: str | None,
+) -> None:
+    """Raise Uniqueness where the request gives its resource a value that another one has, and may
+    not. What the resource has already it may keep, and write again."""
+    if external_id is None or external_id == before or not rules.are_external_ids_unique(request):
+        return
+    if holders.get(external_id, set()) - {request.resource_id}:
+        kind = "member" if request.is_member else "group"
+        raise Uniqueness(
+            f"Another {kind} of this organisation has this externalId.", attribute="externalId"
+        )
+
+
+def _find(state: State, request: Request) -> Member:
+    member = state.members.get(request.resource_id)
+    if member is None:
+        raise NotFound(f"There is no User with the id {request.resource_id}.")
+    return member

@@ -1,0 +1,94 @@
+"""What a request may touch, known before it is decided: a batch loads in a few queries."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rollcall.directory.rules import are_external_ids_unique
+from rollcall.events.request import Request
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Touch:
+    """Keys of one organisation to load: rows by id, unique names by key, memberships by pair.
+
+    External ids are among them only where a request may not share them: who holds them matters.
+    `members_with_groups`: members all of whose groups (rows and memberships) are needed.
+    `whole_groups`: groups all of whose members' ids are needed.
+    `known`: ids of which only the existence as a member matters.
+    `pairs`: memberships (group, member) of which only the existence matters, except those that a
+    request replaces as a whole.
+    """
+
+    members: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
+    user_names: set[str] = field(default_factory=set)
+    member_external_ids: set[str] = field(default_factory=set)
+    group_names: set[str] = field(default_factory=set)
+    group_external_ids: set[str] = field(default_factory=set)
+    members_with_groups: set[str] = field(default_factory=set)
+    whole_groups: set[str] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
+    pairs: set[tuple[str, str]] = field(default_factory=set)
+
+
+def touches(requests: Iterable[Request]) -> dict[str, Touch]:
+    """Organisation id → what its requests may touch."""
+    found: dict[str, Touch] = {}
+    for request in requests:
+        touch = found.setdefault(request.organisation_id, Touch())
+        if request.is_about_dead:
+            _touch_dead(touch, request)
+        elif request.is_member:
+            _touch_member(touch, request)
+        else:
+            _touch_group(touch, request)
+    return found
+
+
+def _touch_member(touch: Touch, request: Request) -> None:
+    touch.members.add(request.resource_id)
+    if request.kind != "member.create":  # a new id is in no group
+        touch.members_with_groups.add(request.resource_id)
+    if request.user_name_key is not None:
+        touch.user_names.add(request.user_name_key)
+    if are_external_ids_unique(request):
+        touch.member_external_ids.update(external_ids_of(request))
+
+
+def _touch_dead(touch: Touch, request: Request) -> None:
+    """The resource itself; what is dead and parked touches what its own requests touch."""
+    if request.is_member:
+        touch.members_with_groups.add(request.resource_id)
+    else:
+        touch.groups.add(request.resource_id)
+
+
+def _touch_group(touch: Touch, request: Request) -> None:
+    group_id = request.resource_id
+    touch.groups.add(group_id)
+    if request.display_name_key is not None:
+        touch.group_names.add(request.display_name_key)
+    if are_external_ids_unique(request):
+        touch.group_external_ids.update(external_ids_of(request))
+    if request.members is None:
+        return
+    touch.known.update(request.members.add)
+    if request.members.clear:
+        touch.whole_groups.add(group_id)
+        return
+    touch.pairs.update((group_id, member_id) for member_id in request.members.add)
+    touch.pairs.update((group_id, member_id) for member_id in request.members.remove)
+
+
+def external_ids_of(request: Request) -> set[str]:
+    """The values that the request writes to `externalId`."""
+    written: list[Any] = [(request.resource or {}).get("externalId")]
+    written.extend(
+        operation.get("value")
+        for operation in request.operations
+        if operation.get("path") == "externalId"
+    )
+    return {value for value in written if isinstance(value, str)}

@@ -1,0 +1,74 @@
+"""How every Kafka client of ours connects: addresses, encryption, principal."""
+
+import asyncio
+import ssl
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer
+
+from rollcall.runtime.config import Settings
+from rollcall.runtime.errors import InvalidSettings
+
+REQUEST_TIMEOUT_MS: Final = 10_000
+"""Until a request to a broker counts as lost; the producer has its own, shorter one."""
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments that every aiokafka client takes: bootstrap, security, SASL, TLS.
+
+    Raises InvalidSettings where a certificate's file cannot be read.
+    """
+    protocol = settings.kafka_security_protocol
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap.split(","),
+        "security_protocol": protocol,
+        "metadata_max_age_ms": 30_000,
+    }
+    if protocol.endswith("SSL"):
+        options["ssl_context"] = _ssl_context(settings)
+    if protocol.startswith("SASL"):
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_sasl_username
+        options["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
+    return options
+
+
+async def ended(ending: Coroutine[Any, Any, None], timeout_s: float) -> bool:
+    """Run the end of a client in a task of its own; whether it ended well, and in time.
+
+    aiokafka cancels its own requests and awaits them, so that its `stop` raises CancelledError
+    where one was under way (a broker that is away). In the caller's task that would look like the
+    caller's cancellation, and end it in silence.
+    """
+    task = asyncio.create_task(ending)
+    await asyncio.wait([task], timeout=timeout_s)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1.0)
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer, timeout_s: float) -> None:
+    """Stop a consumer, whatever state its broker is in. Raises nothing of its own."""
+    if not await ended(consumer.stop(), timeout_s):
+        # `stop` gave up half-way: the connections are still open.
+        await ended(consumer._client.close(), timeout_s)  # noqa: SLF001
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext:
+    for variable, path in (
+        ("ROLLCALL_KAFKA_CA_FILE", settings.kafka_ca_file),
+        ("ROLLCALL_KAFKA_CERT_FILE", settings.kafka_cert_file),
+        ("ROLLCALL_KAFKA_KEY_FILE", settings.kafka_key_file),
+    ):
+        if path and not Path(path).is_file():
+            raise InvalidSettings(f"{variable}: cannot read {path}")
+    try:
+        context = ssl.create_default_context(cafile=settings.kafka_ca_file or None)
+        if settings.kafka_cert_file:
+            context.load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file or None)
+    except (ssl.SSLError, OSError) as error:
+        raise InvalidSettings(f"Kafka's certificate files cannot be used: {error}") from error
+    return context

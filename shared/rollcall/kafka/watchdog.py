@@ -1,0 +1,96 @@
+"""Ends a process that makes no progress while it has lag and no known outage.
+
+Another process, or this one begun anew, takes the partitions over; nothing is lost by that,
+because the position is in Postgres. Two things are watched:
+
+- what the pumps say: a worker that stands still for `limit_s` is told of at ERROR, and the process
+  is asked to stop as by SIGTERM, so that the other partitions' batches are finished;
+- the event loop, by a thread: a loop that does not turn can ask nobody to stop.
+
+Whoever ignores the request is ended hard after `exit_within_s`. Time that the process slept
+(SIGSTOP, a suspended machine) is not counted: both count turns of their own, not the clock.
+"""
+
+import asyncio
+import faulthandler
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rollcall.observability.logging import get_logger
+
+EXIT_STATUS: Final = 1
+EXIT_WITHIN_S: Final = 30.0
+_TICK_S: Final = 1.0
+
+log = get_logger()
+
+
+class NoProgress(Exception):
+    """A worker stood still for no known reason; the log says which. The process ends."""
+
+
+class Watchdog:
+    """Watches one process. `run` it beside the pumps; `raise_if_fired` after they have ended."""
+
+    def __init__(
+        self,
+        standing_still: Callable[[], Sequence[str]],
+        *,
+        limit_s: float,
+        exit_within_s: float = EXIT_WITHIN_S,
+        tick_s: float = _TICK_S,
+    ) -> None:
+        self._standing_still = standing_still
+        self._limit_s = limit_s
+        self._exit_within_s = exit_within_s
+        self._tick_s = tick_s
+        self._turns = 0
+        self._has_fired = False
+        self._is_over = threading.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Watch until `stop` is set, and set it when something stands still."""
+        thread = threading.Thread(target=self._watch_loop, name="watchdog", daemon=True)
+        thread.start()
+        try:
+            while not stop.is_set():
+                self._turns += 1
+                reasons = list(self._standing_still())
+                if reasons:
+                    self._fire(reasons)
+                    stop.set()
+                    return
+                await asyncio.sleep(self._tick_s)
+        finally:
+            self._is_over.set()
+
+    def raise_if_fired(self) -> None:
+        """Raises NoProgress where this watchdog has asked the process to stop."""
+        if self._has_fired:
+            raise NoProgress(NoProgress.__doc__)
+
+    def _fire(self, reasons: Sequence[str]) -> None:
+        self._has_fired = True
+        log.error("service.stalled", reasons=list(reasons), runbook="service-stalled")
+        # A thread that hangs in a worker would keep the interpreter from ending.
+        timer = threading.Timer(self._exit_within_s, os._exit, (EXIT_STATUS,))
+        timer.daemon = True
+        timer.start()
+
+    def _watch_loop(self) -> None:
+        """In a thread: end the process when the loop has not turned for `limit_s`."""
+        seen, still_s = -1, 0.0
+        while not self._is_over.wait(self._tick_s):
+            if self._turns != seen:
+                seen, still_s = self._turns, 0.0
+                continue
+            still_s += self._tick_s
+            if still_s > self._limit_s:
+                reason = "the event loop does not turn"
+                log.error("service.stalled", reasons=[reason], runbook="service-stalled")
+                sys.stdout.flush()
+                faulthandler.dump_traceback()  # frames without values
+                os._exit(EXIT_STATUS)

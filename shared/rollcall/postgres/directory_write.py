@@ -1,0 +1,265 @@
+"""The net changes of a batch as rows: a query per kind of change, in parts, deletes before puts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from rollcall.directory.state import Group, Member
+from rollcall.postgres import queries, search_keys
+from rollcall.postgres.pool import encoded
+from rollcall.postgres.rows import is_id, joined
+
+if TYPE_CHECKING:
+    from rollcall.directory.fold import NetChanges
+    from rollcall.postgres.pool import Connection
+
+MEMBERSHIPS_AT_ONCE: Final = 10_000
+"""Memberships in one statement: encoding more would hold the event loop for too long."""
+EMAIL_KEY_SEPARATOR: Final = "\x1e"
+
+_SQL = queries.load("directory_write")
+_DELETE_MEMBERSHIPS = _SQL["delete_memberships"]
+_DELETE_MEMBERSHIPS_OF_GROUPS = _SQL["delete_memberships_of_groups"]
+_DELETE_MORE_OF_GROUP = _SQL["delete_more_memberships_of_group"]
+_DELETE_MEMBERSHIPS_OF_MEMBERS = _SQL["delete_memberships_of_members"]
+_DELETE_MORE_OF_MEMBER = _SQL["delete_more_memberships_of_member"]
+_DELETE_GROUPS = _SQL["delete_groups"]
+_DELETE_MEMBERS = _SQL["delete_members"]
+_UPSERT_MEMBERS = _SQL["upsert_members"]
+_UPSERT_GROUPS = _SQL["upsert_groups"]
+_INSERT_MEMBERSHIPS = _SQL["insert_memberships"]
+_ERASE_LETTERS = _SQL["erase_letters"]
+_ERASE_PARKED = _SQL["erase_parked"]
+_LEAVE_MEMBERSHIPS = _SQL["delete_memberships_of_organisation"]
+_LEAVE_BY_ID: Final = (
+    _SQL["delete_groups_of_organisation"],
+    _SQL["delete_members_of_organisation"],
+)
+_LEAVE_HELD: Final = (
+    _SQL["delete_parked_of_organisation"],
+    _SQL["delete_letters_of_organisation"],
+)
+_FREE_LEFT = _SQL["free_left_organisation"]
+_NOTE_DEPARTED = _SQL["note_departed"]
+_FIND_DEPARTED = _SQL["find_departed"]
+DELETED_AT_ONCE: Final = 5000
+"""Rows that one statement deletes of one group, member or organisation: some hundredths of a
+second, far from any time-out. How many there are in all has no bound."""
+FIRST_OF_EACH: Final = 200
+OF_SO_MANY: Final = 100
+"""Of so many groups or members at once, so many memberships each; what has more goes alone."""
+DOCUMENT_BYTES: Final = 1024 * 1024
+"""Bytes of documents in one statement: what writing them to the socket takes of the event loop."""
+THREAD_BYTES: Final = 256 * 1024
+ROWS_AT_ONCE: Final = 1000
+HELD_AT_ONCE: Final = 100
+"""Events, bytes and all, of which each may have megabytes."""
+SMALLEST_ID: Final = "00000000-0000-0000-0000-000000000000"
+
+Row = TypeVar("Row", bound=tuple[Any, ...])
+Resource = TypeVar("Resource", Member, Group)
+
+
+def _nobody_watches() -> None:
+    """Nobody wants to know that it goes on."""
+
+
+async def write_changes(
+    connection: "Connection", net: "NetChanges", *, alive: Callable[[], None] = _nobody_watches
+) -> None:
+    """Make the rows equal to the net result of a batch, inside the caller's transaction.
+
+    No statement writes or deletes more than a bounded number of rows and bytes, so each ends far
+    below its time-out, whatever the whole takes; `alive` is called after each. Unique names are
+    checked at commit, so a name may pass from one resource to another. A violation there
+    (asyncpg.UniqueViolationError from the commit) means that the decision was made on something
+    else than the rows: a bug of ours.
+    """
+    for chunk in _chunks(net.removed_members_of_groups, MEMBERSHIPS_AT_ONCE):
+        await connection.execute(_DELETE_MEMBERSHIPS, *joined(chunk))
+        alive()
+    await _remove_all(connection, net.removed_groups, _OF_GROUPS, alive)
+    await _remove_all(connection, net.removed_members, _OF_MEMBERS, alive)
+    async for rows in _documents(net.put_members, _member_row):
+        await connection.execute(_UPSERT_MEMBERS, *_columns(rows, 14))
+        alive()
+    async for rows in _documents(net.put_groups, _group_row):
+        await connection.execute(_UPSERT_GROUPS, *_columns(rows, 9))
+        alive()
+    for chunk in _chunks(net.added_members, MEMBERSHIPS_AT_ONCE):
+        await connection.execute(_INSERT_MEMBERSHIPS, *joined(chunk))
+        alive()
+    if net.erased_members:
+        erased = _columns(net.erased_members, 2)
+        for query in (_ERASE_LETTERS, _ERASE_PARKED):
+            await _while_some(connection, query, erased, alive)
+    for organisation_id, event_id, moment in net.left:
+        await _remove_organisation(connection, organisation_id, event_id, moment, alive)
+
+
+async def departed(connection: "Connection", organisation_ids: Iterable[str]) -> set[str]:
+    """Those of the organisations that have left for good. What is no id has not."""
+    possible = [each for each in organisation_ids if is_id(each)]
+    if not possible:
+        return set()
+    return {row["organisation_id"] for row in await connection.fetch(_FIND_DEPARTED, possible)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Removal:
+    """The queries that remove resources of a kind: memberships, more of one's, the rows."""
+
+    first_of_each: str
+    more_of_one: str
+    rows: str
+
+
+_OF_GROUPS: Final = _Removal(_DELETE_MEMBERSHIPS_OF_GROUPS, _DELETE_MORE_OF_GROUP, _DELETE_GROUPS)
+_OF_MEMBERS: Final = _Removal(
+    _DELETE_MEMBERSHIPS_OF_MEMBERS, _DELETE_MORE_OF_MEMBER, _DELETE_MEMBERS
+)
+
+
+async def _remove_all(
+    connection: "Connection",
+    removed: Sequence[tuple[str, str]],
+    queries_: _Removal,
+    alive: Callable[[], None],
+) -> None:
+    """Delete groups, or members, with their memberships."""
+    for chunk in _chunks(removed, OF_SO_MANY):
+        columns = _columns(chunk, 2)
+        large = await connection.fetch(queries_.first_of_each, *columns, FIRST_OF_EACH)
+        alive()
+        for organisation_id, resource_id, last in large:
+            await _until_none(
+                connection, queries_.more_of_one, (organisation_id, resource_id), last, alive
+            )
+        await connection.execute(queries_.rows, *columns)
+
+
+async def _until_none(
+    connection: "Connection",
+    query: str,
+    of: tuple[str, ...],
+    last: str,
+    alive: Callable[[], None],
+) -> None:
+    """Delete part by part, each behind the last id of the one before."""
+    while True:
+        row = await connection.fetchrow(query, *of, last, DELETED_AT_ONCE)
+        alive()
+        if row is None or row["number"] < DELETED_AT_ONCE:
+            return
+        last = row["last"]
+
+
+async def _while_some(
+    connection: "Connection", query: str, of: Sequence[Any], alive: Callable[[], None]
+) -> None:
+    """Delete events that are held, some at a time."""
+    while await connection.fetchval(query, *of, HELD_AT_ONCE) == HELD_AT_ONCE:
+        alive()
+
+
+async def _remove_organisation(
+    connection: "Connection",
+    organisation_id: str,
+    event_id: str,
+    moment: datetime,
+    alive: Callable[[], None],
+) -> None:
+    """Delete every row of the organisation, and keep one that says that it has left."""
+    behind = (SMALLEST_ID, SMALLEST_ID)
+    while True:
+        row = await connection.fetchrow(
+            _LEAVE_MEMBERSHIPS, organisation_id, *behind, DELETED_AT_ONCE
+        )
+        alive()
+        if row is None or row["number"] < DELETED_AT_ONCE:
+            break
+        behind = row["last_group"], row["last"]
+    for query in _LEAVE_BY_ID:
+        await _until_none(connection, query, (organisation_id,), SMALLEST_ID, alive)
+    for query in _LEAVE_HELD:
+        await _while_some(connection, query, [organisation_id], alive)
+    await connection.execute(_FREE_LEFT, organisation_id)
+    await connection.execute(_NOTE_DEPARTED, organisation_id, event_id, moment)
+
+
+def _member_row(organisation_id: str, member: Member) -> tuple[Any, ...]:
+    return (
+        organisation_id,
+        member.id,
+        member.user_name_key,
+        member.external_id,
+        member.status.value,
+        None if member.restore_status is None else member.restore_status.value,
+        member.invitation_id,
+        member.version,
+        member.created,
+        member.last_modified,
+        search_keys.member_display_name_key(member.resource),
+        EMAIL_KEY_SEPARATOR.join(search_keys.email_keys(member.resource)),
+        member.kept_address,
+        encoded(member.resource),
+    )
+
+
+def _group_row(organisation_id: str, group: Group) -> tuple[Any, ...]:
+    return (
+        organisation_id,
+        group.id,
+        group.display_name_key,
+        group.display_name_key if group.name_is_unique else None,
+        group.external_id,
+        group.version,
+        group.created,
+        group.last_modified,
+        encoded(group.resource),
+    )
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows turned into columns, one per parameter of the query."""
+    return [[row[index] for row in rows] for index in range(width)]
+
+
+def _chunks(rows: Sequence[Row], most: int) -> Iterator[Sequence[Row]]:
+    for start in range(0, len(rows), most):
+        yield rows[start : start + most]
+
+
+async def _documents(
+    put: Sequence[tuple[str, Resource]], to_row: Callable[[str, Resource], tuple[Any, ...]]
+) -> AsyncIterator[list[tuple[Any, ...]]]:
+    """The rows of resources, in parts of bounded bytes; large ones are made in a thread."""
+    left = iter(put)
+    in_thread = False
+    while True:
+        rows = (
+            await asyncio.to_thread(_next_rows, left, to_row, DOCUMENT_BYTES)
+            if in_thread
+            else _next_rows(left, to_row, THREAD_BYTES)
+        )
+        if not rows:
+            return
+        yield rows
+        in_thread = sum(len(row[-1]) for row in rows) >= THREAD_BYTES
+
+
+def _next_rows(
+    left: Iterator[tuple[str, Resource]],
+    to_row: Callable[[str, Resource], tuple[Any, ...]],
+    most_bytes: int,
+) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    size = 0
+    for organisation_id, resource in left:
+        rows.append(to_row(organisation_id, resource))
+        size += len(rows[-1][-1])
+        if size >= most_bytes or len(rows) >= ROWS_AT_ONCE:
+            break
+    return rows

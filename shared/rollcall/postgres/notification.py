@@ -1,0 +1,376 @@
+"""Notices to members as rows: planned from outcomes, claimed by a lease, settled once.
+
+States: `due` until a sender settles it as `sent`, `dropped` (nobody should get it any more) or
+`failed` (refused for good). One member's notices go out in the order of their sequence: a later
+one is not claimed while an earlier one is due. A lease that ran out (its sender died) is claimable
+again, so between the mail server's yes and our record a mail may be sent twice, never lost.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from rollcall.events.mail import MailSent
+from rollcall.events.outcome import Sequence as OutcomeSequence
+from rollcall.postgres import queries
+from rollcall.postgres.rows import to_utc
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from rollcall.postgres.pool import Connection
+
+Json = dict[str, Any]
+NoticeState = Literal["due", "sent", "dropped", "failed"]
+PACED: Final = "paced"
+"""Reason of a notice that waits for its slot, which is its next attempt."""
+
+_SQL = queries.load("notification")
+_PLAN = _SQL["plan_notifications"]
+_DROP_OPEN = _SQL["drop_open_notifications"]
+_REOPEN = _SQL["reopen_notification"]
+_CLAIM = _SQL["claim_notifications"]
+_SETTLE_SENT = _SQL["settle_sent"]
+_MARK_SENT = _SQL["mark_sent"]
+_UNANNOUNCED = _SQL["unannounced_mails"]
+_MARK_ANNOUNCED = _SQL["mark_announced"]
+_SETTLE_UNSENT = _SQL["settle_unsent"]
+_RETRY_LATER = _SQL["retry_later"]
+_LAST_MAILS = _SQL["last_mails"]
+_IS_OVERTAKEN = _SQL["is_overtaken"]
+_UNSENT = _SQL["unsent_notifications"]
+_NEXT_DUE = _SQL["next_due"]
+_PRESENT = _SQL["present"]
+_RENEW = _SQL["renew_leases"]
+_OVERDUE = _SQL["overdue"]
+_COUNT = _SQL["count_notifications"]
+_COUNT_OF = _SQL["count_notifications_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice to plan: identified by event id and kind; due from `due_at` on.
+
+    `event_time` is the time of the event that caused it; `detail` what else the sender must know,
+    without personal data.
+    """
+
+    event_id: str
+    kind: str
+    organisation_id: str
+    member_id: str
+    partition: int
+    sequence: OutcomeSequence
+    event_time: datetime
+    due_at: datetime
+    detail: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SentNotice:
+    """A notice that a mail server took."""
+
+    notice: Notice
+    message_id: str
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedNotice:
+    """A notice in the hands of a sender; `attempts` counts this one. `has_slot`: it was paced, and
+    has waited for its slot."""
+
+    notice: Notice
+    attempts: int
+    has_slot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnsentNotice:
+    """A notice that was dropped or has failed, and why."""
+
+    event_id: str
+    kind: str
+    organisation_id: str
+    member_id: str
+    event_time: datetime
+    state: NoticeState
+    reason: str | None
+
+
+async def plan(connection: "Connection", notices: Sequence[Notice]) -> set[tuple[str, str]]:
+    """Add the notices that are not known yet; returns (event id, kind) of those added."""
+    if not notices:
+        return set()
+    rows = await connection.fetch(
+        _PLAN,
+        [notice.event_id for notice in notices],
+        [notice.kind for notice in notices],
+        [notice.organisation_id for notice in notices],
+        [notice.member_id for notice in notices],
+        [notice.partition for notice in notices],
+        [notice.sequence.epoch for notice in notices],
+        [notice.sequence.offset for notice in notices],
+        [notice.sequence.index for notice in notices],
+        [notice.event_time for notice in notices],
+        [notice.detail for notice in notices],
+        [notice.due_at for notice in notices],
+    )
+    return {(row["event_id"], row["kind"]) for row in rows}
+
+
+async def drop_open(
+    connection: "Connection",
+    organisation_id: str,
+    member_id: str,
+    kinds: Sequence[str],
+    reason: str,
+    *,
+    now: datetime,
+) -> set[tuple[str, str]]:
+    """Drop the member's due notices of these kinds; returns (event id, kind) of each.
+
+    One that a sender holds is left to it: it reads the member's state itself.
+    """
+    rows = await connection.fetch(_DROP_OPEN, organisation_id, member_id, list(kinds), reason, now)
+    return {(row["event_id"], row["kind"]) for row in rows}
+
+
+async def reopen(
+    connection: "Connection",
+    organisation_id: str,
+    member_id: str,
+    event_id: str,
+    kind: str,
+    *,
+    due_at: datetime,
+) -> bool:
+    """Make a dropped notice due again; False where there is none."""
+    found = await connection.fetchval(_REOPEN, organisation_id, member_id, event_id, kind, due_at)
+    return found is True
+
+
+async def present(connection: "Connection") -> datetime:
+    """Postgres's clock: the one by which replicas agree when a lease is over."""
+    moment: datetime = await connection.fetchval(_PRESENT)
+    return to_utc(moment)
+
+
+async def claim(
+    connection: "Connection",
+    owner: str,
+    *,
+    now: datetime,
+    lease_s: float,
+    limit: int,
+    requests_topic: str,
+    outcomes_topic: str = "",
+    floors: tuple[Sequence[int], Sequence[int], Sequence[int]] = ((), (), ()),
+) -> list[ClaimedNotice]:
+    """Lease up to `limit` notices that are due now to `owner`, oldest first.
+
+    A notice of a request that the directory has not applied (a failover lost its last commits)
+    waits: nobody could tell yet whether its member is gone, or not there again. So does one of a
+    partition whose outcomes are not read up to its floor (partitions, epochs, offsets: in threes):
+    it may say there that the mail has left.
+
+    Whoever claims settles each, or gives it back by `retry_later`, within `lease_s` seconds.
+    Nobody waits for rows that another replica is claiming at the moment.
+    """
+    until = now + timedelta(seconds=lease_s)
+    rows = await connection.fetch(
+        _CLAIM, owner, now, until, limit, requests_topic, *floors, outcomes_topic
+    )
+    claimed = [
+        ClaimedNotice(_to_notice(row), row["attempts"], has_slot=row["reason"] == PACED)
+        for row in rows
+    ]
+    claimed.sort(key=lambda item: (item.notice.due_at, item.notice.sequence))
+    return claimed
+
+
+async def settle_sent(
+    connection: "Connection",
+    event_id: str,
+    kind: str,
+    owner: str,
+    *,
+    message_id: str,
+    sent_at: datetime,
+    announced: bool = False,
+) -> bool:
+    """The mail server took it. False: the lease was lost, somebody else settles it.
+
+    `announced`: it is on the outcomes topic already.
+    """
+    done = await connection.fetchval(
+        _SETTLE_SENT, event_id, kind, owner, message_id, sent_at, announced
+    )
+    return done is True
+
+
+async def mark_sent(connection: "Connection", facts: Sequence[MailSent]) -> None:
+    """Take note of mails that left, as the outcomes topic says; what knows it already stays."""
+    if facts:
+        await connection.execute(
+            _MARK_SENT,
+            [fact.request_id for fact in facts],
+            [fact.kind for fact in facts],
+            [fact.message_id for fact in facts],
+            [fact.time for fact in facts],
+        )
+
+
+async def unannounced(connection: "Connection", limit: int) -> list[SentNotice]:
+    """Mails that left and are not on the outcomes topic yet, oldest first."""
+    return [
+        SentNotice(_to_notice(row), row["message_id"], to_utc(row["sent_at"]))
+        for row in await connection.fetch(_UNANNOUNCED, limit)
+    ]
+
+
+async def mark_announced(connection: "Connection", keys: Sequence[tuple[str, str]]) -> None:
+    """They are; `keys`: (event id, kind)."""
+    await connection.execute(_MARK_ANNOUNCED, [key[0] for key in keys], [key[1] for key in keys])
+
+
+async def settle_dropped(
+    connection: "Connection", event_id: str, kind: str, owner: str, *, reason: str
+) -> bool:
+    """It is not due any more. False: the lease was lost."""
+    done = await connection.fetchval(_SETTLE_UNSENT, event_id, kind, owner, "dropped", reason)
+    return done is True
+
+
+async def settle_failed(
+    connection: "Connection", event_id: str, kind: str, owner: str, *, reason: str
+) -> bool:
+    """It was refused for good, or cannot be built. False: the lease was lost."""
+    done = await connection.fetchval(_SETTLE_UNSENT, event_id, kind, owner, "failed", reason)
+    return done is True
+
+
+async def retry_later(
+    connection: "Connection",
+    event_id: str,
+    kind: str,
+    owner: str,
+    *,
+    next_attempt_at: datetime,
+    reason: str,
+    may_have_left: bool = False,
+) -> bool:
+    """Give it back until `next_attempt_at`. False: the lease was lost.
+
+    `may_have_left`: the mail server may have taken it, and nobody heard its answer.
+    """
+    done = await connection.fetchval(
+        _RETRY_LATER, event_id, kind, owner, next_attempt_at, reason, may_have_left
+    )
+    return done is True
+
+
+async def last_mails(
+    connection: "Connection", organisation_id: str, member_id: str, *, since: str | None = None
+) -> tuple[str | None, str | None]:
+    """The kind of the last mail that the member got, by sequence; None: never any.
+
+    And the kind of the last one after it that was dropped, though it may have left: its sender
+    died, or never heard the mail server's answer. `since`, the event id of an invitation, leaves
+    out what was before that invitation.
+    """
+    row = await connection.fetchrow(_LAST_MAILS, organisation_id, member_id, since)
+    return (None, None) if row is None else (row["last"], row["maybe"])
+
+
+async def is_overtaken(connection: "Connection", notice: Notice) -> bool:
+    """Whether a later revocation or restoration of the same member is due."""
+    sequence = notice.sequence
+    found = await connection.fetchval(
+        _IS_OVERTAKEN,
+        notice.organisation_id,
+        notice.member_id,
+        sequence.epoch,
+        sequence.offset,
+        sequence.index,
+    )
+    return found is True
+
+
+async def unsent(
+    connection: "Connection", organisation_id: str | None, reason: str | None, *, limit: int
+) -> list[UnsentNotice]:
+    """Notices that were dropped or have failed, the latest first; of all organisations for None."""
+    rows = await connection.fetch(_UNSENT, organisation_id, reason, limit)
+    return [
+        UnsentNotice(
+            row["event_id"],
+            row["kind"],
+            row["organisation_id"],
+            row["member_id"],
+            to_utc(row["event_time"]),
+            row["state"],
+            row["reason"],
+        )
+        for row in rows
+    ]
+
+
+async def next_due(connection: "Connection") -> datetime | None:
+    """The earliest moment at which there may be something to claim; None: nothing is due."""
+    moment: datetime | None = await connection.fetchval(_NEXT_DUE)
+    return None if moment is None else to_utc(moment)
+
+
+async def renew(
+    connection: "Connection",
+    owner: str,
+    held: Sequence[tuple[str, str]],
+    *,
+    now: datetime,
+    lease_s: float,
+) -> set[tuple[str, str]]:
+    """Prolong the owner's leases, so that a slow mail server is no dead one; returns which.
+
+    `held` are (event id, kind) of those in hand: what nobody works on any more must run out.
+    """
+    event_ids, kinds = [key[0] for key in held], [key[1] for key in held]
+    until = now + timedelta(seconds=lease_s)
+    rows = await connection.fetch(_RENEW, owner, now, until, event_ids, kinds)
+    return {(row["event_id"], row["kind"]) for row in rows}
+
+
+async def overdue(connection: "Connection", *, now: datetime) -> tuple[int, datetime | None]:
+    """How many notices are due and not settled, and since when the oldest is; what is paced is
+    due at its slot."""
+    row = await connection.fetchrow(_OVERDUE, now, PACED)
+    if row is None or row["oldest"] is None:
+        return 0, None
+    return row["number"], to_utc(row["oldest"])
+
+
+async def count(
+    connection: "Connection", organisation_id: str | None = None
+) -> dict[tuple[str, NoticeState], int]:
+    """(kind, state) → how many, of one organisation or of all."""
+    rows = (
+        await connection.fetch(_COUNT)
+        if organisation_id is None
+        else await connection.fetch(_COUNT_OF, organisation_id)
+    )
+    return {(row["kind"], row["state"]): row["number"] for row in rows}
+
+
+def _to_notice(row: "asyncpg.Record") -> Notice:
+    return Notice(
+        event_id=row["event_id"],
+        kind=row["kind"],
+        organisation_id=row["organisation_id"],
+        member_id=row["member_id"],
+        partition=row["partition"],
+        sequence=OutcomeSequence(row["epoch"], row["offset"], row["index"]),
+        event_time=to_utc(row["event_time"]),
+        due_at=to_utc(row["due_at"]),
+        detail=row["detail"],
+    )

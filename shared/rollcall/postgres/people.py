@@ -1,0 +1,74 @@
+"""Members as an operator looks for them: a list by user name, one by whatever is known of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rollcall.directory.state import Member
+from rollcall.postgres import queries
+from rollcall.postgres.rows import is_id, is_storable, to_member
+from rollcall.postgres.search_keys import email_key
+from rollcall.scim.errors import ScimError
+from rollcall.scim.username import user_name_key
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from rollcall.postgres.pool import Connection
+
+_SQL = queries.load("people")
+_AFTER = _SQL["members_after"]
+_NAMED = _SQL["people_named"]
+_COUNTS = _SQL["counts_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A member, and whose it is."""
+
+    organisation_id: str
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is of an organisation beside its members."""
+
+    groups: int
+    dead_letters: int
+    parked: int
+
+
+async def list_members(
+    connection: "Connection", organisation_id: str, *, status: str | None, after: str, limit: int
+) -> list[Person]:
+    """The members whose user name key is above `after`, in that order, `limit` at most."""
+    rows = await connection.fetch(_AFTER, organisation_id, status, after, limit)
+    return [_to_person(row) for row in rows]
+
+
+async def find(
+    connection: "Connection", organisation_ids: Sequence[str], text: str, *, limit: int
+) -> list[Person]:
+    """The members with this id, userName, address or externalId in any of the organisations."""
+    if not is_storable(text):
+        return []
+    try:
+        name_key = user_name_key(text)
+    except ScimError:
+        name_key = ""  # nobody's
+    member_id = text.lower() if is_id(text.lower()) else None
+    rows = await connection.fetch(
+        _NAMED, organisation_ids, member_id, name_key, email_key(text), text, limit
+    )
+    return [_to_person(row) for row in rows]
+
+
+async def counts(connection: "Connection", organisation_id: str) -> Counts:
+    """Groups, dead letters and parked events of an organisation."""
+    [row] = await connection.fetch(_COUNTS, organisation_id)
+    return Counts(row["groups"], row["dead_letters"], row["parked"])
+
+
+def _to_person(row: "asyncpg.Record") -> Person:
+    return Person(row["organisation_id"], to_member(row))

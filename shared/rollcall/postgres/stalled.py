@@ -1,0 +1,35 @@
+"""Sessions of a process that stands still in mid-statement, which no time-out of Postgres ends.
+
+asyncpg prepares a statement (Parse, Describe, Flush) and sends its values (Bind, Execute, Sync) in
+a second step. A process that is stopped or suspended between the two leaves a session that is
+"active" and waits for its client. It is not idle in its transaction, so
+`idle_in_transaction_session_timeout` does not count, and `statement_timeout` does not interrupt the
+reading of a message (Postgres, `SocketBackend` and `ProcessInterrupts`). Its locks stay for as long
+as the process sleeps. `transaction_timeout` would end it, from Postgres 17 on, and whole
+transactions that are merely long with it.
+
+So the process that waits for such a lock ends it: a role may end its own role's sessions.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from rollcall.observability.logging import get_logger
+from rollcall.postgres import queries
+
+if TYPE_CHECKING:
+    from rollcall.postgres.pool import Connection
+
+_SQL: Final = queries.load("stalled")
+_END_STALLED: Final = _SQL["end_stalled"]
+log = get_logger()
+
+
+async def end_stalled(connection: "Connection", longer_than_s: float) -> int:
+    """End other sessions of the same role and program that stand still for longer; how many.
+
+    Raises what asyncpg raises.
+    """
+    ended = await connection.fetch(_END_STALLED, longer_than_s)
+    if ended:
+        log.warning("postgres.sessions_ended", sessions=len(ended), reason="stalled")
+    return len(ended)

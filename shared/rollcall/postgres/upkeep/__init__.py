@@ -1,0 +1,1 @@
+"""Statements that no request runs: rebuilding, snapshots, erasure, tracing, rights."""

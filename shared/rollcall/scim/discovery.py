@@ -1,0 +1,100 @@
+"""What the service says of itself (RFC 7643 §5 to §7, RFC 7644 §4, RFC 9865 §4): only what works.
+
+`base_url` is the organisation's SCIM base, without a slash at its end.
+"""
+
+from typing import Final
+
+import orjson
+
+from rollcall.scim.body.json_body import Json
+from rollcall.scim.limits import LIMITS, Limits
+from rollcall.scim.profile import Profile
+from rollcall.scim.schema import GROUP, USER, ResourceSchema, read_document
+
+SERVICE_PROVIDER_CONFIG_URN = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
+RESOURCE_TYPE_URN = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
+INTEROP_HOLDS: Final = True
+"""Whether everything that draft-zollner-scim-interop-profile asks holds in the interop profile."""
+
+RESOURCE_DOCUMENTS: Final = ("User", "EnterpriseUser", "Group")
+SERVICE_DOCUMENTS: Final = ("ServiceProviderConfig", "ResourceType", "Schema")
+_DESCRIPTIONS = {"User": "Members of the organisation.", "Group": "Groups of members."}
+
+
+def service_provider_config(base_url: str, profile: Profile, limits: Limits = LIMITS) -> Json:
+    """The ServiceProviderConfig resource (RFC 7643 §5), with the pages of RFC 9865 §4.
+
+    An organisation in the compatible profile takes what the interop profile wants refused, so only
+    one in the interop profile says that it keeps to that. The others leave the attribute out, which
+    means false: a client that knows RFC 7643 alone may refuse what it does not know.
+    """
+    is_conformant = INTEROP_HOLDS and profile is Profile.INTEROP
+    return {
+        "schemas": [SERVICE_PROVIDER_CONFIG_URN],
+        "id": "ServiceProviderConfig",
+        "patch": {"supported": True},
+        "bulk": {"supported": False, "maxOperations": 0, "maxPayloadSize": 0},
+        "filter": {"supported": True, "maxResults": limits.largest_page},
+        "changePassword": {"supported": False},
+        "sort": {"supported": True},
+        "etag": {"supported": True},
+        "pagination": {
+            "cursor": False,
+            "index": True,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": limits.default_page,
+            "maxPageSize": limits.largest_page,
+        },
+        "authenticationSchemes": [
+            {
+                "type": "oauthbearertoken",
+                "name": "API key",
+                "description": "An API key of the organisation, as an OAuth bearer token.",
+                "specUri": "https://www.rfc-editor.org/rfc/rfc6750",
+                "primary": True,
+            }
+        ],
+        **({"interopProfileConformant": True} if is_conformant else {}),
+        "meta": {
+            "resourceType": "ServiceProviderConfig",
+            "location": f"{base_url}/ServiceProviderConfig",
+        },
+    }
+
+
+def resource_types(base_url: str) -> list[Json]:
+    """The ResourceType resources (RFC 7643 §6)."""
+    return [_resource_type(schema, base_url) for schema in (USER, GROUP)]
+
+
+def _resource_type(schema: ResourceSchema, base_url: str) -> Json:
+    result: Json = {
+        "schemas": [RESOURCE_TYPE_URN],
+        "id": schema.name,
+        "name": schema.name,
+        "description": _DESCRIPTIONS[schema.name],
+        "endpoint": f"/{schema.endpoint}",
+        "schema": schema.urn,
+        "schemaExtensions": [{"schema": urn, "required": False} for urn in schema.extension_urns],
+        "meta": {
+            "resourceType": "ResourceType",
+            "location": f"{base_url}/ResourceTypes/{schema.name}",
+        },
+    }
+    return result
+
+
+def schemas(base_url: str) -> list[Json]:
+    """The Schema resources (RFC 7643 §7): the documents that validation is compiled from.
+
+    After them come the schemas of what discovery itself serves (§8.7.2), so that every URN in any
+    answer's `schemas`, messages apart, is found here.
+    """
+    names = (*RESOURCE_DOCUMENTS, *SERVICE_DOCUMENTS)
+    return [_schema(orjson.loads(read_document(name)), base_url) for name in names]
+
+
+def _schema(document: Json, base_url: str) -> Json:
+    location = f"{base_url}/Schemas/{document['id']}"
+    return {**document, "meta": {"resourceType": "Schema", "location": location}}

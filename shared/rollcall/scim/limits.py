@@ -1,0 +1,162 @@
+"""Every limit on what a request may be, in one place.
+
+There are two kinds. What only ingress checks, before anything is on the log, is a field of `Limits`
+and a setting: an operator may lower it, and never raise it above the number here, with which a
+request always fits into a record. What the decision checks again is a constant: every replica and
+every replay must decide alike, whatever anybody has set (docs/decisions/0019).
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+KIBIBYTE: Final = 1024
+MEBIBYTE: Final = 1024 * KIBIBYTE
+
+MAX_BODY_BYTES: Final = 8 * MEBIBYTE
+MAX_DEPTH: Final = 32
+MAX_CONTAINERS: Final = 150_000
+"""Objects and lists in one body."""
+MAX_VALUES: Final = 500_000
+"""Commas in one body."""
+MAX_NAMES: Final = 20_000
+NAMES_PER_OBJECT: Final = 16
+"""Colons in one body: so many for each object, and `MAX_NAMES` beside them. An element of a large
+group takes four names and a URL."""
+
+MAX_TEXT: Final = 4096
+MAX_NAME: Final = 1000
+MAX_ADDRESS: Final = 320
+MAX_TYPE: Final = 100
+"""Of `emails.type`: with its value it stands in an index, whose entries hold 2.7 kB."""
+MAX_BINARY: Final = 16 * KIBIBYTE
+MAX_ELEMENTS: Final = 100
+"""Of one attribute, `members` apart."""
+MAX_RESOURCE_BYTES: Final = 256 * KIBIBYTE
+"""Of a canonical resource as JSON, members apart: a page of a list holds hundreds of them."""
+
+MAX_MEMBERS: Final = 100_000
+"""Named by one request; a group may have more."""
+MAX_OPERATIONS: Final = 1000
+MAX_STEPS: Final = 5000
+"""Paths, and parts of their filters, in all PATCH operations: each part visits each element."""
+MAX_WORK: Final = 1_000_000
+"""Units of `shared/rollcall/scim/work.py` in one request: about a tenth of a second of CPU."""
+
+MAX_ATTRIBUTE_LIST: Final = 8 * KIBIBYTE
+"""Of `attributes` and `excludedAttributes`."""
+MAX_FILTER_BYTES: Final = 8 * KIBIBYTE
+MAX_FILTER_NODES: Final = 200
+MAX_FILTER_DEPTH: Final = 32
+MAX_PAGE: Final = 1000
+DEFAULT_PAGE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FilterLimits:
+    """Of one filter: bytes of text, parts (conditions and connections), levels of brackets."""
+
+    bytes: int = MAX_FILTER_BYTES
+    nodes: int = MAX_FILTER_NODES
+    depth: int = MAX_FILTER_DEPTH
+
+
+FILTER: Final = FilterLimits()
+"""Of a filter in a PATCH path, which the decision reads again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ingress takes; each at most as large as its default, which is a constant above.
+
+    `filter` is that of the query parameter and of a SearchRequest.
+    """
+
+    body_bytes: int = MAX_BODY_BYTES
+    depth: int = MAX_DEPTH
+    members: int = MAX_MEMBERS
+    patch_operations: int = MAX_OPERATIONS
+    filter: FilterLimits = field(default_factory=FilterLimits)
+    default_page: int = DEFAULT_PAGE
+    largest_page: int = MAX_PAGE
+
+
+LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One limit as the reference shows it: `docs/reference/limits.md`, and what tests go through.
+
+    `setting` is the setting of ingress that lowers it, None for a constant. What is over it is
+    refused with `status` and `scim_type`; status 200 means that it is cut down instead.
+    """
+
+    name: str
+    most: int
+    unit: str
+    status: int
+    scim_type: str | None
+    setting: str | None = None
+
+
+TABLE: Final = (
+    Described("body", MAX_BODY_BYTES, "bytes", 413, None, "ingress_body_limit_bytes"),
+    Described("nesting of a body", MAX_DEPTH, "levels", 400, "invalidSyntax", "ingress_max_depth"),
+    Described("objects and lists in a body", MAX_CONTAINERS, "", 413, None),
+    Described("values in a body", MAX_VALUES, "", 413, None),
+    Described(f"names in a body, beside {NAMES_PER_OBJECT} an object", MAX_NAMES, "", 413, None),
+    Described("text of an attribute", MAX_TEXT, "characters", 400, "invalidValue"),
+    Described(
+        "`externalId`, `displayName`, `nickName`, `title`, each part of `name`",
+        MAX_NAME,
+        "characters",
+        400,
+        "invalidValue",
+    ),
+    Described(
+        "`userName`, the address in `emails`, the id of a member",
+        MAX_ADDRESS,
+        "characters",
+        400,
+        "invalidValue",
+    ),
+    Described("`emails.type`", MAX_TYPE, "characters", 400, "invalidValue"),
+    Described("binary value as base64", MAX_BINARY, "characters", 400, "invalidValue"),
+    Described("elements of an attribute, `members` apart", MAX_ELEMENTS, "", 400, "invalidValue"),
+    Described("resource, `members` apart", MAX_RESOURCE_BYTES, "bytes", 400, "invalidValue"),
+    Described(
+        "members named by one request", MAX_MEMBERS, "", 400, "invalidValue", "ingress_max_members"
+    ),
+    Described(
+        "operations of a PATCH",
+        MAX_OPERATIONS,
+        "",
+        400,
+        "invalidValue",
+        "ingress_max_patch_operations",
+    ),
+    Described("steps of a PATCH", MAX_STEPS, "paths and parts of filters", 400, "invalidValue"),
+    Described("work of a POST, PUT or PATCH", MAX_WORK, "units", 400, "invalidValue"),
+    Described("path of a PATCH operation", MAX_FILTER_BYTES, "characters", 400, "invalidPath"),
+    Described("list of attributes", MAX_ATTRIBUTE_LIST, "characters", 400, "invalidValue"),
+    Described(
+        "filter", MAX_FILTER_BYTES, "bytes", 400, "invalidFilter", "ingress_filter_limit_bytes"
+    ),
+    Described(
+        "parts of a filter",
+        MAX_FILTER_NODES,
+        "conditions and connections",
+        400,
+        "invalidFilter",
+        "ingress_max_filter_nodes",
+    ),
+    Described(
+        "nesting of a filter",
+        MAX_FILTER_DEPTH,
+        "levels",
+        400,
+        "invalidFilter",
+        "ingress_max_filter_depth",
+    ),
+    Described("page of a list", MAX_PAGE, "resources", 200, None, "ingress_largest_page"),
+)
