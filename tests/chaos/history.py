@@ -70,6 +70,8 @@ class Attempt:
     status: int
     is_pending: bool = False
     has_retry_after: bool = False
+    is_unknown: bool = False
+    """A 503 that says that the change may have been applied, or may yet be."""
     if_match: str | None = None
     looked_up: str | None = None
     """The name that a look-up asked for."""

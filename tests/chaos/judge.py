@@ -28,8 +28,6 @@ from tests.chaos.history import NO_ANSWER, Attempt, Seen, State
 from tests.chaos.mail import mails
 from tests.chaos.reading import reads
 
-ACKNOWLEDGE_S: Final = 12.0
-"""How long ingress awaits an acknowledgement: only a 503 after that may be on the log."""
 PROMISED: Final = frozenset({NO_ANSWER, 200, 201, 204, 404, 409, 412, 503})
 
 
@@ -78,8 +76,8 @@ def log(case: Case) -> Iterator[Violation]:
 
 
 def _may_be_unknown(attempt: Attempt) -> bool:
-    """Whether a 503 may have been applied: no acknowledgement, or a condition without a reply."""
-    return attempt.took_s >= ACKNOWLEDGE_S - 0.5 or attempt.if_match is not None
+    """Whether a 503 may have been applied: it says so. No other says that nothing was done."""
+    return attempt.is_unknown
 
 
 def order(case: Case) -> Iterator[Violation]:

@@ -349,6 +349,7 @@ def _attempt(sent: Attempt, answer: Answer | None) -> Attempt:
         status=answer.status,
         is_pending=answer.is_pending,
         has_retry_after="Retry-After" in answer.headers,
+        is_unknown=answer.status == 503 and "nothing was done" not in str(answer.body),
         resource_id=resource_id,
         seen=seen,
     )
