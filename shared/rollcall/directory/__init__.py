@@ -1,1 +1,1 @@
-"""The decision: state and request in, changes and outcome out. Pure."""
+"""The decision: from a state and a request to changes and an outcome. No I/O."""

@@ -1,9 +1,9 @@
-"""Where a member is written to: one mailbox out of the canonical resource, or none.
+"""The address that a member's mails are sent to: one mailbox from the canonical resource, or none.
 
-The order is that of the first value that is not blank: the primary e-mail, the work e-mail, the
-first e-mail; then `userName`, if it holds an @. What is chosen must be exactly one mailbox: a
-value that a mail library would read as two recipients, as a name with an address or as a header
-of its own is no address, and its member gets no mail.
+The first of these that is not blank is taken: the primary e-mail, the work e-mail, the first
+e-mail, then `userName` if it contains an @. It must be exactly one mailbox. A value that a mail
+library would read as two recipients, as a name with an address, or as another header, is not an
+address, and the member gets no mail.
 """
 
 import re
@@ -16,12 +16,12 @@ _parse_header: Final = HeaderRegistry()
 MAX_LENGTH: Final = 254
 """Longest address in characters (RFC 5321 §4.5.3.1.3, less the angle brackets)."""
 
-# The plain case, which is nearly every case, without the price of the full parser.
+# The common case, matched without the cost of the full parser.
 _PLAIN: Final = re.compile(
     r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*", re.ASCII
 )
-# Blanks, controls, surrogates, characters that turn the direction or have no width, and what has
-# a meaning of its own in an address header.
+# Blanks, control characters, surrogates, characters that change the direction of the text or have
+# no width, and characters with a special meaning in an address header.
 _FORBIDDEN: Final = re.compile(
     "[\x00-\x20\x7f-\xa0\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
     r',;:<>()\[\]\\"]'
@@ -29,7 +29,7 @@ _FORBIDDEN: Final = re.compile(
 
 
 def notice_address(resource: Json) -> str | None:
-    """The one mailbox to which notices of this member go; None: there is none."""
+    """The mailbox to which this member's notices are sent, or None."""
     for candidate in _candidates(resource):
         return candidate if is_one_mailbox(candidate) else None
     user_name = resource.get("userName")
@@ -58,7 +58,7 @@ def is_one_mailbox(text: str) -> bool:
 
 
 def _candidates(resource: Json) -> list[str]:
-    """The e-mail values that are not blank: primary first, then work, then as they stand."""
+    """The e-mail values that are not blank: primary first, then work, then in their own order."""
     emails = resource.get("emails") or []
     found = [email for email in emails if isinstance(email, dict) and _value(email)]
     found.sort(key=lambda email: (email.get("primary") is not True, not _is_work(email)))

@@ -1,9 +1,9 @@
-"""The cause of a dead create: what is the same when an identity provider sends it again.
+"""The cause of a dead create: a digest that is the same when an identity provider sends it again.
 
-A create that is answered 500 is sent again, and each repeat has ids of its own. What it has in
-common with the first is the unique name, as the directory folds it, and the content. The order in
-which attributes and values stand is not content (RFC 7643 §2.4: a multi-valued attribute has no
-order), nor is an `active` that says what is so anyway.
+An identity provider repeats a create that was answered with 500, and each repeat has new ids. What
+the repeats share is the unique name, normalised as the directory does it, and the content. The
+order of attributes and of values does not count as content (RFC 7643 §2.4: the values of a
+multi-valued attribute have no order), and neither does an `active: true`, which is the default.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ from rollcall.directory.quarantine import Event, Quarantine
 from rollcall.events.request import Kind, Request
 
 NAMES: Final[dict[Kind, str]] = {"member.create": "userName", "group.create": "displayName"}
-"""Kinds that have a cause, and the attribute that is compared by its key."""
+"""The kinds of request that have a cause, and the attribute that is compared by its name key."""
 
 
 def cause_of(event: Event) -> str | None:
-    """A digest of the name and the content of a create; None: its cause is its own alone."""
+    """A digest of the name and content of a create; None where no repeat can be recognised."""
     if not isinstance(event, Request) or not rules.knows_repeats(event.rules):
         return None
     name = NAMES.get(event.kind)
@@ -36,13 +36,13 @@ def cause_of(event: Event) -> str | None:
     members = None if event.members is None else sorted(event.members.add)
     try:
         written = orjson.dumps(_in_order([event.endpoint, key, [content], [members]]))
-    except (TypeError, RecursionError):  # deeper than anything that ingress lets through
+    except (TypeError, RecursionError):  # deeper than anything that ingress accepts
         return None
     return hashlib.sha256(written).hexdigest()
 
 
 def repeated(quarantines: "dict[Any, Quarantine]", event: Event) -> str | None:
-    """The id of the dead event that `event` is a repeat of, if it is one."""
+    """The id of the dead event that `event` repeats, or None."""
     if not any(each.cause for each in quarantines.values()):
         return None
     cause = cause_of(event)
@@ -52,12 +52,12 @@ def repeated(quarantines: "dict[Any, Quarantine]", event: Event) -> str | None:
 
 
 def different(quarantines: "dict[Any, Quarantine]") -> int:
-    """How many different causes are in quarantine."""
+    """The number of different causes in quarantine."""
     return len({each.cause or each.dead_id for each in quarantines.values()})
 
 
 def _in_order(value: Any) -> Any:
-    """Names and values in an order that does not depend on how they were sent."""
+    """Sort names and values, so that the order in which they were sent does not matter."""
     if isinstance(value, dict):
         return {name: _in_order(value[name]) for name in sorted(value)}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What the decision says: the smallest changes of rows, in order. Written set-based by Postgres."""
+"""What a decision consists of: row changes in order, outcomes and a verdict."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RemoveMember:
 
 @dataclass(frozen=True, slots=True)
 class PutGroup:
-    """Insert the group, or make its row equal to this one; its members stay."""
+    """Insert the group, or make its row equal to this one. Its members do not change."""
 
     group: Group
 
@@ -44,7 +44,7 @@ class RemoveGroup:
 
 @dataclass(frozen=True, slots=True)
 class AddMembers:
-    """Insert memberships that are not there yet."""
+    """Insert those memberships that do not exist yet."""
 
     group_id: str
     member_ids: tuple[str, ...]
@@ -52,7 +52,7 @@ class AddMembers:
 
 @dataclass(frozen=True, slots=True)
 class RemoveMembers:
-    """Delete memberships that are there."""
+    """Delete those memberships that exist."""
 
     group_id: str
     member_ids: tuple[str, ...]
@@ -60,16 +60,16 @@ class RemoveMembers:
 
 @dataclass(frozen=True, slots=True)
 class EraseHeld:
-    """Delete what is kept of a member's events, bytes and all: its dead letters and parked ones."""
+    """Delete the records of a member's dead letters and parked events."""
 
     member_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveOrganisation:
-    """Delete all that the directory has of the organisation, and note that it has left.
+    """Delete everything that the directory holds of the organisation, and note that it has left.
 
-    `event_id` and `time` are those of the event that says so.
+    `event_id` and `time` are those of the `organisation.delete` event.
     """
 
     event_id: str
@@ -90,9 +90,9 @@ Change = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to whoever waits, in HTTP's terms: a status, or a SCIM error's parts.
+    """The answer to the sender: an HTTP status, and for an error the parts of a SCIM error.
 
-    `member` or `group` is the resource after the decision, where there is one.
+    `member` or `group` is the resource after the decision, where it still exists.
     """
 
     status: int
@@ -105,7 +105,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """All that one request leads to. A refusal has no changes and one outcome, `rejected`."""
+    """The result of one request. A refusal has no changes and one outcome, `request.rejected`."""
 
     changes: tuple[Change, ...] = ()
     outcomes: tuple[Outcome, ...] = field(default=())

@@ -1,11 +1,11 @@
-"""The decision: state and request in, changes, outcomes and verdict out. Deterministic and pure.
+"""The decision: from a state and a request to changes, outcomes and a verdict. Pure.
 
-Time, ids and settings come from the request and its append time `at`; nothing is asked of the
-world. A refusal is a decision like any other: no changes, the outcome `request.rejected`, a SCIM
-error as verdict. An exception is our bug, and makes the event a dead letter.
+Time, ids and settings come from the request and from `at`, the append time of its record. A refusal
+is a decision like any other: no changes, the outcome `request.rejected`, and a SCIM error as
+verdict. An exception is our bug and makes the event a dead letter.
 
-A precondition is looked at behind the resource's existence and before all else (RFC 9110 §13.2):
-404, then 412, then what the change itself meets.
+The order of errors follows RFC 9110 §13.2: 404 if the resource does not exist, then 412 if a
+precondition fails, then what the change itself raises.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ DECIDERS: Final[dict[Kind, Decider]] = {
 
 
 def decide(state: State, request: Request, at: datetime) -> Decision:
-    """What `request`, appended at `at`, does to `state`, which is not modified."""
+    """Decide what `request`, appended at `at`, does to `state`. `state` is not modified."""
     try:
         _check_precondition(state, request)
         return DECIDERS[request.kind](state, request, at)
@@ -46,7 +46,7 @@ def decide(state: State, request: Request, at: datetime) -> Decision:
 
 
 def _check_precondition(state: State, request: Request) -> None:
-    """Raise PreconditionFailed where the resource exists in a version that was not meant."""
+    """Raise PreconditionFailed if the resource exists in a version that the request excludes."""
     wanted = request.precondition
     if wanted is None:
         return
@@ -69,7 +69,7 @@ def _check_precondition(state: State, request: Request) -> None:
 
 
 def rejected(request: Request, refusal: ScimError) -> Decision:
-    """The decision that refuses `request`; its outcome names no value, only the attribute."""
+    """The decision that refuses `request`. Its outcome names the attribute, but never a value."""
     detail: dict[str, object] = {
         "status": refusal.status,
         "kind": request.kind,

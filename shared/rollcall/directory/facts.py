@@ -1,4 +1,4 @@
-"""Outcomes about the resource of a request, and what a request must hold."""
+"""Two helpers of the deciders: build an outcome, and require what a kind of request must carry."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -15,14 +15,14 @@ def about(
     attributes: tuple[str, ...] = (),
     detail: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """An outcome about the request's own resource."""
+    """An outcome about the resource that the request names."""
     return Outcome(
         fact, request.organisation_id, request.resource_id, attributes, dict(detail or {})
     )
 
 
 def given(value: T | None) -> T:
-    """The value that a request of this kind carries. Raises ValueError: a dead letter."""
+    """`value`, which requests of this kind carry. Raises ValueError (a dead letter) for None."""
     if value is None:
         raise ValueError("the request lacks what its kind needs")
     return value

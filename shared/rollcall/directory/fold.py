@@ -1,15 +1,16 @@
-"""The fold: decide over many requests, in order; and the net effect of what was decided.
+"""The fold: decide many requests in order, and collapse their changes to the net effect.
 
-Used by the provisioner and, later, by rebuild and verify. Folding a log in one batch or in many
-gives the same directory; an event whose decision raises changes nothing but the quarantine of its
-resource (quarantine.py) and stops nobody else.
+The provisioner, `rollcall rebuild` and `rollcall verify` use it. Folding a log in one batch or in
+many gives the same directory. If a decision raises, only the resource of that event is affected: it
+goes into quarantine (quarantine.py).
 
-A request with a precondition is never parked: behind a dead letter its version is not settled, and
-whoever sent it was promised that it is decided now or not at all. It is refused with 503.
+These events are never parked behind a dead letter:
 
-An erasure and the end of an organisation are not parked either: what waits is what they take away.
+- A request with a precondition. The version of its resource is not settled while the dead letter
+  is open, and its sender expects a decision now. It is refused with 503.
+- An erasure and the end of an organisation. They delete the parked events.
 
-A parked organisation's events wait in the same way, whatever they are about.
+If an organisation is parked, all its other events wait in the same way.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -50,18 +51,18 @@ Pair = tuple[str, str, str]
 
 
 Refusals = Mapping[str, Exception]
-"""Event id → why it cannot be applied, known from elsewhere: the database refused it."""
+"""Event id → the error with which the database refused it in an earlier attempt at the batch."""
 NONE: Final[Refusals] = MappingProxyType({})
 PARKED: Final = 202
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """One event of a fold: its decision and reply, or the error that makes it a dead letter.
+    """One event of a fold, with its decision and reply, or with the error that makes it dead.
 
-    A parked event has a decision too, which changes nothing. `redriven` says what a redrive or a
-    discard did; its `decision` holds the changes of all its steps. `parks`: its organisation is
-    parked behind it; `is_of_park`: it waits for the organisation, not for its resource.
+    A parked event has a decision too, without changes. For a redrive or a discard, `redriven` says
+    what was done and `decision` holds the changes of all its steps. `parks`: the organisation is
+    parked behind this event. `is_of_park`: it waits for its organisation, not for its resource.
     """
 
     request: Event
@@ -87,11 +88,11 @@ def fold_batch(
     refusals: Refusals = NONE,
     parks: Container[str] = (),
 ) -> list[Folded]:
-    """Decide each event on the state that the ones before it left. `states` are modified.
+    """Decide each event on the state that the events before it left. `states` are modified.
 
-    `states` holds, by organisation id, what `touch.touches(batch)` names, and the quarantines of
-    the organisation. An event in `refusals` is dead as if its decision had raised that; behind one
-    in `parks` that dies its organisation is parked.
+    `states` maps an organisation id to the rows that `touch.touches(batch)` names and to the
+    organisation's quarantines. An event in `refusals` is dead, as if its decision had raised that
+    error. If an event in `parks` is dead, its organisation is parked behind it.
     """
     return [_fold_one(states, event, append_time, refusals, parks) for event, append_time in batch]
 
@@ -118,7 +119,7 @@ def _fold_one(
 
 
 def _fold_in(state: State, event: Event, at: datetime, refusals: Refusals) -> Folded:
-    """Decide an event, unless it is a repeat or has to wait."""
+    """Decide an event, unless it repeats a dead one or has to wait."""
     if isinstance(event, Request) and event.is_final:
         return _tried(state, event, at, refusals)
     if isinstance(event, Request) and (dead_id := repeated(state.quarantines, event)) is not None:
@@ -136,18 +137,18 @@ def _fold_in(state: State, event: Event, at: datetime, refusals: Refusals) -> Fo
 
 
 def _tried(state: State, event: Event, at: datetime, refusals: Refusals) -> Folded:
-    """Decide an event; what raises is dead, and its resource in quarantine."""
+    """Decide an event. If that raises, the event is dead and its resource goes into quarantine."""
     folded = _attempt(state, event, at, refusals)
     if folded.error is not None:
         dead = Held(event, at, attempts=1)
         state.quarantines[key_of(event)] = Quarantine(event.id, dead, cause=cause_of(event))
-        if event.endpoint == "Users":  # who is nobody yet may be put into groups from now on
+        if event.endpoint == "Users":  # its id may be added to groups although it has no row yet
             state.groups_of.setdefault(event.resource_id, set())
     return folded
 
 
 def _attempt(state: State, event: Event, at: datetime, refusals: Refusals) -> Folded:
-    """Decide one event and apply what it changes, or say why that is not possible."""
+    """Decide one event and apply its changes to the state; return the error if it raises."""
     try:
         if isinstance(event, Unreadable):
             raise event.error
@@ -156,7 +157,7 @@ def _attempt(state: State, event: Event, at: datetime, refusals: Refusals) -> Fo
         decision = decide(state, event, at)
         reply = to_reply(event, decision.verdict, state)
     except MemoryError:
-        raise  # the batch was too much for the process: no event's fault alone
+        raise  # the batch was too large for the process: no single event caused this
     except Exception as error:
         return Folded(event, at, error=error)
     state.apply(decision.changes)
@@ -164,7 +165,7 @@ def _attempt(state: State, event: Event, at: datetime, refusals: Refusals) -> Fo
 
 
 def _parked(event: Event, at: datetime) -> Folded:
-    """The event waits; whoever sent it is answered as if it were pending."""
+    """The event waits. Its sender gets the same answer as for a pending request."""
     outcome = Outcome(
         "request.parked",
         event.organisation_id,
@@ -181,7 +182,7 @@ def _parked(event: Event, at: datetime) -> Folded:
 
 
 def _unsettled(request: Request, at: datetime, state: State) -> Folded:
-    """The precondition asks for a version that only the end of the quarantine will settle."""
+    """Refuse a precondition: the version of the resource is unknown until its quarantine ends."""
     decision = rejected(
         request,
         ServiceUnavailable(
@@ -194,7 +195,7 @@ def _unsettled(request: Request, at: datetime, state: State) -> Folded:
 
 
 def _repeat(request: Request, at: datetime, state: State, dead_id: str) -> Folded:
-    """The same create again: its sender gets the first one's answer."""
+    """Refuse a repeat of a dead create with the answer that the first one got."""
     refusal = RepeatOfDead(
         "The service made a mistake with an equal request before, and has set that one aside as "
         f"{dead_id}; tell its operator this name. Nothing was done: there is no need to send it "
@@ -208,7 +209,7 @@ def _repeat(request: Request, at: datetime, state: State, dead_id: str) -> Folde
 
 
 def _release(state: State, request: Request, at: datetime, refusals: Refusals) -> Folded:
-    """Take up a part of what waits, or nothing where the organisation is not parked (any more)."""
+    """Process a part of what waits; do nothing if the organisation is not parked (any more)."""
     if request.id in refusals:
         failed = Folded(request, at, error=refusals[request.id])
         decision, redriven = release.refused(request, at, failed)
@@ -228,7 +229,7 @@ def _passed_over(late: Held) -> Folded:
 
 
 def _redrive(state: State, request: Request, at: datetime, refusals: Refusals) -> Folded:
-    """Apply what is held, or nothing where that has happened already. An error is raised."""
+    """Apply what is held; do nothing if that was done before. Raises the error of a dead event."""
     found = redrive(
         state,
         request,
@@ -241,9 +242,10 @@ def _redrive(state: State, request: Request, at: datetime, refusals: Refusals) -
 
 
 def to_reply(request: Request, verdict: Verdict, state: State) -> Reply:
-    """The transport answer; a member's carries all that its representation needs.
+    """The reply to a request. A member's reply carries all that its representation needs.
 
-    `state` is that of before or after the decision: no request moves its own member's groups.
+    `state` may be the one before or after the decision: a request about a member changes none of
+    the member's groups.
     """
     resource: Member | Group | None = verdict.member or verdict.group
     if resource is None:
@@ -275,9 +277,10 @@ def to_reply(request: Request, verdict: Verdict, state: State) -> Reply:
 
 @dataclass(slots=True)
 class NetChanges:
-    """What is left to write of many changes: each row once. Deletions come first.
+    """The net effect of many changes: each row once, deletions first.
 
-    Every tuple starts with the organisation id; `left`: event id and time of an organisation's end.
+    Every tuple starts with the organisation id. `left`: event id and time of the end of an
+    organisation.
     """
 
     put_members: list[tuple[str, Member]] = field(default_factory=list)
@@ -291,9 +294,9 @@ class NetChanges:
 
 
 def collapse(changes: Iterable[tuple[str, Change]]) -> NetChanges:
-    """The net effect of changes, given in order with their organisation's id.
+    """The net effect of changes, which are given in order with their organisation's id.
 
-    Removing a member or a group removes its memberships too, so their pairs are left out.
+    Removing a member or a group also removes its memberships, so those pairs are left out.
     """
     members: dict[Key, Member] = {}
     groups: dict[Key, Group] = {}

@@ -1,4 +1,4 @@
-"""Decisions about groups. Members are rows of their own: one change touches as many as it names."""
+"""Decisions about groups. Memberships are rows, and a change touches only those that it names."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,20 +28,20 @@ from rollcall.scim.schema import GROUP
 from rollcall.scim.work import Work
 
 NAMED_MEMBERS: Final = 1000
-"""Up to so many ids of members are listed in one outcome; beyond, only their number."""
+"""Most member ids that one outcome lists; if there are more it gives only their number."""
 SORTED_AT_ONCE: Final = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The effect of a request on a group's members: sorted ids."""
+    """The effect of a request on the members of a group, as sorted ids."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
     def changes(self, group_id: str) -> list[Change]:
-        """The changes of rows."""
+        """The row changes."""
         changes: list[Change] = []
         if self.removed:
             changes.append(RemoveMembers(group_id, self.removed))
@@ -50,8 +50,8 @@ class Membership:
         return changes
 
     def detail(self) -> Json:
-        """What an outcome says of it. An unknown id that is no UUID may be anything, so only the
-        number of unknown ids tells of those."""
+        """The membership part of an outcome's detail. Unknown ids that are UUIDs are listed; others
+        may be any text, even personal data, so only the total number of unknown ids covers them."""
         detail: Json = {}
         for name, ids in (("members_added", self.added), ("members_removed", self.removed)):
             if ids:
@@ -65,7 +65,7 @@ class Membership:
 
 
 def create(state: State, request: Request, at: datetime) -> Decision:
-    """A new group with those of the named members whom the organisation has."""
+    """Create a group with those of the named members that exist in the organisation."""
     resource = given(request.resource)
     group = Group(
         id=request.resource_id,
@@ -90,7 +90,7 @@ def create(state: State, request: Request, at: datetime) -> Decision:
 
 
 def replace_group(state: State, request: Request, at: datetime) -> Decision:
-    """PUT: what is omitted is cleared, but members that are not spoken of stay."""
+    """PUT: what is omitted is cleared, except members if the request does not mention them."""
     group = _find(state, request)
     return _update(state, request, group, given(request.resource), status=200)
 
@@ -152,10 +152,10 @@ def _update(state: State, request: Request, group: Group, resource: Json, status
 
 
 def _membership(state: State, request: Request, current: set[str]) -> Membership:
-    """What the request does to the members, given who is in the group now.
+    """The effect of the request on the members, given the members that the group has now.
 
-    Ids that nobody knows are skipped and told (interop profile: refused). Adding who is there and
-    removing who is not are no changes.
+    Unknown ids are skipped and reported in the outcome; the interop profile refuses them. Adding a
+    present member and removing an absent one change nothing.
     """
     delta = request.members
     if delta is None:
@@ -179,7 +179,7 @@ def _membership(state: State, request: Request, current: set[str]) -> Membership
 
 
 def _in_order(ids: set[str]) -> tuple[str, ...]:
-    """Sorted. Python's sort of 100,000 ids would keep all other threads waiting for 30 ms."""
+    """Sorted, in chunks: one sort of 100,000 ids would block all other threads for 30 ms."""
     if len(ids) <= SORTED_AT_ONCE:
         return tuple(sorted(ids))
     runs, left = [], iter(ids)

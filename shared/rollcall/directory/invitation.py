@@ -1,10 +1,10 @@
-"""The token of an invitation's link, and the identity of a mail: derived, never stored.
+"""The token in an invitation's link, and the Message-ID of a mail. Both are derived, never stored.
 
-A token is `base64url(member ‖ invitation ‖ expiry ‖ tag)` with tag = HMAC-SHA256 over a label of
-the purpose, the organisation, and the three. The label keeps the secret's other uses apart, the
-organisation's id is in the tag and not in the token, so a token opens nothing elsewhere. The
-expiry follows from the invitation's id (a UUIDv7 knows when it was minted), so every repeat of a
-mail, after a crash or after a restore, carries the same link under the same Message-ID.
+A token is `base64url(member ‖ invitation ‖ expiry ‖ tag)`. `tag` is the HMAC-SHA256 of a label, the
+organisation's id and the first three parts. The label separates this use of the secret from others.
+The organisation's id is in the tag only, so a token is not valid in another organisation. The
+expiry is computed from the invitation's id (a UUIDv7, which contains the time at which it was
+made), so a repeated mail, after a crash or a restore, has the same link and the same Message-ID.
 """
 
 import base64
@@ -26,12 +26,12 @@ _LATEST_MS: Final = int((datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH).total_second
 
 
 class InvalidToken(ValueError):
-    """The token was not made here for this organisation, or it was altered."""
+    """The token was not made for this organisation by this deployment, or it was altered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """One invitation of one member; `invitation_id` is the id of the event that invited."""
+    """One invitation of a member; `invitation_id` is the id of the event that invited them."""
 
     organisation_id: str
     member_id: str
@@ -39,9 +39,9 @@ class Invitation:
 
 
 def expires_at(invitation_id: str, lifetime_s: float) -> datetime:
-    """When the invitation ends: the mint time of its UUIDv7 plus its lifetime, to the millisecond.
+    """When the invitation ends: the time in its UUIDv7 plus its lifetime, in whole milliseconds.
 
-    Raises ValueError for an id of another kind.
+    Raises ValueError for an id that is not a UUIDv7.
     """
     value = uuid.UUID(invitation_id)
     if value.version != 7:
@@ -62,9 +62,9 @@ def make_token(secret: bytes, invitation: Invitation, expires: datetime) -> str:
 
 
 def read_token(secret: bytes, token: str, organisation_id: str) -> tuple[str, str, datetime]:
-    """Member id, invitation id and expiry of a genuine token; whether it expired, the caller says.
+    """Member id, invitation id and expiry of a genuine token. The caller checks the expiry.
 
-    Raises InvalidToken. The comparison takes the same time for every wrong tag.
+    Raises InvalidToken. Comparing the tag takes constant time.
     """
     if len(token) != TOKEN_LENGTH or not token.isascii():
         raise InvalidToken("not the form of a token")

@@ -1,14 +1,14 @@
-"""The address that is kept of a member: a request that revokes does not say where its notice goes.
+"""The kept address: where a revoked member's notices go, although the resource says otherwise.
 
-An identity provider may change the address in the request that revokes. Entra's soft delete writes
-32 hexadecimal digits before the user name and `active: "False"` in one PATCH: nobody reads mail at
-such an address. So the address held before that request is kept. Notices go there while the member
-is revoked, whatever is written meanwhile, and an invitation that was open stays open for it: a
-restoration that finds the same address takes up the same invitation, one that finds another makes
-it void (docs/decisions/0045).
+An identity provider may change the address in the same request that revokes. Entra's soft delete
+is one PATCH that writes `active: "False"` and puts 32 hexadecimal digits before the user name, an
+address that does not exist. So the address before that request is kept. Notices go to it while the
+member is revoked, whatever is written in the meantime. An invitation that was open stays open for
+that address: a restoration with the same address continues it, and a restoration with another
+address makes it void (docs/decisions/0045).
 
-An address that is made up in this way is no change of address of somebody who has access either:
-the one before is kept until another is written.
+A made-up address like Entra's is not treated as a change of address of an active member either: the
+address before it is kept until another one is written.
 """
 
 import re
@@ -25,14 +25,14 @@ _MADE_UP: Final = re.compile(r"[0-9a-f]{32}(?=.)", re.ASCII | re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """What is kept of a changed member's address, and whether an invitation went elsewhere."""
+    """The address to keep for a changed member, and whether an open invitation becomes void."""
 
     kept: str | None
     is_changed: bool
 
 
 def addressed(member: Member, standing: Standing, resource: Json, *, keeps: bool) -> Addressed:
-    """Of a member with its new standing and resource; `keeps`: by rules that keep an address."""
+    """Compute it from the member's new standing and resource; `keeps`: its rules keep addresses."""
     is_revoked = standing.status is Status.REVOKED
     present = notice_address(resource)
     if not keeps:
@@ -45,12 +45,12 @@ def addressed(member: Member, standing: Standing, resource: Json, *, keeps: bool
         return Addressed(None, before != present)
     if member.status is not Status.REVOKED:
         return Addressed(before or "", is_changed=False)
-    # Revoked by rules that kept none, or created inactive: nothing says where it was written to.
+    # Revoked under rules that kept no address, or created inactive: no earlier address is known.
     return Addressed(member.kept_address, member.kept_address is None and before != present)
 
 
 def is_made_up(address: str | None, before: str | None, user_name: object) -> bool:
-    """Whether it is 32 hexadecimal digits before the address, or the user name, held before."""
+    """Whether `address` is 32 hexadecimal digits followed by the earlier address or user name."""
     if address is None or before is None or _MADE_UP.match(address) is None:
         return False
     names = [before, user_name] if isinstance(user_name, str) else [before]

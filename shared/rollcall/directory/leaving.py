@@ -1,7 +1,7 @@
-"""The end of an organisation: all that the directory has of it goes, in one decision.
+"""Offboarding: one decision removes everything that the directory holds of an organisation.
 
-What comes behind it in the log is dropped before it is decided (the provisioner's `drop_departed`),
-so that whatever was accepted too late, copied or replayed brings nothing back.
+Later requests of the organisation are dropped before they are decided (`drop_departed` in the
+provisioner), so an event that was accepted too late, copied or replayed restores nothing.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from rollcall.events.request import Request
 
 
 def delete(state: State, request: Request, at: datetime) -> Decision:
-    """Remove the organisation. Always decided: one without a single member leaves as well."""
+    """Remove the organisation, even if it has no members. Never refused."""
     return Decision(
         changes=(RemoveOrganisation(request.id, request.time),),
         outcomes=(about(request, "organisation.deleted"),),

@@ -4,8 +4,9 @@
        │                   │                      │
        └──────revoke───────┴───────revoke─────────┘──▶ revoked ──restore──▶ what it was
 
-A member who is created inactive begins `revoked` and returns to `invited`. Removal is no status:
-the row goes. What the table does not name has no effect, so a repeated request changes nothing.
+A member who is created inactive starts as `revoked` and is restored to `invited`. Removal is not a
+status: the row is deleted. A step that the table does not list has no effect, so a repeated request
+changes nothing.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Final
 
 
 class Status(StrEnum):
-    """A member's place in the life cycle."""
+    """The status of a member in the life cycle."""
 
     INVITED = "invited"
     ACCEPTED = "accepted"
@@ -23,7 +24,7 @@ class Status(StrEnum):
 
 
 class Step(StrEnum):
-    """What can happen to a member."""
+    """An event in the life of a member."""
 
     ACCEPT = "accept"
     CONFIRM = "confirm"
@@ -33,7 +34,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A status, and what a revoked member returns to (None for all others)."""
+    """A status, and for a revoked member the status that a restoration gives back (else None)."""
 
     status: Status
     restore_status: Status | None = None
@@ -45,7 +46,7 @@ CONFIRMED: Final = Standing(Status.CONFIRMED)
 
 
 def revoked_from(status: Status) -> Standing:
-    """The standing of somebody who was revoked in `status`."""
+    """The standing of a member who was revoked while in `status`."""
     return Standing(Status.REVOKED, status)
 
 
@@ -62,5 +63,5 @@ TRANSITIONS: Final[dict[tuple[Standing, Step], Standing]] = {
 
 
 def after(standing: Standing, step: Step) -> Standing:
-    """The standing after a step; the same one where the step has no effect."""
+    """The standing after a step; unchanged where the step has no effect."""
     return TRANSITIONS.get((standing, step), standing)

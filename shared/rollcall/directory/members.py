@@ -35,18 +35,18 @@ class InvitationOver(ScimError):
 
 
 def initial_resource(resource: Json) -> Json:
-    """The resource of a new member: `active` unless the request says otherwise."""
+    """The resource of a new member: `active` is true unless the request says otherwise."""
     return resource if "active" in resource else {**resource, "active": True}
 
 
 def create(state: State, request: Request, at: datetime) -> Decision:
-    """Invite a new member, or keep one who is created inactive from being invited."""
+    """Create a member and invite them, unless they are created inactive."""
     resource = initial_resource(given(request.resource))
     user_name_key = given(request.user_name_key)
     if request.resource_id in state.members:
         raise Uniqueness("A member with this id exists already.", attribute="id")
     _check_user_name(state, request.resource_id, user_name_key)
-    external_id = resource.get("externalId") or None  # a blank one is nobody's name
+    external_id = resource.get("externalId") or None  # a blank one identifies nothing
     check_external_id(state.member_external_ids, request, external_id, before=None)
     is_active = resource["active"]
     standing = INVITED if is_active else revoked_from(Status.INVITED)
@@ -71,7 +71,7 @@ def create(state: State, request: Request, at: datetime) -> Decision:
 
 
 def replace_member(state: State, request: Request, at: datetime) -> Decision:
-    """PUT: what is omitted is cleared, but `active` stays as it is (RFC 7644 §3.5.1)."""
+    """PUT: what is omitted is cleared, except `active`, which stays (RFC 7644 §3.5.1)."""
     member = _find(state, request)
     resource = dict(given(request.resource))
     if "active" not in resource and "active" in member.resource:
@@ -95,7 +95,7 @@ def patch(state: State, request: Request, at: datetime) -> Decision:
 
 
 def delete(state: State, request: Request, at: datetime) -> Decision:
-    """Remove the member and its memberships; the groups that it was in get a new version."""
+    """Remove the member and their memberships; their groups get a new version."""
     member = _find(state, request)
     changes: list[Change] = [RemoveMember(member.id)]
     changes.extend(
@@ -110,10 +110,11 @@ def delete(state: State, request: Request, at: datetime) -> Decision:
 
 
 def erase(state: State, request: Request, at: datetime) -> Decision:
-    """Remove the member as `delete` does, and all that is held of its events.
+    """Remove the member as `delete` does, and also their dead letters and parked events.
 
-    A member that is not there (any more) is erased as well: what is dead or parked may be all that
-    is left of it, and a member that was never made leaves the groups in which its id was known.
+    Erasing a member that does not exist (any more) is accepted: a dead letter or a parked event
+    may still hold their data. A member whose create is dead may already be in groups by its id, and
+    leaves them.
     """
     member = state.members.get(request.resource_id)
     groups = sorted(state.groups_of.get(request.resource_id, ()))
@@ -135,7 +136,7 @@ def erase(state: State, request: Request, at: datetime) -> Decision:
 
 
 def accept(state: State, request: Request, at: datetime) -> Decision:
-    """The invited person answers from the mailbox: accepted and, by default, confirmed."""
+    """The invited person follows the link: the member is accepted and, by default, confirmed."""
     member = _find(state, request)
     if member.status is not Status.INVITED or member.invitation_id != request.invitation_id:
         raise InvitationOver
@@ -146,7 +147,7 @@ def accept(state: State, request: Request, at: datetime) -> Decision:
     if request.settings.confirm_on_accept:
         standing = after(standing, Step.CONFIRM)
         outcomes.append(about(request, "member.confirmed"))
-    # Nothing that a client can read changes, so version and lastModified stay.
+    # Nothing that a client can read changes, so the version and lastModified stay.
     accepted = replace(
         member, status=standing.status, restore_status=standing.restore_status, invitation_id=None
     )
@@ -154,7 +155,7 @@ def accept(state: State, request: Request, at: datetime) -> Decision:
 
 
 def _update(state: State, request: Request, member: Member, resource: Json) -> Decision:
-    """The member with a new resource, and all that follows for its status and invitation."""
+    """Give the member a new resource, with what follows for status, address and invitation."""
     if resource == member.resource:
         return Decision(verdict=Verdict(200, member=member))
     user_name_key = member.user_name_key
@@ -187,7 +188,7 @@ def _update(state: State, request: Request, member: Member, resource: Json) -> D
 
 
 def _standing(member: Member, resource: Json) -> Standing:
-    """Only writing `active` moves the status; taking it away does not."""
+    """Only writing `active` changes the status; removing the attribute does not."""
     active = resource.get("active")
     if active is None:
         return member.standing
@@ -199,10 +200,10 @@ def _consequences(
 ) -> tuple[list[Outcome], str | None]:
     """The outcomes of a change, and the id of the invitation that is open after it.
 
-    An open invitation belongs to the address that it was sent to. When the address of somebody
-    not yet accepted changes, the invitation is void and a new one is due; of somebody accepted,
-    the new address is told as unverified: it proves nothing until its owner has answered from it.
-    What is kept through a revocation is judged when it ends (kept_address.py).
+    An open invitation is valid for the address it was sent to. If a member who has not accepted
+    changes address, the invitation becomes void and a new one is due. If an accepted member does,
+    the outcome says that the new address is unverified, until its owner has answered from it. A
+    change of address during a revocation is judged when the revocation ends (kept_address.py).
     """
     is_open = Status.INVITED in (standing.status, standing.restore_status)
     invitation_id = member.invitation_id
@@ -231,7 +232,7 @@ def _consequences(
 
 
 def changed_attributes(before: Json, after_: Json) -> tuple[str, ...]:
-    """Names of the top-level attributes that differ, sorted."""
+    """The names of the top-level attributes that differ, sorted."""
     names = before.keys() | after_.keys()
     return tuple(sorted(name for name in names if before.get(name) != after_.get(name)))
 
@@ -251,8 +252,8 @@ def check_external_id(
     *,
     before: str | None,
 ) -> None:
-    """Raise Uniqueness where the request gives its resource a value that another one has, and may
-    not. What the resource has already it may keep, and write again."""
+    """Raise Uniqueness if the request writes an `externalId` that another resource has, and the
+    organisation wants them unique. A resource may always keep or repeat its own."""
     if external_id is None or external_id == before or not rules.are_external_ids_unique(request):
         return
     if holders.get(external_id, set()) - {request.resource_id}:

@@ -1,16 +1,17 @@
-"""Quarantine: what waits behind an event that could not be applied.
+"""Quarantine: later events about a resource wait behind the event that could not be applied.
 
 The rule. An event whose decision raises is dead, and its resource is in quarantine: later events
-about that resource are parked behind it, in order, undecided. All others flow. One redrive applies
-the dead event and the parked ones in their order and ends the quarantine (`redrive.py`); being one
-event of the log, nothing can come between. At most one event is dead for a resource.
+about that resource are parked, in order and undecided. Events about other resources continue. A
+redrive applies the dead event and the parked ones in their order and ends the quarantine
+(`redrive.py`). A redrive is itself one event of the log, so nothing can come between its steps. A
+resource has at most one dead event.
 
-A create that is equal to a dead one (`cause.py`) is that one sent again under another id: it is
-refused, and puts nothing into quarantine.
+A create that equals a dead one (`cause.py`) is the same create, repeated under another id. It is
+refused and puts nothing into quarantine.
 
-An organisation is parked where it alone brings one cause after another: all its events wait, in
-order, until an operator lets them go on (`release.py`). Who that is does not follow from the log:
-it is said from outside, as it is which events only Postgres refuses.
+An organisation whose events die of one cause after another is parked: all its events wait, in
+order, until an operator releases them (`release.py`). The log alone does not say which organisation
+that is. The caller says so, as it says which events Postgres refuses.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ Key = tuple[Endpoint, str]
 
 
 class Refused(Exception):
-    """Only the database refuses it; `error_class` is the SQLSTATE, the message our own words."""
+    """Only the database refuses it. `error_class` is the SQLSTATE; the message is our own text."""
 
     def __init__(self, error_class: str, reason: str) -> None:
         super().__init__(reason)
@@ -32,9 +33,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An event that is no request, and why; what it is about as far as it tells, else empty.
+    """An event that could not be read as a request, and the error.
 
-    `id` is that of its audit row. Without a resource it puts nothing into quarantine.
+    `id` is the id of its audit row. `organisation_id` and `resource_id` are empty where they could
+    not be read. Without a resource the event puts nothing into quarantine.
     """
 
     id: str
@@ -45,7 +47,7 @@ class Unreadable:
 
     @property
     def has_resource(self) -> bool:
-        """Whether it tells which resource it is about."""
+        """Whether it names its resource."""
         return bool(self.organisation_id and self.resource_id)
 
 
@@ -54,11 +56,11 @@ Event = Request | Unreadable
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An event that is dead or parked. Its append time is what counts when it is applied later.
+    """An event that is dead or parked. If it is applied later, its own append time counts.
 
-    `attempts`: how often it was tried, 0 while parked. `told`: how many outcomes of it are
-    announced. `place` is the name of its record, `topic/partition/offset`. `is_late`: it was
-    appended after its `acceptby`, which earlier releases did not ask of what they could not read.
+    `attempts`: how often it was tried; 0 while it is parked. `told`: the number of its outcomes
+    that were announced. `place`: the name of its record, `topic/partition/offset`. `is_late`: it
+    was appended after its `acceptby`; earlier releases did not check that for unreadable events.
     """
 
     event: Event
@@ -71,10 +73,10 @@ class Held:
 
 @dataclass(slots=True)
 class Quarantine:
-    """One resource's dead event and what is parked behind it.
+    """The dead event of one resource and the events parked behind it.
 
-    `dead` is None, and `parked` not complete, where the batch has no redrive that needs them.
-    `cause` is that of a dead create (cause.py).
+    If the batch has no redrive of the resource, they are not loaded: `dead` is None and `parked`
+    may be incomplete. `cause` is the cause of a dead create (cause.py).
     """
 
     dead_id: str
@@ -85,10 +87,10 @@ class Quarantine:
 
 @dataclass(slots=True)
 class Park:
-    """A parked organisation: the dead event behind which it was parked, and what waits, in order.
+    """A parked organisation: the dead event behind which it was parked, and the waiting events.
 
-    `waiting` is not complete where the batch has no release that needs it; `behind`: how many more
-    there are behind what is loaded.
+    `waiting` is in order. It is incomplete if the batch has no release that needs it. `behind`:
+    the number of waiting events after those that are loaded.
     """
 
     dead_id: str

@@ -1,10 +1,10 @@
-"""Redrive: the dead event of a resource and what is parked behind it, applied in order as one step.
+"""Redrive: apply the dead event of a resource and those parked behind it, in order, as one step.
 
-It stops at the first that raises. If that is the dead one again, everything stays as it was; if it
-is a parked one, that one is dead from now on and the rest stays parked behind it. Discarding is
-the same without the dead one.
+It stops at the first event that raises. If that is the dead event again, nothing changes. If it is
+a parked event, that one is now dead and the rest stays parked behind it. A discard does the same
+without applying the dead event.
 
-What is held and late was answered 503, and changes nothing: it is passed over, and counts as done.
+A held event that was appended too late was answered 503. It is skipped and counts as done.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FAILED: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One event that was held, and its result: a decision, or the error that stopped there."""
+    """One held event and its result: a decision, or the error that stopped the redrive."""
 
     held: Held
     result: Folded
@@ -41,11 +41,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """What a redrive did, in order: `discarded`, then `applied`, then where it stopped, if it did.
+    """What a redrive did, in order: `discarded`, then `applied`, then the step where it stopped.
 
-    `mended` are the changes that follow from the end of the quarantine itself. A late event is
-    among `applied`, with a decision that holds nothing. The rest is of a release: `moved` waits
-    behind its own resource from now on, `fallen` is dead, each by itself.
+    `mended` are changes that follow from the end of the quarantine itself. A late event is in
+    `applied`, with an empty decision. The other fields are filled by a release: events in `moved`
+    wait behind their own resource now, and each event in `fallen` is dead.
     """
 
     discarded: Held | None = None
@@ -57,22 +57,22 @@ class Redriven:
 
     @property
     def failures(self) -> tuple[Step, ...]:
-        """What could not be applied."""
+        """The steps that could not be applied."""
         return self.fallen if self.stopped is None else (*self.fallen, self.stopped)
 
     @property
     def is_at_a_standstill(self) -> bool:
-        """Whether the dead one is still dead, so that nothing was done."""
+        """Whether the dead event is still dead, so that nothing was done."""
         return self.discarded is None and not self.applied
 
 
 def redrive(
     state: State, request: Request, attempt: Attempt, pass_over: PassOver
 ) -> tuple[Decision, Redriven] | None:
-    """What `request` (a redrive or a discard) does; None where the event is not dead (any more).
+    """Execute `request`, a redrive or a discard; None if the event is not dead (any more).
 
-    `state` is modified step by step, by `attempt`; `pass_over` makes the result of an event that is
-    late. Raises LookupError where the state does not hold what it needs.
+    `attempt` tries one held event and modifies `state`; `pass_over` makes the result of a late
+    event. Raises LookupError if `state` does not hold the quarantine's events.
     """
     quarantine = state.quarantines.get(key_of(request))
     if quarantine is None or quarantine.dead_id != request.dead_id:
@@ -86,7 +86,7 @@ def redrive(
         return Decision(verdict=Verdict(FAILED)), done
     left = quarantine.parked[len(done.applied) - (done.discarded is None) :]
     if done.stopped is None:
-        state.quarantines.pop(key_of(request), None)  # an erasure has ended it already
+        state.quarantines.pop(key_of(request), None)  # an erasure may have ended it already
         done = replace(done, mended=_mended(state, request))
         state.apply(done.mended)
     else:
@@ -114,7 +114,7 @@ def _steps(
 
 
 def _mended(state: State, request: Request) -> tuple[Change, ...]:
-    """A member that was never made leaves no memberships: in quarantine its id counted as known."""
+    """Remove the memberships of a member that was never created: in quarantine its id was known."""
     member_id = request.resource_id
     groups = state.groups_of.get(member_id)
     if request.endpoint != "Users" or member_id in state.members or not groups:
@@ -124,7 +124,7 @@ def _mended(state: State, request: Request) -> tuple[Change, ...]:
 
 
 def _decision(request: Request, done: Redriven, left: int) -> Decision:
-    """All changes; the outcome of the redrive itself; as status the worst of its steps."""
+    """All changes, the redrive's own outcome, and the highest status of its steps."""
     detail: dict[str, object] = {
         "endpoint": request.endpoint,
         "dead_letter": request.dead_letter,
@@ -144,7 +144,7 @@ def _decision(request: Request, done: Redriven, left: int) -> Decision:
 def decision_of(
     request: Request, done: Redriven, fact: Fact, detail: Mapping[str, object]
 ) -> Decision:
-    """What all steps change, one outcome of the request's own, as status the worst of the steps."""
+    """The changes of all steps, one outcome of the request's own, and the steps' highest status."""
     changes: list[Change] = []
     statuses = [FAILED if done.failures else 204]
     for step in done.applied:

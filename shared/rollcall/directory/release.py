@@ -1,12 +1,12 @@
-"""Release: what waits of a parked organisation is folded in its order, a bounded part at a time.
+"""Release: fold the waiting events of a parked organisation in order, a bounded part at a time.
 
-Each event is folded as it would have been: what is in quarantine is parked behind its resource, a
-repeat is refused, what raises is dead. The organisation goes on when nothing is left. So an
-operator sends as many releases as it takes; whatever the identity provider sends in between waits
-behind the rest, and is taken up in its turn. While five different causes are open, a release stops
-behind each event that dies: then nothing has been mended, and the rest had better wait.
+Each event is folded as it would have been without the park: behind a quarantine it is parked for
+its resource, a repeat is refused, and an event that raises is dead. When nothing is left the
+organisation is no longer parked. An operator sends as many releases as that needs. What the
+identity provider sends in the meantime waits at the end. While five different causes are open, a
+release stops after each event that dies, because then the fault has not been mended.
 
-How much is a part is fixed here, because the same log must come to the same directory.
+The size of a part is a constant, because the same log must always give the same directory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 EVENTS_AT_ONCE: Final = 50
 BYTES_AT_ONCE: Final = 1024 * 1024
-"""Bytes of values, or one event."""
+"""The most bytes of record values that one release takes up; it takes at least one event."""
 MOST_CAUSES: Final = 5
 
 Fold = Callable[[Event, datetime], "Folded"]
@@ -38,14 +38,14 @@ PassOver = Callable[[Held], "Folded"]
 def release(
     state: State, request: Request, fold: Fold, pass_over: PassOver
 ) -> tuple[Decision, Redriven] | None:
-    """What `request` does; None where its organisation is not parked, or behind another event.
+    """Execute `request`; None if its organisation is not parked, or behind another event.
 
-    `state` is modified step by step, by `fold`. No more is taken up than is loaded.
+    `fold` folds one waiting event and modifies `state`. Only loaded events are taken up.
     """
     park = state.park
     if park is None or park.dead_id != request.dead_id:
         return None
-    state.park = None  # so that each is folded as it would have been
+    state.park = None  # so that each event is folded as it would have been without the park
     applied: list[Step] = []
     fallen: list[Step] = []
     moved: list[Held] = []
@@ -81,13 +81,13 @@ def release(
 
 
 def _note_told(state: State, held: Held) -> None:
-    """What was parked and is dead now has been told twice: that it waits, and that it failed."""
+    """Count two announced outcomes of an event that was parked and is dead now."""
     quarantine = state.quarantines[key_of(held.event)]
     if quarantine.dead is not None:
         quarantine.dead = replace(quarantine.dead, told=held.told + 1)
 
 
 def refused(request: Request, at: datetime, result: Folded) -> tuple[Decision, Redriven]:
-    """A release that could not be done in time: it failed by itself, and all stays as it was."""
+    """A release that did not finish in time: it fails, and everything stays as it was."""
     held = Held(request, at, attempts=1, told=0)
     return Decision(verdict=Verdict(FAILED)), Redriven(stopped=Step(held, result))

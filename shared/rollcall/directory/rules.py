@@ -1,8 +1,9 @@
-"""What the number of a request's rules decides: every difference between them is a function here.
+"""The rules of a request: every difference between two numbers of rules is a function here.
 
-A rule that refuses what was taken before, or takes what was refused, would make another directory
-of an old log. So each request carries the number of the rules in force when it was accepted, and
-the decision asks here. Numbers only rise; what a released number means is never edited.
+A rule that refuses what was accepted before, or accepts what was refused, would build another
+directory from an old log. So each request carries the number of the rules that were in force when
+it was accepted, and the decision asks these functions. Numbers only rise, and the meaning of a
+released number never changes.
 
 | number | since | what is new |
 |---|---|---|
@@ -11,7 +12,7 @@ the decision asks here. Numbers only rise; what a released number means is never
 | | | a filter may select a single complex value in a PATCH path |
 | | | `externalId` may be shared |
 | | | a request that revokes keeps the address held before it |
-| | | a redrive drops what is late |
+| | | a redrive skips late events |
 | 3 | 0.1.0, third part | a create that is equal to a dead one is refused with 500 (cause.py) |
 """
 
@@ -25,20 +26,21 @@ THIRD: Final = 3
 
 
 def most_work(rules: int) -> int | None:
-    """The units of work that a PATCH may come to (`rollcall/scim/work.py`); None for any number.
+    """The most units of work that a PATCH may cost (`rollcall/scim/work.py`); None: no limit.
 
-    With a bound, the size of the resource is bounded after each operation and not only at the end.
+    Where there is a limit, the size of the resource is also checked after each operation and not
+    only at the end.
     """
     return MAX_WORK if rules >= SECOND else None
 
 
 def knows_filter_on_one(rules: int) -> bool:
-    """Whether a path such as `manager[value eq "7"]` selects; before it was refused."""
+    """Whether a path such as `manager[value eq "7"]` selects a value; older rules refuse it."""
     return rules >= SECOND
 
 
 def are_external_ids_unique(request: Request) -> bool:
-    """Whether nobody is given an `externalId` that another one has (docs/decisions/0047)."""
+    """Whether an `externalId` that another resource has is refused (docs/decisions/0047)."""
     return request.rules < SECOND or request.settings.unique_external_ids
 
 
@@ -48,10 +50,10 @@ def keeps_address(rules: int) -> bool:
 
 
 def drops_late_events(rules: int) -> bool:
-    """Whether a redrive leaves out what it finds held although its sender was answered 503."""
+    """Whether a redrive skips held events whose sender was answered 503."""
     return rules >= SECOND
 
 
 def knows_repeats(rules: int) -> bool:
-    """Whether a create that is equal to one in quarantine is refused, and not tried again."""
+    """Whether a create that equals one in quarantine is refused instead of tried again."""
     return rules >= THIRD

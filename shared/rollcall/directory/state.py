@@ -1,10 +1,10 @@
-"""What the decision reads: members, groups and memberships of one organisation, as far as loaded.
+"""What the decision reads: the loaded part of one organisation's members, groups and memberships.
 
-The theory. A batch of requests is folded over a state that was loaded for it. What a request may
-touch is known before (`touch.py`), so the state is a partial copy of the directory that is exact
-for those resources: what is absent here is absent in the directory. A decision never changes the
-state; `State.apply` does, with the decision's changes, so that an event whose decision raises
-leaves no trace.
+The theory. A batch of requests is folded over a state that was loaded for it. `touch.py` names in
+advance what a request may touch. So the state is a partial copy of the directory that is exact for
+those resources: what is missing here is missing in the directory. A decision never modifies the
+state; `State.apply` does, with the decision's changes. So a decision that raises leaves the state
+untouched.
 """
 
 from collections.abc import Iterable
@@ -34,11 +34,11 @@ Json = dict[str, Any]
 class Member:
     """One member (a User on the wire).
 
-    `restore_status` is what a revoked member returns to, None for all others. `version` is the id
-    of the event that last changed it. `invitation_id` is the id of the event whose invitation is
-    open; None if nobody was ever invited (created inactive). `resource` is canonical.
-    `kept_address` is where the member is written to, where that is not what `resource` says
-    (kept_address.py): "" for nowhere, None where it is.
+    `restore_status` is the status to which a revoked member returns; None for others. `version` is
+    the id of the event that last changed the member. `invitation_id` is the id of the event whose
+    invitation is open; None if the member was never invited (created inactive). `resource` is
+    canonical. `kept_address` is the address for notices if it differs from the one in `resource`
+    (kept_address.py): "" for no address, None if it does not differ.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Member:
 
     @property
     def address(self) -> str | None:
-        """The mailbox to which notices of this member go; None: there is none."""
+        """The mailbox to which this member's notices are sent, or None."""
         if self.kept_address is None:
             return notice_address(self.resource)
         return self.kept_address or None
@@ -68,9 +68,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One group without its members, which are rows of their own. `resource` is canonical.
+    """One group without its members, which are separate rows. `resource` is canonical.
 
-    `name_is_unique`: the organisation wanted unique names when the name was last written.
+    `name_is_unique`: the organisation required unique names when the name was last written.
     """
 
     id: str
@@ -85,13 +85,12 @@ class Group:
 
 @dataclass(slots=True)
 class State:
-    """One organisation's loaded part of the directory. Mutable, used by one fold at a time.
+    """The loaded part of one organisation's directory. Mutable, used by one fold at a time.
 
-    `memberships` maps a group to those of its members that are loaded: all of them for a group in
-    `complete_groups`, otherwise those that the requests name. `groups_of` holds, for each member
-    in it, all groups of that member. `quarantines` holds all of the organisation; with a `park` all
-    its events wait. An external id
-    that was asked for maps to all who hold it, of whom some are loaded by their ids alone.
+    `memberships` maps a group to its loaded members: all of them for a group in `complete_groups`,
+    otherwise those that the requests name. `groups_of` maps a loaded member to all their groups.
+    `quarantines` holds all of the organisation. If `park` is set, all its events wait. The external
+    ids that were asked for map to the ids of all their holders; a holder's row may not be loaded.
     """
 
     organisation_id: str
@@ -109,7 +108,7 @@ class State:
     park: Park | None = None
 
     def add_member(self, member: Member) -> None:
-        """Put a loaded or changed member, with its names, into the state."""
+        """Add or replace a member and the names that lead to it."""
         self.forget_member_names(member.id)
         self.members[member.id] = member
         self.known_members.add(member.id)
@@ -118,7 +117,7 @@ class State:
             self.member_external_ids.setdefault(member.external_id, set()).add(member.id)
 
     def add_group(self, group: Group) -> None:
-        """Put a loaded or changed group, with its names, into the state."""
+        """Add or replace a group and the names that lead to it."""
         self.forget_group_names(group.id)
         self.groups[group.id] = group
         self.memberships.setdefault(group.id, set())
@@ -128,7 +127,7 @@ class State:
             self.group_external_ids.setdefault(group.external_id, set()).add(group.id)
 
     def forget_member_names(self, member_id: str) -> None:
-        """Free the names that the member holds now."""
+        """Free the names that the member has now."""
         old = self.members.get(member_id)
         if old is None:
             return
@@ -137,7 +136,7 @@ class State:
         _let_go(self.member_external_ids, old.external_id, member_id)
 
     def forget_group_names(self, group_id: str) -> None:
-        """Free the names that the group holds now."""
+        """Free the names that the group has now."""
         old = self.groups.get(group_id)
         if old is None:
             return
@@ -190,21 +189,21 @@ class State:
                 assert_never(change)
 
     def _forget_held(self, key: Key) -> None:
-        """Nothing is dead, parked or waiting of this resource any more."""
+        """Drop the dead, parked and waiting events of this resource."""
         self.quarantines.pop(key, None)
         if self.park is not None:
             waiting = self.park.waiting
             self.park.waiting = [held for held in waiting if key_of(held.event) != key]
 
     def _forget_all(self) -> None:
-        """The organisation has left: nothing of it is there."""
+        """Drop everything: the organisation has left."""
         empty = State(self.organisation_id)
         for each in fields(self):
             setattr(self, each.name, getattr(empty, each.name))
 
 
 def _let_go(holders: dict[str, set[str]], external_id: str | None, resource_id: str) -> None:
-    """Take one away from those who hold the external id."""
+    """Remove the resource from the holders of the external id."""
     if external_id is None or external_id not in holders:
         return
     holders[external_id].discard(resource_id)
@@ -213,5 +212,5 @@ def _let_go(holders: dict[str, set[str]], external_id: str | None, resource_id: 
 
 
 def touched(group: Group, version: str, moment: datetime) -> Group:
-    """The group with a new version: its members changed, its document did not."""
+    """The group with a new version: its members changed, its resource did not."""
     return replace(group, version=version, last_modified=moment)

@@ -1,4 +1,4 @@
-"""What a request may touch, known before it is decided: a batch loads in a few queries."""
+"""The keys that a request may touch, known before it is decided: a batch loads in few queries."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ Json = dict[str, Any]
 class Touch:
     """Keys of one organisation to load: rows by id, unique names by key, memberships by pair.
 
-    External ids are among them only where a request may not share them: who holds them matters.
-    `members_with_groups`: members all of whose groups (rows and memberships) are needed.
-    `whole_groups`: groups all of whose members' ids are needed.
-    `known`: ids of which only the existence as a member matters.
-    `pairs`: memberships (group, member) of which only the existence matters, except those that a
-    request replaces as a whole.
+    External ids are included only where they must be unique.
+    `members_with_groups`: members whose groups and memberships are all needed.
+    `whole_groups`: groups of which all member ids are needed.
+    `known`: ids for which only their existence as a member matters.
+    `pairs`: memberships (group, member) for which only their existence matters; a request that
+    replaces all members of a group loads `whole_groups` instead.
     """
 
     members: set[str] = field(default_factory=set)
@@ -35,7 +35,7 @@ class Touch:
 
 
 def touches(requests: Iterable[Request]) -> dict[str, Touch]:
-    """Organisation id → what its requests may touch."""
+    """Organisation id → the keys that its requests may touch."""
     found: dict[str, Touch] = {}
     for request in requests:
         touch = found.setdefault(request.organisation_id, Touch())
@@ -59,7 +59,7 @@ def _touch_member(touch: Touch, request: Request) -> None:
 
 
 def _touch_dead(touch: Touch, request: Request) -> None:
-    """The resource itself; what is dead and parked touches what its own requests touch."""
+    """Only the resource itself: the held events, once loaded, add their own keys."""
     if request.is_member:
         touch.members_with_groups.add(request.resource_id)
     else:
@@ -84,7 +84,7 @@ def _touch_group(touch: Touch, request: Request) -> None:
 
 
 def external_ids_of(request: Request) -> set[str]:
-    """The values that the request writes to `externalId`."""
+    """The values of `externalId` that the request writes."""
     written: list[Any] = [(request.resource or {}).get("externalId")]
     written.extend(
         operation.get("value")
