@@ -1,1 +1,1 @@
-"""The event contract: types, versions, envelope, topics. Pure."""
+"""The event contract: types, versions, envelope, topics. No I/O."""

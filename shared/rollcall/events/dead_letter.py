@@ -1,7 +1,7 @@
 """The announcement of a dead letter: an event that could not be applied and was set aside.
 
-The record itself, bytes and all, is in Postgres (`directory.dead_letter`); this tells where, and
-which class of error, never a value.
+The announcement says where the record is and the class of the error, never a value. The record
+itself is in Postgres (`directory.dead_letter`).
 """
 
 import uuid
@@ -18,10 +18,11 @@ SOURCE: Final = "/rollcall/provisioner"
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One dead letter. `name` is `topic/partition/offset`; `event_id` that of its audit row.
+    """One dead letter.
 
-    `type` is the type of the event that failed; `time` the append time of its record, or of the
-    redrive in which it failed again. `attempts` counts how often it was tried.
+    `event_id` is the id of its audit row, and `name` its place: `topic/partition/offset`. `type` is
+    the type of the event that failed. `time` is the append time of its record, or of the redrive in
+    which it failed again. `attempts` counts how often it was tried.
     """
 
     event_id: str
@@ -38,7 +39,7 @@ class Announcement:
 
 
 def to_event(announcement: Announcement) -> Event:
-    """The CloudEvent of an announcement: the same id whenever it is announced."""
+    """The CloudEvent of an announcement; a repeated announcement has the same id."""
     data: Json = {
         "event_id": announcement.event_id,
         "organisation_id": announcement.organisation_id,

@@ -4,12 +4,13 @@ Source: CloudEvents core specification 1.0.2 and its Kafka protocol binding 1.0.
 attribute `x` is the header `ce_x`; `datacontenttype` is the header `content-type`. Times are
 RFC 3339 in UTC. Our extension attributes (the specification asks for lower-case names):
 
-- `acceptby`: a request counts only if the broker appended it no later (epoch milliseconds)
-- `answerby`: until when somebody waits for the reply (epoch milliseconds, by the broker's clock): a
-  reply that the broker appended before it is heard
-- `answered`: `1` where the sender is answered with success before the decision, and a reply is
-  asked for all the same
-- `replyto`: number of the partition of the replies topic on which somebody waits
+- `acceptby`: the request counts only if the broker appended it at this time or earlier (epoch
+  milliseconds)
+- `answerby`: until when the sender waits for the reply (epoch milliseconds, by the broker's clock).
+  A reply that the broker appended before that counts as heard
+- `answered`: `1` if the sender is answered with success before the decision, although a reply is
+  requested
+- `replyto`: number of the partition of the replies topic on which the sender waits
 - `causationid`: id of the event that caused this one
 - `sequence`: `epoch.offset.index`, the order of outcomes in their partition
 """
@@ -27,11 +28,11 @@ PREFIX: Final = "ce_"
 
 
 class MalformedEvent(ValueError):
-    """The record is no CloudEvent of ours in binary mode; the message says what is missing."""
+    """The record is not one of our CloudEvents in binary mode; the message says what is missing."""
 
 
 class NewerVersion(ValueError):
-    """The event's type is of a version that this release does not know: the partition must halt."""
+    """The event's type has a version that this release does not know: the partition must halt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def format_time(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """An aware moment in UTC. Raises ValueError for anything but RFC 3339 with an offset."""
+    """A moment in UTC. Raises ValueError for anything but RFC 3339 with an offset."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no UTC offset")

@@ -1,7 +1,8 @@
-"""The fact that a mail left: announced on the outcomes topic, beside the outcome that caused it.
+"""The event that a mail was sent, announced on the outcomes topic beside the outcome behind it.
 
-It is what a restored database does not know. Types of its own, not outcomes: readers of outcomes
-drop what is old by its sequence, and this has none of its own. Ids only, no personal data.
+A restored database does not know which mails were sent; these events tell it. Their types are not
+outcomes, because readers of outcomes skip old ones by `sequence`, and these events have none. They
+contain ids only, no personal data.
 """
 
 import uuid
@@ -19,7 +20,7 @@ SOURCE: Final = "/rollcall/notifier"
 
 @dataclass(frozen=True, slots=True)
 class MailSent:
-    """A mail server took the notice of kind `kind` that request `request_id` caused, at `time`."""
+    """A mail server accepted the notice `kind` that request `request_id` caused, at `time`."""
 
     request_id: str
     kind: str
@@ -30,12 +31,12 @@ class MailSent:
 
     @property
     def id(self) -> str:
-        """The event's id: the same whenever it is announced."""
+        """The event's id; a repeated announcement has the same one."""
         return str(uuid.uuid5(uuid.UUID(self.request_id), f"mail/{self.kind}"))
 
 
 def to_event(sent: MailSent) -> Event:
-    """The CloudEvent of a mail that left."""
+    """The CloudEvent of a sent mail."""
     data: Json = {
         "organisation_id": sent.organisation_id,
         "member_id": sent.member_id,
@@ -54,7 +55,7 @@ def to_event(sent: MailSent) -> Event:
 
 
 def from_event(event: Event) -> MailSent:
-    """The fact in `event`. Raises MalformedEvent or NewerVersion."""
+    """The sent mail that `event` describes. Raises MalformedEvent or NewerVersion."""
     if event.type != TYPE:
         if event.type.startswith(TYPE_PREFIX):
             raise NewerVersion(f"{event.type!r} is newer than this release knows")

@@ -1,9 +1,9 @@
-"""Domain facts: what became of a request. Ids and names of attributes, never personal data.
+"""Outcomes: the facts that follow from a request. Ids and attribute names, never personal data.
 
-Readers drop what they have seen by `id`, or what is old by `sequence`. The id of an outcome is made
-from its request's id and its index, so that a repeat after a crash carries the same one. Of a
-request that was set aside and applied later the index goes on counting: the outcome `failed` or
-`parked` came first.
+Readers recognise a repeat by `id`, and an old outcome by `sequence`. The id of an outcome is made
+from the id of its request and an index, so a repeat after a crash has the same id. If a request was
+first set aside (outcome `request.failed` or `request.parked`) and applied later, the index of the
+later outcomes continues after the earlier ones.
 """
 
 import uuid
@@ -43,12 +43,12 @@ SOURCE: Final = "/rollcall/provisioner"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One fact about one resource, as the decision says it.
+    """One fact about one resource, as the decision states it.
 
-    `attributes` are the names of the attributes that changed; `detail` holds what else the fact
-    says, for example `{"from": "invited"}` of a revocation, `{"status": 409, "scim_type":
-    "uniqueness"}` of a rejection (and `"told": true` where the request had been answered with
-    success before it was refused) or `{"unknown_members": [...]}` of a group's change.
+    `attributes` are the names of the attributes that changed. `detail` depends on the fact, for
+    example `{"from": "invited"}` for a revocation, `{"status": 409, "scim_type": "uniqueness"}` for
+    a rejection, or `{"unknown_members": [...]}` for a change of a group. In a rejection, `"told":
+    true` says that the request had been answered with success before it was refused.
     """
 
     fact: Fact
@@ -65,7 +65,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Sequence:
-    """The place of an outcome in its partition: epoch of the log, offset of the request, index."""
+    """The order of an outcome in its partition: epoch of the log, offset of the request, index."""
 
     epoch: int
     offset: int
@@ -77,7 +77,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """An outcome as it stands on the topic: with its id, its cause, its time and its place."""
+    """An outcome as it is on the topic: with its id, its request, its time and its sequence."""
 
     id: str
     request_id: str
@@ -87,19 +87,19 @@ class Announcement:
 
 
 def mark_told(outcome: Outcome) -> Outcome:
-    """A rejection marked as one whose request had been answered with success; others unchanged."""
+    """Mark a rejection whose request had been answered with success; other outcomes unchanged."""
     if outcome.fact != "request.rejected":
         return outcome
     return replace(outcome, detail={**outcome.detail, "told": True})
 
 
 def is_told(outcome: Outcome) -> bool:
-    """Whether it is the rejection of a request that had been answered with success."""
+    """Whether this is the rejection of a request that had been answered with success."""
     return outcome.fact == "request.rejected" and outcome.detail.get("told") is True
 
 
 def outcome_id(request_id: str, index: int) -> str:
-    """The id of the outcome number `index` of a request: the same whenever it is announced."""
+    """The id of outcome number `index` of a request; a repeated announcement has the same id."""
     return str(uuid.uuid5(uuid.UUID(request_id), f"outcome/{index}"))
 
 

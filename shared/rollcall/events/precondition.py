@@ -1,6 +1,7 @@
-"""What a request asks of the version that it finds (RFC 7644 §3.14, RFC 9110 §13.1).
+"""Preconditions: the resource versions that a request requires (RFC 7644 §3.14, RFC 9110 §13.1).
 
-It travels in the event, because only the place in the log says which version that is.
+The precondition is part of the event, because the version that it is compared with depends on the
+request's place in the log.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ class Precondition:
         return self.if_match is None or names(self.if_match, version)
 
     def is_excluded(self, version: str) -> bool:
-        """Whether `If-None-Match` is there and names the version."""
+        """Whether `If-None-Match` is present and names the version."""
         return self.if_none_match is not None and names(self.if_none_match, version)
 
 
@@ -44,7 +45,7 @@ def to_data(precondition: Precondition) -> Json:
 
 
 def from_data(data: Mapping[str, Any]) -> Precondition:
-    """What `to_data` wrote. Raises TypeError or ValueError for anything else."""
+    """The precondition that `to_data` wrote. Raises TypeError or ValueError for anything else."""
     if not isinstance(data, dict) or not data or not data.keys() <= set(_FIELDS):
         raise ValueError("a precondition has if_match, if_none_match, or both")
     return Precondition(**{name: _versions(value) for name, value in data.items()})

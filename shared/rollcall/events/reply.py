@@ -1,7 +1,8 @@
-"""The transport answer to one waiting request: provisioner → the ingress replica that waits.
+"""Replies: the transport answer to one waiting request, from provisioner to ingress.
 
-And two words beside it on the same topic: that a large batch is being applied, for those who wait;
-and a mark that a replica of ingress puts there and reads back, to know how far it has read.
+Two other events are on the same topic. `Working` says that a large batch is being applied, so that
+waiting requests wait longer. A mark is written by a replica of ingress and read back, so that it
+knows how far it has read.
 """
 
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ MARK_SOURCE: Final = "/rollcall/ingress"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What became of the request `request_id`, in HTTP's terms.
+    """The result of the request `request_id`, in HTTP terms.
 
-    `status` 200, 201 or 204 with the state of the resource, or 4xx/5xx with the SCIM error's parts.
-    A member's reply carries all that its representation needs: canonical `resource`, `groups` as
-    pairs (id, display). A group's carries no members (there may be 100,000). `backlog` is how many
-    requests of the partition the provisioner knew to be waiting when it answered. `is_parked`: the
-    request waits behind a dead letter of the same resource and is not decided (status 202).
+    `status` is 200, 201 or 204 with the state of the resource, or 4xx/5xx with the parts of a SCIM
+    error. A member's reply carries everything that the representation needs: the canonical
+    `resource`, and `groups` as pairs (id, display). A group's reply carries no members (there may
+    be 100,000). `backlog` is the number of requests of the partition that the provisioner knew to
+    be waiting when it answered. `is_parked`: the request waits behind a dead letter of the same
+    resource and is not decided yet (status 202).
     """
 
     request_id: str
@@ -46,9 +48,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """A batch of one partition of the requests has begun: so many records, bytes of values.
+    """A batch of one partition of the requests topic was begun: number of records, bytes of values.
 
-    `batch_id` is the id of its first request; the same batch may be told again when it is retried.
+    `batch_id` is the id of the batch's first request. A batch that is retried may be announced
+    again.
     """
 
     partition: int
@@ -58,7 +61,7 @@ class Working:
 
 
 def working_to_event(working: Working, *, event_id: str, time: datetime) -> Event:
-    """The CloudEvent that says a batch's size; `event_id` is new for each."""
+    """The CloudEvent that announces a batch and its size; `event_id` is new for each."""
     return Event(
         id=event_id,
         type=WORKING_TYPE,
@@ -75,7 +78,7 @@ def working_to_event(working: Working, *, event_id: str, time: datetime) -> Even
 
 
 def working_from_event(event: Event) -> Working:
-    """What is being worked on. Raises MalformedEvent."""
+    """The announced batch. Raises MalformedEvent."""
     if event.type != WORKING_TYPE:
         raise MalformedEvent(f"{event.type!r} is no word about a batch")
     try:
@@ -92,7 +95,7 @@ def working_from_event(event: Event) -> Working:
 def mark_to_event(*, event_id: str, partition: int, time: datetime) -> Event:
     """The CloudEvent of a mark in a partition of the replies; `event_id` is new for each.
 
-    It says nothing but where it stands: behind all replies that were appended before it.
+    Only its place matters: all replies that were appended earlier are before it.
     """
     return Event(
         id=event_id,

@@ -1,16 +1,17 @@
-"""Accepted operations: what ingress puts on `rollcall.requests`, and the provisioner applies.
+"""Requests: accepted operations that ingress puts on `rollcall.requests` for the provisioner.
 
-A request is canonical and carries all that the decision needs, settings in force included, so that
-the same log gives the same directory at any later time. The types are versioned; a released
-version is never changed, only followed by the next one.
+A request is canonical and carries all that the decision needs, including the settings in force, so
+that the same log gives the same directory at any later time. The types are versioned. A released
+version never changes; a change gets the next version.
 
-`rules` is the number of the rules that decide it (rollcall/directory/rules.py): a new rule never
-changes what an old log leads to. It stands beside the settings and not among them, because the
-release before it takes unknown settings for a malformed event; this one passes over them.
+`rules` is the number of the rules by which the request is decided (rollcall/directory/rules.py), so
+that a new rule does not change what an old log leads to. It is a field beside `settings` and not in
+it, because the release before `rules` treats unknown settings as a malformed event. This release
+ignores unknown settings.
 
-Version 2 of a replace, patch or delete has a precondition. It is a version of its own because a
-reader that knows only version 1 would apply it unconditionally: it must halt instead. What has no
-precondition is written as version 1, byte for byte as before.
+Version 2 of a replace, patch or delete has a precondition. A reader that knows only version 1 would
+apply it unconditionally, and with a version of its own such a reader halts instead. A request
+without a precondition is written as version 1, byte for byte as before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,24 +55,24 @@ CONDITIONAL: Final = 2
 TYPE_PREFIX: Final = "io.rollcall.request."
 SOURCE: Final = "/rollcall/ingress"
 OPERATOR: Final = "/rollcall/operator"
-"""Source of the requests that only an operator makes."""
+"""Source of the requests that only an operator can make."""
 FIRST_RULES: Final = 1
-"""The rules of requests that name none: they were written before rules had numbers."""
+"""The rules of requests without a `rules` field: they were written before rules had numbers."""
 RULES: Final = 3
-"""The rules that decide what this release accepts (docs/decisions/0036)."""
+"""The rules that this release writes into requests (docs/decisions/0036)."""
 MAX_ACCEPT_S: Final = 50.0
-"""Most seconds from a request's receipt within which the broker may append it, however a replica of
-ingress is set: an organisation's last event waits for as long (rollcall/control/offboarding)."""
+"""Most seconds between receiving a request and the broker appending it, for any setting of ingress.
+The last event of an organisation waits that long (rollcall/control/offboarding)."""
 FINAL_KINDS: Final[frozenset[str]] = frozenset({"member.erase", "organisation.delete"})
-"""The kinds after which something is gone for good, what is held of it in quarantine included."""
+"""The kinds that remove something for good, including its quarantine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The organisation's settings in force when the request was accepted.
 
-    `unique_external_ids` stands beside `settings` in the data, as `rules` does and for the same
-    reason, and only where it is on.
+    In the data `unique_external_ids` is a field beside `settings`, for the same reason as `rules`,
+    and is written only if it is true.
     """
 
     profile: str = "compatible"
@@ -93,19 +94,23 @@ class MemberDelta:
 class Request:
     """One accepted operation on one resource of one organisation.
 
-    `resource` is the canonical resource of a create or a replace; `operations` are the canonical
-    PATCH operations; `members` is the change of a group's members (create: only `add`; replace:
-    `clear` and `add`, or None where the request did not speak of members). `user_name_key` and
-    `display_name_key` are the normalised names that the operation writes, if it writes one: they
-    travel with the request, so that a new release of the normalisation moves nobody.
-    `invitation_id` and `invitation_expires` belong to `member.accept` only. A request about a dead
-    letter names it twice: by the id of the event that is dead (`dead_id`, on the wire
-    `causationid`) and by its place (`dead_letter`, `topic/partition/offset`); `dead_endpoint` says
-    whether its resource is a member or a group. The `resource_id` of `organisation.delete`, and of
-    a redrive that lets a parked organisation go on, is the organisation's. `precondition` makes it
-    version 2 of its type. `rules` is the number of the rules that decide it. `accept_by_ms`,
-    `answer_by_ms` are epoch milliseconds of the broker's clock. `is_answered`: its sender is
-    answered with success before it is decided, although a reply is asked for.
+    - `resource`: the canonical resource of a create or a replace.
+    - `operations`: the canonical PATCH operations.
+    - `members`: the change of a group's members. A create has only `add`; a replace has `clear` and
+      `add`, or None if the request did not mention members.
+    - `user_name_key`, `display_name_key`: the normalised name that the operation writes, if it
+      writes one. They are part of the request so that a new normalisation does not affect old ones.
+    - `invitation_id`, `invitation_expires`: only for `member.accept`.
+    - `dead_id`, `dead_letter`, `dead_endpoint`: only for a request about a dead letter. They give
+      the id of the dead event (`causationid` on the wire), its name (`topic/partition/offset`), and
+      whether its resource is a member or a group.
+    - `resource_id`: for `organisation.delete` and for the release of a parked organisation this is
+      the organisation's id.
+    - `precondition`: makes the request version 2 of its type.
+    - `rules`: the number of the rules by which it is decided.
+    - `accept_by_ms`, `answer_by_ms`: epoch milliseconds of the broker's clock.
+    - `is_answered`: the sender is answered with success before the decision, although a reply is
+      requested.
     """
 
     id: str
@@ -140,7 +145,7 @@ class Request:
 
     @property
     def is_final(self) -> bool:
-        """Whether it takes away more than one resource's row: it is a batch of its own."""
+        """Whether it removes more than the row of one resource."""
         return self.kind in FINAL_KINDS
 
     @property
@@ -150,18 +155,18 @@ class Request:
 
     @property
     def is_release(self) -> bool:
-        """Whether it lets a parked organisation go on: a redrive of the organisation itself."""
+        """Whether it releases a parked organisation: a redrive of the organisation itself."""
         return self.is_about_dead and self.resource_id == self.organisation_id
 
     @property
     def stands_alone(self) -> bool:
-        """Whether it is a batch of its own: what comes behind it must find it done, and what it
-        takes up must be in the rows."""
+        """Whether it is applied in a batch of its own: later requests must find its effect in the
+        rows, and it must find the rows of earlier ones."""
         return self.is_final or self.is_release
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the resource is found: `Users` or `Groups`; of a whole organisation: `Users`."""
+        """The SCIM endpoint of the resource, `Users` or `Groups`; `Users` for an organisation."""
         if self.dead_endpoint is not None:
             return self.dead_endpoint
         return "Groups" if self.kind.startswith("group.") else "Users"
@@ -179,7 +184,7 @@ class Request:
 
 
 def to_event(request: Request) -> Event:
-    """The CloudEvent that carries `request`; absent fields are left out of the data."""
+    """The CloudEvent that carries `request`; its data omits absent fields."""
     data: Json = {
         "organisation_id": request.organisation_id,
         "resource_id": request.resource_id,
@@ -241,7 +246,7 @@ def to_event(request: Request) -> Event:
 
 
 def from_event(event: Event) -> Request:
-    """The request in `event`. Raises MalformedEvent, or NewerVersion for a version yet unknown."""
+    """The request in `event`. Raises MalformedEvent, or NewerVersion for an unknown version."""
     kind, version = _kind_and_version(event.type)
     data = event.data
     if not isinstance(data, dict):
@@ -290,7 +295,7 @@ def from_event(event: Event) -> Request:
 
 
 def has_precondition(event_type: str) -> bool:
-    """Whether a type is that of a request with a precondition; False for what is no type."""
+    """Whether the type is that of a request with a precondition; False for an unknown type."""
     return event_type.startswith(TYPE_PREFIX) and event_type.endswith(f".v{CONDITIONAL}")
 
 
@@ -300,12 +305,12 @@ def kind_of(event_type: str) -> Kind:
 
 
 def newest_of(kind: str) -> int:
-    """The newest version of a kind, which is the one that is read; older ones are upcast."""
+    """The newest version of a kind. Only this one is read; older ones are upcast to it."""
     return CONDITIONAL if kind in CONDITIONAL_KINDS else UNCONDITIONAL
 
 
 def types() -> list[str]:
-    """Every type that is read, sorted."""
+    """All types that are read, sorted."""
     return sorted(
         [f"{TYPE_PREFIX}{kind}.v{UNCONDITIONAL}" for kind in KINDS]
         + [f"{TYPE_PREFIX}{kind}.v{CONDITIONAL}" for kind in CONDITIONAL_KINDS]
@@ -327,7 +332,7 @@ _SETTINGS: Final = frozenset(each.name for each in fields(Settings)) - {"unique_
 
 
 def _settings(data: Mapping[str, Any]) -> Settings:
-    """The settings that this release knows; a later one may have written more of them."""
+    """The settings that this release knows. A later release may have written more of them."""
     known = {name: value for name, value in data["settings"].items() if name in _SETTINGS}
     are_unique = data.get("unique_external_ids", False)
     if type(are_unique) is not bool:
@@ -336,7 +341,7 @@ def _settings(data: Mapping[str, Any]) -> Settings:
 
 
 def _rules(data: Mapping[str, Any]) -> int:
-    """Raises NewerVersion for rules that this release cannot decide by: the partition halts."""
+    """Raises NewerVersion for rules that this release does not know: the partition halts."""
     rules = data.get("rules", FIRST_RULES)
     if type(rules) is not int or rules < FIRST_RULES:
         raise ValueError("rules is no number of rules")

@@ -1,17 +1,17 @@
-"""Names, partitions and settings of every topic (architecture: the log is a trust boundary)."""
+"""Names, partition counts and settings of all topics."""
 
 from dataclasses import dataclass, field
 from typing import Final
 
 MEBIBYTE: Final = 1024 * 1024
 MAX_RECORD_BYTES: Final = 10 * MEBIBYTE
-"""Largest record of a topic, producer and consumer."""
+"""Largest record, as topics, producer and consumers are set."""
 DAY_MS: Final = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic as it must be: `config` in Kafka's own names and values."""
+    """The required state of one topic; `config` has Kafka's own names and values."""
 
     name: str
     partitions: int
@@ -20,7 +20,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics of one deployment, all under one prefix."""
+    """The topics of one deployment, all with the same prefix."""
 
     prefix: str = "rollcall"
     requests_partitions: int = 24
@@ -33,12 +33,12 @@ class Topics:
 
     @property
     def replies(self) -> str:
-        """Transport answers; no key, the partition is named by the request."""
+        """Transport answers; no key, because each request names its partition."""
         return f"{self.prefix}.replies"
 
     @property
     def outcomes(self) -> str:
-        """Domain facts; key: organisation id; the partition of the same number as the request's."""
+        """Outcomes; key: organisation id; same partition number as the request's."""
         return f"{self.prefix}.outcomes"
 
     @property
@@ -48,11 +48,11 @@ class Topics:
 
     @property
     def tenancy(self) -> str:
-        """Present records of organisations and keys; compacted; one partition."""
+        """Current records of organisations and API keys; compacted; one partition."""
         return f"{self.prefix}.tenancy"
 
     def all(self) -> tuple[Topic, ...]:
-        """Every topic with its settings, in the order in which they are made."""
+        """All topics with their settings, in the order in which they are created."""
         size = {"max.message.bytes": str(MAX_RECORD_BYTES)}
         durable = {"unclean.leader.election.enable": "false", "retention.bytes": "-1"}
         append_time = {"message.timestamp.type": "LogAppendTime"}

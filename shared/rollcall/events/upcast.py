@@ -1,9 +1,9 @@
-"""Older versions of a request's data brought to the newest, one step after another. Pure.
+"""Upcasting: bring older versions of a request's data to the newest one, step by step. No I/O.
 
-A reader knows the newest version of each kind and nothing else; what an older release wrote comes
-to it through here. A step that was released is never edited: the records that it reads are in logs
-and backups, and a log must give the same directory whenever it is folded. A new version is a new
-step, a new golden file, and a reader that knows the new version alone.
+A reader knows only the newest version of each kind. Data that an older release wrote goes through
+these steps first. A released step never changes: the records that it reads are in logs and backups,
+and a log must give the same directory whenever it is folded. A new version needs a new step, a new
+golden file, and a reader of the new version.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,11 +12,11 @@ from typing import Any, Final
 
 Json = dict[str, Any]
 Step = Callable[[Json], Json]
-"""Data of version n → data of version n + 1; its argument is not modified."""
+"""From the data of version n to that of version n + 1; its argument is not modified."""
 
 
 def _without_precondition(data: Json) -> Json:
-    """Version 1 of a write was applied unconditionally; version 2 says what must hold first."""
+    """Version 1 was applied unconditionally; version 2 has a precondition or None."""
     return {**data, "precondition": None}
 
 
@@ -30,11 +30,11 @@ STEPS: Final[Mapping[tuple[str, int], Step]] = MappingProxyType(
         ("group.delete", 1): _without_precondition,
     }
 )
-"""(kind, version) → the step to the version after it."""
+"""(kind, version) → the step to the next version."""
 
 
 def upcast(kind: str, version: int, newest: int, data: Json) -> Json:
-    """`data` of `version` as `newest` has it. Raises KeyError where a step is missing."""
+    """Bring `data` from `version` to `newest`. Raises KeyError if a step is missing."""
     for number in range(version, newest):
         data = STEPS[kind, number](data)
     return data

@@ -1,1 +1,1 @@
-"""Organisations and API keys: the records of the tenancy topic. Pure."""
+"""Organisations and API keys: the records of the tenancy topic. No I/O."""

@@ -1,9 +1,11 @@
-"""API keys: `rc_<public id>_<secret><checksum>`; only a SHA-256 of the whole key is ever kept.
+"""API keys: `rc_<public id>_<secret><checksum>`. Only the SHA-256 of the whole key is stored.
 
-- public id: 12 characters of base62; names the key in records, lists and logs.
-- secret: 43 characters of base62, 256 bits of randomness: not guessable, so a fast hash is enough.
-- checksum: 6 characters of base62, the CRC32 of all before it: finds typing errors offline, and
-  lets secret scanners tell a key from noise: `rc_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}`.
+- public id: 12 characters of base62; identifies the key in records, lists and logs.
+- secret: 43 characters of base62 (256 bits of randomness). It cannot be guessed, so a fast hash is
+  enough.
+- checksum: 6 characters of base62, the CRC32 of everything before it. It finds typing errors
+  without a look-up, and lets secret scanners recognise a key:
+  `rc_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}`.
 """
 
 import hashlib
@@ -17,13 +19,13 @@ PUBLIC_ID_LENGTH: Final = 12
 SECRET_LENGTH: Final = 43
 CHECKSUM_LENGTH: Final = 6
 MAX_STALE_S: Final = 30.0
-"""Most seconds for which a key that nothing new was heard of may open a write."""
+"""Most seconds without news of the tenancy topic for which a key may still authorise a write."""
 KEY_LENGTH: Final = 3 + PUBLIC_ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key at its birth: `text` is shown once and kept nowhere."""
+    """A new key. `text` is shown once and not stored."""
 
     public_id: str
     text: str
@@ -31,7 +33,7 @@ class NewKey:
 
 
 def make(randomness: bytes) -> NewKey:
-    """A key from 48 bytes of a cryptographic source. Raises ValueError for fewer."""
+    """Make a key from 48 bytes of a cryptographic source. Raises ValueError for fewer."""
     if len(randomness) < 48:
         raise ValueError("48 bytes of randomness make a key")
     public_id = _base62(int.from_bytes(randomness[:12]), PUBLIC_ID_LENGTH)
@@ -42,7 +44,7 @@ def make(randomness: bytes) -> NewKey:
 
 
 def public_id_of(text: str) -> str | None:
-    """The public id of a well-formed key with the right checksum; None for any other text."""
+    """The public id of a well-formed key with a correct checksum; None for any other text."""
     if len(text) != KEY_LENGTH or not text.isascii() or not text.startswith("rc_"):
         return None
     head, checksum = text[:-CHECKSUM_LENGTH], text[-CHECKSUM_LENGTH:]

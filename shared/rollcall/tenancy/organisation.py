@@ -1,11 +1,11 @@
-"""Records of the tenancy topic: the present state of one organisation or of one API key.
+"""Records of the tenancy topic: the current state of one organisation or of one API key.
 
-The topic is compacted and has one partition; its key is the organisation's id or the API key's
-public id. It holds no secrets. Whoever folds it in order knows every organisation and key.
+The topic is compacted and has one partition. Its key is the organisation's id or the API key's
+public id. It contains no secrets. A reader that folds it in order knows all organisations and keys.
 
-A release may add a field to a record without a new version of its type if a reader that does not
-know the field may do without it: such fields are optional, are written only where they are set,
-and a reader passes over names that it does not know (docs/decisions/0020).
+A release may add a field to a record without a new version of its type, if readers that do not know
+the field can do without it. Such fields are optional and are written only if they are set, and a
+reader ignores names that it does not know (docs/decisions/0020).
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ TYPE_PREFIX: Final = "io.rollcall.tenancy."
 SOURCE: Final = "/rollcall/operator"
 
 LEAST_RATE: Final = 25
-"""Requests a second; identity providers are promised that many."""
+"""Requests per second. Identity providers are promised this rate."""
 MOST_RATE: Final = 100_000
 MOST_BURST: Final = 1_000_000
 _ONLY_WHERE_SET: Final[Mapping[str, object]] = {
@@ -31,20 +31,20 @@ _ONLY_WHERE_SET: Final[Mapping[str, object]] = {
     "leaving": None,
     "unique_external_ids": False,
 }
-"""Field → the value with which it is not written."""
+"""Field → the value for which it is not written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """One organisation. `partition` is fixed at its birth; all its requests go there.
+    """One organisation. `partition` is fixed at its creation; all its requests go there.
 
-    `language` is that of its mails and of the invitation page, `en` or `nl`. `rate` is how many
-    requests a second one replica of ingress takes, None for no limit; `burst` is how many may come
-    at once, None for as many as come in a second. `leaving` is when its deletion began: nothing is
-    sent to its members any more, and it gets no keys. `unique_external_ids`: nobody is given an
-    `externalId` that another one has (docs/decisions/0047).
+    `language` (`en` or `nl`) is used in mails and on the invitation page. `rate` is the number of
+    requests per second that one replica of ingress accepts; None for no limit. `burst` is the
+    number that may come at once; None for one second's worth. `leaving` is the time at which its
+    offboarding began: from then on its members get no mails and it gets no keys.
+    `unique_external_ids`: an `externalId` may be used by one resource only (docs/decisions/0047).
 
-    Raises ValueError for a rate or a burst that is out of its range.
+    Raises ValueError for a rate or a burst out of range.
     """
 
     id: str
@@ -72,7 +72,7 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One API key without its secret: `sha256` is the hash of its whole text."""
+    """One API key without its secret; `sha256` is the hash of its whole text."""
 
     public_id: str
     organisation_id: str
@@ -83,7 +83,7 @@ class ApiKey:
     revoked: datetime | None = None
 
     def is_alive(self, at: datetime) -> bool:
-        """Whether the key opens anything at this moment."""
+        """Whether the key is valid at this moment."""
         return self.revoked is None and (self.expires is None or at < self.expires)
 
 
@@ -96,7 +96,7 @@ def record_key(record: Record) -> str:
 
 
 def to_data(record: Record) -> Json:
-    """The record as JSON. What is only written where it is set is left out where it is not."""
+    """The record as JSON; optional fields that are not set are omitted."""
     return {
         name: format_time(value) if isinstance(value, datetime) else value
         for name, value in asdict(record).items()
@@ -105,7 +105,7 @@ def to_data(record: Record) -> Json:
 
 
 def organisation_from(data: Mapping[str, Any]) -> Organisation:
-    """The organisation that `to_data` wrote, this release's or another's.
+    """The organisation in the JSON that `to_data` of this or another release wrote.
 
     Raises TypeError (a field is missing) and ValueError.
     """
@@ -145,7 +145,7 @@ _KEY_FIELDS: Final = frozenset(each.name for each in fields(ApiKey))
 
 
 def _known(data: Mapping[str, Any], names: frozenset[str]) -> Json:
-    """The fields of these names, times parsed."""
+    """The fields with these names, with times parsed."""
     found = {name: value for name, value in data.items() if name in names}
     for name in ("created", "expires", "revoked", "leaving"):
         if found.get(name) is not None:
