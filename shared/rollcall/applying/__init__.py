@@ -1,1 +1,1 @@
-"""From a batch of the requests to rows: understand, load, decide, write."""
+"""Apply a batch of requests: understand, load, decide, write."""

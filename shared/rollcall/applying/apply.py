@@ -1,8 +1,8 @@
-"""A batch applied inside its transaction: load, fold, write, set-based.
+"""Apply a batch inside its transaction: load, fold, write. All SQL is set-based.
 
-What is dead is counted before anything is written (causes.py). An organisation that is too much
-alone is parked behind the letter that is one too many, and everything is folded again. Where
-Postgres refuses the data, one_by_one.py finds the event.
+Dead letters are counted before anything is written (causes.py). If one organisation alone has too
+many, it is parked behind the first letter that exceeds its share, and the batch is folded again. If
+Postgres refuses the data, one_by_one.py finds the event at fault.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ from rollcall.applying.manner import Manner, calculate
 
 
 class Apply(Protocol):
-    """One of the two ways."""
+    """Applies the entries of a batch: `apply_at_once` or `apply_one_by_one`."""
 
     async def __call__(
         self, connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
@@ -37,10 +37,10 @@ class Apply(Protocol):
 async def apply_at_once(
     connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
 ) -> Decided:
-    """Decide the entries and write what they lead to, set-based.
+    """Decide the entries and write the result, set-based.
 
-    Raises what Postgres says of the data (see `refusal_of`), here or from the commit, and
-    PartitionHalted where too many are dead.
+    Raises the Postgres error if the data is refused (see `refusal_of`), here or at the commit, and
+    PartitionHalted for too many dead letters.
     """
     folded = await decide(connection, place, entries, manner)
     decided = await calculate(
@@ -55,7 +55,7 @@ async def apply_at_once(
 async def decide(
     connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
 ) -> list[Folded]:
-    """Load and fold, again for each organisation that has to be parked. Raises PartitionHalted."""
+    """Load and fold; repeated for each organisation to park. Raises PartitionHalted."""
     batch: Batch = [(dead_letters.to_event(place, entry), entry.append_time) for entry in entries]
     parks = manner.parks
     while True:
@@ -76,7 +76,7 @@ async def _too_many(
     folded: Sequence[Folded],
     limit: int,
 ) -> str | None:
-    """The event behind which its organisation is to be parked. Raises PartitionHalted."""
+    """The id of the event behind which to park its organisation. Raises PartitionHalted."""
     fresh = [
         _dead(entry, result)
         for entry, result in zip(entries, folded, strict=True)
@@ -107,7 +107,7 @@ def _dead(entry: Entry, result: Folded) -> Dead:
 
 
 def _closed(folded: Sequence[Folded]) -> Iterator[str]:
-    """Ids of the letters that are dead no longer when these are decided."""
+    """Ids of the letters that the redrives and discards of this batch close."""
     for result in folded:
         if result.redriven is not None:
             yield from (step.held.event.id for step in result.redriven.applied)
@@ -123,7 +123,7 @@ async def write_records(connection: "Connection", decided: Decided) -> None:
 async def check_row(
     connection: "Connection", place: Place, decided: Decided, limit: int | None
 ) -> None:
-    """Halt where all of the last events are dead, however far apart they stand."""
+    """Halt if the last events are all dead, however far apart their offsets are."""
     fresh = [letter for letter in decided.fates.letters() if letter.state == "dead"]
     if limit is None or not fresh:
         return

@@ -1,11 +1,12 @@
-"""Whose fault it is: how many dead letters are too many, of one organisation or of several.
+"""Too many dead letters: decide whether to park one organisation or to halt the partition. No I/O.
 
-The rule. What counts are different causes (`directory/cause.py`) among the letters that are
-dead in the last thousand offsets. An organisation that alone comes to half of the limit is parked:
-its events wait, all others go on, and its letters count for nobody else any more. Where a second
-one comes to as many, or several together to the limit, it is no organisation's data: it is a
-release, and the partition halts. So one organisation counts for half of the limit at most. What
-names no resource for certain is nobody's, and counts in full. No I/O.
+The rule. What counts is the number of different causes (`directory/cause.py`) of the letters that
+are dead among the last thousand offsets. An organisation that alone has half of the limit is
+parked: its events wait, all others continue, and its letters are not counted any more. If a second
+organisation reaches half of the limit, or several together reach the limit, the fault is not in one
+organisation's data but in the release, and the partition halts. So one organisation counts for at
+most half of the limit. Letters without a certain resource belong to no organisation and count in
+full.
 """
 
 from collections import defaultdict
@@ -19,15 +20,16 @@ RECENT_OFFSETS: Final = 1000
 
 
 def share_of(limit: int) -> int:
-    """So many different causes of one organisation park it."""
+    """The number of different causes for which one organisation is parked."""
     return max(1, limit // 2)
 
 
 def judge(standing: Sequence[Dead], fresh: Sequence[Dead], limit: int, classes: str) -> str | None:
     """The id of the first of the `fresh` letters behind which its organisation is to be parked.
 
-    Both in the order of offsets; `standing` were dead before. A fresh letter that `is_parked` has
-    parked its organisation already. `classes` are named by what is raised: PartitionHalted.
+    `standing` are the letters that were dead before this batch; both are in the order of offsets. A
+    fresh letter with `is_parked` has already parked its organisation. `classes` (error classes) are
+    for the message of PartitionHalted, which is raised for too many.
     """
     parked = {each.organisation_id for each in standing if each.is_parked}
     dead = list(standing)
@@ -57,13 +59,13 @@ def judge(standing: Sequence[Dead], fresh: Sequence[Dead], limit: int, classes: 
 
 
 def check_row(row: InARow, limit: int, classes: str) -> None:
-    """Raise PartitionHalted where all of the last events are dead, and not of one organisation."""
+    """Raise PartitionHalted if the last events are all dead and not all of one organisation."""
     if row.letters >= limit and (row.organisations > 1 or row.of_nobody):
         raise PartitionHalted(f"{limit} dead letters in a row ({classes})", TOO_MANY_DEAD)
 
 
 def _causes(dead: Sequence[Dead], upto: int) -> dict[str | None, set[str]]:
-    """Organisation → the different causes of its letters among the last offsets."""
+    """Organisation → the different causes of its letters among the last RECENT_OFFSETS offsets."""
     found: dict[str | None, set[str]] = defaultdict(set)
     for letter in dead:
         if upto - RECENT_OFFSETS < letter.offset <= upto:

@@ -1,9 +1,9 @@
-"""Events that cannot be applied, and those parked behind them: rows, outcomes, announcements.
+"""Dead letters and parked events as rows, outcomes, replies and announcements.
 
-The rows are written in the batch's own transaction, beside an audit row whose outcome is
-`request.failed` or `request.parked`, so that the announcement survives a crash as any other does.
-What a redrive makes of them is told by the redrive's own audit row, because the audit is only
-added to: each outcome there says whose it is (`of`), and goes on counting that event's outcomes.
+The rows are written in the batch's own transaction, together with an audit row whose outcome is
+`request.failed` or `request.parked`. So their announcement survives a crash like any other. Audit
+rows are never updated: the results of a redrive are in the redrive's own audit row. Each outcome
+there names the event it belongs to (`of`) and continues the count of that event's outcomes.
 """
 
 import uuid
@@ -34,9 +34,9 @@ ABOUT_DEAD: Final = f"{TYPE_PREFIX}dead."
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a batch's records stand: the topic, its partition, the epoch of the log.
+    """The place of a batch's records: the topic, its partition, and the epoch of the log.
 
-    Records below `decided_below` were decided before, and that is forgotten (forgotten.py).
+    Records below `decided_below` were decided before, and that decision is lost (forgotten.py).
     """
 
     topic: str
@@ -45,18 +45,18 @@ class Place:
     decided_below: int = 0
 
     def name(self, offset: int) -> str:
-        """How a dead letter is called: `topic/partition/offset`."""
+        """The name of the dead letter at this offset: `topic/partition/offset`."""
         return f"{self.topic}/{self.partition}/{offset}"
 
 
 def to_event(place: Place, entry: Entry) -> Event:
-    """What the fold takes: the request, or what is known of an event that is none."""
+    """The input of the fold: the request, or what is known of a record that is not one."""
     if entry.request is not None:
         return entry.request
     organisation_id, endpoint, resource_id = _subject(entry)
     error = entry.error or LookupError("neither a request nor an error")
-    # What does not agree with itself may be about anybody's resource; a malformed redrive is about
-    # a dead letter.
+    # If key and subject disagree, no resource is certain. A malformed redrive is about a dead
+    # letter, not about a resource.
     agrees = (entry.record.key or b"").decode("utf-8", "replace") == organisation_id
     is_about_dead = entry.event is not None and entry.event.type.startswith(ABOUT_DEAD)
     if not agrees or is_about_dead:
@@ -73,7 +73,7 @@ def to_letter(
     attempts: int = ATTEMPTS,
     told: int = 1,
 ) -> DeadLetter:
-    """The row that keeps the record. The error's text is kept only where it is our own message."""
+    """The row that keeps the record. The error's text is kept only if it is our own message."""
     record = entry.record
     event = to_event(place, entry)
     has_resource = not isinstance(event, Unreadable) or event.has_resource
@@ -102,7 +102,7 @@ def to_letter(
 
 
 def to_parked(place: Place, entry: Entry, *, by_organisation: bool = False) -> Parked:
-    """The row that keeps an event which waits, behind its resource or for its organisation."""
+    """The row that keeps a waiting event; `by_organisation`: it waits for its organisation."""
     event = to_event(place, entry)
     return Parked(
         id=event.id,
@@ -124,11 +124,10 @@ def to_parked(place: Place, entry: Entry, *, by_organisation: bool = False) -> P
 
 
 def to_audit_row(place: Place, entry: Entry, error: Exception, *, parks: bool) -> AuditRow:
-    """The audit row of a dead letter; its one outcome says that the request failed.
+    """The audit row of a dead letter, with the outcome `request.failed`.
 
-    And whether its organisation was parked behind it: a rebuild has to know.
-
-    An event without a usable id gets one that its place determines.
+    `parks`: its organisation was parked behind it, which a rebuild must know. An event without a
+    usable id gets one that is derived from its place.
     """
     event = entry.event
     organisation_id, endpoint, resource_id = _subject(entry)
@@ -157,9 +156,9 @@ def to_audit_row(place: Place, entry: Entry, error: Exception, *, parks: bool) -
 
 
 def outcomes_of(redriven: Redriven, places: Mapping[str, str]) -> list[Json]:
-    """The outcomes of what a redrive applied, as its audit row stores them.
+    """The outcomes of a redrive, as its audit row stores them.
 
-    `places`: event id → name of its record, for those that are not held by name.
+    `places`: event id → name of its record, for events of this batch, which have no stored name.
     """
     stored: list[Json] = []
     for step in redriven.applied:
@@ -177,7 +176,7 @@ def outcomes_of(redriven: Redriven, places: Mapping[str, str]) -> list[Json]:
 
 
 def to_reply(place: Place, entry: Entry) -> tuple[int, Reply] | None:
-    """The partition on which somebody waits and the answer to it; None if nobody waits."""
+    """The partition of the replies and the reply to the sender; None if no reply is awaited."""
     if entry.event is None:
         return None
     reply_to = entry.event.extensions.get("replyto", "")
@@ -191,7 +190,7 @@ def to_reply(place: Place, entry: Entry) -> tuple[int, Reply] | None:
 
 
 def to_announcements(row: AuditRow) -> list[DeadLetterAnnouncement]:
-    """What the dead topic hears of an audit row: one announcement for each event that failed."""
+    """The announcements for the dead topic: one for each failed event in the audit row."""
     found = []
     for stored in row.outcomes:
         if stored["fact"] != FAILED:
@@ -218,30 +217,30 @@ def to_announcements(row: AuditRow) -> list[DeadLetterAnnouncement]:
 
 
 def audit_id(place: Place, entry: Entry) -> str:
-    """The event's id, or one made from its place where it has none in canonical form."""
+    """The event's id, or one derived from its place if it has no id in canonical form."""
     name = f"{place.name(entry.record.offset)}/{place.epoch}"
     return entry.event_id or str(uuid.uuid5(uuid.NAMESPACE_URL, name))
 
 
 def organisation_of(entry: Entry) -> str | None:
-    """The organisation that the subject or the key names, if either names one."""
+    """The organisation that the subject or the key names, if any."""
     return _subject(entry)[0]
 
 
 def error_class(error: Exception) -> str:
-    """The class of an error, or the SQLSTATE of what only Postgres refused."""
+    """The class of an error, or the SQLSTATE if Postgres refused the event."""
     return error.error_class if isinstance(error, Refused) else type(error).__name__
 
 
 def describe(entry: Entry, error: Exception) -> str:
-    """What went wrong, without a value of the event: our own message, else only the class."""
+    """What went wrong, without values of the event: our own message, or only the error's class."""
     if entry.request is not None and not isinstance(error, Refused):
         return type(error).__name__
     return summary(error)
 
 
 def summary(error: Exception) -> str:
-    """Our own message without what follows a colon, where it is one; else only the class."""
+    """Our own message up to its first colon; for foreign errors only the class."""
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, MalformedEvent):
@@ -283,7 +282,7 @@ def _failed_again(step: Step, places: Mapping[str, str]) -> Json:
 
 
 def _subject(entry: Entry) -> tuple[str | None, Endpoint, str]:
-    """Organisation, endpoint and resource as far as subject and key tell."""
+    """Organisation, endpoint and resource, as far as subject and key name them."""
     subject = "" if entry.event is None else entry.event.subject
     organisation, _, rest = subject.partition("/")
     endpoint, _, resource_id = rest.partition("/")

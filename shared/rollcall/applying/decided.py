@@ -1,4 +1,4 @@
-"""What a folded batch leaves: changes to write, audit rows, dead letters, replies. No I/O."""
+"""The result of a folded batch: changes to write, audit rows, dead letters, replies. No I/O."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,18 +24,19 @@ Places = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A reply and where somebody waits for it, until `answer_by_ms` (the broker's epoch ms)."""
+    """A reply, and the partition where its request waits until `answer_by_ms` (broker's clock)."""
 
     partition: int
     answer_by_ms: int | None
     reply: Reply
     must_be_heard: bool = False
-    """A refusal of which it is not certain that success was answered: this reply decides it."""
+    """A refusal whose sender may have been answered with success: it depends on whether this reply
+    is heard."""
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """An event that failed in this batch: the name of its record, and why."""
+    """An event that failed in this batch: the name of its record and the class of its error."""
 
     name: str
     error_class: str
@@ -44,7 +45,7 @@ class Death:
 
 @dataclass(slots=True)
 class Decided:
-    """The result of a batch; rows, deaths and replies are in the order of the log."""
+    """The result of a batch. Rows, deaths and replies are in the order of the log."""
 
     fates: Fates
     changes: NetChanges = field(default_factory=NetChanges)
@@ -55,7 +56,7 @@ class Decided:
 
 
 def ids_of(entries: Sequence[Entry]) -> list[str]:
-    """The ids that the entries' events have."""
+    """The ids of the entries' events, of those that have one."""
     return [entry.event_id for entry in entries if entry.event_id is not None]
 
 
@@ -65,7 +66,7 @@ def requests_of(entries: Sequence[Entry]) -> list[Request]:
 
 
 def places_of(place: Place, entries: Sequence[Entry], folded: Sequence[Folded]) -> Places:
-    """Event id → name of its record, of a whole batch."""
+    """Event id → name of its record, for a whole batch."""
     return {
         result.request.id: place.name(entry.record.offset)
         for entry, result in zip(entries, folded, strict=True)
@@ -79,10 +80,10 @@ def decide_batch(
     places: Places | None = None,
     broker_ms: int | None = None,
 ) -> Decided:
-    """Put the entries together with what the fold made of each, one for one.
+    """Combine the entries with their results of the fold, one for one.
 
-    `places` are those of the whole batch, where these are only some of its entries; `broker_ms`:
-    the broker's clock shows this or more (broker_time.py), None: nothing is known of it.
+    `places` are those of the whole batch, if these are only some of its entries. `broker_ms`: the
+    broker's clock shows this time or a later one (broker_time.py); None if that is unknown.
     """
     decided = Decided(Fates(place), changes=collapse(_changes(folded)))
     if places is None:
@@ -107,7 +108,7 @@ def decide_batch(
 
 
 def _bury(decided: Decided, place: Place, entry: Entry, result: Folded) -> None:
-    """An event that cannot be applied is kept, and whoever waits is told."""
+    """Keep an event that cannot be applied, and answer its sender."""
     error = result.error
     if error is None:
         raise LookupError(f"offset {entry.record.offset} has neither decision nor error")
@@ -132,7 +133,7 @@ def _note_failures(decided: Decided, redriven: Redriven, places: Places) -> None
 
 
 def _note_release(decided: Decided, result: Folded, decision: Decision) -> None:
-    """Whether nothing is left of what waited for an organisation."""
+    """Note a release, and whether anything is left waiting for the organisation."""
     if isinstance(result.request, Request) and result.request.is_release:
         is_free = any(outcome.detail.get("left") == 0 for outcome in decision.outcomes)
         decided.fates.released(result.request.organisation_id, is_free=is_free)
@@ -161,7 +162,7 @@ def count(decided: Decided) -> None:
 
 
 def told_and_refused(decided: Decided) -> int:
-    """How many requests were refused that had been answered with success."""
+    """The number of refused requests that had been answered with success."""
     return sum(
         is_told(from_data(outcome["fact"], outcome["data"]))
         for row in decided.rows
@@ -171,13 +172,13 @@ def told_and_refused(decided: Decided) -> int:
 
 
 def _is_dead(row: AuditRow) -> bool:
-    """A dead letter, not a redrive that failed, nor a repeat of what is dead."""
+    """Whether it is a dead letter, and not a failed redrive or a repeat of a dead create."""
     is_about_dead = row.type.startswith(dead_letters.ABOUT_DEAD)
     return not is_about_dead and any(each["fact"] == dead_letters.FAILED for each in row.outcomes)
 
 
 def _kind(event_type: str) -> str:
-    """`member.create` of `io.rollcall.request.member.create.v1`."""
+    """`member.create` for `io.rollcall.request.member.create.v1`."""
     return event_type.removeprefix("io.rollcall.request.").rpartition(".v")[0]
 
 
@@ -231,26 +232,26 @@ def _audit_row(
 
 
 def _was_told(event: Event, entry: Entry, broker_ms: int | None) -> bool:
-    """Whether it is certain that it was answered before it is decided; by the broker's clock only.
+    """Whether its sender was certainly answered before this decision, by the broker's clock.
 
-    What came later than `answerby` into the log, or is decided later, was. Where that is not
-    certain, the reply's own append time says whether it was heard (announce.py).
+    That is so if its record was appended after `answerby`, or if `answerby` has passed now. If it
+    is not certain, the append time of the reply shows whether it was heard (announce.py).
     """
     if isinstance(event, Unreadable) or event.reply_to is None or event.is_answered:
         return True
     if event.precondition is not None:
-        return False  # without a reply it is answered that its outcome is not known
+        return False  # without a reply the answer is that the outcome is unknown
     passed_ms = max(entry.record.timestamp, broker_ms or 0)
     return passed_ms > (event.answer_by_ms or 0)
 
 
 def _may_have_been_heard(place: Place, entry: Entry) -> bool:
-    """Whether somebody waited for it who may have got the first decision, which is forgotten."""
+    """Whether the sender may have received the first decision of this event, which is lost."""
     return entry.record.offset < place.decided_below and was_awaited(entry.request)
 
 
 def was_awaited(request: Request | None) -> bool:
-    """Whether its sender was answered by its reply, or once nobody could wait any longer."""
+    """Whether the answer depends on the reply: success or refusal, or success after a time-out."""
     return (
         request is not None
         and request.reply_to is not None
@@ -260,8 +261,8 @@ def was_awaited(request: Request | None) -> bool:
 
 
 def _told_before(redriven: Redriven) -> set[str]:
-    """Ids of redriven requests that were answered with success: what was parked always was, the
-    dead one where nobody waited for it."""
+    """Ids of redriven requests that were answered with success: all that were parked, and a dead
+    one if its sender did not wait for a reply."""
     return {
         step.held.event.id
         for step in redriven.applied
@@ -271,7 +272,7 @@ def _told_before(redriven: Redriven) -> set[str]:
 
 
 def _mark_stored(stored: Json) -> Json:
-    """An outcome as the audit stores it, marked if it is a rejection."""
+    """An outcome as the audit stores it, marked as answered with success if it is a rejection."""
     outcome = mark_told(from_data(stored["fact"], stored["data"]))
     return {**stored, "data": to_data(outcome)}
 

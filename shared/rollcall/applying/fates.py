@@ -1,6 +1,6 @@
-"""What becomes of dead and parked events in one batch: each row is written once. No I/O.
+"""What happens to dead and parked events in one batch, collapsed so that each row is written once.
 
-An event may die, be redriven and wait again within one batch; only its net fate is written.
+An event may die, be redriven and wait again within one batch; only the net result is written.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _NO_LETTER: Final = frozenset({"parked", "applied"})
 
 @dataclass(slots=True)
 class _Event:
-    """One event: where it was before the batch (None: it is of the batch) and where it is now."""
+    """One event: its state before the batch (None if it arrived in the batch) and its state now."""
 
     was: Literal["dead", "parked"] | None
     now: Fate
@@ -40,7 +40,7 @@ class _Event:
 
 @dataclass(slots=True)
 class Fates:
-    """Notes what happens, in order; the rest is what to write, in the order of `write`."""
+    """Collects what happens to events, in order, and writes the net result."""
 
     place: Place
     parks: list[ParkedOrganisation] = field(default_factory=list)
@@ -49,15 +49,15 @@ class Fates:
     _moved: list[str] = field(default_factory=list)
 
     def died(self, event_id: str, entry: Entry, error: Exception) -> None:
-        """An event of the batch could not be applied."""
+        """Note that an event of the batch could not be applied."""
         self._events[event_id] = _Event(None, "dead", entry, error, attempts=1)
 
     def parked(self, event_id: str, entry: Entry, *, by_organisation: bool) -> None:
-        """An event of the batch waits, behind its resource or for its organisation."""
+        """Note that an event of the batch waits, behind its resource or for its organisation."""
         self._events[event_id] = _Event(None, "parked", entry, by_organisation=by_organisation)
 
     def parks_organisation(self, event_id: str, organisation_id: str, entry: Entry) -> None:
-        """All events of an organisation wait behind this one."""
+        """Note that all later events of an organisation wait behind this one."""
         self.parks.append(
             ParkedOrganisation(
                 organisation_id,
@@ -71,12 +71,12 @@ class Fates:
         )
 
     def released(self, organisation_id: str, *, is_free: bool) -> None:
-        """A part of what waits for an organisation was taken up; `is_free`: nothing is left."""
+        """Note that a release processed waiting events; `is_free`: none are left."""
         if is_free:
             self.freed.append(organisation_id)
 
     def redriven(self, redriven: Redriven) -> None:
-        """Events that were held were discarded, applied, or failed."""
+        """Note that held events were discarded, were applied, or failed."""
         if redriven.discarded is not None:
             self._of(redriven.discarded).now = "discarded"
         for step in redriven.applied:
@@ -90,7 +90,7 @@ class Fates:
             event.cause = cause_of(step.held.event)
 
     def letters(self) -> list[DeadLetter]:
-        """Records of the batch that were dead at any time in it and are kept as letters."""
+        """The batch's records to keep as letters: those that were dead at any time in it."""
         return [
             dead_letters.to_letter(
                 self.place,
@@ -105,7 +105,7 @@ class Fates:
         ]
 
     def waiting(self) -> list[Parked]:
-        """Records of the batch that wait."""
+        """The batch's records that are parked."""
         return [
             dead_letters.to_parked(self.place, event.entry, by_organisation=event.by_organisation)
             for event in self._events.values()
@@ -113,7 +113,7 @@ class Fates:
         ]
 
     async def write(self, connection: "Connection") -> None:
-        """Write the rows, inside the batch's transaction: what ends before what begins."""
+        """Write the rows inside the batch's transaction: first what ends, then what begins."""
         if not (self._events or self._moved or self.freed):
             return
         await dead_letter.update(connection, self._tried("dead"))
@@ -148,7 +148,7 @@ class Fates:
         ]
 
     def _of(self, held: Held) -> _Event:
-        """The event's note, made from what was loaded where the batch has none yet."""
+        """The note of an event; made from the loaded row if the batch has none yet."""
         was: Literal["dead", "parked"] = "dead" if held.attempts else "parked"
         return self._events.setdefault(
             held.event.id, _Event(was, was, attempts=held.attempts, told=held.told)
@@ -156,7 +156,7 @@ class Fates:
 
 
 def _state(fate: Fate) -> State:
-    """The state of a letter. Raises LookupError for what is none."""
+    """The state of a letter. Raises LookupError if the event is not a letter."""
     match fate:
         case "dead" | "redriven" | "discarded":
             return fate

@@ -1,14 +1,15 @@
-"""Events that do not belong where they stand: set aside, and nothing they say is believed.
+"""Foreign events: events in the wrong partition or with contradictory names. They are set aside.
 
-Four things name the organisation of a request: the record's key, the event's subject, its body,
-and the partition, which is fixed when the organisation is created. Our producers make all four
-from one value. So where they disagree, somebody else wrote the record, or a tool copied it to the
-wrong place, and which of them is true nobody can tell. Such an event is a dead letter of the class
-`ForeignEvent`; it is not decided, answers nobody, and its id counts for nothing: the true event of
-that id may still come, in its own place, and was acknowledged to somebody.
+Four things name the organisation of a request: the record's key, the event's subject, its body, and
+the partition, which is fixed when the organisation is created. Our producers derive all four from
+one value. If they disagree, another program wrote the record, or a tool copied it to the wrong
+place, and it is impossible to say which of them is right. Such an event is a dead letter of the
+class `ForeignEvent`. It is not decided and gets no reply. Its id does not count as seen, because
+the genuine event with that id may still come in its own place.
 
-Whoever may write the requests topic owns every directory (TLS, principals and ACLs guard it); this
-check is against mistakes, and tells of the clumsier kind of intruder.
+This check protects against mistakes and detects clumsy intruders. It is no access control: a
+principal that may write to the requests topic can change every directory (TLS, principals and ACLs
+protect it).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,8 +29,8 @@ log = get_logger()
 
 
 class Homes:
-    """Which organisations are known to live in one partition. Grows with them, never shrinks:
-    an organisation's partition is fixed at birth."""
+    """The organisations that are known to belong to one partition. Entries are only added, because
+    the partition of an organisation never changes."""
 
     def __init__(self, partition: int) -> None:
         self._partition = partition
@@ -38,9 +39,9 @@ class Homes:
     async def refuse_misplaced(
         self, connection: "Connection", entries: Sequence[Entry]
     ) -> list[Entry]:
-        """The entries, those of organisations that live elsewhere made foreign.
+        """The entries, with those of organisations of another partition marked as foreign.
 
-        An organisation whose record has not been copied yet is taken at its word.
+        An organisation whose record is not in Postgres yet is accepted.
         """
         asked = {entry.request.organisation_id for entry in entries if entry.request is not None}
         unknown = asked - self._at_home
@@ -52,7 +53,7 @@ class Homes:
 def refuse_misplaced(
     entries: Sequence[Entry], partitions: Mapping[str, int], partition: int
 ) -> list[Entry]:
-    """The entries of `partition`; `partitions` says where organisations live, as far as known."""
+    """Mark entries of other partitions as foreign; `partitions`: organisation → its partition."""
     return [
         entry
         if entry.request is None
@@ -68,9 +69,9 @@ def refuse_misplaced(
 
 
 async def drop_departed(connection: "Connection", entries: Sequence[Entry]) -> list[Entry]:
-    """The entries of organisations that have not left for good. Of the others no trace is kept.
+    """The entries without those of organisations that have left, of which nothing is kept.
 
-    A foreign event stays: nothing that it says of itself is believed, its organisation neither.
+    A foreign event stays, because the organisation that it names may be wrong.
     """
     named = {each for entry in entries if (each := organisation_of(entry)) is not None}
     gone = await directory_write.departed(connection, named)
@@ -82,7 +83,7 @@ async def drop_departed(connection: "Connection", entries: Sequence[Entry]) -> l
 
 
 def tell(place: Place, entries: Iterable[Entry]) -> None:
-    """Count and report the foreign ones of a committed batch."""
+    """Count and log the foreign events of a committed batch."""
     for entry in entries:
         if isinstance(entry.error, ForeignEvent):
             metrics.PROVISIONER_FOREIGN.inc()

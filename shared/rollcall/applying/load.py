@@ -1,4 +1,4 @@
-"""The state that a batch touches, loaded before it is folded."""
+"""Load the state that a batch touches, before it is folded."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -27,9 +27,9 @@ Resource = tuple[str, str, str]
 
 
 async def load(connection: "Connection", batch: Batch, manner: Manner) -> dict[str, State]:
-    """What the batch touches; for each redrive also what is held, and what that touches.
+    """Load what the batch touches; for a redrive also the held events and what those touch.
 
-    For what is known to be dead nothing is loaded: that may be what could not be done in time.
+    Nothing is loaded for an event that is known to be dead: its load may be what took too long.
     """
     events = [event for event, _ in batch]
     held = await _load_held(connection, events, manner)
@@ -57,7 +57,7 @@ async def load(connection: "Connection", batch: Batch, manner: Manner) -> dict[s
 async def _load_held(
     connection: "Connection", events: Sequence[Event], manner: Manner
 ) -> dict[tuple[str, Key], Quarantine]:
-    """(organisation, resource) → its dead event and all that is parked, of the redriven ones."""
+    """(organisation, resource) → its quarantine with all held events, for redriven resources."""
     wanted: dict[Resource, tuple[str, Key]] = {
         (event.organisation_id, event.endpoint, event.resource_id): (
             event.organisation_id,
@@ -85,7 +85,7 @@ async def _load_held(
 async def _load_waiting(
     connection: "Connection", events: Sequence[Event], manner: Manner
 ) -> Mapping[str, tuple[list[Held], int]]:
-    """Parked organisation that is to go on → what a release takes up, and how many are behind."""
+    """Released organisation → the waiting events that are taken up, and the number of others."""
     found: dict[str, tuple[list[Held], int]] = {}
     for event in events:
         if not isinstance(event, Request) or not event.is_release or event.id in manner.known:
@@ -102,7 +102,7 @@ async def _load_waiting(
 
 
 def _held(record: HeldRecord) -> Held:
-    """A kept record, read again by this release. Raises PartitionHalted for a newer version."""
+    """Read a kept record again. Raises PartitionHalted for a version newer than this release."""
     understood = understand([record])
     if understood.halt is not None:
         raise understood.halt

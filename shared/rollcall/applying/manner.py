@@ -1,4 +1,4 @@
-"""How a batch is applied, and where what it needs is calculated."""
+"""How a batch is applied, and in which thread it is calculated."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,18 +15,19 @@ T = TypeVar("T")
 
 
 def _nobody_watches() -> None:
-    """Nobody wants to know that a batch goes on."""
+    """The default of `alive`: does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How a batch is applied.
 
-    `limit`: so many dead letters are too many, None: no number is. Events in `known` are dead
-    whatever would be decided of them; nothing is loaded for them. Behind those in `parks` their
-    organisation is parked if they die. `in_thread`: what is calculated would hold the event loop.
-    `broker_ms`: the broker's time is this or later, epoch milliseconds. `alive` is called whenever
-    a step of a long batch is done.
+    - `limit`: the number of dead letters that halts the partition; None for no limit.
+    - `known`: event id → error of events that are dead already; nothing is loaded for them.
+    - `parks`: if an event in it dies, its organisation is parked behind it.
+    - `in_thread`: the calculation is long enough to block the event loop.
+    - `broker_ms`: the broker's clock shows this time or later, epoch milliseconds.
+    - `alive`: called after each step of a long batch.
     """
 
     limit: int | None

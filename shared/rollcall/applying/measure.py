@@ -1,8 +1,8 @@
-"""What a batch would load, asked of Postgres in a few reads before its transaction, then cut.
+"""Measure what a batch would load, in a few reads before its transaction, and cut it into parts.
 
-The reads come before the transaction because a batch has to wait for its share of the process's
-memory first, and nobody may wait for that with a connection in hand. What they say still holds in
-the transaction: only this worker changes these rows, and its own changes are counted in `weigh`.
+The reads come before the transaction because a batch first has to wait for its share of the
+process's memory, and it must not hold a connection while it waits. The sizes are still right in the
+transaction: only this worker changes these rows, and `weigh` adds the batch's own changes.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
 LARGEST: Final = 2 * MAX_RESOURCE_BYTES
-"""What Postgres makes of the largest document as text, which is spaced."""
+"""Most bytes of a document as text in Postgres, which adds spaces to the JSON."""
 ORDINARY: Final = 64 * 1024
-"""Rather large for a member; a change of it is decided in a millisecond or two."""
+"""Bytes of a rather large member; a change of it is decided in a millisecond or two."""
 
 
 def needs_sizes(entries: Sequence[Entry]) -> bool:
-    """Whether anything can be gained by asking: not for one small change, which stays one part."""
+    """Whether sizes can change how the batch is cut. One small change is one part in any case."""
     requests = [entry.request for entry in entries if entry.request is not None]
     if len(requests) == 1:
         [request] = requests
@@ -36,7 +36,7 @@ def needs_sizes(entries: Sequence[Entry]) -> bool:
 
 
 async def load_sizes(connection: "Connection", entries: Sequence[Entry]) -> Sizes:
-    """The sizes of what the entries name by id."""
+    """Load the sizes of the resources that the entries name by id."""
     requests = [entry.request for entry in entries if entry.request is not None]
     members = {_pair(each) for each in requests if each.is_member and _is_loaded(each)}
     groups = {_pair(each) for each in requests if not each.is_member and _is_loaded(each)}
@@ -62,10 +62,10 @@ async def load_sizes(connection: "Connection", entries: Sequence[Entry]) -> Size
 
 
 def assumed(entries: Sequence[Entry]) -> Sizes:
-    """Sizes where nobody asked: of every resource the largest that it may have.
+    """Sizes for a batch that is not measured: the largest possible size for every resource.
 
-    For one change alone nothing hangs on it but whether a thread is worth its while: there a
-    resource is taken for an ordinary one.
+    For a single change, which is one part in any case, an ordinary size is assumed: it decides only
+    whether the change is calculated in a thread.
     """
     requests = [entry.request for entry in entries if entry.request is not None]
     size = LARGEST if len(requests) > 1 else ORDINARY
@@ -73,7 +73,7 @@ def assumed(entries: Sequence[Entry]) -> Sizes:
 
 
 async def parts_of(entries: Sequence[Entry], sizes: Sizes) -> list[Part]:
-    """The entries cut; in a thread where reading their operations takes a while."""
+    """Cut the entries into parts; in a thread if reading their operations takes long."""
     if is_large([entry.record for entry in entries]):
         return await asyncio.to_thread(_parts_of, entries, sizes)
     return _parts_of(entries, sizes)
@@ -84,7 +84,7 @@ def _parts_of(entries: Sequence[Entry], sizes: Sizes) -> list[Part]:
 
 
 def _is_loaded(request: Request) -> bool:
-    """Whether a document is loaded by its id: a new id has none, an organisation neither."""
+    """Whether its document is loaded by id: a new resource and an organisation have none."""
     return request.kind not in ("member.create", "group.create", "organisation.delete")
 
 

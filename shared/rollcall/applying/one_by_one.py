@@ -1,12 +1,12 @@
-"""A batch that Postgres refuses, written in halves until it is known which event is refused.
+"""Find the event that Postgres refuses: write a refused batch again in ever smaller halves.
 
-If Postgres refuses the data of a batch, nothing says which event it was. The batch is then written
-again in halves, and what is refused in halves of that, each in a savepoint that ends with a check
-of the deferred constraints. The first event that is refused alone is a dead letter from then on,
-and what comes behind it is folded again, since it may have stood on it. To write 500 events one by
-one would keep the others of the partition waiting for seconds; so one is found in a score of
-set-based writes. As in a batch at once, what a later event of the same part replaces is never
-written, so Postgres is not asked about it.
+When Postgres refuses the data of a batch, the error does not say which event is at fault. The batch
+is written again in halves, and a refused half again in halves, each in a savepoint that ends with a
+check of the deferred constraints. The first event that is refused alone becomes a dead letter. The
+events behind it are folded again, because they may depend on it. Writing 500 events one by one
+would block the partition for seconds; with halves about twenty set-based writes find one. As in
+`apply_at_once`, what a later event of the same part replaces is never written, so Postgres does not
+check it.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -31,11 +31,11 @@ from rollcall.applying.apply import check_row, decide, write_records
 from rollcall.applying.manner import Manner, calculate
 
 NEXT_TO_IT: Final = 4
-"""So many events are written at first behind one that was refused."""
+"""How many events are written at first after one that was refused."""
 
 
 class _Culprit(Exception):
-    """The event that Postgres refuses; `at`: the place in the batch at which that was seen."""
+    """The event that Postgres refuses; `at` is its index in the batch."""
 
     def __init__(self, event_id: str, refusal: Refused) -> None:
         super().__init__(event_id)
@@ -47,17 +47,17 @@ class _Culprit(Exception):
 async def apply_one_by_one(
     connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
 ) -> Decided:
-    """The same in as small parts as it takes; what Postgres refuses becomes a dead letter.
+    """Apply the batch in parts as small as needed. An event that Postgres refuses is a dead letter.
 
-    What stands before that is written by then, so only the rest is loaded and folded again. Raises
-    PartitionHalted where too many are dead.
+    What comes before a refused event is written, so only the rest is loaded and folded again.
+    Raises PartitionHalted for too many dead letters.
     """
     refusals: dict[str, Exception] = dict(manner.known)
     places = {
         dead_letters.audit_id(place, each): place.name(each.record.offset) for each in entries
     }
     folded: list[Folded] = []
-    first = (len(entries) + 1) // 2  # the whole was refused already
+    first = (len(entries) + 1) // 2  # the whole batch was refused before
     while len(folded) < len(entries):
         rest = entries[len(folded) :]
         found = await decide(connection, place, rest, replace(manner, known=refusals))
@@ -67,7 +67,7 @@ async def apply_one_by_one(
             folded.extend(found)
         except _Culprit as culprit:
             if culprit.event_id in refusals:
-                raise culprit.refusal from culprit  # even as a dead letter: our bug
+                raise culprit.refusal from culprit  # refused even as a dead letter: our bug
             refusals[culprit.event_id] = culprit.refusal
             folded.extend(found[: culprit.at])
             first = NEXT_TO_IT
@@ -87,9 +87,9 @@ async def apply_one_by_one(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Entries of a batch, with what the fold made of each, to be written together.
+    """Entries of a batch with their results of the fold, to be written together.
 
-    `at`: the place of the first among those that are written.
+    `at`: the index of the first entry within the batch.
     """
 
     place: Place
@@ -100,9 +100,9 @@ class _Part:
     at: int = 0
 
     async def write(self, connection: "Connection", first: int) -> None:
-        """Write `first` of them, then twice as many, and so on: what is refused is seldom alone.
+        """Write `first` entries, then twice as many, and so on: refused events come in groups.
 
-        Raises _Culprit: what stands before it is written, the rest is not.
+        Raises _Culprit; what comes before it is written, the rest is not.
         """
         begin, size = 0, first
         while begin < len(self.entries):
@@ -110,12 +110,12 @@ class _Part:
             begin, size = begin + size, 2 * size
 
     def only(self, begin: int, end: int | None) -> "_Part":
-        """A part of it."""
+        """The entries from `begin` to `end` as a part."""
         entries, folded = self.entries[begin:end], self.folded[begin:end]
         return replace(self, entries=entries, folded=folded, at=self.at + begin)
 
     async def write_halved(self, connection: "Connection") -> None:
-        """Write all of it at once, or in halves where it is refused."""
+        """Write all entries at once, or in halves if that is refused."""
         if len(self.entries) == 1:
             await self._write_one(connection)
         elif not await self._is_written(connection):
@@ -126,7 +126,7 @@ class _Part:
     async def _write_one(self, connection: "Connection") -> None:
         [result] = self.folded
         try:
-            async with savepoint(connection):  # of a redrive, what is written before its culprit
+            async with savepoint(connection):  # undoes the steps of a redrive before its culprit
                 await _write_changes(connection, result, self.manner)
                 write = partial(write_records, connection, self._decided())
                 await _guarded(connection, result.request.id, write)
@@ -135,7 +135,7 @@ class _Part:
             raise
 
     async def _is_written(self, connection: "Connection") -> bool:
-        """Write it; False, and nothing of it is, where Postgres refuses it."""
+        """Write the part; False, with nothing written, if Postgres refuses it."""
         decided = await calculate(connection, self.manner, self._decided)
         try:
             async with savepoint(connection):
@@ -154,7 +154,7 @@ class _Part:
 
 
 async def _write_changes(connection: "Connection", result: Folded, manner: Manner) -> None:
-    """Write one event's changes step by step. Raises _Culprit: the event that is refused."""
+    """Write one event's changes step by step. Raises _Culprit for the step that is refused."""
     organisation_id = result.request.organisation_id
     for event_id, changes in _effects(result):
         net = collapse((organisation_id, change) for change in changes)
@@ -163,7 +163,7 @@ async def _write_changes(connection: "Connection", result: Folded, manner: Manne
 
 
 def _effects(result: Folded) -> Iterator[tuple[str, Sequence[Change]]]:
-    """Event id → its changes: of a redrive each step's on their own, then what it mends."""
+    """Event id → its changes; for a redrive those of each step, then those of its end."""
     if result.redriven is None:
         if result.decision is not None:
             yield result.request.id, result.decision.changes

@@ -1,11 +1,11 @@
-"""Records of the requests topic → requests, or why a record cannot be one. No I/O.
+"""Read records of the requests topic as requests, or say why a record is not one. No I/O.
 
-What is refused here is a dead letter, except two things that no record can be blamed for and that
-halt the partition: an event of a newer version than this release knows, and a topic whose records
-do not carry the broker's append time.
+A record that cannot be read is a dead letter. Two faults are not the record's own and halt the
+partition instead: an event of a newer version than this release knows, and a topic whose records
+have no append time of the broker.
 
-Whether a record is late is judged from its headers alone, whatever else is wrong with it: its
-sender was answered 503, so it is neither applied nor kept, and halts nothing.
+Whether a record is late is judged by its headers alone, even if the rest is unreadable. The sender
+of a late record was answered 503, so it is neither applied nor kept, and it never halts.
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -31,15 +31,15 @@ ACCEPT_BY: Final = f"{PREFIX}acceptby"
 
 
 class ForeignEvent(MalformedEvent):
-    """What names the event's organisation does not agree (foreign.py)."""
+    """Key, subject, body and partition do not name the same organisation (foreign.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One record of a batch: its request, or the error that makes it a dead letter.
+    """One record of a batch, with its request or with the error that makes it a dead letter.
 
-    `event` is what could be read of its envelope; None if nothing could, or if it is foreign:
-    then nothing that it says of itself is believed.
+    `event` is the readable part of its envelope. It is None if nothing is readable, or if the event
+    is foreign and so nothing in it can be trusted.
     """
 
     record: Record
@@ -50,31 +50,31 @@ class Entry:
 
     @property
     def event_id(self) -> str | None:
-        """The event's id, by which copies are known; None where it has none in canonical form."""
+        """The event's id, by which repeats are recognised; None if it is not a canonical UUID."""
         given = "" if self.event is None else self.event.id
         return given if given and parse_id(given) == given else None
 
     @property
     def is_expired(self) -> bool:
-        """Whether the broker appended it after ingress had stopped waiting for that (§3)."""
+        """Whether the broker appended it after its `acceptby`, when ingress had given up."""
         return is_late(self.record)
 
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """The entries of a batch up to what halts the partition, if anything does."""
+    """The entries of a batch before the record that halts the partition, and the halt if any."""
 
     entries: tuple[Entry, ...]
     halt: PartitionHalted | None = None
 
 
 def is_late(record: Record) -> bool:
-    """Whether the broker appended the record after the `acceptby` in its headers, if it has one."""
+    """Whether the broker appended the record after the `acceptby` header, if there is one."""
     try:
         given = [raw for name, raw in record.headers if name == ACCEPT_BY]
         return bool(given) and record.timestamp > int(given[-1].decode())
     except (ValueError, AttributeError):
-        return False  # what is no number is no header of ours: the record is malformed
+        return False  # not a number, so not written by ingress: the record is malformed
 
 
 def understand(records: Sequence[Record]) -> Understood:
@@ -97,15 +97,15 @@ def understand(records: Sequence[Record]) -> Understood:
 
 
 def drop_expired(entries: Sequence[Entry], kept: Container[int] = ()) -> list[Entry]:
-    """The entries that count. An expired copy says nothing about other copies of its id.
+    """The entries without those that are late. A late copy does not affect other copies of its id.
 
-    `kept`: offsets of what counted all the same when an earlier release decided it.
+    `kept`: offsets of late records that an earlier release applied all the same.
     """
     return [entry for entry in entries if not entry.is_expired or entry.record.offset in kept]
 
 
 def drop_duplicates(entries: Sequence[Entry], applied: set[str]) -> list[Entry]:
-    """The first entry of each id that is not in `applied`; what has no id is kept."""
+    """The first entry of each id that is not in `applied`; entries without an id stay."""
     seen = set(applied)
     fresh = []
     for entry in entries:
@@ -120,7 +120,7 @@ def drop_duplicates(entries: Sequence[Entry], applied: set[str]) -> list[Entry]:
 def runs(
     entries: Sequence[Entry], stands_alone: Callable[[Request], bool]
 ) -> Iterator[Sequence[Entry]]:
-    """The entries in order, each whose request `stands_alone` in a run of its own."""
+    """Split the entries, in order, into runs; a request that `stands_alone` is its own run."""
     begin = 0
     for index, entry in enumerate(entries):
         if entry.request is not None and stands_alone(entry.request):
@@ -133,7 +133,7 @@ def runs(
 
 
 def stands_alone(request: Request) -> bool:
-    """Whether it is a batch of its own: an erasure, the end of an organisation, a release."""
+    """Whether it is a batch of its own: an erasure, the end of an organisation, or a release."""
     return request.stands_alone
 
 
@@ -142,7 +142,7 @@ def _read(record: Record) -> Entry:
     event: Event | None = None
     try:
         event = decode(record.headers, record.value)
-        kind_of(event.type)  # what is newer may name its organisation in another way
+        kind_of(event.type)  # first: a newer version may name its organisation differently
         _check_agreement(record.key, event)
         request = from_event(event)
         _check_ids(request)
@@ -151,24 +151,24 @@ def _read(record: Record) -> Entry:
         raise
     except ForeignEvent as error:
         return Entry(record, append_time, None, None, error)
-    except Exception as error:  # whatever a record makes us raise is its own trouble alone
+    except Exception as error:  # any error that a record causes is confined to that record
         return Entry(record, append_time, event or _envelope(record), None, error)
     return Entry(record, append_time, event, request)
 
 
 def _envelope(record: Record) -> Event | None:
-    """What the headers say where the value is not readable."""
+    """The envelope in the headers, for a record whose value is unreadable."""
     try:
         return decode(record.headers, None)
-    except Exception:  # that the record is unreadable is told by the error that led here
+    except Exception:  # the error that led here already says that the record is unreadable
         return None
 
 
 def _check_agreement(key: bytes | None, event: Event) -> None:
-    """Key, subject and body name the same organisation, or it is nobody's."""
+    """Raise ForeignEvent unless key, subject and body name the same organisation."""
     organisation_id = event.data.get("organisation_id") if isinstance(event.data, dict) else None
     if not isinstance(organisation_id, str):
-        return  # no request at all
+        return  # not a request
     if event.subject.partition("/")[0] != organisation_id:
         raise ForeignEvent("the subject names another organisation than the body")
     if (key or b"").decode("utf-8", "replace") != organisation_id:
@@ -185,7 +185,8 @@ def _check_ids(request: Request) -> None:
 
 
 def _check_shape(request: Request) -> None:
-    """What is looked at before the decision: a wrong type there would stop the whole batch."""
+    """Check the types of fields that are used before the decision, where an error would stop the
+    whole batch."""
     if not isinstance(request.resource, dict | None):
         raise MalformedEvent("the resource is no object")
     if not all(isinstance(operation, dict) for operation in request.operations):

@@ -1,13 +1,13 @@
-"""How heavy a batch is before anything of it is loaded, and how it is cut into parts. No I/O.
+"""Estimate the weight of a batch before it is loaded, and cut it into parts. No I/O.
 
-The rule. Each event makes a new version of its resource, which is kept until its reply is sent; so
-an event weighs what its resource weighs and what it brings itself, as often as there are events:
-a thousand changes of one large member weigh a thousand large members. Bytes of JSON are counted
-and multiplied by what Python makes of them (`FACTOR`). Beside it counts what it may calculate
-(`rollcall.scim.work.most_work`), because it does so in a transaction.
+The rule. Each event makes a new version of its resource, which is kept until its reply is sent. So
+the weight of an event is that of its resource plus that of its own data, and a thousand changes of
+one large member weigh as much as a thousand large members. Weight is bytes of JSON times the memory
+that Python needs for one (`FACTOR`). The units of work that an event may cost
+(`rollcall.scim.work.most_work`) are bounded too, because they are spent inside a transaction.
 
-A part holds events in the log's order, as many as stay within both bounds, and at least one. What
-one event weighs has no bound here: it goes alone.
+A part holds events in the log's order, as many as fit within both bounds, but at least one. A
+single event of any weight gets a part of its own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,29 +26,29 @@ Resource = tuple[str, str, str]
 """(organisation, endpoint, resource)"""
 
 FACTOR: Final = 16
-"""Bytes of memory that a byte of JSON becomes at most. Measured with Python 3.11: 15 for lists of
-`{"value":"1a"}`, 4 for texts with one emoji in each, 2 for an ordinary member."""
+"""Most bytes of memory for one byte of JSON. Measured with Python 3.11: 15 for lists of
+`{"value":"1a"}`, 4 for texts with one emoji each, 2 for an ordinary member."""
 EVENT_BYTES: Final = 4096
-"""What each event takes beside its JSON: request, decision, outcome, audit row."""
+"""Bytes of memory for each event besides its JSON: request, decision, outcome, audit row."""
 MEMBERSHIP_BYTES: Final = 1024
-"""What a membership takes that is loaded: the group of a member with its row, or the id of one of
-all members of a group with the change that removes it."""
+"""Bytes of memory for a loaded membership: a member's group with its row, or the id of a member in
+a whole group together with the change that removes it."""
 PART_BYTES: Final = 64 * MEBIBYTE
-"""What a part may weigh; a slice of records, read as a whole, at most half as much."""
+"""Most bytes of memory of a part. A slice of records, read as a whole, may take half of that."""
 SLICE_BYTES: Final = PART_BYTES // FACTOR // 2
 PART_WORK: Final = work.UNITS_PER_SECOND
-"""A second, far from the ten after which Postgres ends an idle transaction."""
+"""One second of work; Postgres ends an idle transaction after ten."""
 THREAD_BYTES: Final = 256 * 1024
-"""Bytes of JSON, loaded or brought, beyond which a part is calculated in a thread."""
+"""A part with more bytes of JSON than this, loaded or sent, is calculated in a thread."""
 THREAD_WORK: Final = work.UNITS_PER_SECOND // 100
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What Postgres holds of the resources that events name; what is absent holds nothing.
+    """What Postgres holds of the resources that events name; a missing resource holds nothing.
 
-    `documents`: bytes of JSON. `memberships`: a member's groups, and the members of a group that
-    is read whole. `held`: bytes of the events that are dead and parked there.
+    `documents`: bytes of JSON. `memberships`: the number of groups of a member, or of members of a
+    group that is loaded whole. `held`: bytes of the dead and parked events of the resource.
     """
 
     documents: Mapping[Resource, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -58,7 +58,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """Of one event, or of a part: bytes of JSON, of memory, and units of work, all at most."""
+    """Upper bounds for one event or one part: bytes of JSON, bytes of memory, units of work."""
 
     json_bytes: int = 0
     memory_bytes: int = 0
@@ -73,24 +73,24 @@ class Weight:
 
     @property
     def is_heavy(self) -> bool:
-        """Whether it would hold the event loop: it is calculated in a thread."""
+        """Whether it would block the event loop, so that it is calculated in a thread."""
         return self.json_bytes > THREAD_BYTES or self.work > THREAD_WORK
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Entries that are applied in one transaction, and what they weigh together."""
+    """Entries that are applied in one transaction, with their weights."""
 
     entries: Sequence[Entry]
     weights: Sequence[Weight]
 
     @property
     def weight(self) -> Weight:
-        """Of all its entries."""
+        """The sum over all entries."""
         return sum(self.weights, Weight())
 
     def divided(self, size: int) -> list["Part"]:
-        """Parts in order, of so many entries each."""
+        """Parts of `size` entries each, in order."""
         return [
             Part(self.entries[begin : begin + size], self.weights[begin : begin + size])
             for begin in range(0, len(self.entries), size)
@@ -98,12 +98,12 @@ class Part:
 
 
 def is_large(records: Sequence[Record]) -> bool:
-    """Whether records are better read in a thread."""
+    """Whether the records are large enough to be read in a thread."""
     return sum(len(record.value or b"") for record in records) > THREAD_BYTES
 
 
 def slices(records: Sequence[Record], most_bytes: int = SLICE_BYTES) -> Iterator[Sequence[Record]]:
-    """The records in order, in slices of at most so many bytes, or of one record."""
+    """The records in order, in slices of at most `most_bytes` or of one record."""
     begin, size = 0, 0
     for index, record in enumerate(records):
         weight = size_bytes(record)
@@ -116,7 +116,7 @@ def slices(records: Sequence[Record], most_bytes: int = SLICE_BYTES) -> Iterator
 
 
 def weigh(entries: Sequence[Entry], sizes: Sizes) -> list[Weight]:
-    """What each of the entries weighs, applied in this order on what `sizes` says."""
+    """The weights of the entries, applied in this order to resources of these sizes."""
     present: dict[Resource, int] = {}
     return [_weigh(entry, sizes, present) for entry in entries]
 
@@ -128,7 +128,7 @@ def cut(
     most_bytes: int = PART_BYTES,
     most_work: int = PART_WORK,
 ) -> list[Part]:
-    """The entries in order, in parts within the bounds, or of one entry."""
+    """The entries in order, in parts within the bounds or of one entry."""
     parts: list[Part] = []
     begin, so_far = 0, Weight()
     for index, weight in enumerate(weights):
@@ -143,12 +143,12 @@ def cut(
 
 
 def resource_of(request: Request) -> Resource:
-    """The resource that a request is about."""
+    """The resource that a request names."""
     return request.organisation_id, request.endpoint, request.resource_id
 
 
 def _weigh(entry: Entry, sizes: Sizes, present: dict[Resource, int]) -> Weight:
-    """`present`: bytes of the resources as the entries before it leave them, at most."""
+    """The weight of one entry; `present`: most bytes of each resource after the entries before."""
     given = len(entry.record.value or b"")
     request = entry.request
     if request is None:
@@ -157,7 +157,7 @@ def _weigh(entry: Entry, sizes: Sizes, present: dict[Resource, int]) -> Weight:
     held = sizes.held.get(resource, 0) if request.is_about_dead else 0
     found = present.get(resource, sizes.documents.get(resource, 0))
     json_bytes = found + given + held
-    # A PATCH may make a resource larger than it was up to the limit, and no larger.
+    # A PATCH can make a resource grow up to the limit, but not beyond.
     present[resource] = min(found + given + held, max(found, MAX_RESOURCE_BYTES))
     memory = FACTOR * json_bytes + EVENT_BYTES
     if request.is_member or (request.members is not None and request.members.clear):
@@ -166,7 +166,7 @@ def _weigh(entry: Entry, sizes: Sizes, present: dict[Resource, int]) -> Weight:
 
 
 def _work(request: Request, resource_bytes: int) -> int:
-    """Units that a PATCH may come to; one that is not as it must be fails before it costs."""
+    """Most units that a PATCH may cost; 0 for a malformed one, which fails before it costs."""
     if not request.operations:
         return 0
     try:
