@@ -1,1 +1,1 @@
-"""Adapters to Kafka: one producer, one pump per consumer, readers, topics."""
+"""Adapters to Kafka: the producer, the pump of a consumer, readers, topics."""

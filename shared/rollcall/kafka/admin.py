@@ -1,7 +1,7 @@
-"""Topics: made, compared with what they must be, and altered where they differ.
+"""Topics: create them, compare them with what is required, and alter what differs.
 
-Kafka's AlterConfigs, which is what the client speaks, replaces *all* settings of a topic, so what
-an operator set beside ours is read first and written again.
+The client speaks Kafka's AlterConfigs, which replaces *all* settings of a topic. So settings that
+an operator made besides ours are read first and written again.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ _TIMEOUT_S: Final = 30.0
 BROKER_SESSION: Final = "broker.session.timeout.ms"
 MAX_BROKER_SESSION_MS: Final = 3000
 _SET_ON_TOPIC: Final = 1
-"""`config_source` of DescribeConfigs for a setting that stands on the topic itself."""
+"""`config_source` in DescribeConfigs for a setting that was made on the topic itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A topic as Kafka describes it; `own` holds only the settings made on the topic itself.
 
-    `is_led`: every partition has a leader, so that clients started now find it.
+    `is_led`: every partition has a leader, so that clients that start now can use it.
     """
 
     partitions: int
@@ -48,9 +48,9 @@ class Found:
 
 
 async def apply_topics(settings: Settings, topics: Topics, *, replication: int) -> list[str]:
-    """Make missing topics, add partitions, alter settings; one line for each thing done.
+    """Create missing topics, add partitions, alter settings; returns one line for each change.
 
-    Partitions are never taken away and replicas never moved: `check_topics` names such differences.
+    Partitions are never removed and replicas never moved; `check_topics` reports such differences.
     Raises Unavailable.
     """
     done: list[str] = []
@@ -68,7 +68,7 @@ async def apply_topics(settings: Settings, topics: Topics, *, replication: int) 
 
 
 async def check_topics(settings: Settings, topics: Topics, *, replication: int) -> list[str]:
-    """What differs from what the promises rest on, a line each; empty if all is well.
+    """Differences from the topics that our promises need, one line each; empty if there are none.
 
     Raises Unavailable.
     """
@@ -83,11 +83,9 @@ async def check_topics(settings: Settings, topics: Topics, *, replication: int) 
 
 
 async def topic_config(settings: Settings, name: str) -> Mapping[str, str] | None:
-    """Every setting in force of one topic; None where there is no such topic.
+    """All settings in force of one topic; None if the topic does not exist.
 
-    Empty where the principal may not read them.
-
-    Raises Unavailable.
+    Empty if the principal may not read them. Raises Unavailable.
     """
     async with _admin(settings) as admin:
         found = await _describe(admin, [name])
@@ -95,14 +93,14 @@ async def topic_config(settings: Settings, name: str) -> Mapping[str, str] | Non
 
 
 async def partition_count(settings: Settings, name: str) -> int:
-    """How many partitions a topic has; 0 where there is no such topic. Raises Unavailable."""
+    """The number of partitions of a topic; 0 if it does not exist. Raises Unavailable."""
     async with _admin(settings) as admin:
         found = await _describe(admin, [name])
     return found[name].partitions if name in found else 0
 
 
 async def wait_until_reachable(settings: Settings, timeout_s: float | None = None) -> None:
-    """Return once a broker answers. Raises TimeoutError after `timeout_s`; None waits for ever."""
+    """Return when a broker answers. Raises TimeoutError after `timeout_s`; None: no limit."""
     async with asyncio.timeout(timeout_s):
         async for attempt in until_available(wait_max_s=2.0):
             with attempt:
@@ -111,13 +109,13 @@ async def wait_until_reachable(settings: Settings, timeout_s: float | None = Non
 
 
 def required(topic: Topic, replication: int) -> Topic:
-    """The topic with the settings that follow from its replicas: two in sync where three are."""
+    """The topic plus `min.insync.replicas`, which follows from the number of replicas."""
     in_sync = {"min.insync.replicas": "2" if replication >= 3 else "1"}
     return Topic(topic.name, topic.partitions, {**topic.config, **in_sync})
 
 
 def differences(topic: Topic, found: Found | None, replication: int) -> list[str]:
-    """What is not as `topic` says, a line each, with what to do."""
+    """What differs from `topic`, one line each, with what to do."""
     if found is None:
         return [f"{topic.name}: is missing"]
     lines = []
@@ -134,7 +132,7 @@ def differences(topic: Topic, found: Found | None, replication: int) -> list[str
 
 
 def slow_to_notice(sessions: Mapping[int, int]) -> list[str]:
-    """The brokers (id → session in ms) whose death others notice too late, a line each."""
+    """The brokers (id → session in ms) whose failure is noticed too late, one line each."""
     return [
         f"broker {broker}: {BROKER_SESSION} is {session_ms}, wanted {MAX_BROKER_SESSION_MS} or "
         "less, or writes are refused for some seconds when a broker dies (decision 0010)"
@@ -144,12 +142,12 @@ def slow_to_notice(sessions: Mapping[int, int]) -> list[str]:
 
 
 def is_of_broker(line: str) -> bool:
-    """Whether a difference is one of a broker's own settings, and not of a topic."""
+    """Whether the difference is in a broker's own settings and not in a topic."""
     return line.startswith("broker ")
 
 
 async def _broker_sessions(admin: AIOKafkaAdminClient) -> dict[int, int]:
-    """Broker id → its session with the controller in ms, of those that tell it."""
+    """Broker id → its session with the controller in ms, for the brokers that report it."""
     brokers = [
         broker["node_id"] for broker in (await _bounded(admin.describe_cluster()))["brokers"]
     ]
@@ -160,7 +158,7 @@ async def _broker_sessions(admin: AIOKafkaAdminClient) -> dict[int, int]:
     found: dict[int, int] = {}
     for response in await _bounded(admin.describe_configs(resources)):
         for code, _, _, name, entries in response.resources:
-            # A managed Kafka may refuse to show its brokers' settings: then nobody can tell.
+            # A managed Kafka may hide its brokers' settings. Then this cannot be checked.
             if not code:
                 found |= {int(name): int(entry[1]) for entry in entries if entry[1]}
     return found
@@ -206,7 +204,7 @@ async def _adapt(admin: AIOKafkaAdminClient, topic: Topic, found: Found) -> list
 
 
 async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Found]:
-    """The topics among `names` that exist."""
+    """The topics in `names` that exist."""
     described = {
         topic["topic"]: topic["partitions"]
         for topic in await _bounded(admin.describe_topics(list(names)))
@@ -219,8 +217,8 @@ async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[st
     for response in await _bounded(admin.describe_configs(resources)):
         for code, message, _, name, entries in response.resources:
             if for_code(code) is UnknownTopicOrPartitionError:
-                continue  # made a moment ago, and this broker has not heard of it yet
-            # Who may not read the settings gets none, and may find out from the records.
+                continue  # just created, and this broker does not know it yet
+            # Without the right to read settings they are empty; a wrong one shows in the records.
             if code and for_code(code) is not TopicAuthorizationFailedError:
                 raise Unavailable(f"Kafka (topic {name}: {message})")
             partitions = described[name]
@@ -244,7 +242,7 @@ async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[st
 async def _until_in_force(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
     """Wait until every partition has a leader and every setting is in force on a broker.
 
-    Brokers learn of both a moment after the call that made them has returned.
+    Brokers learn both a moment after the call that created or altered the topic returned.
     """
     names = [topic.name for topic in topics]
     async with asyncio.timeout(_TIMEOUT_S):
@@ -252,7 +250,7 @@ async def _until_in_force(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -
             found = await _describe(admin, names)
             if all(_is_in_force(topic, found.get(topic.name)) for topic in topics):
                 return
-            await asyncio.sleep(0.05)  # between questions; the condition is above
+            await asyncio.sleep(0.05)  # between questions; the loop's condition is above
 
 
 def _is_in_force(topic: Topic, found: Found | None) -> bool:
@@ -261,7 +259,7 @@ def _is_in_force(topic: Topic, found: Found | None) -> bool:
 
 @asynccontextmanager
 async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A started admin client; what fails of Kafka within becomes Unavailable."""
+    """A started admin client. Kafka errors inside the block become Unavailable."""
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=20_000)
     try:
         async with asyncio.timeout(_TIMEOUT_S):

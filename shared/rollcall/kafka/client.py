@@ -1,4 +1,4 @@
-"""How every Kafka client of ours connects: addresses, encryption, principal."""
+"""How all our Kafka clients connect: addresses, encryption, principal."""
 
 import asyncio
 import ssl
@@ -12,13 +12,13 @@ from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import InvalidSettings
 
 REQUEST_TIMEOUT_MS: Final = 10_000
-"""Until a request to a broker counts as lost; the producer has its own, shorter one."""
+"""When a request to a broker counts as lost. The producer has its own, shorter time-out."""
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """Keyword arguments that every aiokafka client takes: bootstrap, security, SASL, TLS.
+    """Keyword arguments for every aiokafka client: bootstrap servers, security, SASL, TLS.
 
-    Raises InvalidSettings where a certificate's file cannot be read.
+    Raises InvalidSettings if a certificate's file cannot be read.
     """
     protocol = settings.kafka_security_protocol
     options: dict[str, Any] = {
@@ -36,11 +36,11 @@ def client_options(settings: Settings) -> dict[str, Any]:
 
 
 async def ended(ending: Coroutine[Any, Any, None], timeout_s: float) -> bool:
-    """Run the end of a client in a task of its own; whether it ended well, and in time.
+    """Run the end of a client in its own task; returns whether it ended without error and in time.
 
-    aiokafka cancels its own requests and awaits them, so that its `stop` raises CancelledError
-    where one was under way (a broker that is away). In the caller's task that would look like the
-    caller's cancellation, and end it in silence.
+    aiokafka cancels its own requests and awaits them, so its `stop` raises CancelledError if a
+    request was under way (a broker that is away). In the caller's task that would look like the
+    caller's own cancellation and end it silently.
     """
     task = asyncio.create_task(ending)
     await asyncio.wait([task], timeout=timeout_s)
@@ -51,9 +51,9 @@ async def ended(ending: Coroutine[Any, Any, None], timeout_s: float) -> bool:
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer, timeout_s: float) -> None:
-    """Stop a consumer, whatever state its broker is in. Raises nothing of its own."""
+    """Stop a consumer in any state of its broker. Raises no error of the client."""
     if not await ended(consumer.stop(), timeout_s):
-        # `stop` gave up half-way: the connections are still open.
+        # `stop` failed half-way, so the connections are still open.
         await ended(consumer._client.close(), timeout_s)  # noqa: SLF001
 
 

@@ -1,9 +1,9 @@
-"""What stands between the pump and one partition's worker: a queue, bounded in records and bytes.
+"""The queue between the pump and the worker of one partition, bounded in records and bytes.
 
-Backpressure: the pump pauses the partition when the feed is full and resumes it when half of it is
-taken. One fetch may overshoot the bound, because records that were fetched and are then paused
-would have to be fetched again. Close: what is queued is forgotten, `take` raises FeedClosed; the
-worker finishes the batch that it has in hand. Join: the pump awaits the worker's task.
+Backpressure: the pump pauses the partition when the feed is full and resumes it when half of the
+feed was taken. One fetch may exceed the bound, because a paused consumer would have to fetch its
+records again. Close: queued records are dropped and `take` raises FeedClosed; the worker finishes
+its current batch. Join: the pump awaits the worker's task.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from typing import Final, Protocol
 from rollcall.observability.metrics import QUEUED_BYTES, QUEUED_RECORDS
 
 RECORD_OVERHEAD_BYTES: Final = 256
-"""Counted for each record beside its key and value: headers and the object itself."""
+"""Bytes counted for each record besides key and value: headers and the object itself."""
 
 
 class Record(Protocol):
-    """A consumed record, as far as workers look at it (aiokafka's ConsumerRecord)."""
+    """The fields of a consumed record that workers use (aiokafka's ConsumerRecord)."""
 
     @property
     def offset(self) -> int: ...
@@ -37,9 +37,9 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a log holds: its first offset, its end, and the first record from a position - 1 on.
+    """The bounds of a log, and the first record at or after the offset before a position.
 
-    `before` is None where no record stands between there and the end.
+    `before` is None if there is no record from that offset to the end.
     """
 
     first_offset: int
@@ -48,11 +48,11 @@ class Look:
 
 
 class FeedClosed(Exception):
-    """The partition belongs to somebody else, or the process stops: no more records come."""
+    """Another process owns the partition now, or this process stops: no more records come."""
 
 
 class Feed:
-    """The records of one partition that were fetched and not yet taken."""
+    """The records of one partition that were fetched but not taken yet."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Feed:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the worker is to end."""
+        """Whether the worker should end."""
         return self._closed.is_set()
 
     @property
@@ -89,32 +89,32 @@ class Feed:
 
     @property
     def has_room(self) -> bool:
-        """Whether the pump should resume a paused partition: half of the feed was taken."""
+        """Whether the pump should resume a paused partition: half of the feed is free."""
         return len(self._records) * 2 <= self._max_records and self._bytes * 2 <= self._max_bytes
 
     @property
     def backlog(self) -> int:
-        """Records known to be in the partition behind those that were taken."""
+        """The number of records known to be in the partition after those that were taken."""
         return 0 if self._next_take is None else max(0, self.highwater - self._next_take)
 
     async def look(self, offset: int) -> Look | None:
-        """What the partition holds around `offset`; None for a feed that no pump fills.
+        """Look at the partition around `offset`; None for a feed without a pump.
 
         Raises Unavailable.
         """
         return None if self._on_look is None else await self._on_look(self.partition, offset)
 
     def open(self, offset: int) -> None:
-        """Start anew from `offset`: what is queued from before is forgotten.
+        """Start again from `offset`, and drop what is queued.
 
-        So is how far the log went: it may be another one now, and shorter.
+        The known end of the log is dropped too: it may be another, shorter log now.
         """
         self._forget()
         self._next_put = self._next_take = self.highwater = offset
         self._error = None
 
     def put(self, records: Sequence[Record]) -> None:
-        """Queue what was fetched; records before the position, or after a close, are dropped."""
+        """Queue fetched records; records below the position, or after `close`, are dropped."""
         if self.is_closed:
             return
         for record in records:
@@ -127,18 +127,18 @@ class Feed:
         self._changed.set()
 
     def fail(self, error: Exception) -> None:
-        """Let `take` raise `error` once the queue is empty."""
+        """Make `take` raise `error` once the queue is empty."""
         self._error = error
         self._changed.set()
 
     def close(self) -> None:
-        """Let the worker end: `take` raises FeedClosed from now on."""
+        """End the worker: `take` raises FeedClosed from now on."""
         self._forget()
         self._closed.set()
         self._changed.set()
 
     async def closes_within(self, seconds: float) -> bool:
-        """Wait that long, but return True at once when the feed is closed."""
+        """Wait for `seconds`, or return True as soon as the feed is closed."""
         try:
             async with asyncio.timeout(seconds):
                 await self._closed.wait()
@@ -147,9 +147,9 @@ class Feed:
         return True
 
     async def take(self, max_records: int, max_bytes: int, timeout_s: float) -> list[Record]:
-        """What is queued, at least one record, within the bounds; nothing after `timeout_s`.
+        """Take queued records within the bounds: at least one, or none after `timeout_s`.
 
-        A single record may be larger than `max_bytes`. Raises FeedClosed, or what `fail` was given.
+        A single record may be larger than `max_bytes`. Raises FeedClosed, or the error of `fail`.
         """
         if not self._records:
             await self._wait(timeout_s)
@@ -192,5 +192,5 @@ class Feed:
 
 
 def size_bytes(record: Record) -> int:
-    """Memory that a record is counted with, in bytes."""
+    """The bytes of memory that a record counts for."""
     return len(record.value or b"") + len(record.key or b"") + RECORD_OVERHEAD_BYTES

@@ -1,11 +1,12 @@
-"""Whether a log is the one that a position was taken in. Pure.
+"""Check whether a log is the one in which a position was taken. No I/O.
 
-The rule. A position alone says nothing: a topic that was deleted and made anew, restored from a
-mirror or cut short counts its offsets from nought like any other, and going on in it would skip
-events, or apply others in their place, in silence. So with every position we keep id and append
-time of the record before it. The log is the same one where it still has that record, with both;
-a mirror that stamps records anew keeps the id and shows in the time. What retention has taken
-cannot be compared; what it has taken before it was applied is missing, and counts as a difference.
+The rule. An offset alone does not identify a log. A topic that was deleted and created again,
+restored from a mirror, or truncated starts again at low offsets; continuing in it would silently
+skip events or apply others. So every position is stored with the id and the append time of the
+record before it. The log is the same if that record is still there with both. A mirror that writes
+new append times keeps the id, and the time shows it. Records that retention has deleted cannot be
+compared. If retention deleted records before they were applied, they are missing, and that counts
+as a difference.
 """
 
 from collections.abc import Sequence
@@ -38,9 +39,9 @@ class Position(Protocol):
 def difference(
     position: Position, look: Look, *, compares_record: bool = True
 ) -> PartitionHalted | None:
-    """Why this is not the log of `position`, or None if nothing speaks against it.
+    """Why this is not the log of `position`, or None if there is no sign of that.
 
-    `compares_record` is off for compacted topics, which may have lost the record before.
+    `compares_record` is off for compacted topics, where compaction may have removed the record.
     """
     offset = position.next_offset
     if look.end_offset < offset:
@@ -62,7 +63,7 @@ def difference(
 
 
 def event_id_of(headers: Sequence[tuple[str, bytes]]) -> str | None:
-    """The record's `ce_id` where it is a UUID in canonical form, whatever else it carries."""
+    """The record's `ce_id` if it is a UUID in canonical form, even if the rest is malformed."""
     given = dict(headers).get("ce_id") or b""
     text = given.decode("ascii", "replace")
     return text if parse_id(text) == text else None

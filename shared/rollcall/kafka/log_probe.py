@@ -1,10 +1,10 @@
-"""Looks at what a topic's partitions hold around given offsets, beside the consumer they feed.
+"""Look at the contents of a topic's partitions around given offsets, besides the main consumer.
 
-Who is given many partitions at once (a rebalance) asks for all of them at once. Each question has a
-result and a time-out of its own, so a partition without a leader keeps no other one waiting: its
-bounds are asked for alone, and records are read in short rounds of those whose bounds are known,
-which have a leader. One consumer without a group is kept for that, and made again after a failure
-during which nothing else was answered.
+A rebalance may assign many partitions at once, and all are looked at at once. Each look has its own
+result and time-out, so that a partition without a leader does not delay the others: its bounds are
+requested separately, and records are read in short rounds from partitions whose bounds are known,
+which therefore have a leader. One consumer without a group is kept for this. It is replaced after a
+failure during which no other look was answered.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from rollcall.runtime.errors import Unavailable
 
 LOOK_TIMEOUT_S: Final = 10.0
 ROUND_TIMEOUT_S: Final = 2.0
-"""For the records of one round: their partitions answered just before."""
+"""Time-out of one round of reading; its partitions have just answered with their bounds."""
 STOP_TIMEOUT_S: Final = 5.0
 REQUEST_TIMEOUT_MS: Final = 5_000
 POLL_MS: Final = 200
 EMPTY_FETCH_MS: Final = 5
-"""What is asked for is there. A fetch that asks for nothing yet, between assignment and position,
-must not keep the next one, and the batch that waits for the look, for longer."""
+"""The wanted record exists, so no fetch has to wait for one. A fetch sent between assignment and
+position asks for nothing, and must not delay the next one and the batch that waits for the look."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """The first record of a partition from `offset` on."""
+    """A look that waits for the first record of a partition at or after `offset`."""
 
     partition: int
     offset: int
@@ -40,7 +40,7 @@ class _Wanted:
 
 
 class LogProbe:
-    """Looks at the partitions of one topic. Connects when it is asked, also after a `close`."""
+    """Looks at the partitions of one topic. Connects when first asked, also after a `close`."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         self._settings = settings
@@ -53,11 +53,11 @@ class LogProbe:
         self._answers = 0
 
     async def look(self, partition: int, offset: int) -> Look:
-        """The partition's bounds, and its first record from `offset` - 1 on.
+        """The partition's bounds, and its first record at or after `offset` - 1.
 
         Raises Unavailable.
         """
-        # A task of its own: `close` ends it, and who asked is answered all the same.
+        # In its own task: `close` may cancel it, and the caller still gets an answer.
         look = asyncio.create_task(
             self._look(partition, offset), name=f"probe of {self._topic}/{partition}"
         )
@@ -72,7 +72,7 @@ class LogProbe:
         return look.result()
 
     async def close(self) -> None:
-        """Leave Kafka; who still waits is told Unavailable."""
+        """Disconnect from Kafka; callers that still wait get Unavailable."""
         under_way = [*self._looks, *([self._round] if self._round is not None else [])]
         for task in under_way:
             task.cancel()
@@ -93,7 +93,7 @@ class LogProbe:
                 if first[at] < offset <= end[at]:
                     before = await self._read(partition, offset - 1)
         except (KafkaError, IllegalStateError, TimeoutError, OSError) as error:
-            if self._answers == answers:  # it may be the connection, not this partition
+            if self._answers == answers:  # no other answer came: the connection may be broken
                 await self._disconnect(consumer)
             raise Unavailable(f"Kafka ({type(error).__name__})") from error
         self._answers += 1
@@ -109,7 +109,7 @@ class LogProbe:
                     auto_offset_reset="latest",
                     request_timeout_ms=REQUEST_TIMEOUT_MS,
                     fetch_max_wait_ms=EMPTY_FETCH_MS,
-                    # The first batch of a fetch comes whole, however large; no more is wanted.
+                    # The first batch of a fetch comes whole at any size, and no more is needed.
                     max_partition_fetch_bytes=1,
                 )
                 try:
@@ -121,7 +121,7 @@ class LogProbe:
             return self._consumer
 
     async def _disconnect(self, consumer: AIOKafkaConsumer | None) -> None:
-        """Leave this consumer, unless that was done already."""
+        """Disconnect this consumer, unless that was done already."""
         if consumer is not None and consumer is self._consumer:
             self._consumer = None
             await stop_consumer(consumer, STOP_TIMEOUT_S)
@@ -134,7 +134,7 @@ class LogProbe:
         return await answer
 
     async def _answer(self) -> None:
-        """Read records in rounds for as long as any are wanted."""
+        """Read records in rounds while any are wanted."""
         while wanted := self._next_round():
             try:
                 consumer = await self._connected()
@@ -143,16 +143,16 @@ class LogProbe:
             except asyncio.CancelledError:
                 _refuse([*wanted, *self._wanted], Unavailable("Kafka"))
                 raise
-            except Exception as error:  # said to who asked, and looked at there
+            except Exception as error:  # passed to the callers, who handle it
                 _refuse(wanted, error)
 
     def _next_round(self) -> list[_Wanted]:
-        """Every record that is waited for, but only one of each partition."""
+        """The records that are waited for, at most one per partition."""
         chosen: dict[int, _Wanted] = {}
         left = []
         for each in self._wanted:
             if each.answer.done():
-                continue  # who asked is gone
+                continue  # its caller is gone
             if each.partition in chosen:
                 left.append(each)
             else:
@@ -162,9 +162,9 @@ class LogProbe:
 
 
 async def _read_into(consumer: AIOKafkaConsumer, topic: str, wanted: list[_Wanted]) -> None:
-    """Answer each with its record as it comes. Offsets that vanish meanwhile raise KafkaError."""
+    """Answer each look when its record comes. Raises KafkaError for offsets that vanished."""
     open_ = {TopicPartition(topic, each.partition): each for each in wanted}
-    # Assigned and positioned without a pause between: nothing is read from elsewhere.
+    # Assign and seek without an await between them, so that no other offset is read.
     consumer.assign(list(open_))
     for partition, each in open_.items():
         consumer.seek(partition, each.offset)

@@ -1,4 +1,4 @@
-"""Offsets in Kafka. The truth about what was applied is in Postgres; these are for lag monitors."""
+"""Offsets in Kafka, for lag monitors only: the position of what was applied is in Postgres."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,7 +23,7 @@ log = get_logger()
 async def commit_for_monitors(
     consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]
 ) -> bool:
-    """Write the group's committed offsets; whether Kafka took them. A failure does no harm."""
+    """Commit the group's offsets; returns whether Kafka accepted them. A failure is harmless."""
     if not offsets:
         return True
     try:
@@ -38,14 +38,14 @@ async def commit_for_monitors(
 async def end_offsets(
     consumer: AIOKafkaConsumer, partitions: set[TopicPartition]
 ) -> dict[TopicPartition, int]:
-    """The offset behind the last record of each partition; empty if Kafka does not answer."""
+    """The offset after the last record of each partition; empty if Kafka does not answer."""
     return await _ask(consumer.end_offsets, partitions, "end offsets")
 
 
 async def first_offsets(
     consumer: AIOKafkaConsumer, partitions: set[TopicPartition]
 ) -> dict[TopicPartition, int]:
-    """Where the log of each partition begins by now; empty if Kafka does not answer."""
+    """The first offset that each partition still has; empty if Kafka does not answer."""
     return await _ask(consumer.beginning_offsets, partitions, "first offsets")
 
 
@@ -65,7 +65,7 @@ async def _ask(
 
 
 async def topic_ends(settings: Settings, topic: str) -> dict[int, int]:
-    """Partition → the offset behind its last record, asked once; empty where there is no topic.
+    """Partition → the offset after its last record; empty if the topic does not exist.
 
     Raises Unavailable.
     """
@@ -86,7 +86,7 @@ async def topic_ends(settings: Settings, topic: str) -> dict[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a partition holds: the records from offset `first` to below `end`."""
+    """The records that a partition holds: from offset `first` to below `end`."""
 
     first: int
     end: int
@@ -96,7 +96,7 @@ class Extent:
 
 
 async def extents(settings: Settings, topic: str) -> dict[int, Extent]:
-    """Partition → what it holds, asked once; empty where there is no topic. Raises Unavailable."""
+    """Partition → its records; empty if the topic does not exist. Raises Unavailable."""
     count = await partition_count(settings, topic)
     if not count:
         return {}
@@ -110,9 +110,9 @@ async def extents(settings: Settings, topic: str) -> dict[int, Extent]:
 async def offsets_at(
     settings: Settings, topic: str, held: Mapping[int, Extent], at_ms: int
 ) -> dict[int, int]:
-    """Partition → the first offset of those `held` that was appended at `at_ms` or later.
+    """Partition → the first offset in `held` that was appended at `at_ms` or later, or the end.
 
-    Where nothing was, the end. `at_ms` is in epoch milliseconds. Raises Unavailable.
+    `at_ms` is in epoch milliseconds. Raises Unavailable.
     """
     async with _asking(settings) as consumer:
         found = await consumer.offsets_for_times(
@@ -124,7 +124,7 @@ async def offsets_at(
 
 @asynccontextmanager
 async def _asking(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer that only asks; what fails of Kafka within becomes Unavailable."""
+    """A consumer for questions only. Kafka errors inside the block become Unavailable."""
     consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
     try:
         async with asyncio.timeout(TIMEOUT_S * 2):
@@ -137,7 +137,7 @@ async def _asking(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 async def committed(settings: Settings, group_id: str, topic: str) -> dict[int, int]:
-    """Partition → the offset that the group last reported, where it did. Raises Unavailable."""
+    """Partition → the offset that the group committed last, if any. Raises Unavailable."""
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         async with asyncio.timeout(TIMEOUT_S * 2):

@@ -1,19 +1,19 @@
-"""The one producer of a process: idempotent, bounded, rebuilt when it can go no further.
+"""The one producer of a process: idempotent, bounded, and replaced when it cannot continue.
 
-What it rests on (measured, and read in aiokafka 0.14):
+It relies on these facts (measured, and read in aiokafka 0.14):
 
-- Idempotence never expires a batch, so a record that was handed over is delivered once or its
-  delivery fails loudly; how late it arrived is in the append time of the acknowledgement.
-- A batch that fails for good (a refusal by the broker, no leader for longer than the request
-  time-out) leaves a gap in the partition's sequence numbers, and nothing passes any more. So
-  every failure of a delivery is fatal for the producer, which is replaced.
-- A record that is too large would fail in this way, so sizes are checked before.
-- Records that wait while a broker is away wait in one open batch per partition; the default of
-  16 KiB would block senders after a dozen records, so batches may grow to 1 MiB.
+- An idempotent producer never expires a batch. A record that was handed over is delivered once, or
+  its delivery fails with an error. The acknowledgement's append time says how late it arrived.
+- A batch that fails for good (refused by the broker, or no leader for longer than the request
+  time-out) leaves a gap in the partition's sequence numbers, and nothing after it is accepted. So
+  every failed delivery ends the producer, and a new one takes its place.
+- A record that is too large would fail in this way, so sizes are checked first.
+- While a broker is away, records wait in one open batch per partition. With the default of 16 KiB
+  senders would block after a dozen records, so batches may grow to 1 MiB.
 
-Compression is off. A lone record of 0.9 kB shrinks by 8 % with lz4 (11 µs) and by 36 % with zstd
-(20 µs): a tenth of what a whole request may cost here. A topic's `compression.type` does it on
-the broker where disks are dear.
+Compression is off. A single record of 0.9 kB shrinks by 8 % with lz4 (11 µs) and by 36 % with zstd
+(20 µs), a tenth of what a whole request may cost here. If disks are expensive, set the topic's
+`compression.type`: then the broker compresses.
 """
 
 import asyncio
@@ -44,14 +44,14 @@ _KEEPER_PAUSE_S: Final = 1.0
 _CONNECT_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 5.0
 _RECORD_OVERHEAD: Final = 512
-"""Bytes that a record costs beside key, headers and value: batch header, lengths, memory."""
+"""Bytes that a record costs besides key, headers and value: batch header, lengths, memory."""
 
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """Where the record stands, and when the broker appended it (epoch milliseconds)."""
+    """The place of an appended record and its append time (epoch milliseconds)."""
 
     partition: int
     offset: int
@@ -62,13 +62,13 @@ _HandedOver = tuple[AIOKafkaProducer, "asyncio.Future[RecordMetadata]"]
 
 
 class RecordTooLarge(ValueError):
-    """The record is larger than the topics take; it was not sent."""
+    """The record is larger than the topics accept; it was not sent."""
 
 
 class UnknownPartition(Unavailable):
-    """The topic has no such partition, as far as is known: the metadata is being asked for again.
+    """The topic has no such partition in the known metadata, which is being requested again.
 
-    It says nothing about any other partition.
+    It says nothing about the topic's other partitions.
     """
 
     def __init__(self, topic: str, partition: int) -> None:
@@ -77,14 +77,14 @@ class UnknownPartition(Unavailable):
 
 @dataclass(slots=True)
 class _Waiting:
-    """A record that is not acknowledged yet."""
+    """A record that was not acknowledged yet."""
 
     since_s: float
     size: int
 
 
 class Producer:
-    """Sends events to Kafka; `start` it once, then `send` or `enqueue` from any task."""
+    """Sends events to Kafka. `start` it once, then `send` or `enqueue` from any task."""
 
     def __init__(
         self,
@@ -111,11 +111,11 @@ class Producer:
 
     @property
     def waiting_records(self) -> int:
-        """Records handed over and not yet acknowledged."""
+        """The number of records handed over and not acknowledged yet."""
         return len(self._waiting)
 
     async def start(self) -> None:
-        """Connect; retries until Kafka is there. Cancel it to give up."""
+        """Connect; retries until Kafka answers. Cancel it to give up."""
         self._unusable_since_s = asyncio.get_running_loop().time()
         self._producer = await self._connect()
         self._usable.set()
@@ -123,19 +123,19 @@ class Producer:
         self._keeper = asyncio.create_task(self._keep(), name="producer keeper")
 
     async def stop(self, timeout_s: float = 5.0) -> None:
-        """Deliver what waits, for at most `timeout_s` seconds, then close; the rest fails."""
+        """Deliver waiting records for at most `timeout_s` seconds, then close; the rest fails."""
         if self._keeper is not None:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
             self._keeper = None
         producer, self._producer = self._producer, None
-        self._usable.set()  # whoever waits for a new producer learns that there is none
+        self._usable.set()  # tasks that wait for a new producer learn that there is none
         if producer is not None:
             await _close(producer, timeout_s)
 
     async def partitions_of(self, topic: str) -> set[int]:
-        """The partitions that the topic has. Raises Unavailable."""
+        """The partitions of the topic. Raises Unavailable."""
         await self._usable.wait()
         if self._producer is None:
             raise Unavailable(KAFKA, RETRY_AFTER_S)
@@ -147,7 +147,7 @@ class Producer:
     async def send(
         self, topic: str, *, partition: int | None, key: str | None, event: Event
     ) -> Acknowledged:
-        """Send and await the acknowledgement, however late. Raises as `enqueue` does."""
+        """Send, and await the acknowledgement without a time-out. Raises like `enqueue`."""
         return await (await self.enqueue(topic, partition=partition, key=key, event=event))
 
     async def enqueue(
@@ -155,12 +155,12 @@ class Producer:
     ) -> asyncio.Future[Acknowledged]:
         """Hand the record over and return the future of its acknowledgement.
 
-        The order of the calls is the order in the partition, if each is awaited before the next.
-        The future may be dropped; its record is delivered all the same. It raises Unavailable
-        when the delivery failed, which leaves open whether the record was appended.
+        If each call is awaited before the next, their order is the order in the partition. The
+        future may be dropped; its record is delivered all the same. The future raises Unavailable
+        if the delivery failed, which does not say whether the record was appended.
 
-        Raises RecordTooLarge; Unavailable where too much waits already or Kafka cannot be used,
-        UnknownPartition among it.
+        Raises RecordTooLarge, or Unavailable if too many records wait or Kafka cannot be used
+        (UnknownPartition is one case of it).
         """
         headers, value = encode(event)
         key_bytes = None if key is None else key.encode()
@@ -171,14 +171,14 @@ class Producer:
             raise Unavailable(KAFKA, RETRY_AFTER_S)
         loop = asyncio.get_running_loop()
         if not self._usable.is_set() and loop.time() - self._unusable_since_s > ENQUEUE_TIMEOUT_S:
-            raise Unavailable(KAFKA, RETRY_AFTER_S)  # known to be away: no need to wait as well
+            raise Unavailable(KAFKA, RETRY_AFTER_S)  # known to be away: fail without waiting
         acknowledged: asyncio.Future[Acknowledged] = loop.create_future()
         self._waiting[acknowledged] = _Waiting(loop.time(), size)
         self._waiting_bytes += size
         record = (topic, partition, key_bytes, headers, value)
         until_s = loop.time() + ENQUEUE_TIMEOUT_S
         try:
-            # Nearly always there is room, and no need for a timer.
+            # There is nearly always room, so the common case needs no timer.
             handed_over = await self._try_to_hand_over(*record) if self._usable.is_set() else None
             if handed_over is None:
                 async with asyncio.timeout_at(until_s):
@@ -200,7 +200,7 @@ class Producer:
         headers: list[tuple[str, bytes]],
         value: bytes,
     ) -> "_HandedOver":
-        """Put the record into aiokafka's open batch, waiting for room or for a new producer."""
+        """Put the record into aiokafka's open batch; waits for room or for a new producer."""
         while True:
             await self._usable.wait()
             done = await self._try_to_hand_over(topic, partition, key, headers, value)
@@ -215,20 +215,20 @@ class Producer:
         headers: list[tuple[str, bytes]],
         value: bytes,
     ) -> "_HandedOver | None":
-        """The same tried once, for no longer than aiokafka's request time-out; None: again."""
+        """One attempt of `_hand_over`, at most aiokafka's request time-out; None: try again."""
         producer = self._producer
         if producer is None:
             raise Unavailable(KAFKA, RETRY_AFTER_S)
         try:
             partitions = await producer.partitions_for(topic)
             if partition is not None and partition not in partitions:
-                producer.client.force_metadata_update()  # it may have been added since
+                producer.client.force_metadata_update()  # the partition may be new
                 raise UnknownPartition(topic, partition)
             delivery = await producer.send(
                 topic, value, key=key, partition=partition, headers=headers
             )
         except KafkaTimeoutError:
-            return None  # the open batch is full and waits; the caller's time-out ends this
+            return None  # the open batch is full and waits; the caller's time-out ends the loop
         except KafkaError as error:
             if error.retriable:
                 raise Unavailable(KAFKA, RETRY_AFTER_S) from error
@@ -242,7 +242,7 @@ class Producer:
         delivery: "asyncio.Future[RecordMetadata]",
         acknowledged: "asyncio.Future[Acknowledged]",
     ) -> None:
-        """Pass the result of a delivery on; every failure of one is the end of its producer."""
+        """Pass on the result of a delivery. A failed delivery ends its producer."""
         self._forget(acknowledged)
         failure = asyncio.CancelledError() if delivery.cancelled() else delivery.exception()
         if failure is not None:
@@ -253,7 +253,7 @@ class Producer:
         metadata = delivery.result()
         if metadata.offset < 0 or metadata.timestamp_type != 1:
             # A duplicate that the broker no longer remembers, or a topic without append times:
-            # nobody can judge whether this record counts.
+            # it is impossible to say whether this record was in time.
             _refuse(acknowledged, f"{KAFKA} (no append time)", None)
         elif not acknowledged.done():
             acknowledged.set_result(
@@ -266,7 +266,7 @@ class Producer:
             self._waiting_bytes -= waiting.size
 
     def _give_up(self, producer: AIOKafkaProducer, reason: BaseException) -> None:
-        """Let the keeper replace `producer`, unless that has happened already."""
+        """Ask the keeper to replace `producer`, unless that was done already."""
         if producer is not self._producer or self._broken.is_set():
             return
         log.warning("kafka.unavailable", error=type(reason).__name__, client_id=self._client_id)
@@ -275,7 +275,7 @@ class Producer:
         self._broken.set()
 
     async def _keep(self) -> None:
-        """Replace the producer when it is broken, or stands still while the broker answers."""
+        """Replace the producer when it is broken, or stuck while the broker answers."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_WATCH_EVERY_S):
@@ -283,7 +283,7 @@ class Producer:
             if self._broken.is_set() or self._is_stalled():
                 try:
                     await self._replace()
-                except Exception as error:  # outermost edge: without a keeper nothing is sent again
+                except Exception as error:  # outermost edge: the keeper must survive to send again
                     log.error(
                         "task.failed",
                         task="producer keeper",
@@ -305,9 +305,9 @@ class Producer:
     async def _replace(self) -> None:
         """Put a new producer in the place of the old one.
 
-        The new one connects first: that shows that the broker answers others. Then the old one
-        is closed, and only after that the new one is used, so that what was handed over before
-        cannot come after.
+        The new one connects first, which shows that the broker answers others. Then the old one is
+        closed, and only then is the new one used, so that records handed over earlier cannot arrive
+        later.
         """
         fresh = await self._connect()
         self._usable.clear()
@@ -366,14 +366,14 @@ def _refuse(
     error = Unavailable(what, RETRY_AFTER_S)
     error.__cause__ = cause
     acknowledged.set_exception(error)
-    acknowledged.exception()  # whoever has stopped waiting need not hear of it
+    acknowledged.exception()  # mark it as seen: the sender may have stopped waiting
 
 
 async def _close(producer: AIOKafkaProducer, timeout_s: float) -> None:
-    """Close, delivering what waits for at most `timeout_s` seconds; what is left fails.
+    """Close, delivering what waits for at most `timeout_s` seconds; the rest fails.
 
-    `stop` alone would wait for as long as a batch cannot be delivered, and cutting it short
-    leaves the sender running and its futures open for ever; hence the private parts.
+    aiokafka's `stop` waits until the last batch is delivered, however long that takes. Cancelling
+    it leaves its sender task running and its futures pending. Hence the private attributes.
     """
     if await ended(producer.stop(), timeout_s):
         return
@@ -385,7 +385,7 @@ async def _close(producer: AIOKafkaProducer, timeout_s: float) -> None:
 def _fail_batches(producer: AIOKafkaProducer) -> None:
     """Complete all futures of a closed producer with an error.
 
-    Those for which aiokafka itself may have waited are looked at, or asyncio would complain.
+    The exceptions of futures that aiokafka itself awaited are retrieved, or asyncio would log them.
     """
     accumulator = producer._message_accumulator  # noqa: SLF001
     accumulator.fail_all(ProducerClosed())

@@ -1,14 +1,14 @@
-"""The pump: the only caller of `getmany` of one consumer; a worker per assigned partition.
+"""The pump: the only caller of a consumer's `getmany`, with one worker per assigned partition.
 
-The rule. Whatever Postgres or a worker does, the pump goes on polling, so membership of the group
-survives any outage that is not Kafka's. Rebalance callbacks do no I/O and never raise: while one
-runs, aiokafka sends no heartbeat, swallows exceptions, and may deliver records. They pause the
-partition, set a placeholder position, so that nothing is read from a committed offset, and hand
-over. The partition's task then waits for the worker that had it before, asks the new one where
-to read from (Postgres knows), seeks and resumes.
+The rule. The pump keeps polling whatever Postgres or a worker does, so the process stays in the
+group during any outage except Kafka's own. Rebalance callbacks do no I/O and never raise, because
+while one runs aiokafka sends no heartbeat, swallows exceptions, and may deliver records. They pause
+the partition, seek to a placeholder position so that nothing is read from a committed offset, and
+start the partition's task. That task waits for the worker that had the partition before, asks the
+new worker for the position (which is in Postgres), seeks and resumes.
 
-A revoked partition's worker finishes its batch beside the next owner. That is safe, because each
-batch compares and sets the position: whoever comes second writes nothing.
+A worker whose partition was revoked may finish its batch while the next owner runs already. That is
+safe because each batch compares and sets the position: the second one writes nothing.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class PumpOptions:
-    """What one pump reads, and its bounds. Queues are per partition."""
+    """What one pump reads, and its bounds. Queue bounds are per partition."""
 
     topic: str
     group_id: str
@@ -60,11 +60,11 @@ class PumpOptions:
     session_timeout_ms: int = 6000
     heartbeat_interval_ms: int = 500
     expects_partition: bool = True
-    """Whether to warn when the group leaves this process without a partition."""
+    """Whether to warn if the group gives this process no partition."""
 
 
 class Pump:
-    """Consumes one topic as a member of a group. `make_worker` is called with the partition."""
+    """Consumes one topic as a member of a group; calls `make_worker` with each partition."""
 
     def __init__(
         self, settings: Settings, options: PumpOptions, make_worker: Callable[[int], Worker]
@@ -81,36 +81,36 @@ class Pump:
 
     @property
     def has_joined(self) -> bool:
-        """Whether the group has given this process an assignment, be it an empty one."""
+        """Whether the group has given this process an assignment, which may be empty."""
         return self._has_joined
 
     @property
     def partitions(self) -> list[int]:
-        """Numbers of the partitions that this process owns now."""
+        """The numbers of the partitions that this process owns now."""
         return list(self._by_number())
 
     def lags(self) -> dict[int, int]:
-        """Partition → records known to be there and not applied for good."""
+        """Partition → number of its records that are known and not applied yet."""
         found = {number: slot.lag for number, slot in self._by_number().items()}
         return {number: lag for number, lag in found.items() if lag is not None}
 
     def behind(self) -> dict[int, float]:
-        """Partition → which part of the kept log is not applied, from 0 to 1."""
+        """Partition → the fraction of the retained log that is not applied, from 0 to 1."""
         found = {number: slot.behind for number, slot in self._by_number().items()}
         return {number: part for number, part in found.items() if part is not None}
 
     def waiting(self) -> list[int]:
-        """Partitions whose worker waits for an outage to end."""
+        """Partitions whose worker waits for the end of an outage."""
         return [number for number, slot in self._by_number().items() if slot.waits_for_outage]
 
     def stalled(self, limit_s: float) -> list[int]:
-        """Partitions with lag whose worker made no progress for `limit_s`, for no known reason."""
+        """Partitions with lag whose worker made no progress for `limit_s` without known reason."""
         return [number for number, slot in self._by_number().items() if slot.is_stalled(limit_s)]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set, then drain and leave the group.
 
-        A consumer that fails is built anew, after a pause that grows.
+        A consumer that fails is replaced after a pause, which grows with each failure.
         """
         failures = 0
         while not stop.is_set():
@@ -129,7 +129,7 @@ class Pump:
                 await _is_set_within(stop, pause_s)
 
     async def _consume(self, stop: asyncio.Event) -> None:
-        """The life of one consumer. Raises what makes it useless."""
+        """The life of one consumer. Raises the error that ends it."""
         self._is_leaving = False
         consumer = AIOKafkaConsumer(**self._consumer_options())
         consumer.subscribe([self._options.topic], listener=_Rebalance(self, consumer))
@@ -156,22 +156,22 @@ class Pump:
             "heartbeat_interval_ms": self._options.heartbeat_interval_ms,
             "request_timeout_ms": REQUEST_TIMEOUT_MS,
             "fetch_max_bytes": 32 * MEBIBYTE,
-            # The first record of a fetch comes whole, however large; this bounds the rest.
+            # The first record of a fetch comes whole at any size; this bounds the rest.
             "max_partition_fetch_bytes": MEBIBYTE,
-            # A partition that is resumed waits until the long poll for the others has ended. The
-            # broker wakes on data, so a short poll costs nothing else.
+            # A resumed partition waits until the long poll for the others ends. The broker answers
+            # at once when there is data, so a short poll costs nothing else.
             "fetch_max_wait_ms": 100,
         }
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         try:
-            # During a rebalance `getmany` waits for the assignment, however long that takes.
+            # During a rebalance `getmany` waits for the assignment without a time-out.
             async with asyncio.timeout(POLL_TIMEOUT_S):
                 fetched = await consumer.getmany(timeout_ms=200)
         except TimeoutError:
             return
         except NoOffsetForPartitionError:
-            return  # between assignment and callback; the partition's task seeks in any case
+            return  # between assignment and callback; the partition's task will seek anyway
         except OffsetOutOfRangeError as error:
             self._out_of_range(consumer, error.args[0])
             return
@@ -182,7 +182,7 @@ class Pump:
             slot.feed.put(records)
             if slot.feed.is_full:
                 consumer.pause(partition)
-            with contextlib.suppress(AssertionError):  # revoked since
+            with contextlib.suppress(AssertionError):  # revoked in the meantime
                 slot.feed.highwater = max(slot.feed.highwater, consumer.highwater(partition) or 0)
 
     def _out_of_range(self, consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
@@ -195,13 +195,13 @@ class Pump:
                 slot.feed.fail(OutOfRange(f"offset {offset} is not in the log"))
 
     def assigned(self, consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
-        """Called by the group: pause, set a placeholder position, hand over. No I/O."""
+        """Callback of the group: pause, seek to a placeholder, start the task. No I/O."""
         self._has_joined = True
         for partition in partitions:
             consumer.pause(partition)
             consumer.seek(partition, 0)
             if self._is_leaving:
-                continue  # the next owner will have it in a moment
+                continue  # a next rebalance gives it to another owner
             feed = Feed(
                 partition.partition,
                 max_records=self._options.max_queued_records,
@@ -214,7 +214,7 @@ class Pump:
         log.info("consumer.assigned", topic=self._options.topic, partitions=self.partitions)
 
     def revoked(self) -> None:
-        """Called by the group before it is joined again: everything is given up. No I/O."""
+        """Callback of the group before it is joined again: give up all partitions. No I/O."""
         if self._slots:
             log.info("consumer.revoked", topic=self._options.topic, partitions=self.partitions)
         for partition, slot in self._slots.items():
@@ -226,7 +226,7 @@ class Pump:
         self._without_partition_since_s = time.monotonic()
 
     async def _leave(self, consumer: AIOKafkaConsumer) -> None:
-        """Drain every worker, report how far they came, leave the group, close."""
+        """Drain every worker, commit their offsets, leave the group, close."""
         self._is_leaving = True
         partitions = set(self._slots)
         ending = [slot.end(self._options.drain_timeout_s) for slot in self._slots.values()]
@@ -249,7 +249,7 @@ class Pump:
         return {partition.partition: self._slots[partition] for partition in sorted(self._slots)}
 
     async def _report(self, consumer: AIOKafkaConsumer) -> None:
-        """Every few seconds: commit for lag monitors, ask for the ends, look for stalls."""
+        """Every few seconds: commit for lag monitors, ask for the end offsets, look for stalls."""
         reported: dict[TopicPartition, int] = {}
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
@@ -277,7 +277,7 @@ class Pump:
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
-    """Plain functions, which aiokafka calls without awaiting: nothing here can wait."""
+    """Plain functions, which aiokafka calls without awaiting, so they cannot wait for anything."""
 
     def __init__(self, pump: Pump, consumer: AIOKafkaConsumer) -> None:
         self._pump = pump

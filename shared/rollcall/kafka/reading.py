@@ -1,4 +1,4 @@
-"""Reads one partition of the log from an offset to an offset, in batches."""
+"""Read one partition of the log between two offsets, in batches."""
 
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -24,7 +24,7 @@ async def read(
 ) -> AsyncIterator[Sequence[ConsumerRecord]]:
     """The records from offset `begin` to below `end`, at most 1,000 and about 4 MiB at a time.
 
-    Raises Unavailable where Kafka does not answer, or gives nothing for half a minute.
+    Raises Unavailable if Kafka does not answer, or returns no record for 30 seconds.
     """
     if begin >= end:
         return
@@ -51,7 +51,7 @@ async def read(
             for batch in _bounded(records):
                 yield batch
             if records:
-                heard_s = time.monotonic()  # however long the caller took over them
+                heard_s = time.monotonic()  # the time that the caller took does not count
             position = await consumer.position(place)
     except (KafkaError, IllegalStateError, OSError, TimeoutError) as error:
         raise Unavailable(f"Kafka ({type(error).__name__})") from error
@@ -60,7 +60,7 @@ async def read(
 
 
 def _bounded(records: Sequence[ConsumerRecord]) -> list[list[ConsumerRecord]]:
-    """The records in batches of at most BATCH_BYTES, or of one record."""
+    """The records in batches of at most BATCH_BYTES or of one record."""
     batches: list[list[ConsumerRecord]] = []
     size = 0
     for record in records:

@@ -1,8 +1,8 @@
-"""Reads one randomly chosen partition of the replies topic, from its end on.
+"""Read one randomly chosen partition of the replies topic, from its end.
 
-Each replica of ingress reads only the replies to its own requests (and those of replicas that
-happened to choose the same partition). Requests name the partition, so it must be positioned
-before the first one is sent.
+Each replica of ingress reads only the replies to its own requests, and those of replicas that
+happen to have chosen the same partition. Requests name the partition, so the reader must have its
+position before the first request is sent.
 """
 
 import secrets
@@ -12,7 +12,7 @@ from rollcall.runtime.config import Settings
 
 
 def reply_reader(settings: Settings, topic: str, *, client_id: str) -> TopicReader:
-    """A reader of one partition of `topic`; `positioned` tells when requests may name it."""
+    """A reader of one partition of `topic`; `positioned` is set when requests may name it."""
     return TopicReader(
         settings,
         topic,

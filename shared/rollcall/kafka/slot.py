@@ -1,4 +1,4 @@
-"""One assigned partition: its feed, its worker, and the task that tends it to the end."""
+"""One assigned partition: its feed, its worker, and the task that runs workers for it."""
 
 import asyncio
 import contextlib
@@ -19,18 +19,18 @@ from rollcall.runtime.retry import backoff_s
 
 CANCEL_TIMEOUT_S: Final = 5.0
 SETTLED_AFTER_S: Final = 30.0
-"""A worker that ran so long before it failed starts again without a long pause."""
+"""A worker that ran this long before it failed is started again without a long pause."""
 LONGEST_GAP_S: Final = 15.0
-"""More than this between two looks at a worker was not its time: the process slept."""
+"""If two looks at a worker are further apart than this, the process slept; it is not counted."""
 
 log = get_logger()
 
 
 class Slot:
-    """Starts workers for a partition, one after another, until it is given up.
+    """Runs workers for one partition, one after another, until the partition is given up.
 
-    `is_reading`: the worker's position is set, and what the consumer delivers is for its feed.
-    `first_offset`: where the log begins by now, as far as it was asked.
+    `is_reading`: the worker's position is set, and what the consumer delivers goes to its feed.
+    `first_offset`: the first offset that the log still has, when last asked.
     """
 
     def __init__(
@@ -57,22 +57,22 @@ class Slot:
 
     @property
     def applied(self) -> int | None:
-        """The offset behind the last record that is applied for good; None while unknown."""
+        """The offset after the last record that is applied for good; None while unknown."""
         if self._worker is None or not self._has_position:
             return None
         return self._worker.next_offset
 
     @property
     def lag(self) -> int | None:
-        """Records known to be there and not applied; None while unknown."""
+        """The number of known records that are not applied; None while unknown."""
         applied = self.applied
         return None if applied is None else max(0, self.feed.highwater - applied)
 
     @property
     def behind(self) -> float | None:
-        """Which part of the kept log is not applied, from 0 to 1; None while unknown.
+        """The fraction of the retained log that is not applied, from 0 to 1; None while unknown.
 
-        At 1 retention takes what nobody has applied.
+        At 1 retention deletes records that were not applied.
         """
         if self.applied is None or self.first_offset is None:
             return None
@@ -84,11 +84,11 @@ class Slot:
         return self._worker is not None and self._worker.waits_for_outage
 
     def start(self, before: "asyncio.Task[None] | None") -> None:
-        """Begin; `before` ends the worker that had the partition in this process before."""
+        """Begin; `before` is the task that ends this process's earlier worker of the partition."""
         self._task = asyncio.create_task(self._tend(before))
 
     async def end(self, drain_timeout_s: float) -> None:
-        """Let the worker finish its batch; cancel it when that takes too long."""
+        """Let the worker finish its batch; cancel it if that takes longer than the time-out."""
         self.is_reading = False
         self.feed.close()
         task = self._task
@@ -100,7 +100,7 @@ class Slot:
             await asyncio.wait([task], timeout=CANCEL_TIMEOUT_S)
 
     def observe(self) -> None:
-        """Note whether the worker has moved; called every few seconds."""
+        """Note whether the worker has progressed; called every few seconds."""
         now_s = time.monotonic()
         gap_s, self._seen_at_s = min(now_s - self._seen_at_s, LONGEST_GAP_S), now_s
         offset = self.applied
@@ -111,7 +111,7 @@ class Slot:
             self._stands_still_s += gap_s
 
     def is_stalled(self, limit_s: float) -> bool:
-        """Whether it made no progress for `limit_s` although there is lag, for no known reason."""
+        """Whether it made no progress for `limit_s` despite lag and without a known reason."""
         return self._has_reason_to_move() and self._stands_still_s > limit_s
 
     def _has_reason_to_move(self) -> bool:
@@ -130,9 +130,9 @@ class Slot:
             except FeedClosed:
                 return
             except Fenced:
-                # Time enough for a heartbeat to say who the owner is.
+                # Enough time for a heartbeat to tell who owns the partition.
                 failures = 3 + (0 if _has_settled(started_s) else failures)
-            except Exception as error:  # outermost edge of a worker: our bug, so start it anew
+            except Exception as error:  # outermost edge of a worker: our bug, so start another one
                 failures = 1 + (0 if _has_settled(started_s) else failures)
                 self._log_failed(error)
             finally:
@@ -142,7 +142,7 @@ class Slot:
                 return
 
     async def _work(self) -> None:
-        """The life of one worker; one that halted stays until somebody resumes the partition."""
+        """The life of one worker. A halted one stays until an operator resumes the partition."""
         worker = self._make_worker(self.partition.partition)
         self._worker, self._has_position = worker, False
         try:
@@ -153,7 +153,7 @@ class Slot:
     async def _stand(self, worker: Worker, halted: PartitionHalted) -> None:
         self._is_halted = self._has_position = True
         self.is_reading = False
-        with contextlib.suppress(IllegalStateError):  # revoked since
+        with contextlib.suppress(IllegalStateError):  # revoked in the meantime
             self.consumer.pause(self.partition)
         self._log_halted(halted)
         gauge = metrics.HALTED_PARTITIONS.labels(self.partition.topic, halted.cause)
@@ -175,7 +175,7 @@ class Slot:
             self.consumer.seek(self.partition, offset)
             self.consumer.resume(self.partition)
         except IllegalStateError:
-            return  # revoked since; the callback that says so closes the feed
+            return  # revoked in the meantime; its callback closes the feed
         self.is_reading = True
         await worker.run(self.feed)
 
@@ -206,12 +206,12 @@ class Slot:
 
 
 def _has_settled(started_s: float) -> bool:
-    """Whether a worker ran for long enough to be no part of a row of failures."""
+    """Whether a worker ran long enough that its failure does not count with earlier ones."""
     return time.monotonic() - started_s > SETTLED_AFTER_S
 
 
 def _frames(error: Exception) -> list[str]:
-    """Where it was raised. Its message is left out: Postgres's quote the values of a row."""
+    """Where it was raised. Its message is left out, because Postgres's quote values of a row."""
     return [
         f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)[-12:]
@@ -219,7 +219,7 @@ def _frames(error: Exception) -> list[str]:
 
 
 def part_behind(applied: int, first_offset: int, end_offset: int) -> float:
-    """Which part of a log from `first_offset` to `end_offset` is not applied, from 0 to 1."""
+    """The fraction of a log from `first_offset` to `end_offset` that is not applied, 0 to 1."""
     if applied >= end_offset:
         return 0.0
     if applied <= first_offset:

@@ -1,8 +1,8 @@
-"""Reads one whole partition into memory and follows it: no group, no offsets kept.
+"""Read one whole partition into memory and follow it, without a group and without stored offsets.
 
-Made for small compacted topics, and for partitions of which only the new records matter. The
-reader is a task that survives Kafka's absence: what was read stays, reading goes on where it
-stopped, and `age_s` says for how long it has not known itself to be at the end.
+It is meant for small compacted topics, and for partitions of which only new records matter. The
+reader's task survives an outage of Kafka: what was read stays, and reading continues where it
+stopped. `age_s` is the time since the reader last knew that it was at the end.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _ASK_TIMEOUT_S: Final = 10.0
 _STOP_TIMEOUT_S: Final = 5.0
 _REQUEST_TIMEOUT_MS: Final = 5000
 _SILENT_AFTER_S: Final = 30.0
-"""A living consumer hears from the broker several times a second, also that nothing is new."""
+"""A healthy consumer hears from the broker several times per second, even without new records."""
 
 log = get_logger()
 
@@ -37,7 +37,7 @@ class TopicReader:
     """Calls `on_record` for each record of one partition, in order, from one task.
 
     `begin_at` is where the first reading begins: at the `beginning`, or at the `end` of that
-    moment. `choose` picks the partition among those that exist, once. `fetch_wait_ms` is how long
+    moment. `choose` picks the partition, once, among those that exist. `fetch_wait_ms` is how long
     the broker holds an empty fetch: new records end it, but a question about the end (`reach_end`)
     waits behind it on the same connection.
     """
@@ -70,17 +70,17 @@ class TopicReader:
 
     @property
     def partition(self) -> int | None:
-        """The partition that is read; None until Kafka has been there once."""
+        """The partition that is read; None until Kafka was reachable once."""
         return self._partition
 
     @property
     def positioned(self) -> asyncio.Event:
-        """Set once it is known where the first reading begins."""
+        """Set once the offset is known at which the first reading begins."""
         return self._positioned
 
     @property
     def caught_up(self) -> asyncio.Event:
-        """Set once all that stood in the partition at the start has been read."""
+        """Set once everything that was in the partition at the start has been read."""
         return self._caught_up
 
     @property
@@ -91,11 +91,11 @@ class TopicReader:
         return max(0.0, (machine_ms() - self._at_end_ms) / 1000)
 
     def start(self, on_record: OnRecord) -> None:
-        """Begin to read, in a task of its own. `on_record` must not raise."""
+        """Begin to read, in its own task. `on_record` must not raise."""
         self._task = asyncio.create_task(self._run(on_record), name=f"reader of {self._topic}")
 
     async def stop(self) -> None:
-        """End the reading and close the connection."""
+        """Stop reading and close the connection."""
         for task in (self._round, self._task):
             if task is not None:
                 task.cancel()
@@ -104,9 +104,9 @@ class TopicReader:
         self._round = self._task = None
 
     async def reach_end(self, timeout_s: float) -> bool:
-        """Wait until all that is in the partition now has been read; False if time ran out.
+        """Wait until everything that is in the partition now has been read; False after a time-out.
 
-        Kafka is asked for the end by one caller for all: who comes while a question is under way
+        One question to Kafka serves all callers. A caller that comes while a question is under way
         waits for the next one, because that answer may be older than the caller's "now".
         """
         try:
@@ -146,7 +146,7 @@ class TopicReader:
         return None if self._partition is None else TopicPartition(self._topic, self._partition)
 
     async def _run(self, on_record: OnRecord) -> None:
-        """Read for ever; after a failure with a new consumer, from where it stopped."""
+        """Read without end; after a failure with a new consumer, from where it stopped."""
         attempt = 0
         while True:
             consumer = self._new()
@@ -163,7 +163,7 @@ class TopicReader:
                     error=type(error).__name__,
                     attempt=attempt,
                 )
-            except Exception as error:  # outermost edge: keys must not grow old in silence
+            except Exception as error:  # outermost edge: keys must not become stale silently
                 attempt = 1 if self._position != read_before else attempt + 1
                 log.error(
                     "task.failed",
@@ -181,7 +181,7 @@ class TopicReader:
         async with asyncio.timeout(_ASK_TIMEOUT_S):
             await consumer.start()
             if self._partition is None:
-                # No public way asks for the partitions of a topic that is not subscribed to.
+                # There is no public method to ask for the partitions of an unsubscribed topic.
                 partitions = await consumer._client._wait_on_metadata(self._topic)  # noqa: SLF001
                 self._partition = self._choose(set(partitions))
             partition = TopicPartition(self._topic, self._partition)
@@ -191,7 +191,7 @@ class TopicReader:
                 first = (await consumer.beginning_offsets([partition]))[partition]
                 self._position = first if self._begin_at == "beginning" else end
             elif self._position > end:
-                # The topic was made anew, shorter than before: everything in it is news.
+                # The topic was created again and is shorter than before: read all of it.
                 self._position = (await consumer.beginning_offsets([partition]))[partition]
             consumer.seek(partition, self._position)
             self._targets[self._caught_up_future()] = end

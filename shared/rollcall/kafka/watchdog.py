@@ -1,14 +1,15 @@
-"""Ends a process that makes no progress while it has lag and no known outage.
+"""End a process that makes no progress although it has lag and no known outage.
 
-Another process, or this one begun anew, takes the partitions over; nothing is lost by that,
+Another process, or this one after a restart, takes the partitions over. Nothing is lost by that,
 because the position is in Postgres. Two things are watched:
 
-- what the pumps say: a worker that stands still for `limit_s` is told of at ERROR, and the process
-  is asked to stop as by SIGTERM, so that the other partitions' batches are finished;
-- the event loop, by a thread: a loop that does not turn can ask nobody to stop.
+- the pumps: a worker without progress for `limit_s` is logged at ERROR, and the process is asked to
+  stop as by SIGTERM, so that the batches of the other partitions are finished;
+- the event loop, by a thread, because a loop that does not turn cannot stop the process.
 
-Whoever ignores the request is ended hard after `exit_within_s`. Time that the process slept
-(SIGSTOP, a suspended machine) is not counted: both count turns of their own, not the clock.
+If the process is still running after `exit_within_s`, it is ended hard. Time in which the process
+slept (SIGSTOP, a suspended machine) does not count: both watchers count their own turns, not the
+clock.
 """
 
 import asyncio
@@ -52,7 +53,7 @@ class Watchdog:
         self._is_over = threading.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Watch until `stop` is set, and set it when something stands still."""
+        """Watch until `stop` is set; sets it when a worker makes no progress."""
         thread = threading.Thread(target=self._watch_loop, name="watchdog", daemon=True)
         thread.start()
         try:
@@ -68,20 +69,20 @@ class Watchdog:
             self._is_over.set()
 
     def raise_if_fired(self) -> None:
-        """Raises NoProgress where this watchdog has asked the process to stop."""
+        """Raise NoProgress if this watchdog asked the process to stop."""
         if self._has_fired:
             raise NoProgress(NoProgress.__doc__)
 
     def _fire(self, reasons: Sequence[str]) -> None:
         self._has_fired = True
         log.error("service.stalled", reasons=list(reasons), runbook="service-stalled")
-        # A thread that hangs in a worker would keep the interpreter from ending.
+        # A thread that hangs in a worker would prevent the interpreter from ending.
         timer = threading.Timer(self._exit_within_s, os._exit, (EXIT_STATUS,))
         timer.daemon = True
         timer.start()
 
     def _watch_loop(self) -> None:
-        """In a thread: end the process when the loop has not turned for `limit_s`."""
+        """In a thread: end the process if the loop has not turned for `limit_s`."""
         seen, still_s = -1, 0.0
         while not self._is_over.wait(self._tick_s):
             if self._turns != seen:

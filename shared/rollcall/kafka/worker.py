@@ -1,4 +1,4 @@
-"""The contract of a partition's worker: start, run, end; and how it says that it cannot go on."""
+"""The contract of a partition's worker: start, run, end, and the errors that stop it."""
 
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final, Protocol, TypeVar
@@ -10,7 +10,7 @@ from rollcall.runtime.retry import backoff_s
 
 RETRY_MAX_S: Final = 5.0
 ASK_EVERY_S: Final = 2.0
-"""How often a halted partition asks whether somebody has let it run again."""
+"""How often a halted partition checks whether an operator has resumed it."""
 
 OUT_OF_RANGE: Final = "out-of-range"
 SHORTER: Final = "log-shorter"
@@ -18,27 +18,27 @@ RETENTION_PASSED: Final = "retention-passed"
 RECORD_DIFFERS: Final = "record-differs"
 RESTAMPED: Final = "restamped"
 LOG_CAUSES: Final = frozenset({OUT_OF_RANGE, SHORTER, RETENTION_PASSED, RECORD_DIFFERS, RESTAMPED})
-"""Ways in which the log can be another one; `log_identity.py` says what each means."""
+"""Signs that this is another log than before; `log_identity.py` explains each."""
 NEWER_VERSION: Final = "newer-version"
 TOO_MANY_DEAD: Final = "too-many-dead-letters"
 CUT_OFF: Final = "cut-off"
 TRIED_AGAIN: Final[Collection[str]] = frozenset({NEWER_VERSION, TOO_MANY_DEAD})
-"""Causes that another release takes away: a worker's start tries again by itself, and where it
-does not help the partition halts before anything is written. Any other stays until somebody says
-`rollcall partition resume`."""
+"""Causes that another release may remove. A worker with this cause tries again when it starts; if
+that does not help, the partition halts again before anything is written. Any other cause stays
+until an operator runs `rollcall partition resume`."""
 T = TypeVar("T")
 log = get_logger()
 
 
 class Fenced(Exception):
-    """Somebody else applied what this worker was about to: read the position again."""
+    """Another process applied what this worker was about to apply: read the position again."""
 
 
 class PartitionHalted(Exception):
-    """The partition must not go on by itself; the message says why. The others do.
+    """The partition must not continue by itself; the message says why. Other partitions continue.
 
-    `cause` is one word of a small set, for the metric and for `progress.reason`; where it is not
-    given it is the runbook's name.
+    `cause` is one word of a small set, for the metric and for `progress.reason`. Its default is the
+    name of the runbook.
     """
 
     def __init__(self, reason: str, runbook: str, *, cause: str | None = None) -> None:
@@ -48,15 +48,15 @@ class PartitionHalted(Exception):
 
 
 class OutOfRange(Exception):
-    """The log does not hold the position any more: truncated, re-created, or past retention."""
+    """The log no longer holds the position: it was truncated, re-created, or is past retention."""
 
 
 class Worker(Protocol):
-    """What applies one partition. One object lives from one `start` to its end."""
+    """Applies one partition. An object is used for one `start` and the run after it."""
 
     @property
     def next_offset(self) -> int:
-        """The offset behind the last record that is applied for good."""
+        """The offset after the last record that is applied for good."""
         ...
 
     @property
@@ -65,14 +65,14 @@ class Worker(Protocol):
         ...
 
     async def start(self, feed: Feed) -> int:
-        """The offset to read from. Retries until it is known; raises FeedClosed when told to end.
+        """The offset to read from. Retries until it is known; raises FeedClosed if it should end.
 
-        Raises PartitionHalted, also where it was halted before and nobody has resumed it.
+        Raises PartitionHalted, also if the partition was halted before and not resumed since.
         """
         ...
 
     async def until_resumed(self, feed: Feed) -> None:
-        """After PartitionHalted: wait until somebody lets the partition run again.
+        """After PartitionHalted: wait until an operator resumes the partition.
 
         Raises FeedClosed, Fenced.
         """
@@ -81,8 +81,8 @@ class Worker(Protocol):
     async def run(self, feed: Feed) -> None:
         """Apply what the feed gives until it is closed (FeedClosed may be raised or not).
 
-        Raises Fenced, PartitionHalted. Cancelled only when it does not end in time: then the
-        transaction at hand rolls back.
+        Raises Fenced, PartitionHalted. It is cancelled only if it does not end in time; then the
+        current transaction rolls back.
         """
         ...
 
@@ -90,10 +90,10 @@ class Worker(Protocol):
 async def insist(
     feed: Feed, action: Callable[[], Awaitable[T]], on_outage: Callable[[bool], None]
 ) -> T:
-    """The result of `action`, tried again for as long as it raises Unavailable, be it for hours.
+    """The result of `action`, retried while it raises Unavailable, for hours if necessary.
 
-    `on_outage` is told True when the first attempt failed and False when one succeeded. Raises
-    FeedClosed as soon as the feed is closed during an outage.
+    `on_outage` is called with True after the first failed attempt and with False after a success
+    that follows one. Raises FeedClosed as soon as the feed is closed during an outage.
     """
     attempt = 0
     while True:
@@ -117,14 +117,14 @@ async def insist(
 async def until(
     feed: Feed, is_so: Callable[[], Awaitable[bool]], on_outage: Callable[[bool], None]
 ) -> None:
-    """Ask every few seconds, also through outages, until it is so. Raises FeedClosed."""
+    """Ask every few seconds until `is_so` returns True, also during outages. Raises FeedClosed."""
     while not await insist(feed, is_so, on_outage):
         if await feed.closes_within(ASK_EVERY_S):
             raise FeedClosed
 
 
 def halted_before(cause: str | None, detail: str | None) -> PartitionHalted:
-    """What a worker raises at its start where the partition was halted before, and still is."""
+    """The error of a worker that starts in a partition which is still halted."""
     detail = detail or "it was halted before, and nobody noted why"
     if cause is None or cause in LOG_CAUSES:
         return log_differs(cause or OUT_OF_RANGE, detail)
@@ -132,5 +132,5 @@ def halted_before(cause: str | None, detail: str | None) -> PartitionHalted:
 
 
 def log_differs(cause: str, detail: str) -> PartitionHalted:
-    """What to raise where the log is not the one that the position was taken in."""
+    """The error for a log that is not the one in which the position was taken."""
     return PartitionHalted(detail, "log-and-progress-differ", cause=cause)
