@@ -1,1 +1,1 @@
-"""Postgres: connections, named queries, the directory's rows, audit, progress, tenancy, notices."""
+"""Postgres: connections, named queries, and the tables for everything that is stored."""

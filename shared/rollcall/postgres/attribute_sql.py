@@ -1,11 +1,11 @@
-"""Where a row has the values of an attribute, as SQL: the sibling of `filter_sql.py`.
+"""SQL expressions for the values of an attribute; used by `filter_sql.py`.
 
-A value is an expression that is null where the attribute has none, in the form in which values are
-compared: folded as `scim.match.folding` folds, texts in the order of their code points. The
-values of a multi-valued attribute are rows of a sub-select, one for each element.
+A value is an expression that is null if the attribute has no value. It has the form in which values
+are compared: folded like `scim.match.folding`, texts in the order of their code points. The values
+of a multi-valued attribute are rows of a sub-select, one for each element.
 
-In all of it `found` is the row of the resource, `$1` the organisation, `element` an element in the
-document, `link` a membership and `held` the resource at its other end.
+Names in all expressions: `found` is the row of the resource, `$1` the organisation, `element` an
+element in the document, `link` a membership and `held` the resource at its other end.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ResourceType = Literal["User", "Group"]
 Form = Literal["text", "time", "boolean"]
 
 BASE: Final = "{base}"
-"""Stands for the organisation's SCIM base, which is a parameter of its own."""
+"""Placeholder for the organisation's SCIM base URL, which becomes a parameter."""
 
 _EQUAL: Final = frozenset({"eq"})
 _IN_ORDER: Final = frozenset({"eq", "gt", "ge", "lt", "le"})
@@ -27,10 +27,10 @@ _IN_ORDER: Final = frozenset({"eq", "gt", "ge", "lt", "le"})
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value: null where there is none.
+    """The SQL of one value, which is null if there is none.
 
-    `folds` is the attribute by whose rules the other side of a comparison is folded. `indexed`
-    are the operators that an index serves, `is_sorted` whether one gives the order.
+    `folds` is the attribute whose rules fold the other side of a comparison. `indexed` lists the
+    operators for which an index is used; `is_sorted`: an index gives the order.
     """
 
     sql: str
@@ -42,10 +42,10 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """The elements of a multi-valued or complex attribute: `FROM … WHERE …` without the words.
+    """The elements of a multi-valued or complex attribute: the parts of `FROM … WHERE …`.
 
-    `anchor` is the id of the resource at the other end, for memberships; then `source` without
-    `correlation` gives the memberships of all resources, and `owner` names theirs.
+    For memberships, `anchor` is the id of the resource at the other end. `source` without
+    `correlation` then gives the memberships of all resources, and `owner` is whose they are.
     """
 
     source: str
@@ -57,7 +57,7 @@ class Elements:
 
 
 def value_of(path: AttributePath, resource_type: ResourceType) -> Value | None:
-    """The value of a single-valued path of the resource; None where there may be several."""
+    """The value of a path with a single value; None if there may be several."""
     attribute, target = path.attribute, path.target
     if attribute.multi_valued:
         return None
@@ -73,7 +73,7 @@ def value_of(path: AttributePath, resource_type: ResourceType) -> Value | None:
 
 
 def value_in(attribute: Attribute, sub: Attribute, resource_type: ResourceType) -> Value:
-    """The value of a sub-attribute of one of `elements_of`."""
+    """The value of a sub-attribute in one of the `elements_of` an attribute."""
     if attribute.name == "meta":
         path = AttributePath(attribute, sub)
         found = value_of(path, resource_type)
@@ -86,7 +86,7 @@ def value_in(attribute: Attribute, sub: Attribute, resource_type: ResourceType) 
 
 
 def elements_of(attribute: Attribute) -> Elements:
-    """The elements of an attribute: of the document, or memberships."""
+    """The elements of an attribute: from the document, or memberships."""
     if attribute.urn is None and attribute.name in _MEMBERSHIPS:
         return _MEMBERSHIPS[attribute.name]
     if attribute.name == "meta":
@@ -102,7 +102,7 @@ def elements_of(attribute: Attribute) -> Elements:
 
 
 def presence(attribute: Attribute) -> str:
-    """Whether a complex attribute that is no list has any content."""
+    """Whether a complex attribute that is not a list has any content."""
     whole = f"({_container(attribute)} -> {_text(attribute.name)})"
     return f"coalesce({whole}, 'null') NOT IN ('null', '{{}}', '[]', '\"\"')"
 
@@ -123,7 +123,7 @@ def _in_document(container: str, attribute: Attribute) -> Value:
 
 
 def _folded(sql: str, attribute: Attribute) -> str:
-    """The text as it is compared. Names that have keys are in columns and do not come here."""
+    """The text in the form in which it is compared. Names with key columns do not come here."""
     if attribute.kind == "string" and not attribute.case_exact:
         assert folding(attribute) is str.casefold
         sql = f"directory.fold({sql})"
@@ -178,7 +178,7 @@ _MEMBERSHIPS: Final = {
         owner="link.group_id",
         correlation="link.group_id = found.id",
     ),
-    # The URN of the type, and those of the extensions that the document has.
+    # The URN of the resource type, and those of the extensions in the document.
     "schemas": Elements(
         "unnest({schemas}) WITH ORDINALITY AS part (element, place)",
         condition="element IS NOT NULL",

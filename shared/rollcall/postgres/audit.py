@@ -1,4 +1,4 @@
-"""The audit: one row for each decided request; also the outbox of the outcomes."""
+"""The audit: one row for each decided request. It is also the outbox of the outcomes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,13 +29,14 @@ _FIND_REFUSED = _SQL["find_refused"]
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """What became of one request; no personal data.
+    """The decision about one request, without personal data.
 
     `id` is the request's id (UUIDv7). `outcomes` are objects `{"fact": …, "data": …}` in order,
-    `data` as `rollcall.events.outcome.to_data` makes it; their index is their place in the sequence
-    (`epoch`, `offset`, index). One of another request, which a redrive applied, says whose it is:
-    `"of": {"id": …, "index": …}`. One that was decided before, which is forgotten, says so:
-    `"again": true`. `optimistic`: it was answered before it was decided, or nobody knows.
+    `data` as `rollcall.events.outcome.to_data` makes it; their index is the last part of the
+    sequence (`epoch`, `offset`, index). An outcome of another request, which a redrive applied,
+    names that request: `"of": {"id": …, "index": …}`. `"again": true` marks an outcome of a request
+    that was decided before, whose first decision is lost. `optimistic`: the request was answered
+    before it was decided, or it is not known whether it was.
     """
 
     id: str
@@ -57,9 +58,9 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A refused request of which the answer was, or may have been, success.
+    """A refused request whose answer was, or may have been, success.
 
-    `is_unheard`: somebody waited for the decision, and the reply was not in the log in time.
+    `is_unheard`: the sender waited for the decision, and the reply was not in the log in time.
     """
 
     row: AuditRow
@@ -68,7 +69,7 @@ class Refused:
 
 
 async def already_applied(connection: "Connection", ids: Iterable[str]) -> set[str]:
-    """Those of the ids that are in the audit. An id that is no canonical UUID is in no row."""
+    """Those of the ids that are in the audit. An id that is not a canonical UUID never is."""
     possible = [identifier for identifier in ids if is_id(identifier)]
     if not possible:
         return set()
@@ -78,7 +79,7 @@ async def already_applied(connection: "Connection", ids: Iterable[str]) -> set[s
 async def record(connection: "Connection", rows: Sequence[AuditRow]) -> None:
     """Add the rows of a batch, inside its transaction.
 
-    Raises asyncpg.UniqueViolationError (`event_pkey`) for an id that is there already: the caller
+    Raises asyncpg.UniqueViolationError (`event_pkey`) for an id that exists already; the caller
     drops copies first.
     """
     if not rows:
@@ -112,25 +113,25 @@ async def unannounced(
     *,
     epoch: int = 0,
 ) -> list[AuditRow]:
-    """Rows of the partition at and above `from_offset`, in order of their offset."""
+    """Rows of the partition from `from_offset` on, ordered by offset."""
     rows = await connection.fetch(_UNANNOUNCED, topic, partition, from_offset, epoch, limit)
     return [to_row(row) for row in rows]
 
 
 async def find(connection: "Connection", ids: Iterable[str]) -> dict[str, AuditRow]:
-    """Id → what became of the request; those that are not decided yet are left out."""
+    """Id → decision, for those requests that are decided."""
     rows = await connection.fetch(_FIND, list(ids))
     return {row["id"]: to_row(row) for row in rows}
 
 
 async def record_unheard(connection: "Connection", ids: Sequence[str]) -> None:
-    """Note refusals whose reply was too late for whoever waited; a repeat changes nothing."""
+    """Note refusals whose reply was too late for the sender; a repeat changes nothing."""
     if ids:
         await connection.execute(_RECORD_UNHEARD, list(ids))
 
 
 async def note_unheard(connection: "Connection", ids: Sequence[str]) -> None:
-    """The same by ingress, of requests that may be applied, refused, or not decided yet."""
+    """Note requests that ingress answers with success without knowing their decision."""
     if ids:
         await connection.execute(_NOTE_UNHEARD, list(ids))
 
@@ -144,14 +145,14 @@ async def find_refused(
 ) -> list[Refused]:
     """Requests that were answered with success and refused afterwards, newest first.
 
-    Dead letters that were answered in the same way are among them, with status 500.
+    They include dead letters that were answered with success, with status 500.
     """
     rows = await connection.fetch(_FIND_REFUSED, organisation_id, since, limit)
     return [Refused(to_row(row), to_utc(row["recorded"]), row["is_unheard"]) for row in rows]
 
 
 def to_row(row: "asyncpg.Record") -> AuditRow:
-    """The audit row in a record that has its columns."""
+    """The audit row in a database row that has its columns."""
     return AuditRow(
         id=row["id"],
         organisation_id=row["organisation_id"],

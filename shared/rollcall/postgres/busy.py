@@ -1,8 +1,8 @@
-"""A calculation in a thread in the middle of a transaction, whose session is kept alive meanwhile.
+"""A calculation in a thread in the middle of a transaction, which keeps the session alive.
 
-Postgres ends a session that is idle in a transaction for some seconds, which frees what a frozen
-process held. A calculation may take longer and is no reason for that; so while a thread calculates,
-the event loop sends a statement now and then. A process that stands still sends none.
+Postgres ends a session that is idle in a transaction for some seconds, to free what a frozen
+process holds. A calculation may take longer, so while a thread calculates, the event loop sends a
+statement every few seconds. A frozen process sends none.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 SIGN_OF_LIFE_S: Final = 2.0
-"""Far below `IDLE_IN_TRANSACTION_S`, also on a machine that is busy."""
+"""Far below `IDLE_IN_TRANSACTION_S`, even on a busy machine."""
 
 _SQL = queries.load("busy")
 _STILL_HERE = _SQL["still_here"]
@@ -30,10 +30,10 @@ async def calculated(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
-    """What `make` returns, from a thread; `alive` is called with every sign of life.
+    """The result of `make`, run in a thread; `alive` is called with every sign of life.
 
-    Raises what `make` raises, or what the connection does: the latter only after the thread has
-    ended, so that a next attempt does not calculate beside it.
+    Raises what `make` raises, or what the connection raises. The latter is raised only after the
+    thread has ended, so that the next attempt does not calculate beside it.
     """
     making = asyncio.ensure_future(asyncio.to_thread(make, *args, **kwargs))
     while not making.done():

@@ -1,4 +1,4 @@
-"""Records that could not be applied, bytes and all, until a redrive or a discard closes them."""
+"""Dead letters: records that could not be applied, kept until a redrive or discard closes them."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -37,10 +37,10 @@ _COUNT = _SQL["count_dead_letters"]
 class DeadLetter:
     """One record as Kafka delivered it, and why it was not applied.
 
-    `event_id` and `organisation_id` are None, or whatever text stands there, where the record is
-    malformed. `error` is a message of ours: it never quotes the record. `id` is that of its audit
-    row. With `resource_id` its resource is in quarantine; `attempts` and `told` count how often it
-    was tried and how many outcomes of it are announced. `cause`: rollcall/directory/cause.py.
+    In a malformed record `event_id` and `organisation_id` may be None or any text. `error` is a
+    message of our own that never quotes the record. `id` is the id of its audit row. If
+    `resource_id` is set, that resource is in quarantine. `attempts` counts how often the event was
+    tried, `told` how many of its outcomes were announced. `cause`: rollcall/directory/cause.py.
     """
 
     topic: str
@@ -67,7 +67,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What became of an event that is in a table already; without an error class the old stays."""
+    """The new state of a stored event; without an error class the old one is kept."""
 
     id: str
     state: State
@@ -80,8 +80,8 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class InQuarantine:
-    """What organisations have in quarantine, without the events; `parks`: parked organisation →
-    the dead event behind which it is."""
+    """The quarantines of organisations, without their events; `parks`: parked organisation → id of
+    the dead event behind which it was parked."""
 
     quarantines: list[tuple[str, Key, Quarantine]]
     parks: dict[str, str]
@@ -89,8 +89,8 @@ class InQuarantine:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """A letter that is still dead, as the limits count it: `organisation_id` is None where it is
-    nobody's for certain. `is_parked`: its organisation is."""
+    """A letter that is still dead, as the limits count it. `organisation_id` is None if it is not
+    certain. `is_parked`: its organisation is parked."""
 
     id: str | None
     offset: int
@@ -101,7 +101,7 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class InARow:
-    """Letters among the last decided events: how many, of how many organisations, of nobody."""
+    """Dead letters among the last decided events, and the number of their organisations."""
 
     letters: int
     organisations: int
@@ -110,7 +110,7 @@ class InARow:
 
 @dataclass(frozen=True, slots=True)
 class HeldRecord:
-    """A record that was kept, as Kafka delivered it (`rollcall.kafka.feed.Record`)."""
+    """A stored record, as Kafka delivered it (`rollcall.kafka.feed.Record`)."""
 
     id: str
     organisation_id: str
@@ -129,7 +129,7 @@ class HeldRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterSummary:
-    """A dead letter without its bytes, as lists show it; `parked`: how many events wait behind."""
+    """A dead letter without its record, for lists; `parked`: the number of events behind it."""
 
     topic: str
     partition: int
@@ -151,12 +151,12 @@ class DeadLetterSummary:
 
     @property
     def name(self) -> str:
-        """`topic/partition/offset`, as the answer to its request named it."""
+        """`topic/partition/offset`, the name in the answer to its request."""
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 async def record(connection: "Connection", letters: Sequence[DeadLetter]) -> None:
-    """Keep the letters, inside the batch's transaction. Headers are stored as [name, base64]."""
+    """Store the letters, inside the batch's transaction. Headers become [name, base64]."""
     if not letters:
         return
     await connection.execute(
@@ -185,13 +185,13 @@ async def record(connection: "Connection", letters: Sequence[DeadLetter]) -> Non
 
 
 async def update(connection: "Connection", tried: Sequence[Tried]) -> None:
-    """Note what became of letters, inside the batch's transaction."""
+    """Store the new states of letters, inside the batch's transaction."""
     if tried:
         await connection.execute(_UPDATE, *tried_columns(tried))
 
 
 async def load_quarantines(connection: "Connection", organisations: Iterable[str]) -> InQuarantine:
-    """Everything that these organisations have in quarantine."""
+    """All quarantines of these organisations."""
     rows = await connection.fetch(_QUARANTINES, [each for each in organisations if is_id(each)])
     found = InQuarantine([], {})
     for row in rows:
@@ -207,7 +207,7 @@ async def load_quarantines(connection: "Connection", organisations: Iterable[str
 async def load_dead(
     connection: "Connection", resources: Sequence[tuple[str, str, str]]
 ) -> dict[tuple[str, str, str], HeldRecord]:
-    """(organisation, endpoint, resource) → its dead event; those without one are left out."""
+    """(organisation, endpoint, resource) → its dead event, for resources that have one."""
     rows = await connection.fetch(_LOAD, *(list(column) for column in zip(*resources, strict=True)))
     return {
         (row["organisation_id"], row["endpoint"], row["resource_id"]): to_held(
@@ -220,7 +220,7 @@ async def load_dead(
 async def recent(
     connection: "Connection", topic: str, partition: int, epoch: int, first: int, last: int
 ) -> list[Dead]:
-    """The records of the partition from offset `first` to `last` that are dead, in order."""
+    """The dead records of the partition from offset `first` to `last`, in order."""
     rows = await connection.fetch(_RECENT, topic, partition, epoch, first, last)
     return [Dead(**dict(row)) for row in rows]
 
@@ -228,9 +228,9 @@ async def recent(
 async def in_a_row(
     connection: "Connection", topic: str, partition: int, epoch: int, last: int
 ) -> InARow:
-    """Those of the `last` events that were decided in the partition which are dead.
+    """The dead ones among the `last` decided events of the partition.
 
-    Parked organisations apart.
+    Events of parked organisations are not counted.
     """
     [row] = await connection.fetch(_IN_A_ROW, topic, partition, epoch, last)
     return InARow(**dict(row))
@@ -246,7 +246,7 @@ async def find(
     names: Sequence[str] | None = None,
     limit: int = 1000,
 ) -> list[DeadLetterSummary]:
-    """At most `limit` letters that fit all of what is given, oldest first.
+    """At most `limit` letters that match all criteria, oldest first.
 
     `names`: ids, or `topic/partition/offset`.
     """
@@ -286,7 +286,7 @@ async def find(
 async def read_bytes(
     connection: "Connection", letter: DeadLetterSummary
 ) -> tuple[list[tuple[str, bytes]], bytes | None, bytes | None]:
-    """Headers, key and value of a letter: personal data. Raises LookupError where it is gone."""
+    """Headers, key and value of a letter (personal data). Raises LookupError if it is gone."""
     place = (letter.topic, letter.partition, letter.offset, letter.epoch)
     row = await connection.fetchrow(_READ, *place)
     if row is None:
@@ -295,13 +295,13 @@ async def read_bytes(
 
 
 async def discard_without_resource(connection: "Connection", letter: DeadLetterSummary) -> bool:
-    """Close a letter on which no fold depends; whether it was open."""
+    """Close a letter on which no fold depends; returns whether it was open."""
     place = (letter.topic, letter.partition, letter.offset, letter.epoch)
     return await connection.fetchval(_DISCARD_WITHOUT_RESOURCE, *place) is True
 
 
 async def count_by_state(connection: "Connection") -> dict[str, int]:
-    """State → how many letters."""
+    """State → number of letters."""
     return {row["state"]: row["number"] for row in await connection.fetch(_COUNT)}
 
 
@@ -318,7 +318,7 @@ def tried_columns(tried: Sequence[Tried]) -> tuple[list[object], ...]:
 
 
 def to_held(row: "asyncpg.Record", attempts: int, told: int) -> HeldRecord:
-    """The record in a row of dead letters or of parked events."""
+    """The record in a row of a dead letter or of a parked event."""
     return HeldRecord(
         id=row["id"],
         organisation_id=row["organisation_id"],
@@ -327,7 +327,7 @@ def to_held(row: "asyncpg.Record", attempts: int, told: int) -> HeldRecord:
         offset=row["offset"],
         epoch=row["epoch"],
         timestamp=round(row["append_time"].timestamp() * 1000),
-        timestamp_type=1,  # only records with an append time of the broker are ever kept
+        timestamp_type=1,  # only records with an append time of the broker are ever stored
         key=row["key"],
         value=row["value"],
         headers=read_headers(row["headers"]),
@@ -345,12 +345,12 @@ def headers_text(headers: Sequence[tuple[str, bytes]]) -> str:
 
 
 def read_headers(stored: Sequence[tuple[str, str]]) -> list[tuple[str, bytes]]:
-    """Headers as Kafka delivered them, from what is stored."""
+    """Headers as Kafka delivered them, from the stored form."""
     return [(name, base64.b64decode(text)) for name, text in stored]
 
 
 def printable(text: str | None) -> str | None:
-    """Text that Postgres can hold: what it cannot hold is escaped with a backslash."""
+    """Text that Postgres can store: other characters are escaped with a backslash."""
     if text is None:
         return None
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()

@@ -1,8 +1,8 @@
-"""What a batch touches, of all its organisations, in a handful of set-based queries.
+"""Load what a batch touches, for all its organisations, in a few set-based queries.
 
-Ids of members, of which one request may name 100,000, are checked and joined in a thread, and
-travel in chunks, as texts: handling them one by one would hold the event loop, and every other
-partition, for as long.
+One request may name 100,000 member ids. They are checked and joined in a thread and sent in chunks
+as texts, because handling them one by one would block the event loop and with it all other
+partitions.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
 ROWS_AT_ONCE: Final = 5000
-"""Ids that are asked for at once."""
+"""How many ids one query asks for."""
 
 _SQL = queries.load("directory_load")
 _MEMBERS = _SQL["load_members"]
@@ -41,11 +41,10 @@ Touches = Mapping[str, Touch]
 async def load_states(connection: "Connection", touches: Touches) -> dict[str, State]:
     """Organisation id → the part of its directory that its touch names, exact for that part.
 
-    Of its quarantines only what they are about is loaded: not what is dead and parked, nor what
-    waits of a parked organisation.
-    Runs inside the caller's transaction (whole groups are read through a cursor). An id that is no
-    UUID in canonical form, and a name that Postgres could not hold, exist nowhere: they are absent
-    from the state, as anything unknown is.
+    Of quarantines only their keys are loaded, not their events, and of a parked organisation not
+    the waiting ones. Runs inside the caller's transaction, because whole groups are read through a
+    cursor. An id that is not a canonical UUID, or a name that Postgres cannot store, exists nowhere
+    and is absent from the state like anything unknown.
     """
     states = {organisation: State(organisation) for organisation in touches}
     await _load_quarantines(connection, states)
@@ -106,7 +105,7 @@ async def _load_known_members(
 async def _load_groups_of_members(
     connection: "Connection", touches: Touches, states: dict[str, State]
 ) -> dict[str, set[str]]:
-    """Fill `groups_of`; returns organisation id → groups whose rows are wanted because of it."""
+    """Fill `groups_of`; returns organisation id → groups whose rows are then needed."""
     wanted: dict[str, set[str]] = {}
     for organisation_id, touch in touches.items():
         for member_id in touch.members_with_groups:
@@ -162,14 +161,14 @@ def _add_groups(states: dict[str, State], rows: Sequence["asyncpg.Record"]) -> N
         state = states[row["organisation_id"]]
         if row["document"] is not None:
             state.add_group(to_group(row))
-        elif row["id"] not in state.groups:  # whole, if it was asked for in the part before
+        elif row["id"] not in state.groups:  # else it is loaded whole, by its id
             state.group_names[row["unique_name_key"]] = row["id"]
 
 
 async def _load_holders(
     connection: "Connection", touches: Touches, states: dict[str, State]
 ) -> None:
-    """Who holds the external ids, by id alone: one of them may be held by many."""
+    """Load the holders of the external ids by id alone: one value may have many holders."""
     members = _pairs(touches, lambda touch: touch.member_external_ids, is_storable)
     if members[0]:
         for organisation_id, key, ids in await connection.fetch(_MEMBERS_OF_EXTERNAL_IDS, *members):
@@ -211,7 +210,7 @@ async def _load_whole_groups(
 
 
 async def _filled(rows: Sequence["asyncpg.Record"], fill: Callable[[], None]) -> None:
-    """Put rows into the states; many of them in a thread."""
+    """Put rows into the states; in a thread if there are many."""
     if len(rows) > ROWS_AT_ONCE:
         await asyncio.to_thread(fill)
     else:
@@ -219,7 +218,7 @@ async def _filled(rows: Sequence["asyncpg.Record"], fill: Callable[[], None]) ->
 
 
 async def _chunks(rows: Iterator[tuple[str, ...]], most: int) -> list[list[str]]:
-    """At most so many rows of ids as columns of texts; of many, in a thread."""
+    """At most `most` rows of ids at a time, as columns of texts; in a thread if there are many."""
     if most > ROWS_AT_ONCE:
         return await asyncio.to_thread(_chunked, rows)
     return _chunked(rows)
@@ -235,7 +234,7 @@ def _chunked(rows: Iterator[tuple[str, ...]]) -> list[list[str]]:
 def _pairs(
     touches: Touches, keys: Callable[[Touch], Iterable[str]], is_possible: Callable[[str], bool]
 ) -> tuple[list[str], list[str]]:
-    """Two columns: organisation, key; without the keys that no row can have."""
+    """Two columns, organisation and key, without keys that no row can have."""
     organisations: list[str] = []
     values: list[str] = []
     for organisation_id, touch in touches.items():

@@ -1,4 +1,4 @@
-"""Reads of the directory for answers and notices: by id, and by filter a page at a time."""
+"""Reads of the directory for answers and notices: one resource by id, or a page by filter."""
 
 import asyncio
 from collections.abc import Iterable
@@ -26,14 +26,14 @@ _GROUPS = (_SQL["list_groups"], _SQL["search_groups"])
 _COUNT_MEMBERS = _SQL["count_members"]
 
 PAGE_BYTES: Final = 16 * 1024 * 1024
-"""Of documents and memberships in one page; one resource that is larger is a page of its own."""
+"""Bytes of documents and memberships in one page; a larger resource is a page of its own."""
 
 Related = tuple[tuple[str, str | None], ...]
-"""(id, display) of each group of a member, or of each member of a group, in order of their ids."""
+"""(id, display) of each group of a member, or of each member of a group, ordered by id."""
 
 
 class Page(Protocol):
-    """A page by index (`rollcall.scim.page.Page`): `start_index` counts from 1."""
+    """A page by index (`rollcall.scim.page.Page`); `start_index` counts from 1."""
 
     @property
     def start_index(self) -> int: ...
@@ -43,7 +43,7 @@ class Page(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a list asks for: which resources, in which order, and how many bytes at once.
+    """What a list asks for: which resources, in which order, and at most how many bytes.
 
     `base_url` is the organisation's SCIM base, for conditions on addresses.
     """
@@ -55,15 +55,15 @@ class Search:
 
     @property
     def is_indexed(self) -> bool:
-        """Whether its cost is that of what it finds, and not of all that the organisation has."""
+        """Whether its cost depends on what it finds and not on the size of the organisation."""
         return self.condition.is_indexed and self.order.is_indexed
 
 
 @dataclass(frozen=True, slots=True)
 class FoundMember:
-    """A member as stored; `groups` is empty where they were not asked for.
+    """A member as stored; `groups` is empty if they were not requested.
 
-    Not `is_exact`: what others have accepted and nobody has applied yet may be missing in it.
+    If `is_exact` is false, accepted requests that are not applied yet may be missing in it.
     """
 
     member: Member
@@ -73,9 +73,9 @@ class FoundMember:
 
 @dataclass(frozen=True, slots=True)
 class FoundGroup:
-    """A group as stored; `members` is empty where they were not asked for.
+    """A group as stored; `members` is empty if they were not requested.
 
-    A member's display is its `displayName`; without one it has none. `is_exact`: as of members.
+    The display of a member is its `displayName`, if it has one. `is_exact` as in FoundMember.
     """
 
     group: Group
@@ -86,7 +86,7 @@ class FoundGroup:
 async def find_member(
     connection: "Connection", organisation_id: str, member_id: str, *, with_groups: bool = False
 ) -> FoundMember | None:
-    """The member, or None; an id that is no UUID is nobody's."""
+    """The member, or None; also None for an id that is not a UUID."""
     member_id = member_id.lower()
     if not is_id(member_id):
         return None
@@ -98,14 +98,14 @@ async def find_member(
 async def find_group(
     connection: "Connection", organisation_id: str, group_id: str, *, with_members: bool = False
 ) -> FoundGroup | None:
-    """The group, or None; an id that is no UUID is no group's."""
+    """The group, or None; also None for an id that is not a UUID."""
     group_id = group_id.lower()
     if not is_id(group_id):
         return None
     row = await connection.fetchrow(_FIND_GROUP, organisation_id, group_id, with_members)
     if row is None:
         return None
-    # Of many members the other threads, and the event loop with them, are not kept waiting.
+    # Decode piece by piece, so that a large group does not block other threads and the event loop.
     pieces = row["related"]
     members = await asyncio.to_thread(_joined, pieces) if len(pieces) > 1 else _joined(pieces)
     return FoundGroup(to_group(row), members)
@@ -119,7 +119,7 @@ async def search_members(
     *,
     with_groups: bool = False,
 ) -> tuple[int, list[FoundMember]]:
-    """How many members match, and one page of them in order; of one snapshot."""
+    """The number of matching members, and one page of them in order, from one snapshot."""
     rows = await _rows(connection, _MEMBERS, organisation_id, search, page, with_groups)
     return rows[0]["total"], [FoundMember(to_member(row), _related(row)) for row in rows[1:]]
 
@@ -132,7 +132,7 @@ async def search_groups(
     *,
     with_members: bool = False,
 ) -> tuple[int, list[FoundGroup]]:
-    """How many groups match, and one page of them in order; of one snapshot."""
+    """The number of matching groups, and one page of them in order, from one snapshot."""
     rows = await _rows(connection, _GROUPS, organisation_id, search, page, with_members)
     return rows[0]["total"], [FoundGroup(to_group(row), _related(row)) for row in rows[1:]]
 
@@ -159,7 +159,7 @@ async def _rows(
 
 
 async def count_members(connection: "Connection", organisation_id: str) -> dict[str, int]:
-    """Status → how many members of the organisation have it."""
+    """Status → number of the organisation's members with it."""
     rows = await connection.fetch(_COUNT_MEMBERS, organisation_id)
     return {row["status"]: row["number"] for row in rows}
 

@@ -1,4 +1,4 @@
-"""The net changes of a batch as rows: a query per kind of change, in parts, deletes before puts."""
+"""Write the net changes of a batch: one query per kind of change, in parts, deletes first."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
 MEMBERSHIPS_AT_ONCE: Final = 10_000
-"""Memberships in one statement: encoding more would hold the event loop for too long."""
+"""Memberships in one statement: encoding more would block the event loop for too long."""
 EMAIL_KEY_SEPARATOR: Final = "\x1e"
 
 _SQL = queries.load("directory_write")
@@ -45,17 +45,17 @@ _FREE_LEFT = _SQL["free_left_organisation"]
 _NOTE_DEPARTED = _SQL["note_departed"]
 _FIND_DEPARTED = _SQL["find_departed"]
 DELETED_AT_ONCE: Final = 5000
-"""Rows that one statement deletes of one group, member or organisation: some hundredths of a
-second, far from any time-out. How many there are in all has no bound."""
+"""Rows of one group, member or organisation that one statement deletes. That takes some hundredths
+of a second, far from any time-out. The total number of rows has no limit."""
 FIRST_OF_EACH: Final = 200
 OF_SO_MANY: Final = 100
-"""Of so many groups or members at once, so many memberships each; what has more goes alone."""
+"""How many groups or members get FIRST_OF_EACH deletes in one statement; the rest follows alone."""
 DOCUMENT_BYTES: Final = 1024 * 1024
-"""Bytes of documents in one statement: what writing them to the socket takes of the event loop."""
+"""Bytes of documents in one statement: writing them to the socket blocks the event loop."""
 THREAD_BYTES: Final = 256 * 1024
 ROWS_AT_ONCE: Final = 1000
 HELD_AT_ONCE: Final = 100
-"""Events, bytes and all, of which each may have megabytes."""
+"""Held events in one statement; each may have megabytes."""
 SMALLEST_ID: Final = "00000000-0000-0000-0000-000000000000"
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
@@ -63,7 +63,7 @@ Resource = TypeVar("Resource", Member, Group)
 
 
 def _nobody_watches() -> None:
-    """Nobody wants to know that it goes on."""
+    """The default of `alive`: does nothing."""
 
 
 async def write_changes(
@@ -71,11 +71,11 @@ async def write_changes(
 ) -> None:
     """Make the rows equal to the net result of a batch, inside the caller's transaction.
 
-    No statement writes or deletes more than a bounded number of rows and bytes, so each ends far
-    below its time-out, whatever the whole takes; `alive` is called after each. Unique names are
-    checked at commit, so a name may pass from one resource to another. A violation there
-    (asyncpg.UniqueViolationError from the commit) means that the decision was made on something
-    else than the rows: a bug of ours.
+    Each statement writes or deletes a bounded number of rows and bytes, so it ends far below its
+    time-out, however long the whole takes; `alive` is called after each. Unique names are checked
+    at commit, so a name may move from one resource to another. A violation there
+    (asyncpg.UniqueViolationError from the commit) means that the decision was based on other data
+    than the rows, which is our bug.
     """
     for chunk in _chunks(net.removed_members_of_groups, MEMBERSHIPS_AT_ONCE):
         await connection.execute(_DELETE_MEMBERSHIPS, *joined(chunk))
@@ -100,7 +100,7 @@ async def write_changes(
 
 
 async def departed(connection: "Connection", organisation_ids: Iterable[str]) -> set[str]:
-    """Those of the organisations that have left for good. What is no id has not."""
+    """Those organisations that have left. A text that is not an id has not."""
     possible = [each for each in organisation_ids if is_id(each)]
     if not possible:
         return set()
@@ -109,7 +109,7 @@ async def departed(connection: "Connection", organisation_ids: Iterable[str]) ->
 
 @dataclass(frozen=True, slots=True)
 class _Removal:
-    """The queries that remove resources of a kind: memberships, more of one's, the rows."""
+    """The queries that remove resources of one kind with their memberships."""
 
     first_of_each: str
     more_of_one: str
@@ -147,7 +147,7 @@ async def _until_none(
     last: str,
     alive: Callable[[], None],
 ) -> None:
-    """Delete part by part, each behind the last id of the one before."""
+    """Delete part by part, each part after the last id of the one before."""
     while True:
         row = await connection.fetchrow(query, *of, last, DELETED_AT_ONCE)
         alive()
@@ -159,7 +159,7 @@ async def _until_none(
 async def _while_some(
     connection: "Connection", query: str, of: Sequence[Any], alive: Callable[[], None]
 ) -> None:
-    """Delete events that are held, some at a time."""
+    """Delete held events, some at a time."""
     while await connection.fetchval(query, *of, HELD_AT_ONCE) == HELD_AT_ONCE:
         alive()
 
@@ -171,7 +171,7 @@ async def _remove_organisation(
     moment: datetime,
     alive: Callable[[], None],
 ) -> None:
-    """Delete every row of the organisation, and keep one that says that it has left."""
+    """Delete every row of the organisation, and add one that says that it has left."""
     behind = (SMALLEST_ID, SMALLEST_ID)
     while True:
         row = await connection.fetchrow(
@@ -223,7 +223,7 @@ def _group_row(organisation_id: str, group: Group) -> tuple[Any, ...]:
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    """Rows turned into columns, one per parameter of the query."""
+    """Turn rows into columns, one per parameter of the query."""
     return [[row[index] for row in rows] for index in range(width)]
 
 
@@ -235,7 +235,7 @@ def _chunks(rows: Sequence[Row], most: int) -> Iterator[Sequence[Row]]:
 async def _documents(
     put: Sequence[tuple[str, Resource]], to_row: Callable[[str, Resource], tuple[Any, ...]]
 ) -> AsyncIterator[list[tuple[Any, ...]]]:
-    """The rows of resources, in parts of bounded bytes; large ones are made in a thread."""
+    """The rows of resources, in parts of bounded bytes; large ones are built in a thread."""
     left = iter(put)
     in_thread = False
     while True:

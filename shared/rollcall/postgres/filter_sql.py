@@ -1,11 +1,12 @@
-"""Filters and sort orders as SQL: with `attribute_sql.py` all that composes SQL, from constants.
+"""Compile filters and sort orders to SQL. With `attribute_sql.py` the only code that composes SQL.
 
-A filter means what `rollcall.scim.match` says of the representation. Values only ever become
-parameters, folded in Python by the same functions. A condition is true, or else false or null;
-what stands under `not` is made false where it is null, so that absence never turns into presence.
+A filter means what `rollcall.scim.match` says about the representation. SQL text comes from
+constants only. Values always become parameters, folded in Python by the same functions. A condition
+is true, or else false or null; under `not` null is turned into false first, so that absence never
+becomes presence.
 
-What identity providers look resources up by goes by index (`Condition.is_indexed`); all else reads
-the documents of the organisation.
+The attributes by which identity providers look resources up have an index (`Condition.is_indexed`).
+Any other filter reads all documents of the organisation.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,12 +35,12 @@ from rollcall.scim.schema import GROUP, USER, Attribute
 from rollcall.scim.sort import Sort
 
 CONDITION: Final = "/* condition */ true"
-"""Stands in a query where the condition goes; as it stands it is the condition of no filter."""
+"""The place of the condition in a query; unchanged it is the condition of no filter."""
 SORT_KEY: Final = "/* sort key */ NULL::text"
 ORDER: Final = "/* order */ found.id"
 MATCHING_ORDER: Final = "/* order */ matching.sort_key, matching.id"
 FIRST_PARAMETER: Final = 6
-"""Number of a condition's first parameter: the searches have five of their own."""
+"""Number of a condition's first parameter; the search queries have five of their own."""
 
 _BINARY: Final = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _TEMPLATES: Final = {
@@ -56,7 +57,7 @@ _LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 class _BaseUrl:
-    """Stands among the parameters for the organisation's SCIM base."""
+    """A parameter that stands for the organisation's SCIM base URL."""
 
 
 BASE_URL: Final = _BaseUrl()
@@ -64,7 +65,7 @@ BASE_URL: Final = _BaseUrl()
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """SQL over the table of one resource type, and the values of its `$6`, `$7`, …
+    """SQL over the table of one resource type, and the values of its parameters `$6`, `$7`, …
 
     `is_indexed`: an index finds the rows; otherwise each document of the organisation is read.
     """
@@ -74,13 +75,13 @@ class Condition:
     is_indexed: bool = True
 
     def arguments(self, base_url: str) -> tuple[Any, ...]:
-        """The parameters, for an organisation whose SCIM base is `base_url`."""
+        """The parameters for an organisation with this SCIM base URL."""
         return tuple(base_url if value is BASE_URL else value for value in self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What resources are sorted by: an SQL expression, then the id, both up or both down."""
+    """The sort order: an SQL expression, then the id, both ascending or both descending."""
 
     key: str | None = None
     descending: bool = False
@@ -101,10 +102,10 @@ _ALL: Final = _Fragment("true")
 
 @lru_cache(maxsize=1024)
 def compile_filter(filter_ast: Filter | None, resource_type: ResourceType) -> Condition:
-    """The condition that a filter means; without a filter all rows match.
+    """The condition of a filter; without a filter all rows match.
 
-    Raises InvalidFilter for the one thing that no row can tell: a `$ref` into another resource's
-    address that is not a membership (RFC 7644 §3.4.2.2 lets a server refuse what it cannot serve).
+    Raises InvalidFilter for a comparison that rows cannot decide: a `$ref` to another resource that
+    is not a membership (RFC 7644 §3.4.2.2 lets a server refuse what it cannot process).
     """
     if filter_ast is None:
         return ANYTHING
@@ -115,11 +116,11 @@ def compile_filter(filter_ast: Filter | None, resource_type: ResourceType) -> Co
 
 @lru_cache(maxsize=256)
 def compile_sort(sort: Sort | None, resource_type: ResourceType) -> Order:
-    """The order that a sort means (RFC 7644 §3.4.2.3); without one that of creation, the id's."""
+    """The order of a sort (RFC 7644 §3.4.2.3); without a sort the order of creation, by id."""
     if sort is None:
         return BY_ID
     path = sort.path
-    if path.sub is not None and path.sub.name == "$ref":  # addresses sort as what they refer to
+    if path.sub is not None and path.sub.name == "$ref":  # addresses sort like their targets
         path = AttributePath(path.attribute, path.attribute.subs["value"])
     if path.target.path in ("id", "meta.location"):
         return Order(None, sort.descending)
@@ -136,7 +137,7 @@ def compile_sort(sort: Sort | None, resource_type: ResourceType) -> Order:
 
 
 def compose(query: str, condition: Condition, order: Order = BY_ID) -> str:
-    """The query with the condition and the order in their places."""
+    """The query with the condition and the order inserted."""
     direction = " DESC" if order.descending else ""
     keys = [] if order.key is None else [f"{order.key}{direction}"]
     matching = [] if order.key is None else [f"matching.sort_key{direction}"]
@@ -151,7 +152,7 @@ def compose(query: str, condition: Condition, order: Order = BY_ID) -> str:
 
 
 class _Compiler:
-    """One compilation: `resource` for conditions on rows, `element` for those inside brackets."""
+    """One compilation: `resource` for conditions on rows, `_element` for those inside brackets."""
 
     def __init__(self, resource_type: ResourceType) -> None:
         self.type = resource_type
@@ -219,7 +220,7 @@ class _Compiler:
         )
 
     def _value_path(self, attribute: Attribute, inner: Filter) -> _Fragment:
-        """One element meets the whole of `inner`."""
+        """One element meets all of `inner`."""
         terms = inner.terms if isinstance(inner, And) else (inner,)
         for place, term in enumerate(terms):
             match term:
@@ -250,9 +251,9 @@ class _Compiler:
     def _by_value(
         self, attribute: Attribute, rest: Sequence[Filter] | None, wanted: Any
     ) -> _Fragment | None:
-        """`value eq wanted` in an element that also meets `rest`, where there is an index.
+        """`value eq wanted` in an element that also meets `rest`, by index.
 
-        None where there is none.
+        None if there is no index.
         """
         if attribute.urn is not None or attribute.name not in ("emails", "groups", "members"):
             return None
@@ -272,7 +273,7 @@ class _Compiler:
         )
 
     def _by_address(self, emails: Attribute, rest: Sequence[Filter], wanted: str) -> _Fragment:
-        """By the keys that the writer keeps; `rest` beyond one type is checked in the document."""
+        """By the stored keys; `rest`, except one type, is checked in the document."""
         kind = ""
         key = search_keys.email_key(wanted)
         match rest:
@@ -288,7 +289,7 @@ class _Compiler:
         return _Fragment(sql, is_indexed=True)
 
     def _test(self, value: Value, op: str, wanted: Any) -> _Fragment:
-        """One value against one; false or null where there is no value, but for `ne`."""
+        """Compare one value; false or null if there is no value, except for `ne`."""
         if wanted is None:
             return _Fragment(f"{value.sql} IS {'' if op == 'eq' else 'NOT '}NULL")
         if not _can_be(wanted):
@@ -302,7 +303,7 @@ class _Compiler:
         bound = self._bind(value, wanted)
         sql = _TEMPLATES[op].format(value=value.sql, wanted=bound)
         if value.folds.path == "displayName" and op == "eq":
-            # The index holds the beginning only; the second half makes it exact.
+            # The index holds only the beginning; the second condition makes it exact.
             sql = f"left(found.display_name_key, 256) = left({bound}, 256) AND {sql}"
         return _Fragment(sql, op in value.indexed)
 
@@ -313,7 +314,7 @@ class _Compiler:
         return self._based(value_in(attribute, sub, self.type))
 
     def source(self, rows: Elements) -> str:
-        """What the elements are selected from."""
+        """The FROM clause of the elements."""
         if "{schemas}" not in rows.source:
             return rows.source
         schema = USER if self.type == "User" else GROUP
@@ -331,7 +332,7 @@ class _Compiler:
         )
 
     def _bind(self, value: Value, wanted: Any) -> str:
-        """The wanted value as it is compared with this one."""
+        """The wanted value in the form in which it is compared with this one."""
         if value.form == "boolean":
             return "'true'::jsonb" if wanted else "'false'::jsonb"
         folded = folding(value.folds)(wanted)
@@ -344,7 +345,7 @@ class _Compiler:
         return f"${FIRST_PARAMETER + len(self.parameters) - 1}"
 
     def _based(self, value: Value) -> Value:
-        """The value, with the parameter of the SCIM base where it is an address."""
+        """The value; if it is an address, with the parameter of the SCIM base URL."""
         if BASE not in value.sql:
             return value
         if self._base is None:
@@ -352,7 +353,7 @@ class _Compiler:
         return replace(value, sql=value.sql.replace(BASE, self._base))
 
     def _refuse_reference(self, path: AttributePath) -> None:
-        """The address in `manager.$ref` is made for the answer, and escaped, from its `value`."""
+        """Refuse `manager.$ref`: its address is built from `value` only when it is answered."""
         if path.target.name == "$ref" and path.attribute.name not in ("groups", "members"):
             raise InvalidFilter(
                 f"A filter on `{path.text}` is not supported; use `{path.attribute.path}.value`.",
@@ -361,12 +362,12 @@ class _Compiler:
 
 
 def _can_be(wanted: Any) -> bool:
-    """Whether any row could hold it."""
+    """Whether a row could hold the value."""
     return not isinstance(wanted, str) or is_storable(wanted)
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """The same in UTC; beyond the calendar its end, which no resource was made at."""
+    """The moment in UTC; beyond the calendar its limit, at which no resource was made."""
     try:
         return moment.astimezone(UTC)
     except OverflowError:

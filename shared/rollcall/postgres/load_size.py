@@ -1,4 +1,4 @@
-"""How much a batch would load, asked before it is loaded. Lengths only: nothing is transferred."""
+"""How much a batch would load, measured in advance. Only lengths are transferred."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ Pair = tuple[str, str]
 async def of_members(
     connection: "Connection", members: Collection[Pair]
 ) -> dict[Pair, tuple[int, int]]:
-    """Member → bytes of its document as JSON (0: there is none), number of its groups."""
+    """Member → bytes of its document as JSON (0 if it does not exist), number of its groups."""
     if not members:
         return {}
     rows = await connection.fetch(_MEMBERS, *_columns(members, 2))
@@ -29,7 +29,7 @@ async def of_members(
 
 
 async def of_groups(connection: "Connection", groups: Collection[Pair]) -> dict[Pair, int]:
-    """Group → bytes of its document as JSON; what is not there is left out."""
+    """Group → bytes of its document as JSON, for groups that exist."""
     if not groups:
         return {}
     rows = await connection.fetch(_GROUPS, *_columns(groups, 2))
@@ -47,7 +47,7 @@ async def of_whole_groups(connection: "Connection", groups: Collection[Pair]) ->
 async def of_held(
     connection: "Connection", resources: Collection[tuple[str, str, str]]
 ) -> dict[tuple[str, str, str], int]:
-    """(organisation, endpoint, resource) → bytes of its events that are dead and parked."""
+    """(organisation, endpoint, resource) → bytes of its dead and parked events."""
     if not resources:
         return {}
     rows = await connection.fetch(_HELD, *_columns(resources, 3))

@@ -1,6 +1,7 @@
-"""The mails that one recipient has got lately: counted and taken by one replica at a time.
+"""The mail budget of a recipient: the mails sent recently, counted by one replica at a time.
 
-A recipient is a digest, never an address. Times are Postgres's, by which all replicas count.
+A recipient is stored as a digest, never as an address. Times are by Postgres's clock, which all
+replicas share.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ _GIVE_BACK = _SQL["give_mail_back"]
 _SWEEP = _SQL["sweep_mails_taken"]
 
 LONGEST: Final = timedelta(days=1)
-"""No window is longer, so what is older is swept."""
+"""No window is longer, so older rows are swept."""
 _LOCKS: Final = 0x4D61696C  # "Mail"
 
 
@@ -29,7 +30,7 @@ _LOCKS: Final = 0x4D61696C  # "Mail"
 class Counts:
     """Mails to one recipient: within the window, within a day, and of those from one organisation.
 
-    `is_taken`: the mail that is asked about is one of those that are kept.
+    `is_taken`: the mail in question is already counted.
     """
 
     lately: int
@@ -41,11 +42,11 @@ class Counts:
 async def lock_and_count(
     connection: "Connection", recipient: bytes, notice: Notice, *, window_s: float
 ) -> Counts:
-    """What the recipient has got. Until the caller's transaction ends, nobody else counts or takes
-    for this recipient, nor for one whose digest begins alike."""
+    """Count the recipient's mails. Until the caller's transaction ends, no other replica counts or
+    takes for this recipient, or for one whose digest begins with the same bytes."""
     number = int.from_bytes(recipient[:4], "big", signed=True)
     await connection.execute(_LOCK, _LOCKS, number)
-    # A statement of its own, so that it sees what was committed under the lock before.
+    # A separate statement, so that it sees what was committed under the lock before.
     [row] = await connection.fetch(
         _COUNT,
         recipient,
@@ -59,17 +60,17 @@ async def lock_and_count(
 
 
 async def take(connection: "Connection", recipient: bytes, notice: Notice) -> None:
-    """Take this mail, which is not taken yet, in the transaction that has counted."""
+    """Count this mail, which is not counted yet, in the transaction of `lock_and_count`."""
     await connection.execute(
         _TAKE, notice.event_id, notice.kind, recipient, notice.organisation_id, notice.member_id
     )
 
 
 async def give_back(connection: "Connection", recipient: bytes, notice: Notice) -> None:
-    """It did not leave."""
+    """Uncount a mail that was not sent."""
     await connection.execute(_GIVE_BACK, notice.event_id, notice.kind, recipient)
 
 
 async def sweep(connection: "Connection") -> None:
-    """Forget what no window reaches any more."""
+    """Delete counts that are older than any window."""
     await connection.execute(_SWEEP, LONGEST)

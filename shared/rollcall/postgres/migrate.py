@@ -1,10 +1,10 @@
-"""Migrations: numbered SQL files, applied in order, each once, in a transaction of its own.
+"""Migrations: numbered SQL files, applied in order, each once and in its own transaction.
 
 Rules. Files are named `NNNN_expand_….sql` (ships before the code that needs it) or
-`NNNN_contract_….sql` (one release later). There is no way back. A released file never changes: its
-SHA-256 is kept beside its name. Who runs them is the owner of the database; one advisory lock keeps
-others out. A file whose header says `-- transaction: none` runs statement by statement outside a
-transaction (for `CREATE INDEX CONCURRENTLY`) and must be safe to repeat.
+`NNNN_contract_….sql` (one release later). Migrations are never reverted. A released file never
+changes: its SHA-256 is stored with its name. The owner of the database runs them, one run at a time
+(an advisory lock). A file whose header says `-- transaction: none` runs statement by statement
+outside a transaction (for `CREATE INDEX CONCURRENTLY`) and must be safe to repeat.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from rollcall.postgres import queries
 FOLDER: Final = Path(__file__).parent / "migrations"
 SERVICE_ROLES: Final = ("rollcall_ingress", "rollcall_provisioner", "rollcall_notifier")
 AUDIT_MONTHS: Final = 13
-"""Partitions of the audit that exist after a migration: this month and twelve more."""
+"""Partitions of the audit that exist after a migration: this month and the twelve after it."""
 
 _ADVISORY_LOCK: Final = 0x526F6C6C63616C6C  # "Rollcall"
 _LOCK_WAIT_S: Final = 120.0
@@ -52,7 +52,7 @@ class MigrationRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: its name (the order), its text and the SHA-256 of its bytes."""
+    """One file: its name, which gives the order, its text and the SHA-256 of its bytes."""
 
     name: str
     text: str
@@ -82,11 +82,11 @@ def available(folder: Path = FOLDER) -> list[Migration]:
 
 
 async def migrate(database_url: str, *, folder: Path = FOLDER) -> list[str]:
-    """Bring the database to this release; returns the names of the files applied now.
+    """Bring the database to this release; returns the names of the files that were applied.
 
-    `database_url` is that of the owner. Roles of the services that are missing are created where
-    the owner may; months of the audit are made ahead. Raises MigrationRefused, and what asyncpg
-    raises where Postgres cannot be reached.
+    `database_url` is the owner's. Missing roles of the services are created if the owner may, and
+    the audit's partitions are created in advance. Raises MigrationRefused, and asyncpg's errors if
+    Postgres cannot be reached.
     """
     connection: asyncpg.Connection = await asyncpg.connect(
         database_url,
@@ -102,14 +102,14 @@ async def migrate(database_url: str, *, folder: Path = FOLDER) -> list[str]:
 
 
 async def pending(connection: "asyncpg.Connection", folder: Path = FOLDER) -> list[str]:
-    """Names of this release's migrations that the database has not seen (any service role)."""
+    """Names of this release's migrations that were not applied yet (for any service role)."""
     names = [migration.name for migration in available(folder)]
     return [row["name"] for row in await connection.fetch(_PENDING, names)]
 
 
 async def _lock(connection: "asyncpg.Connection") -> None:
-    # Polled, not waited for: a session that waits holds a snapshot, for which a
-    # CREATE INDEX CONCURRENTLY of the session that has the lock would wait in turn.
+    # Polled, because a session that waits for the lock holds a snapshot. A CREATE INDEX
+    # CONCURRENTLY in the session that has the lock would wait for that snapshot.
     deadline = asyncio.get_running_loop().time() + _LOCK_WAIT_S
     while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY_LOCK):
         if asyncio.get_running_loop().time() > deadline:
@@ -183,9 +183,9 @@ async def _ensure_roles(connection: "asyncpg.Connection") -> None:
 
 
 async def _create_role(connection: "asyncpg.Connection", role: str) -> None:
-    """Create one of SERVICE_ROLES, without a password: nobody can log in until one is set."""
+    """Create one of SERVICE_ROLES without a password: it cannot log in until one is set."""
     try:
         await connection.execute(f"CREATE ROLE {role} LOGIN")
     except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
-        # Roles belong to the server: a migration of another database was faster.
+        # Roles belong to the server, and a migration of another database has just created it.
         log.debug("migration.role_existed", role=role)

@@ -1,9 +1,10 @@
 """Notices to members as rows: planned from outcomes, claimed by a lease, settled once.
 
-States: `due` until a sender settles it as `sent`, `dropped` (nobody should get it any more) or
-`failed` (refused for good). One member's notices go out in the order of their sequence: a later
-one is not claimed while an earlier one is due. A lease that ran out (its sender died) is claimable
-again, so between the mail server's yes and our record a mail may be sent twice, never lost.
+States: `due` until a sender settles it as `sent`, `dropped` (no longer wanted) or `failed` (refused
+for good). The notices of one member are sent in the order of their sequence: a later one is not
+claimed while an earlier one is due. A lease that ran out, because its sender died, can be claimed
+again. So if a sender dies between the mail server's yes and our record of it, a mail may be sent
+twice, but never lost.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 NoticeState = Literal["due", "sent", "dropped", "failed"]
 PACED: Final = "paced"
-"""Reason of a notice that waits for its slot, which is its next attempt."""
+"""Reason of a notice that waits for a slot of the mail rate; its next attempt is the slot."""
 
 _SQL = queries.load("notification")
 _PLAN = _SQL["plan_notifications"]
@@ -50,9 +51,9 @@ _COUNT_OF = _SQL["count_notifications_of"]
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice to plan: identified by event id and kind; due from `due_at` on.
+    """A notice to plan. Its identity is the event id with the kind; it is due from `due_at` on.
 
-    `event_time` is the time of the event that caused it; `detail` what else the sender must know,
+    `event_time` is the time of the event that caused it; `detail` is what else the sender needs,
     without personal data.
     """
 
@@ -69,7 +70,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class SentNotice:
-    """A notice that a mail server took."""
+    """A notice that a mail server accepted."""
 
     notice: Notice
     message_id: str
@@ -78,8 +79,8 @@ class SentNotice:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedNotice:
-    """A notice in the hands of a sender; `attempts` counts this one. `has_slot`: it was paced, and
-    has waited for its slot."""
+    """A notice that a sender has claimed; `attempts` includes this one. `has_slot`: it was paced
+    and its slot has come."""
 
     notice: Notice
     attempts: int
@@ -88,7 +89,7 @@ class ClaimedNotice:
 
 @dataclass(frozen=True, slots=True)
 class UnsentNotice:
-    """A notice that was dropped or has failed, and why."""
+    """A notice that was dropped or failed, and why."""
 
     event_id: str
     kind: str
@@ -100,7 +101,7 @@ class UnsentNotice:
 
 
 async def plan(connection: "Connection", notices: Sequence[Notice]) -> set[tuple[str, str]]:
-    """Add the notices that are not known yet; returns (event id, kind) of those added."""
+    """Add the notices that do not exist yet; returns the (event id, kind) of those added."""
     if not notices:
         return set()
     rows = await connection.fetch(
@@ -129,9 +130,9 @@ async def drop_open(
     *,
     now: datetime,
 ) -> set[tuple[str, str]]:
-    """Drop the member's due notices of these kinds; returns (event id, kind) of each.
+    """Drop the member's due notices of these kinds; returns the (event id, kind) of each.
 
-    One that a sender holds is left to it: it reads the member's state itself.
+    A claimed notice is left to its sender, which reads the member's state itself.
     """
     rows = await connection.fetch(_DROP_OPEN, organisation_id, member_id, list(kinds), reason, now)
     return {(row["event_id"], row["kind"]) for row in rows}
@@ -146,13 +147,13 @@ async def reopen(
     *,
     due_at: datetime,
 ) -> bool:
-    """Make a dropped notice due again; False where there is none."""
+    """Make a dropped notice due again; False if there is none."""
     found = await connection.fetchval(_REOPEN, organisation_id, member_id, event_id, kind, due_at)
     return found is True
 
 
 async def present(connection: "Connection") -> datetime:
-    """Postgres's clock: the one by which replicas agree when a lease is over."""
+    """The time by Postgres's clock, by which all replicas judge leases."""
     moment: datetime = await connection.fetchval(_PRESENT)
     return to_utc(moment)
 
@@ -170,13 +171,13 @@ async def claim(
 ) -> list[ClaimedNotice]:
     """Lease up to `limit` notices that are due now to `owner`, oldest first.
 
-    A notice of a request that the directory has not applied (a failover lost its last commits)
-    waits: nobody could tell yet whether its member is gone, or not there again. So does one of a
-    partition whose outcomes are not read up to its floor (partitions, epochs, offsets: in threes):
-    it may say there that the mail has left.
+    A notice waits if the directory has not applied its request (a failover lost its last commits),
+    because the member's state is then unknown. It also waits if the outcomes of its partition were
+    not read up to the offset in `floors` (partitions, epochs, offsets: in threes), because an event
+    there may say that the mail was sent.
 
-    Whoever claims settles each, or gives it back by `retry_later`, within `lease_s` seconds.
-    Nobody waits for rows that another replica is claiming at the moment.
+    The owner must settle each one, or give it back by `retry_later`, within `lease_s` seconds. Rows
+    that another replica is claiming at the moment are skipped.
     """
     until = now + timedelta(seconds=lease_s)
     rows = await connection.fetch(
@@ -200,7 +201,7 @@ async def settle_sent(
     sent_at: datetime,
     announced: bool = False,
 ) -> bool:
-    """The mail server took it. False: the lease was lost, somebody else settles it.
+    """Settle: the mail server accepted it. False: the lease was lost, another sender settles it.
 
     `announced`: it is on the outcomes topic already.
     """
@@ -211,7 +212,7 @@ async def settle_sent(
 
 
 async def mark_sent(connection: "Connection", facts: Sequence[MailSent]) -> None:
-    """Take note of mails that left, as the outcomes topic says; what knows it already stays."""
+    """Mark notices as sent, as the outcomes topic says; rows that are settled stay unchanged."""
     if facts:
         await connection.execute(
             _MARK_SENT,
@@ -223,7 +224,7 @@ async def mark_sent(connection: "Connection", facts: Sequence[MailSent]) -> None
 
 
 async def unannounced(connection: "Connection", limit: int) -> list[SentNotice]:
-    """Mails that left and are not on the outcomes topic yet, oldest first."""
+    """Sent mails that are not on the outcomes topic yet, oldest first."""
     return [
         SentNotice(_to_notice(row), row["message_id"], to_utc(row["sent_at"]))
         for row in await connection.fetch(_UNANNOUNCED, limit)
@@ -231,14 +232,14 @@ async def unannounced(connection: "Connection", limit: int) -> list[SentNotice]:
 
 
 async def mark_announced(connection: "Connection", keys: Sequence[tuple[str, str]]) -> None:
-    """They are; `keys`: (event id, kind)."""
+    """Mark these notices as announced on the outcomes topic; `keys`: (event id, kind)."""
     await connection.execute(_MARK_ANNOUNCED, [key[0] for key in keys], [key[1] for key in keys])
 
 
 async def settle_dropped(
     connection: "Connection", event_id: str, kind: str, owner: str, *, reason: str
 ) -> bool:
-    """It is not due any more. False: the lease was lost."""
+    """Settle: it is no longer due. False: the lease was lost."""
     done = await connection.fetchval(_SETTLE_UNSENT, event_id, kind, owner, "dropped", reason)
     return done is True
 
@@ -246,7 +247,7 @@ async def settle_dropped(
 async def settle_failed(
     connection: "Connection", event_id: str, kind: str, owner: str, *, reason: str
 ) -> bool:
-    """It was refused for good, or cannot be built. False: the lease was lost."""
+    """Settle: it was refused for good, or cannot be built. False: the lease was lost."""
     done = await connection.fetchval(_SETTLE_UNSENT, event_id, kind, owner, "failed", reason)
     return done is True
 
@@ -261,9 +262,9 @@ async def retry_later(
     reason: str,
     may_have_left: bool = False,
 ) -> bool:
-    """Give it back until `next_attempt_at`. False: the lease was lost.
+    """Give the notice back until `next_attempt_at`. False: the lease was lost.
 
-    `may_have_left`: the mail server may have taken it, and nobody heard its answer.
+    `may_have_left`: the mail server may have accepted it, but its answer was not received.
     """
     done = await connection.fetchval(
         _RETRY_LATER, event_id, kind, owner, next_attempt_at, reason, may_have_left
@@ -274,11 +275,11 @@ async def retry_later(
 async def last_mails(
     connection: "Connection", organisation_id: str, member_id: str, *, since: str | None = None
 ) -> tuple[str | None, str | None]:
-    """The kind of the last mail that the member got, by sequence; None: never any.
+    """The kind of the member's last sent mail, by sequence (None: none was sent); and the kind of
+    the last one after it that was dropped but may have been sent, because its sender died or did
+    not receive the mail server's answer.
 
-    And the kind of the last one after it that was dropped, though it may have left: its sender
-    died, or never heard the mail server's answer. `since`, the event id of an invitation, leaves
-    out what was before that invitation.
+    `since`, the event id of an invitation, excludes what was before that invitation.
     """
     row = await connection.fetchrow(_LAST_MAILS, organisation_id, member_id, since)
     return (None, None) if row is None else (row["last"], row["maybe"])
@@ -301,7 +302,7 @@ async def is_overtaken(connection: "Connection", notice: Notice) -> bool:
 async def unsent(
     connection: "Connection", organisation_id: str | None, reason: str | None, *, limit: int
 ) -> list[UnsentNotice]:
-    """Notices that were dropped or have failed, the latest first; of all organisations for None."""
+    """Notices that were dropped or failed, newest first; None stands for all organisations."""
     rows = await connection.fetch(_UNSENT, organisation_id, reason, limit)
     return [
         UnsentNotice(
@@ -318,7 +319,7 @@ async def unsent(
 
 
 async def next_due(connection: "Connection") -> datetime | None:
-    """The earliest moment at which there may be something to claim; None: nothing is due."""
+    """The earliest moment at which a notice may be claimable; None if none is due."""
     moment: datetime | None = await connection.fetchval(_NEXT_DUE)
     return None if moment is None else to_utc(moment)
 
@@ -331,9 +332,9 @@ async def renew(
     now: datetime,
     lease_s: float,
 ) -> set[tuple[str, str]]:
-    """Prolong the owner's leases, so that a slow mail server is no dead one; returns which.
+    """Extend the owner's leases, so that a slow mail server does not cost them; returns which.
 
-    `held` are (event id, kind) of those in hand: what nobody works on any more must run out.
+    `held` are the (event id, kind) still being worked on; the leases of others must run out.
     """
     event_ids, kinds = [key[0] for key in held], [key[1] for key in held]
     until = now + timedelta(seconds=lease_s)
@@ -342,8 +343,8 @@ async def renew(
 
 
 async def overdue(connection: "Connection", *, now: datetime) -> tuple[int, datetime | None]:
-    """How many notices are due and not settled, and since when the oldest is; what is paced is
-    due at its slot."""
+    """The number of notices that are due and not settled, and since when the oldest is; a paced one
+    is due at its slot."""
     row = await connection.fetchrow(_OVERDUE, now, PACED)
     if row is None or row["oldest"] is None:
         return 0, None
@@ -353,7 +354,7 @@ async def overdue(connection: "Connection", *, now: datetime) -> tuple[int, date
 async def count(
     connection: "Connection", organisation_id: str | None = None
 ) -> dict[tuple[str, NoticeState], int]:
-    """(kind, state) → how many, of one organisation or of all."""
+    """(kind, state) → number of notices, of one organisation or of all."""
     rows = (
         await connection.fetch(_COUNT)
         if organisation_id is None

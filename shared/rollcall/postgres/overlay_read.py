@@ -1,7 +1,7 @@
-"""What a look-up with the overlay reads: a partial state and `next_offset`, in one statement.
+"""Read a partial state and `next_offset` in one statement, for a look-up with the overlay.
 
-One statement sees one snapshot: what it returns is the directory exactly as it was when the
-partition was applied up to `next_offset`.
+One statement sees one snapshot, so the result is the directory exactly as it was when the partition
+was applied up to `next_offset`.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 MOST_OF_A_NAME: Final = 1000
-"""More resources of one displayName, or of one externalId, than this are not folded."""
+"""If more resources share a displayName or an externalId, they are not folded."""
 
 _SQL = queries.load("overlay_read")
 _READ = _SQL["read_for_overlay"]
@@ -28,11 +28,11 @@ _READ = _SQL["read_for_overlay"]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is read. `touch` says what the connected requests need, `member_display_names` is a
-    look-up's own.
+    """What to read. `touch` is what the connected requests need; `member_display_names` is what the
+    look-up itself asks for.
 
-    `groups_of_all`: of each member that is found all groups are wanted. `members_of_all`: of each
-    group that is found all members. `in_any_group`: members of whom it is asked in which of the
+    `groups_of_all`: also all groups of each member that is found. `members_of_all`: also all
+    members of each group that is found. `in_any_group`: members for whom to read in which of the
     found groups they are.
     """
 
@@ -45,10 +45,11 @@ class Wanted:
 
 @dataclass(slots=True)
 class Read:
-    """What was found; `displays`: member id → how it is shown in a group.
+    """The result of a read; `displays`: member id → how it is shown in a group.
 
-    `last_append_time` is that of the last record applied in the partition, None before any.
-    `epoch` says of which log the offset is: it rises when an operator accepts another one.
+    `last_append_time` is that of the partition's last applied record, None if there is none.
+    `epoch` is that of the log in which the offset counts; it rises when an operator accepts another
+    log.
     """
 
     state: State
@@ -61,10 +62,10 @@ class Read:
 async def read(
     connection: "Connection", organisation_id: str, topic: str, partition: int, wanted: Wanted
 ) -> Read:
-    """The part of the organisation's directory that `wanted` names, and how far it is applied.
+    """Read the part of the organisation's directory that `wanted` names, and how far it is applied.
 
-    Raises Unavailable where more than `MOST_OF_A_NAME` resources have one displayName, or the
-    externalIds that are asked for.
+    Raises Unavailable if more than `MOST_OF_A_NAME` resources have one displayName or the requested
+    externalIds.
     """
     touch = wanted.touch
     pairs = [
@@ -136,7 +137,7 @@ def _state(organisation_id: str, row: Any, wanted: Wanted) -> State:
 
 
 def _check_names(members: list[Member], groups: list[Group], wanted: Wanted) -> None:
-    """Raise Unavailable where the bound of a displayName or of an externalId was reached."""
+    """Raise Unavailable if the limit for a displayName or an externalId was reached."""
     touch = wanted.touch
     of_name = sum(group.display_name_key in touch.group_names for group in groups)
     if (wanted.member_display_names and len(members) > MOST_OF_A_NAME) or of_name > MOST_OF_A_NAME:

@@ -1,5 +1,5 @@
-"""Events that wait, bytes and all, in the log's order: behind a dead one of the same resource, or
-because their organisation is parked."""
+"""Parked events, with their records, in the log's order. They wait behind a dead event of the same
+resource, or because their organisation is parked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,9 +59,9 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class ParkedOrganisation:
-    """An organisation all of whose events wait since the event `id` died.
+    """An organisation whose events all wait since the event `id` died.
 
-    `since`: when the broker appended that one. `waiting`: how many events wait.
+    `since`: the append time of that event. `waiting`: the number of waiting events.
     """
 
     organisation_id: str
@@ -81,7 +81,7 @@ class ParkedOrganisation:
 
 @dataclass(frozen=True, slots=True)
 class ParkedSummary:
-    """A parked event without its bytes."""
+    """A parked event without its record."""
 
     id: str
     type: str
@@ -90,7 +90,7 @@ class ParkedSummary:
 
 
 async def record(connection: "Connection", events: Sequence[Parked]) -> None:
-    """Keep the events, inside the batch's transaction."""
+    """Store the events, inside the batch's transaction."""
     if not events:
         return
     await connection.execute(
@@ -116,7 +116,7 @@ async def record(connection: "Connection", events: Sequence[Parked]) -> None:
 async def load(
     connection: "Connection", resources: Sequence[tuple[str, str, str]]
 ) -> dict[tuple[str, str, str], list[HeldRecord]]:
-    """(organisation, endpoint, resource) → what is parked for it, in order."""
+    """(organisation, endpoint, resource) → its parked events, in order."""
     found: dict[tuple[str, str, str], list[HeldRecord]] = {key: [] for key in resources}
     rows = await connection.fetch(_LOAD, *(list(column) for column in zip(*resources, strict=True)))
     for row in rows:
@@ -134,7 +134,7 @@ async def make_dead(connection: "Connection", tried: Sequence[Tried]) -> None:
 
 
 async def delete(connection: "Connection", ids: Sequence[str]) -> None:
-    """Forget events that were applied, inside the batch's transaction."""
+    """Delete events that were applied, inside the batch's transaction."""
     if ids:
         await connection.execute(_DELETE, ids)
 
@@ -142,9 +142,9 @@ async def delete(connection: "Connection", ids: Sequence[str]) -> None:
 async def load_waiting(
     connection: "Connection", organisation_id: str, events: int, size_bytes: int
 ) -> tuple[list[HeldRecord], int]:
-    """The first events that wait for a parked organisation, and how many more there are.
+    """The first events that wait for a parked organisation, and the number of those after them.
 
-    At most `events` of them, and so many bytes, or one.
+    At most `events` of them and at most `size_bytes`, but at least one.
     """
     rows = await connection.fetch(_LOAD_WAITING, organisation_id, events, size_bytes)
     behind = rows[0]["waiting"] - len(rows) if rows else 0
@@ -152,13 +152,13 @@ async def load_waiting(
 
 
 async def move_behind_resources(connection: "Connection", ids: Sequence[str]) -> None:
-    """Let events wait behind a dead one of their resource, not for their organisation any more."""
+    """Let events wait behind a dead event of their resource instead of for their organisation."""
     if ids:
         await connection.execute(_MOVE_BEHIND, ids)
 
 
 async def park_organisations(connection: "Connection", parks: Sequence[ParkedOrganisation]) -> None:
-    """Note who is parked, inside the batch's transaction."""
+    """Store parked organisations, inside the batch's transaction."""
     if parks:
         await connection.execute(
             _PARK,
@@ -173,7 +173,7 @@ async def park_organisations(connection: "Connection", parks: Sequence[ParkedOrg
 
 
 async def free_organisations(connection: "Connection", ids: Sequence[str]) -> None:
-    """Note who goes on, inside the batch's transaction."""
+    """Delete organisations that are no longer parked, inside the batch's transaction."""
     if ids:
         await connection.execute(_FREE, ids)
 
@@ -181,7 +181,7 @@ async def free_organisations(connection: "Connection", ids: Sequence[str]) -> No
 async def organisations(
     connection: "Connection", organisation_id: str | None = None
 ) -> list[ParkedOrganisation]:
-    """The parked organisations, or this one if it is, those that have been for longest first."""
+    """All parked organisations, or this one if it is parked; longest parked first."""
     rows = await connection.fetch(_FIND_ORGANISATIONS, organisation_id)
     return [ParkedOrganisation(**{**dict(row), "since": to_utc(row["since"])}) for row in rows]
 
@@ -189,7 +189,7 @@ async def organisations(
 async def list_behind(
     connection: "Connection", organisation_id: str, endpoint: str, resource_id: str, limit: int
 ) -> list[ParkedSummary]:
-    """What is parked for a resource, in order."""
+    """The events that are parked for a resource, in order."""
     rows = await connection.fetch(_LIST, organisation_id, endpoint, resource_id, limit)
     return [
         ParkedSummary(

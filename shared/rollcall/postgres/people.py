@@ -1,4 +1,4 @@
-"""Members as an operator looks for them: a list by user name, one by whatever is known of it."""
+"""Members as an operator looks them up: a list by user name, or one by any identifier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _COUNTS = _SQL["counts_of"]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A member, and whose it is."""
+    """A member with its organisation."""
 
     organisation_id: str
     member: Member
@@ -32,7 +32,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much there is of an organisation beside its members."""
+    """Numbers of an organisation's rows other than members."""
 
     groups: int
     dead_letters: int
@@ -56,7 +56,7 @@ async def find(
     try:
         name_key = user_name_key(text)
     except ScimError:
-        name_key = ""  # nobody's
+        name_key = ""  # no member has it
     member_id = text.lower() if is_id(text.lower()) else None
     rows = await connection.fetch(
         _NAMED, organisation_ids, member_id, name_key, email_key(text), text, limit
@@ -65,7 +65,7 @@ async def find(
 
 
 async def counts(connection: "Connection", organisation_id: str) -> Counts:
-    """Groups, dead letters and parked events of an organisation."""
+    """The numbers of an organisation's groups, dead letters and parked events."""
     [row] = await connection.fetch(_COUNTS, organisation_id)
     return Counts(row["groups"], row["dead_letters"], row["parked"])
 

@@ -1,12 +1,12 @@
-"""Connections: one pool per process, opened lazily; `Unavailable` for what passes by itself.
+"""Connections: one pool per process, opened lazily; temporary failures become `Unavailable`.
 
-Conventions of every connection, which the queries rely on:
+Conventions of every connection, on which the queries rely:
 
-- `uuid` parameters are given as text; queries return ids as text (`id::text`), because ids are
-  canonical lower-case text everywhere in our code.
-- `jsonb` is Python data both ways, by orjson.
-- `plan_cache_mode` is `force_custom_plan`: a generic plan for `= ANY($1)`, made while a table was
-  small, stays, and halves the provisioner's rate.
+- `uuid` parameters are given as text, and queries return ids as text (`id::text`), because our code
+  uses canonical lower-case text for ids everywhere.
+- `jsonb` is Python data in both directions, by orjson.
+- `plan_cache_mode` is `force_custom_plan`. A generic plan for `= ANY($1)` that was made while a
+  table was small is kept, and halves the provisioner's rate.
 """
 
 import asyncio
@@ -35,23 +35,23 @@ REFUSED: Final = "Postgres (it refuses the login of this service)"
 CONNECT_TIMEOUT_S: Final = 5.0
 IDLE_IN_TRANSACTION_S: Final[dict[Service, int]] = {
     "ingress": 10,
-    # A provisioner that was stopped in mid-transaction holds its partition's progress row; after
-    # this time Postgres frees the row for the successor.
+    # A provisioner that was frozen in mid-transaction holds its partition's progress row; after
+    # this time Postgres ends the session and frees the row for the successor.
     "provisioner": 10,
     "notifier": 10,
     "owner": 60,
 }
 
 KEYS_ONLY: Final = {"enable_hashjoin": "off", "enable_mergejoin": "off"}
-"""All that the provisioner reads and writes is named by key, so a nested loop over an index costs
-what the batch holds. A hash join reads the whole table, which the planner prefers while it is of
-medium size (measured at 30,000 members: 22 ms instead of 4 for each batch of 500)."""
+"""The provisioner reads and writes rows by key only, so the cost of a nested loop over an index
+depends on the batch. A hash join reads the whole table, and the planner prefers it while the table
+is of medium size (measured at 30,000 members: 22 ms instead of 4 for each batch of 500)."""
 
 
 class CutOff(Unavailable):
-    """Postgres, or asyncpg, has ended what took too long: an outage, or too much at once.
+    """Postgres or asyncpg ended a statement or session that took too long: an outage, or too much.
 
-    Which of them is known only to who tries again (rollcall_provisioner/attempts.py). `cause` is
+    Only the caller that tries again can tell which (rollcall_provisioner/attempts.py). `cause` is
     one word of a small set, for logs and metrics.
     """
 
@@ -62,7 +62,7 @@ class CutOff(Unavailable):
 
 TRANSACTION_TIMEOUT: Final = "25P04"
 LOCK_SHARE: Final = 0.5
-"""Of the time-out of statements: a wait for somebody else's lock ends first, and says so."""
+"""Fraction of the statement time-out after which a wait for a lock ends, with its own error."""
 
 _AWAY: Final = (
     asyncpg.PostgresConnectionError,
@@ -77,7 +77,7 @@ _AWAY: Final = (
     asyncpg.SerializationError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TargetServerAttributeNotMatched,
-    # asyncpg lost its state with the server, also where it resets a connection on release.
+    # asyncpg lost track of the server's state, also when it resets a connection on release.
     asyncpg.InternalClientError,
     OSError,
     TimeoutError,
@@ -93,7 +93,7 @@ _NOT_MIGRATED: Final = (
 
 
 def as_unavailable(error: BaseException) -> Unavailable | None:
-    """`error` as Unavailable where trying later may help, None where it is a bug of ours."""
+    """`error` as Unavailable if a later attempt may succeed; None if it is a bug of ours."""
     cause = cut_off_by(error)
     if cause is not None:
         return CutOff(cause)
@@ -107,11 +107,11 @@ def as_unavailable(error: BaseException) -> Unavailable | None:
 
 
 def cut_off_by(error: BaseException) -> str | None:
-    """Which time-out of our own ended it; None where it was something else.
+    """Which of our own time-outs ended it; None if it was something else.
 
-    A wait for a lock (55P03) is somebody else's doing. A statement that somebody cancelled has the
-    same SQLSTATE as one whose time was over and another message; where Postgres speaks another
-    language it counts as the latter.
+    A wait for a lock (55P03) does not count, because another session caused it. A statement that
+    was cancelled by a user has the same SQLSTATE as one that timed out; only the message differs.
+    If Postgres's messages are in another language, both count as a time-out.
     """
     match error:
         case asyncpg.IdleInTransactionSessionTimeoutError():
@@ -121,14 +121,14 @@ def cut_off_by(error: BaseException) -> str | None:
         case asyncpg.PostgresError() if error.sqlstate == TRANSACTION_TIMEOUT:
             return "transaction-timeout"
         case TimeoutError() if not isinstance(error, OSError) or error.errno is None:
-            return "no-answer"  # the network's own time-outs have a number
+            return "no-answer"  # a time-out of the network has an errno
         case _:
             return None
 
 
 def is_lost_connection(unavailable: Unavailable) -> bool:
-    """Whether a connection broke. So ends, as asyncpg shows it, also a session that was idle in its
-    transaction for too long: nobody was there to hear why."""
+    """Whether a connection broke. A session that was idle in its transaction for too long looks the
+    same in asyncpg, because nothing was reading when Postgres ended it."""
     return isinstance(
         unavailable.__cause__,
         asyncpg.PostgresConnectionError
@@ -139,12 +139,12 @@ def is_lost_connection(unavailable: Unavailable) -> bool:
 
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What a file of ours says that is written inside: no word of Postgres."""
+"""Errors of a file of ours that is written inside the block; they do not come from Postgres."""
 
 
 @contextmanager
 def unavailable_if_away() -> Iterator[None]:
-    """Inside, what means "Postgres cannot be used now" is raised as Unavailable."""
+    """Raise errors inside the block that mean "Postgres cannot be used now" as Unavailable."""
     try:
         yield
     except (*_AWAY, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -156,14 +156,14 @@ def unavailable_if_away() -> Iterator[None]:
 
 
 async def prepare_connection(connection: "Connection") -> None:
-    """Set the codecs that the queries rely on; every connection of ours passes through here."""
+    """Set the codecs on which the queries rely; called for each of our connections."""
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
     )
 
 
 class Database:
-    """The pool of one process. Connections are made when they are wanted, never before."""
+    """The pool of one process. Connections are made when they are needed, never earlier."""
 
     def __init__(
         self,
@@ -179,8 +179,8 @@ class Database:
     async def connection(self) -> "AsyncIterator[Connection]":
         """A connection for as long as the block runs.
 
-        Raises Unavailable: no connection in time, or Postgres fails inside the block. A time-out
-        of anything else inside the block would read as Postgres's, so nothing else belongs there.
+        Raises Unavailable if none is free in time, or if Postgres fails inside the block. Any other
+        time-out inside the block would look like one of Postgres, so nothing else belongs there.
         """
         with unavailable_if_away(), _unavailable_if_state_is_lost():
             async with self._acquired() as connection:
@@ -188,13 +188,13 @@ class Database:
                     with _cut_when_late(connection):
                         yield connection
                 except asyncpg.LockNotAvailableError:
-                    await end_stalled(connection, self._stalled_after_s)  # for the next try
+                    await end_stalled(connection, self._stalled_after_s)  # for the next attempt
                     raise
                 except asyncpg.InternalClientError:
                     connection.terminate()
                     raise
                 except asyncpg.InterfaceError as error:
-                    # What asyncpg says of a lost connection from its second use on. Any other
+                    # What asyncpg raises for a lost connection from its second use on. Any other
                     # InterfaceError is a bug.
                     if _is_lost(connection):
                         raise Unavailable(POSTGRES, 2.0) from error
@@ -202,7 +202,7 @@ class Database:
 
     @asynccontextmanager
     async def _acquired(self) -> "AsyncIterator[Connection]":
-        """A connection of the pool. That none is free in time is no time-out of a statement."""
+        """A connection of the pool. Waiting in vain for a free one is not a statement time-out."""
         try:
             connection = await self._pool.acquire(timeout=self._acquire_timeout_s)
         except TimeoutError as error:
@@ -216,8 +216,8 @@ class Database:
     async def transaction(self) -> "AsyncIterator[Connection]":
         """A connection with a transaction, committed at the end of the block unless it raises.
 
-        Raises Unavailable as `connection` does; after one from the commit itself the transaction
-        may or may not have been applied.
+        Raises Unavailable like `connection`. If the commit itself raised it, the transaction may or
+        may not have been applied.
         """
         async with self.connection() as connection, connection.transaction():
             with _cut_when_late(connection):
@@ -242,10 +242,10 @@ async def open_pool(
 ) -> Database:
     """A pool of at most `max_size` connections to the primary; Postgres may be away.
 
-    `role_hint` is the service that asks; its role comes from `url`. `statement_timeout_s` bounds
-    each statement on the server, and half of it a wait for a lock; the client waits one second
-    longer. A standby is not used, even
-    if it answers: reads see what was committed. Raises ValueError where `url` is of another kind.
+    `role_hint` is the service that opens it; the Postgres role comes from `url`.
+    `statement_timeout_s` limits each statement on the server, and half of it each wait for a lock;
+    the client waits one second longer. A standby is never used, even if it answers, because reads
+    must see what was committed. Raises ValueError for a `url` of another kind.
     """
     if not url.startswith(("postgresql://", "postgres://")):
         raise ValueError("the database URL must start with postgresql://")
@@ -271,15 +271,15 @@ async def open_pool(
         server_settings=settings,
         init=prepare_connection,
     )
-    await pool  # connects to nothing: min_size is 0
+    await pool  # makes no connection, because min_size is 0
     return Database(pool, acquire_timeout_s, IDLE_IN_TRANSACTION_S[role_hint])
 
 
 @contextmanager
 def _unavailable_if_state_is_lost() -> Iterator[None]:
-    """A connection's state got lost with its server, in the middle of an exchange.
+    """Treat asyncpg's "lost state" error as Unavailable.
 
-    asyncpg says so also when such a connection is given back to the pool: after the block.
+    asyncpg raises it also when such a connection is given back to the pool, after the block.
     """
     try:
         yield
@@ -291,8 +291,8 @@ def _unavailable_if_state_is_lost() -> Iterator[None]:
 def _cut_when_late(connection: "Connection") -> Iterator[None]:
     """Cut the connection when the client's time-out has passed, which is later than the server's.
 
-    A server that did not even say that is frozen or cut off. To roll back, or to give the
-    connection back in good order, would each wait as long again.
+    A server that did not even report its own time-out is frozen or cut off. A rollback, or giving
+    the connection back in good order, would wait as long again.
     """
     try:
         yield
@@ -305,17 +305,17 @@ def _is_lost(connection: "Connection") -> bool:
     try:
         return connection.is_closed()
     except asyncpg.InterfaceError:
-        # Inside the block only a lost connection goes back to the pool by itself.
+        # Inside the block only a lost connection is released by the pool itself.
         return True
 
 
 class Encoded(bytes):
-    """JSON that is encoded already, as a parameter."""
+    """A parameter that is already encoded as JSON."""
 
 
 def encoded(value: Any) -> Encoded:
-    """`value` as a parameter of type jsonb, encoded where the caller is and not in the event loop,
-    and of a length that is known."""
+    """`value` as an encoded jsonb parameter. It is encoded where the caller runs, not in the event
+    loop, and its length is known."""
     return Encoded(_encode_jsonb(value))
 
 

@@ -1,8 +1,8 @@
-"""How far each partition is applied: the consumer's offset, kept with what the consumer writes.
+"""Progress: how far each partition is applied. The position is stored with the applied rows.
 
-`advance` is the first statement of a batch's transaction. It compares the offset with what the
-worker believes it to be, so that a worker which lost its partition without knowing (a zombie)
-writes nothing, and it takes the row's lock, so that two owners follow one another.
+`advance` is the first statement of a batch's transaction. It compares the stored offset with the
+one that the worker expects, so a worker that lost its partition without knowing it (a zombie)
+writes nothing. It also locks the row, so that two owners cannot write at the same time.
 """
 
 from collections.abc import Collection
@@ -45,10 +45,10 @@ class Progress:
     """One partition: records below `next_offset` are applied, below `published_offset` announced.
 
     `last_event_id` and `last_append_time` are those of the record before `next_offset`, whatever
-    became of it; None before any, an id also where that record has none in canonical form.
-    `epoch` rises when an operator accepts a new log for the topic. `reason` (one word of a small
-    set) and `detail` (a sentence) say why a halted partition stands. A paused one stands for a
-    moment, by itself no longer than its pause lasts.
+    was decided of it. They are None before the first record; the id is also None if that record has
+    none in canonical form. `epoch` rises when an operator accepts a new log for the topic. `reason`
+    (one word of a small set) and `detail` (a sentence) say why a partition is halted. A paused
+    partition continues by itself when the pause is over.
     """
 
     topic: str
@@ -65,7 +65,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """How often what stands at a partition's position was cut off, since when, and by what."""
+    """How often, since when and by what the attempts at a partition's position were cut off."""
 
     since: datetime
     tries: int
@@ -75,7 +75,7 @@ class Tried:
 async def ensure(
     connection: "Connection", topic: str, partition: int, *, schema: Schema = "directory"
 ) -> Progress:
-    """The partition's progress, made at offset 0 if it is new."""
+    """The partition's progress, created at offset 0 if it is new."""
     await connection.execute(_ENSURE[schema], topic, partition)
     found = await read(connection, topic, partition, schema=schema)
     if found is None:
@@ -86,7 +86,7 @@ async def ensure(
 async def read(
     connection: "Connection", topic: str, partition: int, *, schema: Schema = "directory"
 ) -> Progress | None:
-    """The partition's progress, None where nobody has ever owned it."""
+    """The partition's progress, or None if it was never owned."""
     row = await connection.fetchrow(_READ[schema], topic, partition)
     return None if row is None else to_progress(row)
 
@@ -94,7 +94,7 @@ async def read(
 async def read_all(
     connection: "Connection", topic: str, *, schema: Schema = "directory"
 ) -> list[Progress]:
-    """Progress of all partitions of a topic that anybody has ever owned, in their order."""
+    """The progress of all partitions of a topic that were ever owned, in order."""
     return [to_progress(row) for row in await connection.fetch(_LIST[schema], topic)]
 
 
@@ -106,9 +106,9 @@ async def begin(
     tried_again: Collection[str] = (),
     schema: Schema = "directory",
 ) -> Progress:
-    """What a worker starts from: the partition's progress, made at offset 0 if it is new.
+    """The progress from which a worker starts, created at offset 0 if the partition is new.
 
-    A partition that was halted for a reason in `tried_again` runs again; any other stays halted.
+    A partition that was halted for a reason in `tried_again` runs again; others stay halted.
     """
     if schema == "directory":
         await connection.execute(_END_PAUSE, topic, partition)
@@ -132,12 +132,12 @@ async def advance(
     last_append_time: datetime | None,
     schema: Schema = "directory",
 ) -> bool:
-    """Move the partition from offset `expected` to `new`; False: it is not ours any more.
+    """Move the partition from offset `expected` to `new`; False if it is not ours any more.
 
-    After False the transaction must not write anything: stop, and read progress anew. A halted
-    or paused partition is nobody's, and so is one of another epoch. `last_event_id` and
-    `last_append_time` are those of the record before `new`: by them a later owner knows the log
-    again.
+    After False the transaction must not write anything: stop, and read the progress again. It is
+    also False for a halted or paused partition and for another epoch. `last_event_id` and
+    `last_append_time` are those of the record before `new`, by which a later owner recognises the
+    log.
     """
     moved = await connection.fetchval(
         _ADVANCE[schema],
@@ -162,7 +162,7 @@ async def publish(
     epoch: int,
     published: int,
 ) -> bool:
-    """Write that everything below `published` is announced; False: it is not ours any more."""
+    """Store that everything below `published` is announced; False if it is not ours any more."""
     moved = await connection.fetchval(_PUBLISH, topic, partition, expected, epoch, published)
     return moved is True
 
@@ -170,12 +170,12 @@ async def publish(
 async def note_tried(
     connection: "Connection", topic: str, partition: int, *, expected: int, epoch: int, because: str
 ) -> None:
-    """Note that what stands at the position was cut off; the next `advance` takes it back."""
+    """Note that the batch at the position was cut off; the next `advance` clears the note."""
     await connection.execute(_NOTE_TRIED, topic, partition, expected, epoch, because)
 
 
 async def tried(connection: "Connection", topic: str) -> dict[int, Tried]:
-    """Partition → how its position was tried, where it was not passed yet."""
+    """Partition → the attempts at its position, if that was not passed yet."""
     return {
         row["partition"]: Tried(to_utc(row["tried_since"]), row["tries"], row["tried_because"])
         for row in await connection.fetch(_LIST_TRIED, topic)
@@ -193,7 +193,7 @@ async def halt(
     detail: str,
     schema: Schema = "directory",
 ) -> bool:
-    """Let the partition stand and keep why; False: it is not ours any more, and goes on."""
+    """Halt the partition and store why; False if another owner has it, which continues."""
     halted = await connection.fetchval(
         _HALT[schema], topic, partition, expected, epoch, reason, detail
     )
@@ -203,7 +203,7 @@ async def halt(
 async def resume(
     connection: "Connection", halted: Progress, *, schema: Schema = "directory"
 ) -> bool:
-    """Let a halted partition go on from where it stands; False: it is not as `halted` says."""
+    """Let a halted partition continue at its position; False if `halted` is out of date."""
     resumed = await connection.fetchval(
         _RESUME[schema], halted.topic, halted.partition, halted.next_offset, halted.epoch
     )
@@ -213,17 +213,17 @@ async def resume(
 async def pause(
     connection: "Connection", topic: str, partitions: Collection[int], who: str, for_s: float
 ) -> set[int]:
-    """Let partitions stand for `for_s` seconds, or prolong that; returns those that stand so now.
+    """Pause partitions for `for_s` seconds, or prolong their pause; returns the paused ones.
 
-    A batch that is being applied is waited for. What is halted, or paused by somebody else, is
-    left out.
+    It waits for batches that are being applied. Partitions that are halted, or paused by another
+    `who`, are left out.
     """
     rows = await connection.fetch(_PAUSE, topic, sorted(partitions), who, for_s)
     return {row["partition"] for row in rows}
 
 
 async def unpause(connection: "Connection", topic: str, who: str) -> None:
-    """Let the partitions run again that `who` paused."""
+    """Let the partitions that `who` paused run again."""
     await connection.execute(_UNPAUSE, topic, who)
 
 
@@ -235,11 +235,11 @@ async def accept_log(
     end: int,
     schema: Schema = "directory",
 ) -> bool:
-    """Let a halted partition go on in a new log from `begin_at`, in the next epoch.
+    """Let a halted partition continue in a new log from `begin_at`, in the next epoch.
 
     `end`: where that log ends now. The notifier sends nothing of the partition before it has read
-    so far: the log may say that a mail has left. False: it is not as `halted` says; nothing was
-    written.
+    that far, because the log may say that a mail was sent. False, with nothing written, if `halted`
+    is out of date.
     """
     ends = (end,) if schema == "notice" else ()
     accepted = await connection.fetchval(
@@ -255,7 +255,7 @@ async def accept_log(
 
 
 def to_progress(row: "asyncpg.Record") -> Progress:
-    """The position in a row of `progress`."""
+    """The progress in a row of `progress`."""
     last_append_time = row["last_append_time"]
     return Progress(
         topic=row["topic"],

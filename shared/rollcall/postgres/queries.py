@@ -1,14 +1,14 @@
-"""Named queries: each lives in a `.sql` file and is read once, at import.
+"""Named queries: each is in a `.sql` file, which is read once at import.
 
-A block of a file is headed
+A block of a file begins with
 
     -- name: load_members
     -- What it does, in a line or more.
     -- $1 organisation ids, $2 member ids: as pairs
     -- roles: provisioner
 
-and its text goes on to the next `-- name:`. `roles` are the service roles that run it (`ingress`,
-`provisioner`, `notifier`) or `owner` for the operator; a test prepares each query under each.
+and ends at the next `-- name:`. `roles` are the service roles that run it (`ingress`,
+`provisioner`, `notifier`) or `owner` for the operator. A test prepares each query under each role.
 """
 
 import re
@@ -29,7 +29,7 @@ class MissingQuery(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One named query: its description, its SQL with `$n`, and who runs it."""
+    """One named query: its description, its SQL with `$n`, and the roles that run it."""
 
     name: str
     description: str
@@ -38,7 +38,7 @@ class Query:
 
 
 class Queries:
-    """The queries of one file; `queries["load_members"]` is the SQL, or MissingQuery at import."""
+    """The queries of one file. `queries["load_members"]` is its SQL; MissingQuery at import."""
 
     def __init__(self, file_name: str, queries: Mapping[str, Query]) -> None:
         self._file_name = file_name
@@ -57,7 +57,7 @@ class Queries:
 
 @lru_cache(maxsize=1024)
 def in_schema(sql: str, schema: str, instead: str) -> str:
-    """The same query over the tables of schema `instead`, where it names `schema`.
+    """The query with the tables of schema `schema` replaced by those of schema `instead`.
 
     Both are plain lower-case names. Our queries name every table with its schema, and nothing else
     in them has such a name before a dot.
@@ -66,7 +66,7 @@ def in_schema(sql: str, schema: str, instead: str) -> str:
 
 
 def load(module: str) -> Queries:
-    """The queries of `sql/<module>.sql`. Raises MissingQuery where it cannot be read."""
+    """The queries of `sql/<module>.sql`. Raises MissingQuery if it cannot be read."""
     path = FOLDER / f"{module}.sql"
     try:
         text = path.read_text(encoding="utf-8")

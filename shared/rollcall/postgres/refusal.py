@@ -1,6 +1,6 @@
-"""What only Postgres refuses: data that passed every check of ours and that a row cannot hold.
+"""Refusals of Postgres: data that passed all our checks but that a row cannot hold.
 
-What cannot even be turned into a row counts as refused too.
+Data that cannot even be turned into a row counts as refused too.
 """
 
 from collections.abc import AsyncIterator
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
 CLASSES: Final = frozenset({"21", "22", "23", "44", "54", "P0"})
-"""Classes of SQLSTATE that are about the data of a statement: cardinality, data exceptions,
-integrity, check options, program limits, errors that a trigger raises. Outages have others."""
+"""Classes of SQLSTATE about the data of a statement: cardinality, data exceptions, integrity, check
+options, program limits, errors raised by triggers. Outages have other classes."""
 
 
 NO_ROW: Final = "no row can be made of it"
 
 
 def words_of(sqlstate: str) -> str:
-    """What we say of data that Postgres refuses in this way."""
+    """Our message for data that Postgres refuses with this SQLSTATE."""
     named = asyncpg.PostgresError.get_message_class_for_sqlstate(sqlstate)  # type: ignore[attr-defined]
     return f"Postgres refuses it: {named.__name__}"
 
 
 def refusal_of(error: BaseException) -> Refused | None:
-    """`error` as what it says about the data; None where it says something else.
+    """`error` as a refusal of the data; None if it is something else.
 
     Postgres's own message quotes the values of the row, so only the constraint is named.
     """
@@ -47,10 +47,10 @@ def refusal_of(error: BaseException) -> Refused | None:
 
 @asynccontextmanager
 async def savepoint(connection: "Connection") -> AsyncIterator[None]:
-    """A part of the caller's transaction that is undone alone where it raises.
+    """A part of the caller's transaction that is rolled back alone if it raises.
 
-    What is checked at commit otherwise is checked at its end: unique names, which may pass from
-    one resource to another inside of it.
+    Checks that usually run at commit run at its end: unique names, which may move from one resource
+    to another inside it.
     """
     async with connection.transaction():
         await connection.execute("SET CONSTRAINTS ALL DEFERRED")

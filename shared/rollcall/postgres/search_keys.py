@@ -1,7 +1,7 @@
-"""Columns made from a member's document for look-ups: written by the writer, used by the filter.
+"""Key columns made from a member's document for look-ups: stored on write, used by filters.
 
 Names and addresses are compared without letter case (RFC 7643 §4.1.1, `caseExact` false). Python
-folds the case on both sides, so that the answer does not depend on the server's locale.
+folds the case on both sides, so the result does not depend on the server's locale.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ TYPE_SEPARATOR: Final = "\x1f"
 
 
 def member_display_name_key(resource: Mapping[str, Any]) -> str | None:
-    """The key of a User's `displayName`, None where it has none."""
+    """The key of a User's `displayName`, or None if there is none."""
     value = resource.get("displayName")
     return folded_display_name(value) if isinstance(value, str) and value else None
 
 
 def email_keys(resource: Mapping[str, Any]) -> list[str]:
-    """Keys of all `emails` of a User: each value, and each value with its type before it."""
+    """Keys of all `emails` of a User: each value, and each value with its type in front."""
     keys: set[str] = set()
     for email in resource.get("emails") or ():
         value = email.get("value")
@@ -33,7 +33,7 @@ def email_keys(resource: Mapping[str, Any]) -> list[str]:
 
 
 def email_key(value: str) -> str:
-    """The key of an address whatever its type."""
+    """The key of an address of any type."""
     return value.casefold()
 
 

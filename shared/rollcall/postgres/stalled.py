@@ -1,14 +1,15 @@
-"""Sessions of a process that stands still in mid-statement, which no time-out of Postgres ends.
+"""End sessions of a process that is frozen in mid-statement, which no time-out of Postgres ends.
 
 asyncpg prepares a statement (Parse, Describe, Flush) and sends its values (Bind, Execute, Sync) in
 a second step. A process that is stopped or suspended between the two leaves a session that is
 "active" and waits for its client. It is not idle in its transaction, so
 `idle_in_transaction_session_timeout` does not count, and `statement_timeout` does not interrupt the
-reading of a message (Postgres, `SocketBackend` and `ProcessInterrupts`). Its locks stay for as long
-as the process sleeps. `transaction_timeout` would end it, from Postgres 17 on, and whole
-transactions that are merely long with it.
+reading of a message (Postgres, `SocketBackend` and `ProcessInterrupts`). Its locks stay while the
+process is frozen. From Postgres 17 on `transaction_timeout` would end it, but that ends long
+transactions too.
 
-So the process that waits for such a lock ends it: a role may end its own role's sessions.
+So the process that waits for such a lock ends the session: a role may end sessions of the same
+role.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -25,7 +26,7 @@ log = get_logger()
 
 
 async def end_stalled(connection: "Connection", longer_than_s: float) -> int:
-    """End other sessions of the same role and program that stand still for longer; how many.
+    """End other sessions of the same role and program that stalled longer; returns how many.
 
     Raises what asyncpg raises.
     """

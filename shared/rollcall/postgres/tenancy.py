@@ -1,4 +1,4 @@
-"""A copy of the tenancy topic, folded in its order, and when each API key was last used."""
+"""A copy of the tenancy topic, folded in order, and the last use of each API key."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _LIST_KEYS = _SQL["list_keys"]
 
 @dataclass(frozen=True, slots=True)
 class KeyWithUse:
-    """An API key as its record says, and when it was last used (to a minute); None: never."""
+    """An API key from its record, and when it was last used (to the minute); None: never."""
 
     key: ApiKey
     last_used: datetime | None
@@ -39,8 +39,8 @@ async def fold_records(
 ) -> None:
     """Make the rows equal to these records, given in the topic's order; the last of a key wins.
 
-    `removed` are keys of deleted records (tombstones) whose deletion is the last word: ids of
-    organisations and public ids of API keys.
+    `removed` are the keys whose last record is a deletion (tombstone): ids of organisations and
+    public ids of API keys.
     """
     organisations = {record.id: record for record in records if isinstance(record, Organisation)}
     keys = {record.public_id: record for record in records if isinstance(record, ApiKey)}
@@ -65,9 +65,9 @@ async def upsert_key(connection: "Connection", key: ApiKey) -> None:
 
 
 async def touch_keys(connection: "Connection", last_used: Mapping[str, datetime]) -> None:
-    """Record public id → last use; an earlier moment than the recorded one changes nothing.
+    """Store public id → last use; a time earlier than the stored one changes nothing.
 
-    In the order of their ids, so that two replicas do not lock them crosswise.
+    Rows are updated in the order of their ids, so that two replicas cannot deadlock.
     """
     public_ids = sorted(last_used)
     if public_ids:
@@ -76,7 +76,7 @@ async def touch_keys(connection: "Connection", last_used: Mapping[str, datetime]
 
 
 async def find_organisation(connection: "Connection", organisation_id: str) -> Organisation | None:
-    """The organisation, or None where its record has not arrived (or the id is none)."""
+    """The organisation, or None if its record has not arrived or the text is not an id."""
     if not is_id(organisation_id):
         return None
     document = await connection.fetchval(_FIND_ORGANISATION, organisation_id)
@@ -86,7 +86,7 @@ async def find_organisation(connection: "Connection", organisation_id: str) -> O
 async def partitions_of(
     connection: "Connection", organisation_ids: Iterable[str]
 ) -> dict[str, int]:
-    """Organisation → its partition, for those whose record has arrived. No id, no answer."""
+    """Organisation → its partition, for those whose record has arrived."""
     possible = [identifier for identifier in organisation_ids if is_id(identifier)]
     if not possible:
         return {}
@@ -101,7 +101,7 @@ async def list_organisations(connection: "Connection") -> list[Organisation]:
 
 
 async def list_keys(connection: "Connection", organisation_id: str) -> list[KeyWithUse]:
-    """The organisation's API keys, oldest first, those that are revoked or expired included."""
+    """The organisation's API keys, oldest first, including revoked and expired ones."""
     return [_to_key(row) for row in await connection.fetch(_LIST_KEYS, organisation_id)]
 
 

@@ -1,11 +1,11 @@
 -- name: already_applied
--- Which of these events are in the audit: copies of what was applied or refused before.
+-- Which of these events are in the audit, so that copies of decided events can be dropped.
 -- $1 ids
 -- roles: provisioner
 SELECT id::text FROM audit.event WHERE id = ANY ($1::uuid[])
 
 -- name: record_events
--- Add what a batch decided; a second row of one id is a bug and fails.
+-- Add the decisions of a batch; a second row with the same id is a bug and fails.
 -- $1 ids, $2 organisations, $3 topics, $4 partitions, $5 offsets, $6 epochs, $7 types,
 -- $8 resource ids, $9 actors, $10 append times, $11 event times, $12 status, $13 scim types,
 -- $14 optimistic, $15 outcomes as JSON text (asyncpg reads a list of lists as a wider array)
@@ -24,12 +24,12 @@ FROM unnest(
     append_time, event_time, status, scim_type, optimistic, outcomes)
 
 -- name: unannounced_events
--- Events of a partition from an offset on, in order: what a successor has to announce.
+-- The events of a partition from an offset on, in order: what a new owner has to announce.
 -- $1 topic
 -- $2 partition
 -- $3 first offset
 -- $4 epoch
--- $5 at most so many
+-- $5 at most this many
 -- roles: provisioner
 SELECT id::text, organisation_id::text, topic, partition, "offset", epoch, type, resource_id, actor,
        append_time, event_time, status, scim_type, optimistic, outcomes
@@ -39,7 +39,7 @@ ORDER BY "offset"
 LIMIT $5
 
 -- name: find_events
--- What became of these requests, as far as they are decided.
+-- The decisions about these requests, as far as they are decided.
 -- $1 ids
 -- roles: owner
 SELECT id::text, organisation_id::text, topic, partition, "offset", epoch, type, resource_id, actor,
@@ -48,25 +48,25 @@ FROM audit.event
 WHERE id = ANY ($1::uuid[])
 
 -- name: record_unheard
--- Note refusals whose reply came too late, or perhaps never.
+-- Note refusals whose reply came too late or may not have come.
 -- $1 ids
 -- roles: provisioner
 INSERT INTO audit.unheard (id) SELECT id FROM unnest($1::uuid[]) AS given (id)
 ON CONFLICT (id) DO NOTHING
 
 -- name: note_unheard
--- Note requests that are answered with success before it is known whether they are refused.
+-- Note requests that are answered with success while their decision is not known.
 -- $1 ids
 -- roles: ingress
 INSERT INTO audit.unheard (id) SELECT id FROM unnest($1::uuid[]) AS given (id)
 ON CONFLICT DO NOTHING
 
 -- name: find_refused
--- Requests that were answered before they were refused, newest first; `is_unheard`: somebody
+-- Requests that were answered with success and then refused, newest first; `is_unheard`: the sender
 -- waited, and the refusal may have come too late.
 -- $1 organisation, null: all
--- $2 recorded since, null: ever
--- $3 at most so many
+-- $2 recorded since, null: no limit
+-- $3 at most this many
 -- roles: owner
 WITH refused AS (
     SELECT id, false AS is_unheard

@@ -1,4 +1,4 @@
 -- name: still_here
--- Nothing but a sign of life, so that the session does not count as idle in its transaction.
+-- A sign of life, so that the session does not count as idle in its transaction.
 -- roles: provisioner, owner
 SELECT true

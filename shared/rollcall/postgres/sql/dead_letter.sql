@@ -1,9 +1,9 @@
 -- name: record_dead_letters
--- Keep records that could not be applied; a repeat of the same record changes nothing.
+-- Store records that could not be applied; a repeat of the same record changes nothing.
 -- $1 topics, $2 partitions, $3 offsets, $4 epochs, $5 event ids, $6 organisations,
 -- $7 headers as JSON text (asyncpg reads a list of lists as a wider array),
 -- $8 keys, $9 values, $10 error classes, $11 errors, $12 append times, $13 ids, $14 types,
--- $15 endpoints, $16 resources, $17 attempts, $18 outcomes told, $19 states, $20 causes
+-- $15 endpoints, $16 resources, $17 attempts, $18 announced outcomes, $19 states, $20 causes
 -- roles: provisioner
 INSERT INTO directory.dead_letter (
     topic, partition, "offset", epoch, event_id, organisation_id, headers, key, value,
@@ -21,9 +21,9 @@ FROM unnest(
 ON CONFLICT (topic, partition, "offset", epoch) DO NOTHING
 
 -- name: update_dead_letters
--- What became of letters in a redrive or a discard.
--- $1 ids, $2 states, $3 attempts, $4 outcomes told
--- $5 error classes, null keeps; $6 errors, null keeps
+-- Store the new states of letters after a redrive or a discard.
+-- $1 ids, $2 states, $3 attempts, $4 announced outcomes
+-- $5 error classes, null: unchanged; $6 errors, null: unchanged
 -- roles: provisioner
 UPDATE directory.dead_letter AS letter
 SET state = given.state,
@@ -37,8 +37,8 @@ FROM unnest(
 WHERE letter.id = given.id
 
 -- name: load_quarantines
--- Every resource of these organisations that is in quarantine, the event that is dead, and its
--- cause. Of a parked organisation one row more, without a resource: the event behind which it is.
+-- Every resource of these organisations that is in quarantine, its dead event and that event's
+-- cause. A parked organisation has one more row, without a resource: the event behind which it is.
 -- $1 organisations
 -- roles: provisioner
 SELECT organisation_id::text, endpoint, resource_id::text, id::text, cause
@@ -50,7 +50,7 @@ FROM directory.parked_organisation
 WHERE organisation_id = ANY ($1::uuid[])
 
 -- name: load_dead
--- The dead events of these resources, bytes and all.
+-- The dead events of these resources, with their records.
 -- $1 organisations, $2 endpoints, $3 resources: in threes
 -- roles: provisioner
 SELECT organisation_id::text, endpoint, resource_id::text, id::text, attempts, told, topic,
@@ -60,8 +60,8 @@ JOIN directory.dead_letter USING (organisation_id, endpoint, resource_id)
 WHERE state = 'dead'
 
 -- name: recent_dead
--- Letters that are dead among some records of a partition: whose, and of which cause. One without a
--- resource is nobody's.
+-- The dead letters among some records of a partition, with organisation and cause. A letter without
+-- a resource has no organisation here.
 -- $1 topic
 -- $2 partition
 -- $3 epoch
@@ -79,8 +79,8 @@ WHERE topic = $1 AND partition = $2 AND epoch = $3 AND "offset" BETWEEN $4 AND $
 ORDER BY letter."offset"
 
 -- name: dead_in_a_row
--- How many of the last decided events of a partition are dead, and of how many organisations that
--- are not parked; what is parked was not decided. One without a resource is nobody's.
+-- How many of the last decided events of a partition are dead, and of how many organisations.
+-- Parked organisations and parked events do not count. A letter without a resource has none.
 -- $1 topic
 -- $2 partition
 -- $3 epoch
@@ -101,13 +101,13 @@ WHERE NOT EXISTS (SELECT FROM directory.parked_organisation AS park
                   WHERE park.organisation_id = letter.organisation_id)
 
 -- name: find_dead_letters
--- Letters, oldest first, without their bytes, and how many events are parked behind each.
+-- Letters, oldest first, without their records, and how many events are parked behind each.
 -- $1 states
 -- $2 organisation, null: all
--- $3 recorded since, null: ever
+-- $3 recorded since, null: no limit
 -- $4 error class, null: any
 -- $5 names (`topic/partition/offset`) or ids as text, null: all
--- $6 at most so many
+-- $6 at most this many
 -- roles: provisioner, owner
 SELECT topic, partition, "offset", epoch, event_id, organisation_id::text, error_class, error,
        append_time, recorded, state, id::text, type, endpoint, resource_id::text, attempts,
@@ -129,7 +129,7 @@ ORDER BY recorded, topic, partition, "offset"
 LIMIT $6
 
 -- name: read_dead_letter
--- The bytes of a letter.
+-- The record of a letter.
 -- $1 topic
 -- $2 partition
 -- $3 offset
@@ -140,7 +140,7 @@ FROM directory.dead_letter
 WHERE topic = $1 AND partition = $2 AND "offset" = $3 AND epoch = $4
 
 -- name: discard_without_resource
--- Close a letter that keeps nothing in quarantine, so that no fold depends on it.
+-- Close a letter that puts nothing into quarantine, so that no fold depends on it.
 -- $1 topic
 -- $2 partition
 -- $3 offset

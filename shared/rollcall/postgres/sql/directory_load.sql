@@ -1,6 +1,6 @@
 -- name: load_members
--- Members by id, whole; those that own one of the user names without documents: of them only the
--- names matter, and a batch may name a thousand large ones.
+-- Members by id, whole. Members that own one of the user names without documents: only their names
+-- matter, and a batch may name a thousand large ones.
 -- $1 organisations, $2 ids: in pairs
 -- $3 organisations, $4 user name keys: in pairs
 -- roles: provisioner
@@ -24,7 +24,7 @@ FROM once
 JOIN directory.member USING (organisation_id, id)
 
 -- name: load_members_of_external_ids
--- The ids of all members that hold these external ids: of each external id as one text.
+-- The ids of all members with these external ids, as one text per external id.
 -- $1 organisations, $2 external ids: in pairs
 -- roles: provisioner
 SELECT found.organisation_id::text, found.external_id, string_agg(found.id::text, ',')
@@ -35,7 +35,7 @@ JOIN directory.member AS found
 GROUP BY found.organisation_id, found.external_id
 
 -- name: load_known_members
--- Which of these ids are members: of each organisation as one text.
+-- Which of these ids are members, as one text per organisation.
 -- $1 organisations, $2 ids: in pairs, each column as one text (see `rows.joined`)
 -- roles: provisioner
 SELECT organisation_id::text, string_agg(member.id::text, ',')
@@ -45,7 +45,7 @@ JOIN directory.member USING (organisation_id, id)
 GROUP BY organisation_id
 
 -- name: load_groups
--- Groups by id, whole; those that own one of the unique names without documents.
+-- Groups by id, whole; groups that own one of the unique names without documents.
 -- $1 organisations, $2 ids: in pairs, each column as one text (see `rows.joined`)
 -- $3 organisations, $4 display name keys: in pairs
 -- roles: provisioner
@@ -69,7 +69,7 @@ FROM once
 JOIN directory."group" AS found USING (organisation_id, id)
 
 -- name: load_groups_of_external_ids
--- The ids of all groups that hold these external ids: of each external id as one text.
+-- The ids of all groups with these external ids, as one text per external id.
 -- $1 organisations, $2 external ids: in pairs
 -- roles: provisioner
 SELECT found.organisation_id::text, found.external_id, string_agg(found.id::text, ',')
@@ -80,7 +80,7 @@ JOIN directory."group" AS found
 GROUP BY found.organisation_id, found.external_id
 
 -- name: load_memberships
--- Which of these memberships exist: of each group as one text.
+-- Which of these memberships exist, as one text per group.
 -- $1 organisations, $2 groups, $3 members: in threes, each column as one text
 -- roles: provisioner
 SELECT organisation_id::text, group_id::text, string_agg(member_id::text, ',')
@@ -93,7 +93,7 @@ JOIN directory.group_member USING (organisation_id, group_id, member_id)
 GROUP BY organisation_id, group_id
 
 -- name: load_members_of_groups
--- All members of these groups, as texts of 5,000 ids; may be many, so it is read through a cursor.
+-- All members of these groups, as texts of 5,000 ids, read through a cursor: there may be many.
 -- $1 organisations, $2 groups: in pairs
 -- roles: provisioner
 SELECT organisation_id::text, group_id::text, string_agg(member_id::text, ',')

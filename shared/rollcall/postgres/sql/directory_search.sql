@@ -28,7 +28,7 @@ FROM directory.member AS found
 WHERE found.organisation_id = $1 AND found.id = $2
 
 -- name: find_group
--- A group by id; where asked for, with [id, display] of each member, in JSON lists of 5,000.
+-- A group by id; on request with [id, display] of each member, in JSON lists of 5,000.
 -- $1 organisation
 -- $2 id
 -- $3 whether members are wanted
@@ -52,14 +52,14 @@ FROM directory."group" AS found
 WHERE found.organisation_id = $1 AND found.id = $2
 
 -- name: list_members
--- One page of all members, and how many there are, by the count that the database keeps.
--- Row 0 has the total and nulls. Documents are read only of those that are shown: the page ends
--- early once documents and memberships reach $5.
+-- One page of all members, and their total number, which the database maintains.
+-- Row 0 has the total and nulls. Only documents on the page are read; the page ends early once
+-- documents and memberships reach $5.
 -- $1 organisation
 -- $2 rows to skip
 -- $3 rows to return
 -- $4 whether groups are wanted
--- $5 bytes after which no further row begins; a membership counts as 256
+-- $5 bytes after which no further row is begun; a membership counts as 256
 -- roles: ingress, owner
 WITH RECURSIVE page AS MATERIALIZED (
     SELECT ARRAY(SELECT found.id FROM directory.member AS found
@@ -114,14 +114,14 @@ LEFT JOIN LATERAL (
 ORDER BY shown.place
 
 -- name: search_members
--- One page of the members that match, and how many do: found once, then ordered.
--- Row 0 has the total and nulls. Documents are read only of those that are shown: the page ends
--- early once documents and memberships reach $5.
+-- One page of the matching members, and their total number: found once, then ordered.
+-- Row 0 has the total and nulls. Only documents on the page are read; the page ends early once
+-- documents and memberships reach $5.
 -- $1 organisation
 -- $2 rows to skip
 -- $3 rows to return
 -- $4 whether groups are wanted
--- $5 bytes after which no further row begins; a membership counts as 256
+-- $5 bytes after which no further row is begun; a membership counts as 256
 -- roles: ingress, owner
 WITH RECURSIVE matching AS MATERIALIZED (
     SELECT found.id, /* sort key */ NULL::text AS sort_key
@@ -177,14 +177,14 @@ LEFT JOIN LATERAL (
 ORDER BY shown.place
 
 -- name: list_groups
--- One page of all groups, and how many there are, by the count that the database keeps.
--- Row 0 has the total and nulls. Documents are read only of those that are shown: the page ends
--- early once documents and memberships reach $5.
+-- One page of all groups, and their total number, which the database maintains.
+-- Row 0 has the total and nulls. Only documents on the page are read; the page ends early once
+-- documents and memberships reach $5.
 -- $1 organisation
 -- $2 rows to skip
 -- $3 rows to return
 -- $4 whether members are wanted
--- $5 bytes after which no further row begins; a membership counts as 256
+-- $5 bytes after which no further row is begun; a membership counts as 256
 -- roles: ingress, owner
 WITH RECURSIVE page AS MATERIALIZED (
     SELECT ARRAY(SELECT found.id FROM directory."group" AS found
@@ -237,14 +237,14 @@ LEFT JOIN LATERAL (
 ORDER BY shown.place
 
 -- name: search_groups
--- One page of the groups that match, and how many do: found once, then ordered.
--- Row 0 has the total and nulls. Documents are read only of those that are shown: the page ends
--- early once documents and memberships reach $5.
+-- One page of the matching groups, and their total number: found once, then ordered.
+-- Row 0 has the total and nulls. Only documents on the page are read; the page ends early once
+-- documents and memberships reach $5.
 -- $1 organisation
 -- $2 rows to skip
 -- $3 rows to return
 -- $4 whether members are wanted
--- $5 bytes after which no further row begins; a membership counts as 256
+-- $5 bytes after which no further row is begun; a membership counts as 256
 -- roles: ingress, owner
 WITH RECURSIVE matching AS MATERIALIZED (
     SELECT found.id, /* sort key */ NULL::text AS sort_key

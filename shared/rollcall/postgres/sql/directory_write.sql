@@ -13,10 +13,10 @@ WHERE group_member.organisation_id = gone.organisation_id
   AND group_member.member_id = gone.member_id
 
 -- name: delete_memberships_of_groups
--- Delete memberships of these groups, of each at most so many and the first ones; says which was
--- the last of each, where it were so many.
+-- Delete memberships of these groups, at most $3 of each, in order; returns the last one of each
+-- group that had as many.
 -- $1 organisations, $2 groups: in pairs
--- $3 at most so many of each
+-- $3 at most this many of each
 -- roles: provisioner
 WITH part AS (
     SELECT wanted.organisation_id, wanted.group_id, found.member_id
@@ -41,12 +41,12 @@ GROUP BY organisation_id, group_id
 HAVING count(*) >= $3
 
 -- name: delete_more_memberships_of_group
--- Delete memberships of one group behind a member, in order; says which was the last. Behind a key,
--- because an index still holds what the same transaction has deleted, and would be read again.
+-- Delete memberships of one group after a member, in order; returns the last one. It starts after a
+-- key because the index still holds what this transaction deleted and would read it again.
 -- $1 organisation
 -- $2 group
--- $3 member: behind this one
--- $4 at most so many
+-- $3 member: begin after this one
+-- $4 at most this many
 -- roles: provisioner
 WITH part AS (
     SELECT member_id
@@ -63,10 +63,10 @@ SELECT (SELECT part.member_id::text FROM part ORDER BY part.member_id DESC LIMIT
        (SELECT count(*) FROM part) AS number
 
 -- name: delete_memberships_of_members
--- Delete memberships of these members, of each at most so many and the first ones; says which was
--- the last of each, where it were so many.
+-- Delete memberships of these members, at most $3 of each, in order; returns the last one of each
+-- member that had as many.
 -- $1 organisations, $2 members: in pairs
--- $3 at most so many of each
+-- $3 at most this many of each
 -- roles: provisioner
 WITH part AS (
     SELECT wanted.organisation_id, found.group_id, wanted.member_id
@@ -91,11 +91,11 @@ GROUP BY organisation_id, member_id
 HAVING count(*) >= $3
 
 -- name: delete_more_memberships_of_member
--- Delete memberships of one member behind a group, in order; says which was the last.
+-- Delete memberships of one member after a group, in order; returns the last one.
 -- $1 organisation
 -- $2 member
--- $3 group: behind this one
--- $4 at most so many
+-- $3 group: begin after this one
+-- $4 at most this many
 -- roles: provisioner
 WITH part AS (
     SELECT group_id
@@ -163,7 +163,7 @@ ON CONFLICT (organisation_id, id) DO UPDATE SET
     kept_address = excluded.kept_address
 
 -- name: upsert_groups
--- Insert groups, or make their rows equal to these; memberships stay.
+-- Insert groups, or make their rows equal to these; memberships do not change.
 -- $1 organisations, $2 ids, $3 display name keys, $4 unique name keys, $5 external ids,
 -- $6 versions, $7 created, $8 last modified, $9 documents
 -- roles: provisioner
@@ -188,7 +188,7 @@ ON CONFLICT (organisation_id, id) DO UPDATE SET
     document = excluded.document
 
 -- name: insert_memberships
--- Insert memberships that are not there yet.
+-- Insert those memberships that do not exist yet.
 -- $1 organisations, $2 groups, $3 members: in threes, each column as one text
 -- roles: provisioner
 INSERT INTO directory.group_member (organisation_id, group_id, member_id)
@@ -201,9 +201,9 @@ FROM unnest(
 ON CONFLICT (organisation_id, group_id, member_id) DO NOTHING
 
 -- name: erase_letters
--- Delete some of the dead letters about these members, in whatever state; says how many.
+-- Delete some dead letters about these members, in any state; returns how many.
 -- $1 organisations, $2 members: in pairs
--- $3 at most so many
+-- $3 at most this many
 -- roles: provisioner
 WITH gone AS (
     DELETE FROM directory.dead_letter
@@ -218,9 +218,9 @@ WITH gone AS (
 SELECT count(*) FROM gone
 
 -- name: erase_parked
--- Delete some of what is parked behind them; says how many.
+-- Delete some of the parked events about these members; returns how many.
 -- $1 organisations, $2 members: in pairs
--- $3 at most so many
+-- $3 at most this many
 -- roles: provisioner
 WITH gone AS (
     DELETE FROM directory.parked
@@ -235,10 +235,10 @@ WITH gone AS (
 SELECT count(*) FROM gone
 
 -- name: delete_memberships_of_organisation
--- Delete memberships of an organisation behind a pair, in order; says which was the last.
+-- Delete memberships of an organisation after a pair, in order; returns the last one.
 -- $1 organisation
--- $2 group, $3 member: behind these
--- $4 at most so many
+-- $2 group, $3 member: begin after these
+-- $4 at most this many
 -- roles: provisioner
 WITH part AS (
     SELECT group_id, member_id
@@ -259,10 +259,10 @@ SELECT (SELECT last.group_id::text FROM last) AS last_group,
        (SELECT count(*) FROM part) AS number
 
 -- name: delete_groups_of_organisation
--- Delete groups of it behind one, in order; says which was the last.
+-- Delete groups of an organisation after one, in order; returns the last one.
 -- $1 organisation
--- $2 group: behind this one
--- $3 at most so many
+-- $2 group: begin after this one
+-- $3 at most this many
 -- roles: provisioner
 WITH part AS (
     SELECT id
@@ -279,10 +279,10 @@ SELECT (SELECT part.id::text FROM part ORDER BY part.id DESC LIMIT 1) AS last,
        (SELECT count(*) FROM part) AS number
 
 -- name: delete_members_of_organisation
--- Delete members of it behind one, in order; says which was the last.
+-- Delete members of an organisation after one, in order; returns the last one.
 -- $1 organisation
--- $2 member: behind this one
--- $3 at most so many
+-- $2 member: begin after this one
+-- $3 at most this many
 -- roles: provisioner
 WITH part AS (
     SELECT id
@@ -299,9 +299,9 @@ SELECT (SELECT part.id::text FROM part ORDER BY part.id DESC LIMIT 1) AS last,
        (SELECT count(*) FROM part) AS number
 
 -- name: delete_parked_of_organisation
--- Delete some of what is parked of it; says how many.
+-- Delete some of an organisation's parked events; returns how many.
 -- $1 organisation
--- $2 at most so many
+-- $2 at most this many
 -- roles: provisioner
 WITH gone AS (
     DELETE FROM directory.parked
@@ -311,9 +311,9 @@ WITH gone AS (
 SELECT count(*) FROM gone
 
 -- name: delete_letters_of_organisation
--- Delete some of its dead letters, in whatever state they are; says how many.
+-- Delete some of an organisation's dead letters, in any state; returns how many.
 -- $1 organisation
--- $2 at most so many
+-- $2 at most this many
 -- roles: provisioner
 WITH gone AS (
     DELETE FROM directory.dead_letter
@@ -324,7 +324,7 @@ WITH gone AS (
 SELECT count(*) FROM gone
 
 -- name: note_departed
--- Note that an organisation has left; the first event that says so holds.
+-- Note that an organisation has left; the first event that says so is kept.
 -- $1 organisation
 -- $2 event id
 -- $3 time of the event
@@ -340,7 +340,7 @@ ON CONFLICT (organisation_id) DO NOTHING
 SELECT organisation_id::text FROM directory.departed WHERE organisation_id = ANY ($1::uuid[])
 
 -- name: free_left_organisation
--- An organisation that has left waits for nobody.
+-- An organisation that has left is no longer parked.
 -- $1 organisation
 -- roles: provisioner
 DELETE FROM directory.parked_organisation WHERE organisation_id = $1

@@ -1,5 +1,5 @@
 -- name: tables_of_organisations
--- Every table of every schema whose rows name an organisation, with its columns; of a partitioned
+-- Every table of every schema whose rows name an organisation, with its columns; for a partitioned
 -- table its partitions.
 -- roles: owner
 SELECT namespace.nspname AS schema, relation.relname AS name,
@@ -14,19 +14,19 @@ HAVING 'organisation_id' = ANY (array_agg(attribute.attname::text))
 ORDER BY namespace.nspname, relation.relname
 
 -- name: find_departure
--- The event that ended an organisation, and when.
+-- The event that ended an organisation, and its time.
 -- $1 organisation
 -- roles: owner
 SELECT event_id::text, departed FROM directory.departed WHERE organisation_id = $1
 
 -- name: place_of_event
--- Where an event stands in the log, and when the broker appended it.
+-- The place of an event in the log, and its append time.
 -- $1 event id
 -- roles: owner
 SELECT topic, partition, "offset", epoch, append_time FROM audit.event WHERE id = $1
 
 -- name: drop_notices
--- What is due of an organisation is not sent any more; what is in a sender's hands is left.
+-- Drop an organisation's due notices, except those that a sender has claimed.
 -- $1 organisation
 -- roles: owner
 UPDATE notice.notification
@@ -35,7 +35,7 @@ WHERE organisation_id = $1 AND state = 'due'
   AND (leased_until IS NULL OR leased_until <= clock_timestamp())
 
 -- name: forget_unheard
--- Notes about refusals of an organisation's requests.
+-- Delete the notes about refusals of an organisation's requests.
 -- $1 organisation
 -- roles: owner
 DELETE FROM audit.unheard
@@ -43,30 +43,30 @@ USING audit.event
 WHERE unheard.id = event.id AND event.organisation_id = $1
 
 -- name: forget_key_use
--- When an organisation's keys were used.
+-- Delete the last use of an organisation's keys.
 -- $1 organisation
--- $2 public ids, as far as they are known from elsewhere
+-- $2 public ids, as far as the caller knows them
 -- roles: owner
 DELETE FROM tenancy.key_use
 WHERE public_id = ANY ($2::text[])
    OR public_id IN (SELECT public_id FROM tenancy.api_key WHERE organisation_id = $1)
 
 -- name: forget_organisation
--- The copy of an organisation's record.
+-- Delete the copy of an organisation's record.
 -- $1 organisation
 -- roles: owner
 DELETE FROM tenancy.organisation WHERE id = $1
 
 -- name: find_member_id
--- A member by its normalised user name.
+-- The id of a member by normalised user name.
 -- $1 organisation
 -- $2 user name key
 -- roles: owner
 SELECT id::text FROM directory.member WHERE organisation_id = $1 AND user_name_key = $2
 
 -- name: find_traces
--- Whether a member is there, and how many letters and parked events of its organisation are about
--- it, and about nobody certain.
+-- Whether a member exists, how many letters and parked events of the organisation are about it, and
+-- how many letters may be about any member.
 -- $1 organisation
 -- $2 member
 -- roles: owner

@@ -1,5 +1,5 @@
 -- name: size_members
--- How large members are as JSON, and in how many groups each is, as far as a million.
+-- The bytes of members as JSON, and the number of groups of each, counted up to a million.
 -- $1 organisations, $2 ids: in pairs
 -- roles: provisioner, owner
 SELECT organisation_id::text, wanted.id::text, octet_length(member.document::text),
@@ -12,7 +12,7 @@ FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organisation_id, id)
 LEFT JOIN directory.member USING (organisation_id, id)
 
 -- name: size_groups
--- How large groups are as JSON, their members apart.
+-- The bytes of groups as JSON, without their members.
 -- $1 organisations, $2 ids: in pairs
 -- roles: provisioner, owner
 SELECT organisation_id::text, id::text, octet_length(found.document::text)
@@ -20,7 +20,7 @@ FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organisation_id, id)
 JOIN directory."group" AS found USING (organisation_id, id)
 
 -- name: size_whole_groups
--- How many members groups have, as far as a million.
+-- The number of members of groups, counted up to a million.
 -- $1 organisations, $2 groups: in pairs
 -- roles: provisioner, owner
 SELECT organisation_id::text, wanted.group_id::text,
@@ -32,7 +32,7 @@ SELECT organisation_id::text, wanted.group_id::text,
 FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organisation_id, group_id)
 
 -- name: size_held
--- How many bytes of events are dead and parked of these resources.
+-- The bytes of the dead and parked events of these resources.
 -- $1 organisations, $2 endpoints, $3 resources: in threes
 -- roles: provisioner, owner
 SELECT organisation_id::text, endpoint, resource_id::text, sum(octet_length(value))::bigint

@@ -1,14 +1,14 @@
 -- name: lock_recipient
--- One replica at a time counts and takes for a recipient, until its transaction ends. Two numbers
--- are a space of their own: no other advisory lock of ours is there.
--- $1 a number that stands for all locks of this kind
--- $2 a number made of the recipient's digest
+-- Lock a recipient until the transaction ends, so that one replica at a time counts and takes.
+-- Advisory locks with two numbers are separate from those with one, and only this query uses them.
+-- $1 a number for all locks of this kind
+-- $2 a number made from the recipient's digest
 -- roles: notifier
 SELECT pg_advisory_xact_lock($1::integer, $2::integer)
 
 -- name: count_mails_taken
--- How many mails a recipient has got within a window, within the longest one, and of those from one
--- organisation; and whether this mail is one of all that are kept.
+-- The mails to a recipient within a window, within the longest window, and of those from one
+-- organisation; and whether this mail is counted already.
 -- $1 recipient
 -- $2 organisation
 -- $3 event id, $4 kind
@@ -24,7 +24,7 @@ FROM notice.mail_taken
 WHERE recipient = $1
 
 -- name: take_mail
--- One mail more for a recipient.
+-- Count one mail to a recipient.
 -- $1 event id, $2 kind
 -- $3 recipient
 -- $4 organisation
@@ -34,14 +34,14 @@ INSERT INTO notice.mail_taken (event_id, kind, recipient, organisation_id, membe
 VALUES ($1, $2, $3, $4, $5)
 
 -- name: give_mail_back
--- It did not leave.
+-- Uncount a mail that was not sent.
 -- $1 event id, $2 kind
 -- $3 recipient
 -- roles: notifier
 DELETE FROM notice.mail_taken WHERE event_id = $1 AND kind = $2 AND recipient = $3
 
 -- name: sweep_mails_taken
--- What no window reaches any more.
+-- Delete counts older than any window.
 -- $1 the longest window
 -- roles: notifier
 DELETE FROM notice.mail_taken WHERE taken_at <= clock_timestamp() - $1::interval

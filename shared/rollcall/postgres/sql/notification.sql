@@ -1,6 +1,6 @@
 -- name: plan_notifications
--- Add notices that are due; one that is known (a repeated outcome) is left as it is, and who has
--- left for good gets none.
+-- Add due notices. One that exists (a repeated outcome) stays unchanged, and an organisation that
+-- has left gets none.
 -- $1 event ids, $2 kinds, $3 organisations, $4 members, $5 partitions, $6 epochs, $7 offsets,
 -- $8 indexes, $9 event times, $10 details, $11 due at
 -- roles: notifier
@@ -9,7 +9,7 @@ INSERT INTO notice.notification (
     detail, due_at, next_attempt_at)
 SELECT event_id, kind, organisation_id, member_id, partition, epoch, "offset", "index", event_time,
        detail, due_at,
-       -- What settles does so from when it is known: outcomes that were late may come one by one.
+       -- The settling time counts from now: outcomes that were delayed may arrive one by one.
        CASE WHEN kind = 'invitation' THEN due_at
             ELSE greatest(due_at, clock_timestamp() + nullif(due_at - event_time, '0')) END
 FROM unnest(
@@ -24,7 +24,7 @@ ON CONFLICT (event_id, kind) DO NOTHING
 RETURNING event_id::text, kind
 
 -- name: drop_open_notifications
--- A member's notices of some kinds are not due any more; those in a sender's hands are left.
+-- Drop a member's due notices of some kinds, except those that a sender has claimed.
 -- $1 organisation
 -- $2 member
 -- $3 kinds
@@ -33,7 +33,7 @@ RETURNING event_id::text, kind
 -- roles: notifier
 UPDATE notice.notification
 SET state = 'dropped', reason = $4, leased_until = NULL, lease_owner = NULL,
-    -- A lease that ran out was a sender's that died: nobody knows how far it came.
+    -- The lease of a sender that died has run out: it is not known how far it came.
     detail = CASE WHEN leased_until IS NULL THEN detail
                   ELSE detail || '{"may_have_left": true}' END
 WHERE organisation_id = $1 AND member_id = $2 AND kind = ANY ($3::text[]) AND state = 'due'
@@ -41,7 +41,7 @@ WHERE organisation_id = $1 AND member_id = $2 AND kind = ANY ($3::text[]) AND st
 RETURNING event_id::text, kind
 
 -- name: reopen_notification
--- A dropped notice is due again.
+-- Make a dropped notice due again.
 -- $1 organisation
 -- $2 member
 -- $3 event id
@@ -56,12 +56,12 @@ WHERE organisation_id = $1 AND member_id = $2 AND event_id = $3 AND kind = $4
 RETURNING true
 
 -- name: claim_notifications
--- Lease what is due now, of each member only the earliest by sequence, and nothing that the
--- directory has not applied: after a failover that lost commits it may be behind the outcomes.
+-- Lease what is due now, of each member only the earliest by sequence. Skip what the directory has
+-- not applied: after a failover that lost commits it may be behind the outcomes.
 -- $1 owner
 -- $2 now
 -- $3 leased until
--- $4 at most so many
+-- $4 at most this many
 -- $5 name of the requests topic
 -- $6 partitions of the outcomes, $7 epochs, $8 offsets to which they must be read first: in threes
 -- $9 name of the outcomes topic
@@ -84,7 +84,7 @@ WITH ready AS (
           WHERE floor.partition = candidate.partition
             AND (coalesce(read_to.epoch, 0), coalesce(read_to.next_offset, 0))
                 < (floor.epoch, floor."offset"))
-      AND NOT EXISTS (  -- an operator lets it be read again: what left is told further on
+      AND NOT EXISTS (  -- during a replay the mails that were sent are announced further on
           SELECT FROM notice.progress AS again
           WHERE again.topic = $9
             AND again.partition = candidate.partition
@@ -102,7 +102,7 @@ WITH ready AS (
 )
 UPDATE notice.notification AS claimed
 SET lease_owner = $1, leased_until = $3, attempts = attempts + 1,
-    -- A lease that ran out was a sender's that died: nobody knows how far it came.
+    -- The lease of a sender that died has run out: it is not known how far it came.
     detail = CASE WHEN claimed.leased_until IS NULL THEN claimed.detail
                   ELSE claimed.detail || '{"may_have_left": true}' END
 FROM ready
@@ -113,13 +113,13 @@ RETURNING claimed.event_id::text, claimed.kind, claimed.organisation_id::text,
           claimed.due_at, claimed.attempts, claimed.reason
 
 -- name: settle_sent
--- The mail server said yes to the owner of the lease.
+-- Settle a claimed notice as sent: the mail server accepted it.
 -- $1 event id
 -- $2 kind
 -- $3 owner
 -- $4 message id
 -- $5 sent at
--- $6 whether it is told on the outcomes topic
+-- $6 whether it is announced on the outcomes topic
 -- roles: notifier
 UPDATE notice.notification
 SET state = 'sent', reason = NULL, message_id = $4, sent_at = $5, announced = $6,
@@ -128,8 +128,8 @@ WHERE event_id = $1 AND kind = $2 AND state = 'due' AND lease_owner = $3
 RETURNING true
 
 -- name: mark_sent
--- Mails that left, as the outcomes topic says: of what was restored, or lost its last commits, the
--- rows know nothing of that.
+-- Mark notices as sent, as the outcomes topic says. Restored rows, or rows that lost their last
+-- commits, do not say it.
 -- $1 event ids, $2 kinds, $3 message ids, $4 sent at
 -- roles: notifier
 UPDATE notice.notification AS notification
@@ -141,8 +141,8 @@ WHERE notification.event_id = told.event_id AND notification.kind = told.kind
   AND notification.state <> 'sent'
 
 -- name: unannounced_mails
--- Mails that left and are not told on the outcomes topic, oldest first.
--- $1 at most so many
+-- Sent mails that are not announced on the outcomes topic yet, oldest first.
+-- $1 at most this many
 -- roles: notifier
 SELECT event_id::text, kind, organisation_id::text, member_id::text, partition, epoch, "offset",
        "index", event_time, detail - 'may_have_left' AS detail, due_at, message_id, sent_at
@@ -152,7 +152,7 @@ ORDER BY sent_at, event_id
 LIMIT $1
 
 -- name: mark_announced
--- They are told.
+-- Mark these notices as announced on the outcomes topic.
 -- $1 event ids, $2 kinds: in pairs
 -- roles: notifier
 UPDATE notice.notification AS notification
@@ -161,7 +161,7 @@ FROM unnest($1::uuid[], $2::text[]) AS told (event_id, kind)
 WHERE notification.event_id = told.event_id AND notification.kind = told.kind
 
 -- name: settle_unsent
--- It will not be sent: dropped (not due any more) or failed (refused for good).
+-- Settle a claimed notice as dropped (no longer due) or failed (refused for good).
 -- $1 event id
 -- $2 kind
 -- $3 owner
@@ -174,13 +174,13 @@ WHERE event_id = $1 AND kind = $2 AND state = 'due' AND lease_owner = $3
 RETURNING true
 
 -- name: retry_later
--- The owner of the lease gives it back until a later moment.
+-- Give a claimed notice back until a later moment.
 -- $1 event id
 -- $2 kind
 -- $3 owner
 -- $4 next attempt at
 -- $5 reason
--- $6 whether it may have left all the same
+-- $6 whether it may have been sent all the same
 -- roles: notifier
 UPDATE notice.notification
 SET next_attempt_at = $4, reason = $5, leased_until = NULL, lease_owner = NULL,
@@ -189,11 +189,11 @@ WHERE event_id = $1 AND kind = $2 AND state = 'due' AND lease_owner = $3
 RETURNING true
 
 -- name: last_mails
--- The kind of the last mail that a member got, by sequence; and of the last one of all, if that was
--- dropped and may have left.
+-- The kind of the last mail that was sent to a member, by sequence; and of the very last one if it
+-- was dropped and may have been sent.
 -- $1 organisation
 -- $2 member
--- $3 event id of an invitation, of which only what came with it or after it counts; or null
+-- $3 event id of an invitation: only what came with it or after it counts; or null
 -- roles: notifier
 SELECT (array_agg(mail.kind ORDER BY (mail.epoch, mail."offset", mail."index") DESC)
         FILTER (WHERE mail.state = 'sent'))[1] AS last,
@@ -221,7 +221,7 @@ SELECT EXISTS (
       AND (epoch, "offset", "index") > ($3::integer, $4::bigint, $5::integer))
 
 -- name: next_due
--- When the next notice is due that nobody holds.
+-- When the next notice is due that no sender has claimed.
 -- roles: notifier
 SELECT min(greatest(next_attempt_at, coalesce(leased_until, next_attempt_at)))
 FROM notice.notification
@@ -247,7 +247,7 @@ GROUP BY kind, state
 SELECT clock_timestamp()
 
 -- name: renew_leases
--- A living sender keeps what it has in hand; a lease that ran out is not its own any more.
+-- Extend the leases of a living sender; a lease that ran out is lost.
 -- $1 owner
 -- $2 now
 -- $3 leased until
@@ -261,10 +261,10 @@ WHERE notification.event_id = held.event_id AND notification.kind = held.kind
 RETURNING notification.event_id::text, notification.kind
 
 -- name: overdue
--- How many notices are due now and not settled, and since when the oldest is. One that is paced is
--- due at its slot.
+-- The number of notices that are due now and not settled, and since when the oldest is. A paced one
+-- is due at its slot.
 -- $1 now
--- $2 reason of what is paced
+-- $2 reason of paced notices
 -- roles: notifier, owner
 SELECT count(*) AS number, min(slot) AS oldest
 FROM (SELECT CASE WHEN reason = $2 THEN next_attempt_at ELSE due_at END AS slot
@@ -273,10 +273,10 @@ FROM (SELECT CASE WHEN reason = $2 THEN next_attempt_at ELSE due_at END AS slot
 WHERE slot <= $1
 
 -- name: unsent_notifications
--- Notices that did not leave and will not: dropped or failed, the latest first.
+-- Notices that were not sent and will not be: dropped or failed, newest first.
 -- $1 organisation, or null for all
 -- $2 reason, or null for all
--- $3 at most so many
+-- $3 at most this many
 -- roles: owner
 SELECT event_id::text, kind, organisation_id::text, member_id::text, event_time, state, reason
 FROM notice.notification

@@ -1,6 +1,6 @@
 -- name: read_for_overlay
--- What a look-up touches, and how far its partition is applied, of one snapshot: one row.
--- Members and groups are objects with the columns of their tables.
+-- What a look-up touches, and how far its partition is applied, from one snapshot: one row.
+-- Members and groups are JSON objects with the columns of their tables.
 -- $1 organisation
 -- $2 topic of the requests
 -- $3 partition of the organisation
@@ -11,14 +11,14 @@
 -- $8 group ids
 -- $9 display name keys of groups
 -- $10 external ids of groups
--- $11 members all of whose groups are wanted
+-- $11 members whose groups are all wanted
 -- $12 whether the groups of all found members are wanted
--- $13 groups all of whose members are wanted, with their displays
+-- $13 groups whose members are all wanted, with their displays
 -- $14 whether the members of all found groups are wanted in the same way
--- $15 ids of which only is asked whether they are members, with their displays
--- $16 groups, $17 members: pairs of which only is asked whether they are memberships
--- $18 at most so many members, and groups, by display name, and by external id
--- $19 members of whom it is asked in which of the found groups they are
+-- $15 ids to check for existence as members, with their displays
+-- $16 groups, $17 members: pairs to check for existence as memberships
+-- $18 at most this many members, and groups, by display name, and by external id
+-- $19 members of whom to find in which of the found groups they are
 -- roles: ingress
 WITH found_member AS (
     SELECT id FROM directory.member WHERE organisation_id = $1 AND id = ANY ($4::uuid[])

@@ -1,5 +1,5 @@
 -- name: record_parked
--- Keep events that wait behind a dead one, in a batch's transaction.
+-- Store events that wait behind a dead one, in a batch's transaction.
 -- $1 organisations, $2 endpoints, $3 resources, $4 epochs, $5 offsets, $6 topics, $7 partitions,
 -- $8 ids, $9 event ids, $10 types, $11 headers as JSON text, $12 keys, $13 values, $14 append times
 -- $15 whether it waits for the organisation
@@ -18,7 +18,7 @@ FROM unnest(
     headers, key, value, append_time, by_organisation)
 
 -- name: load_parked
--- What is parked behind the dead events of these resources, bytes and all, in order.
+-- The parked events of these resources, with their records, in order.
 -- $1 organisations, $2 endpoints, $3 resources: in threes
 -- roles: provisioner
 SELECT organisation_id::text, endpoint, resource_id::text, id::text, topic, partition, "offset",
@@ -29,8 +29,8 @@ WHERE NOT parked.by_organisation
 ORDER BY epoch, "offset"
 
 -- name: move_parked
--- Make dead letters of events that were parked and raised when they were applied.
--- $1 ids, $2 states, $3 attempts, $4 outcomes told, $5 error classes, $6 errors, $7 causes
+-- Turn parked events that raised when they were applied into dead letters.
+-- $1 ids, $2 states, $3 attempts, $4 announced outcomes, $5 error classes, $6 errors, $7 causes
 -- roles: provisioner
 INSERT INTO directory.dead_letter (
     topic, partition, "offset", epoch, event_id, organisation_id, headers, key, value,
@@ -45,17 +45,17 @@ FROM unnest(
 JOIN directory.parked USING (id)
 
 -- name: delete_parked
--- Events that wait no longer.
+-- Delete events that no longer wait.
 -- $1 ids
 -- roles: provisioner
 DELETE FROM directory.parked WHERE id = ANY ($1::uuid[])
 
 -- name: list_parked
--- What waits behind the dead event of a resource, in order, without bytes.
+-- The events that wait behind the dead event of a resource, in order, without their records.
 -- $1 organisation
 -- $2 endpoint
 -- $3 resource
--- $4 at most so many
+-- $4 at most this many
 -- roles: owner
 SELECT id::text, type, topic, partition, "offset", append_time
 FROM directory.parked
@@ -64,11 +64,11 @@ ORDER BY epoch, "offset"
 LIMIT $4
 
 -- name: load_waiting
--- The first events that wait for their parked organisation, bytes and all, in order, and how many
--- wait in all.
+-- The first events that wait for a parked organisation, with their records, in order, and the
+-- number of all that wait.
 -- $1 organisation
--- $2 at most so many
--- $3 at most so many bytes of values, or one event
+-- $2 at most this many
+-- $3 at most this many bytes of values, but at least one event
 -- roles: provisioner
 WITH first AS (
     SELECT organisation_id, id, topic, partition, "offset", epoch, headers, key, value, append_time,
@@ -89,13 +89,13 @@ WHERE size <= $3 OR number = 1
 ORDER BY epoch, "offset"
 
 -- name: move_behind_resource
--- Events that wait for their organisation no longer, but behind a dead one of their resource.
+-- Let events wait behind a dead event of their resource instead of for their organisation.
 -- $1 ids
 -- roles: provisioner
 UPDATE directory.parked SET by_organisation = false WHERE id = ANY ($1::uuid[])
 
 -- name: park_organisations
--- Note organisations all of whose events wait from now on.
+-- Park organisations: all their later events wait.
 -- $1 organisations, $2 ids of the dead events, $3 topics, $4 partitions, $5 offsets, $6 epochs
 -- $7 append times
 -- roles: provisioner
@@ -108,13 +108,13 @@ FROM unnest(
 ) AS given (organisation_id, id, topic, partition, "offset", epoch, since)
 
 -- name: free_organisations
--- Organisations that go on.
+-- End the park of organisations.
 -- $1 organisations
 -- roles: provisioner
 DELETE FROM directory.parked_organisation WHERE organisation_id = ANY ($1::uuid[])
 
 -- name: find_parked_organisations
--- Parked organisations, and how many events wait for each.
+-- Parked organisations, and the number of events that wait for each.
 -- $1 organisation, null: all
 -- roles: owner
 SELECT organisation_id::text, id::text, topic, partition, "offset", since,

@@ -1,8 +1,8 @@
 -- name: members_after
--- A page of an organisation's members, in the order of their user names.
+-- A page of an organisation's members, ordered by user name.
 -- $1 organisation
 -- $2 status, or null for any
--- $3 user name key after which it begins
+-- $3 user name key: begin after this one
 -- $4 rows
 -- roles: owner
 SELECT organisation_id::text, id::text, user_name_key, external_id, status, restore_status,
@@ -13,7 +13,7 @@ ORDER BY user_name_key
 LIMIT $4
 
 -- name: people_named
--- The members of some organisations with an id, a user name, an address or an external id.
+-- The members of some organisations that match an id, a user name, an address or an external id.
 -- $1 organisations
 -- $2 id, or null
 -- $3 user name key
@@ -31,7 +31,7 @@ ORDER BY member.organisation_id, user_name_key
 LIMIT $6
 
 -- name: counts_of
--- How many groups, dead letters and parked events an organisation has.
+-- The numbers of an organisation's groups, dead letters and parked events.
 -- $1 organisation
 -- roles: owner
 SELECT (SELECT count(*) FROM directory."group" WHERE organisation_id = $1) AS groups,

@@ -1,5 +1,5 @@
 -- name: ensure_directory
--- A new partition of the requests or tenancy topic starts at offset 0.
+-- Add a new partition of the requests or tenancy topic at offset 0.
 -- $1 topic
 -- $2 partition
 -- roles: provisioner
@@ -7,7 +7,7 @@ INSERT INTO directory.progress (topic, partition) VALUES ($1, $2)
 ON CONFLICT (topic, partition) DO NOTHING
 
 -- name: ensure_notice
--- A new partition of the outcomes topic starts at offset 0.
+-- Add a new partition of the outcomes topic at offset 0.
 -- $1 topic
 -- $2 partition
 -- roles: notifier
@@ -35,7 +35,7 @@ FROM notice.progress
 WHERE topic = $1 AND partition = $2
 
 -- name: list_directory
--- All partitions of a topic that the provisioner knows.
+-- All partitions of a topic in the provisioner's progress.
 -- $1 topic
 -- roles: provisioner, ingress, owner
 SELECT topic, partition, next_offset, published_offset, last_event_id::text, last_append_time,
@@ -45,7 +45,7 @@ WHERE topic = $1
 ORDER BY partition
 
 -- name: list_notice
--- All partitions of a topic that the notifier knows.
+-- All partitions of a topic in the notifier's progress.
 -- $1 topic
 -- roles: notifier, owner
 SELECT topic, partition, next_offset, published_offset, last_event_id::text, last_append_time,
@@ -55,11 +55,11 @@ WHERE topic = $1
 ORDER BY partition
 
 -- name: advance_directory
--- Compare and set: no row means that somebody else owns the partition.
+-- Compare and set: no row means that another process owns the partition.
 -- $1 topic
 -- $2 partition
--- $3 the offset that must be the next one
--- $4 the epoch that must be the present one
+-- $3 the expected next offset
+-- $4 the expected epoch
 -- $5 the new next offset
 -- $6 everything below is announced
 -- $7 id of the record before the new offset, null where it has none
@@ -77,13 +77,13 @@ WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND stat
 RETURNING true
 
 -- name: advance_notice
--- Compare and set: no row means that somebody else owns the partition.
+-- Compare and set: no row means that another process owns the partition.
 -- $1 topic
 -- $2 partition
--- $3 the offset that must be the next one
--- $4 the epoch that must be the present one
+-- $3 the expected next offset
+-- $4 the expected epoch
 -- $5 the new next offset
--- $6 how far it has read by now; where it had read further before a replay, that stays
+-- $6 how far it has read; during a replay the higher offset from before stays
 -- $7 id of the record before the new offset, null where it has none
 -- $8 append time of that record
 -- roles: notifier
@@ -96,11 +96,11 @@ WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND stat
 RETURNING true
 
 -- name: publish_directory
--- Write on its own how far a partition is announced, be it halted or not.
+-- Store how far a partition is announced, whether it is halted or not.
 -- $1 topic
 -- $2 partition
--- $3 the offset that must be the next one
--- $4 the epoch that must be the present one
+-- $3 the expected next offset
+-- $4 the expected epoch
 -- $5 everything below is announced
 -- roles: provisioner
 UPDATE directory.progress
@@ -109,12 +109,12 @@ WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4
 RETURNING true
 
 -- name: halt_directory
--- Halt a partition, unless somebody has moved it meanwhile. One that is paused is halted all the
--- same: what halts it is still there when the pause ends. Not in a directory that was replaced.
+-- Halt a partition, unless its position has moved. A paused one is halted too, because the reason
+-- is still there when the pause ends. A replaced directory, which is paused without end, is not.
 -- $1 topic
 -- $2 partition
--- $3 the offset that must be the next one
--- $4 the epoch that must be the present one
+-- $3 the expected next offset
+-- $4 the expected epoch
 -- $5 reason
 -- $6 detail
 -- roles: provisioner
@@ -125,11 +125,11 @@ WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4
 RETURNING true
 
 -- name: resume_directory
--- Let a halted partition run again from where it stands.
+-- Let a halted partition run again from its position.
 -- $1 topic
 -- $2 partition
--- $3 the offset that must be the next one
--- $4 the epoch that must be the present one
+-- $3 the expected next offset
+-- $4 the expected epoch
 -- roles: provisioner, owner
 UPDATE directory.progress
 SET state = 'running', reason = NULL, detail = NULL
@@ -137,8 +137,8 @@ WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND stat
 RETURNING true
 
 -- name: pause_directory
--- Let partitions stand for a while; those that stand for another reason are left as they are.
--- Waits for the batch that is being applied. Repeated, it prolongs.
+-- Pause partitions for some time, except those that stand for another reason. Waits for the batch
+-- that is being applied. A repeat prolongs the pause.
 -- $1 topic
 -- $2 partitions
 -- $3 who pauses
@@ -152,7 +152,7 @@ WHERE topic = $1 AND partition = ANY ($2::integer[])
 RETURNING partition
 
 -- name: unpause_directory
--- End the pauses of one who paused.
+-- End the pauses that one `who` made.
 -- $1 topic
 -- $2 who paused
 -- roles: owner
@@ -161,7 +161,7 @@ SET state = 'running', reason = NULL, detail = NULL, paused_until = NULL
 WHERE topic = $1 AND state = 'paused' AND detail = $2
 
 -- name: end_pause_directory
--- A pause that is over: whoever made it has gone.
+-- End a pause whose time is over: the program that made it is gone.
 -- $1 topic
 -- $2 partition
 -- roles: provisioner
@@ -170,12 +170,12 @@ SET state = 'running', reason = NULL, detail = NULL, paused_until = NULL
 WHERE topic = $1 AND partition = $2 AND state = 'paused' AND paused_until <= clock_timestamp()
 
 -- name: accept_log_directory
--- Let a halted partition run on another log: what is known of the old one ends with its epoch.
+-- Let a halted partition run on another log; what is known of the old log ends with its epoch.
 -- $1 topic
 -- $2 partition
--- $3 the offset that must be the next one
--- $4 the epoch that must be the present one
--- $5 where to begin in the new log
+-- $3 the expected next offset
+-- $4 the expected epoch
+-- $5 the offset at which to begin in the new log
 -- roles: owner
 UPDATE directory.progress
 SET state = 'running', reason = NULL, detail = NULL, epoch = epoch + 1, next_offset = $5,
@@ -184,11 +184,11 @@ WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND stat
 RETURNING true
 
 -- name: halt_notice
--- Halt a partition, unless somebody has moved it meanwhile.
+-- Halt a partition, unless its position has moved.
 -- $1 topic
 -- $2 partition
--- $3 the offset that must be the next one
--- $4 the epoch that must be the present one
+-- $3 the expected next offset
+-- $4 the expected epoch
 -- $5 reason
 -- $6 detail
 -- roles: notifier
@@ -198,11 +198,11 @@ WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4
 RETURNING true
 
 -- name: resume_notice
--- Let a halted partition run again from where it stands.
+-- Let a halted partition run again from its position.
 -- $1 topic
 -- $2 partition
--- $3 the offset that must be the next one
--- $4 the epoch that must be the present one
+-- $3 the expected next offset
+-- $4 the expected epoch
 -- roles: notifier, owner
 UPDATE notice.progress
 SET state = 'running', reason = NULL, detail = NULL
@@ -210,13 +210,13 @@ WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND stat
 RETURNING true
 
 -- name: accept_log_notice
--- Let a halted partition run on another log: what is known of the old one ends with its epoch.
+-- Let a halted partition run on another log; what is known of the old log ends with its epoch.
 -- $1 topic
 -- $2 partition
--- $3 the offset that must be the next one
--- $4 the epoch that must be the present one
--- $5 where to begin in the new log
--- $6 where the new log ends: before that is read nothing is sent, as after a replay
+-- $3 the expected next offset
+-- $4 the expected epoch
+-- $5 the offset at which to begin in the new log
+-- $6 the end of the new log: until it is read nothing is sent, as after a replay
 -- roles: owner
 UPDATE notice.progress
 SET state = 'running', reason = NULL, detail = NULL, epoch = epoch + 1, next_offset = $5,
@@ -225,11 +225,11 @@ WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND stat
 RETURNING true
 
 -- name: note_tried_directory
--- Note that what stands at the position was cut off, and is tried again.
+-- Note that the attempt at the position was cut off by a time-out and will be repeated.
 -- $1 topic
 -- $2 partition
--- $3 the offset that must be the next one
--- $4 the epoch that must be the present one
+-- $3 the expected next offset
+-- $4 the expected epoch
 -- $5 which time-out
 -- roles: provisioner
 UPDATE directory.progress

@@ -1,13 +1,13 @@
 -- name: forget_departed
--- Dead letters in the name of organisations that have left, of whichever partition.
+-- Delete dead letters in the name of organisations that have left, in any partition.
 -- roles: owner
 DELETE FROM directory.dead_letter AS letter
 USING directory.departed AS gone
 WHERE letter.organisation_id = gone.organisation_id
 
 -- name: recorded_letters
--- Give kept records the times at which the audit says that they were kept: those of the
--- transactions that decided them, or in which a redrive failed.
+-- Give dead letters the times that the audit has for them: the times of the transactions that
+-- decided them, or in which a redrive failed.
 -- roles: owner
 WITH failed AS (
     SELECT (stored -> 'of' ->> 'id')::uuid AS id, min(redrive.recorded) AS recorded
@@ -26,7 +26,7 @@ SET recorded = coalesce(
     letter.recorded)
 
 -- name: recorded_parked
--- The same of what is parked.
+-- Give parked events the times that the audit has for them.
 -- roles: owner
 UPDATE directory.parked AS waiting
 SET recorded = own.recorded
@@ -34,8 +34,8 @@ FROM audit.event AS own
 WHERE own.id = waiting.id
 
 -- name: known_deaths
--- Which of these events failed, and those that failed in one of these redrives: class by event,
--- with the words that the letter has for it, and whether its organisation was parked behind it.
+-- Which of these events failed, and which failed in one of these redrives: error class by event,
+-- with the message in its letter, and whether its organisation was parked behind it.
 -- $1 ids of events in the log's order, redrives among them
 -- roles: owner
 SELECT event.id::text AS event_id, stored -> 'of' ->> 'id' AS held_id,
@@ -49,7 +49,7 @@ WHERE event.id = ANY ($1::uuid[]) AND event.status >= 400
   AND stored ->> 'fact' = 'request.failed'
 
 -- name: last_decided
--- The highest offset of a partition that the audit knows as decided.
+-- The highest offset of a partition that was decided according to the audit.
 -- $1 topic
 -- $2 partition
 -- $3 epoch
@@ -61,7 +61,7 @@ ORDER BY "offset" DESC
 LIMIT 1
 
 -- name: epoch_decided
--- In which epoch an event was decided, where it stands at this place.
+-- The epoch in which an event was decided, if its place is this one.
 -- $1 id
 -- $2 topic
 -- $3 partition
@@ -72,14 +72,14 @@ FROM audit.event
 WHERE id = $1 AND topic = $2 AND partition = $3 AND "offset" = $4
 
 -- name: closed_letters
--- Letters without a resource that an operator has closed: no event of the log says so.
+-- Letters without a resource that an operator has closed, which no event of the log says.
 -- roles: owner
 SELECT topic, partition, "offset", epoch
 FROM directory.dead_letter
 WHERE resource_id IS NULL AND state = 'discarded'
 
 -- name: close_letters
--- Close such letters.
+-- Close letters without a resource.
 -- $1 topics, $2 partitions, $3 offsets, $4 epochs
 -- roles: owner
 UPDATE directory.dead_letter AS letter
@@ -91,7 +91,7 @@ WHERE letter.topic = closed.topic AND letter.partition = closed.partition
   AND letter.resource_id IS NULL
 
 -- name: lock_progress
--- All positions, for good until the transaction ends.
+-- All positions, locked until the transaction ends.
 -- roles: owner
 SELECT topic, partition, next_offset, published_offset, last_event_id::text, last_append_time,
        epoch, state, reason, detail
@@ -100,7 +100,7 @@ ORDER BY topic, partition
 FOR UPDATE
 
 -- name: put_progress
--- Make the position of a partition equal to this.
+-- Make the position of a partition equal to this one.
 -- $1 topic
 -- $2 partition
 -- $3 next offset
@@ -128,13 +128,13 @@ ON CONFLICT (topic, partition) DO UPDATE SET
     paused_until = NULL
 
 -- name: forget_other_progress
--- Positions of all other topics.
+-- Delete the positions of all other topics.
 -- $1 the topic that stays
 -- roles: owner
 DELETE FROM directory.progress WHERE topic <> $1
 
 -- name: retire_progress
--- What a worker is about to write into a directory that is being replaced finds no position.
+-- Pause all positions of a replaced directory without end, so that no worker writes into it.
 -- $1 why
 -- roles: owner
 UPDATE directory.progress

@@ -1,11 +1,11 @@
 -- name: rewind_notice
--- Let the notifier read a partition again; until it is as far as it was, none of its mails leave.
+-- Let the notifier read a partition again; until it is as far as before, it sends no mails for it.
 -- $1 topic
 -- $2 partition
--- $3 the offset that must be the next one
--- $4 the epoch that must be the present one
--- $5 where to begin
--- $6 how far it must be read before a mail leaves
+-- $3 the expected next offset
+-- $4 the expected epoch
+-- $5 the offset at which to begin
+-- $6 the offset up to which it must read before it sends a mail
 -- $7 id of the record before the beginning, null where it has none
 -- $8 append time of that record
 -- roles: owner
@@ -16,7 +16,7 @@ WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND stat
 RETURNING true
 
 -- name: oldest_due
--- Of each partition the time of the oldest event of which a notice is due.
+-- For each partition the time of the oldest event whose notice is due.
 -- roles: owner
 SELECT partition, min(event_time) AS oldest
 FROM notice.notification
@@ -24,10 +24,10 @@ WHERE state = 'due'
 GROUP BY partition
 
 -- name: members_page
--- Members of an organisation by id, from behind one on.
+-- Members of an organisation, ordered by id, after a given id.
 -- $1 organisation
 -- $2 the id before the first
--- $3 at most so many
+-- $3 at most this many
 -- roles: owner
 SELECT id::text, user_name_key, external_id, status, restore_status, invitation_id::text,
        version::text, created, last_modified, document, kept_address
@@ -37,10 +37,10 @@ ORDER BY id
 LIMIT $3
 
 -- name: groups_page
--- Groups of an organisation by id, from behind one on.
+-- Groups of an organisation, ordered by id, after a given id.
 -- $1 organisation
 -- $2 the id before the first
--- $3 at most so many
+-- $3 at most this many
 -- roles: owner
 SELECT id::text, display_name_key, unique_name_key, external_id, version::text, created,
        last_modified, document
@@ -76,7 +76,7 @@ WHERE membership.organisation_id = $1 AND membership.group_id = ANY ($2::uuid[])
 ORDER BY membership.group_id, membership.member_id
 
 -- name: gone_for_good
--- What of an organisation was erased, by events of these types.
+-- The resources of an organisation that were erased by events of these types.
 -- $1 organisation
 -- $2 types of events
 -- roles: owner

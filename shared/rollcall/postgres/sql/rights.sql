@@ -6,7 +6,7 @@ SELECT current_setting('server_version_num')::int AS version,
        clock_timestamp() AS clock
 
 -- name: granted_rights
--- Every right on a schema, a table or columns of it that somebody beside its owner has.
+-- Every right on a schema, a table or its columns that a role other than its owner has.
 -- $1 names of our schemas
 -- roles: ingress, provisioner, notifier, owner
 SELECT role, thing, privilege, array_agg(column_name ORDER BY column_name)
@@ -41,7 +41,7 @@ GROUP BY role, thing, privilege, column_name IS NULL
 ORDER BY role, thing, privilege
 
 -- name: public_on_databases
--- What every role may do with these databases by Postgres's own defaults.
+-- What every role may do with these databases by Postgres's defaults.
 -- $1 databases
 -- roles: ingress, provisioner, notifier, owner
 SELECT base.datname::text AS name,
@@ -55,8 +55,8 @@ GROUP BY base.datname
 ORDER BY base.datname
 
 -- name: public_on_large_objects
--- The functions of large objects that every role may call here, each as the statement that takes it
--- from them, which a superuser may run.
+-- The functions of large objects that every role may call, each with the statement (for a
+-- superuser) that revokes it.
 -- roles: ingress, provisioner, notifier, owner
 SELECT pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', function.oid::regprocedure)
 FROM pg_catalog.pg_proc AS function
@@ -68,6 +68,6 @@ WHERE function.pronamespace = 'pg_catalog'::regnamespace
   AND entry.grantee = 0
 
 -- name: newest_append_time
--- The broker's clock at the last record that was applied; null where there is none.
+-- The broker's time at the last applied record; null if there is none.
 -- roles: ingress, provisioner, notifier, owner
 SELECT max(last_append_time) FROM directory.progress

@@ -33,7 +33,7 @@ WHERE relation.relnamespace = to_regnamespace($1)
 ORDER BY relation.relname, part.place
 
 -- name: list_table_parts
--- Statements that make the constraints, then the other indexes, then the triggers of a schema.
+-- Statements that create the constraints, then the other indexes, then the triggers of a schema.
 -- $1 schema
 -- roles: owner
 SELECT definition
@@ -60,7 +60,7 @@ FROM (
 ORDER BY step, name
 
 -- name: list_functions
--- Statements that make the functions of a schema, those that others may call first.
+-- Statements that create the functions of a schema; functions that others call come first.
 -- $1 schema
 -- roles: owner
 SELECT pg_get_functiondef(oid) AS definition
@@ -69,8 +69,8 @@ WHERE pronamespace = to_regnamespace($1)
 ORDER BY oid
 
 -- name: list_grants
--- Statements that grant what is granted on a schema, its tables and their columns. Functions:
--- whoever may use the schema may call them, as by default.
+-- Statements that repeat the grants on a schema, its tables and their columns. Functions need none:
+-- by default every role that may use the schema may call them.
 -- $1 schema
 -- roles: owner
 SELECT definition
@@ -96,7 +96,7 @@ FROM (
 ORDER BY definition
 
 -- name: list_audit_columns
--- Columns of the audit's rows, in order.
+-- Columns of the audit's events, in order.
 -- roles: owner
 SELECT attname AS column_name
 FROM pg_catalog.pg_attribute
@@ -104,7 +104,7 @@ WHERE attrelid = 'audit.event'::regclass AND attnum > 0 AND NOT attisdropped
 ORDER BY attnum
 
 -- name: list_foreign_objects
--- What a copy of a schema would miss: views, sequences, partitioned tables, types of their own.
+-- What a copy of a schema would miss: views, sequences, partitioned tables, its own types.
 -- $1 schema
 -- roles: owner
 SELECT relname AS name
@@ -124,19 +124,19 @@ FROM pg_catalog.pg_namespace
 WHERE nspname = $1
 
 -- name: schema_exists
--- Whether there is a schema of this name.
+-- Whether a schema with this name exists.
 -- $1 schema
 -- roles: owner
 SELECT to_regnamespace($1) IS NOT NULL
 
 -- name: lock
--- Take an advisory lock of the session.
+-- Take an advisory lock for the session.
 -- $1 number
 -- roles: owner
 SELECT pg_try_advisory_lock($1)
 
 -- name: unlock
--- Give it back.
+-- Release an advisory lock.
 -- $1 number
 -- roles: owner
 SELECT pg_advisory_unlock($1)

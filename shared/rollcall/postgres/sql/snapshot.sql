@@ -1,6 +1,6 @@
 -- name: recent_events
--- Events that were decided in the last ten minutes of each partition, by the log's time. Found by
--- their ids, which begin with a time, and among the last offsets, not by reading the audit.
+-- Events that were decided in the last ten minutes of each partition, by the log's time. They are
+-- found by id (ids begin with a time) and among the last offsets, without reading the whole audit.
 -- roles: owner
 SELECT event.*
 FROM directory.progress
@@ -17,12 +17,12 @@ JOIN audit.event AS event
  AND event.append_time >= progress.last_append_time - interval '10 minutes'
 
 -- name: organisations
--- Where organisations live.
+-- The partitions of organisations.
 -- roles: owner
 SELECT id, partition FROM tenancy.organisation
 
 -- name: estimated_rows
--- About how many rows the tables of a schema hold.
+-- The approximate number of rows in the tables of a schema.
 -- $1 schema
 -- roles: owner
 SELECT coalesce(sum(greatest(reltuples, 0)), 0)
@@ -30,6 +30,6 @@ FROM pg_catalog.pg_class
 WHERE relnamespace = to_regnamespace($1) AND relkind = 'r'
 
 -- name: migrations
--- The migrations that the database has seen.
+-- The migrations that were applied to the database.
 -- roles: owner
 SELECT name FROM rollcall.migration ORDER BY name

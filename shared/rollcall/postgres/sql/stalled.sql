@@ -1,6 +1,6 @@
 -- name: end_stalled
--- End sessions of this role and program that wait for their client in mid-statement, and so hold
--- their locks: true for each. A COPY waits for its client as well, between one row and the next.
+-- End sessions of this role and program that wait for their client in mid-statement and so keep
+-- their locks; true for each. A COPY also waits for its client, between one row and the next.
 -- $1 seconds: how long such a session may wait
 -- roles: ingress, provisioner, notifier, owner
 SELECT pg_terminate_backend(pid) AS is_ended

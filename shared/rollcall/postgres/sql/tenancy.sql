@@ -1,5 +1,5 @@
 -- name: upsert_organisations
--- Fold records of organisations.
+-- Make rows of organisations equal to these records.
 -- $1 ids, $2 names, $3 partitions, $4 scim enabled, $5 languages, $6 created, $7 documents
 -- roles: provisioner
 INSERT INTO tenancy.organisation (
@@ -16,7 +16,7 @@ ON CONFLICT (id) DO UPDATE SET
     document = excluded.document
 
 -- name: upsert_keys
--- Fold records of API keys.
+-- Make rows of API keys equal to these records.
 -- $1 public ids, $2 organisations, $3 names, $4 hashes, $5 created, $6 expires, $7 revoked
 -- roles: provisioner
 INSERT INTO tenancy.api_key (public_id, organisation_id, name, sha256, created, expires, revoked)
@@ -32,19 +32,19 @@ ON CONFLICT (public_id) DO UPDATE SET
     revoked = excluded.revoked
 
 -- name: remove_organisations
--- Records that were deleted from the topic.
+-- Remove organisations whose records were deleted from the topic.
 -- $1 ids
 -- roles: provisioner
 DELETE FROM tenancy.organisation WHERE id = ANY ($1::uuid[])
 
 -- name: remove_keys
--- Records that were deleted from the topic.
+-- Remove API keys whose records were deleted from the topic.
 -- $1 public ids
 -- roles: provisioner
 DELETE FROM tenancy.api_key WHERE public_id = ANY ($1::text[])
 
 -- name: touch_keys
--- Record when keys were last used; an earlier time changes nothing.
+-- Store when keys were last used; an earlier time changes nothing.
 -- $1 public ids, $2 times
 -- roles: ingress
 INSERT INTO tenancy.key_use AS present (public_id, last_used)
@@ -60,7 +60,7 @@ WHERE present.last_used < excluded.last_used
 SELECT document FROM tenancy.organisation WHERE id = $1
 
 -- name: partitions_of
--- In which partition organisations live, as far as they are known.
+-- The partitions of organisations, as far as their records have arrived.
 -- $1 ids
 -- roles: provisioner
 SELECT id::text, partition FROM tenancy.organisation WHERE id = ANY ($1::uuid[])

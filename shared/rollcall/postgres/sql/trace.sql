@@ -1,5 +1,5 @@
 -- name: find_decisions
--- What became of these requests, as far as they are decided.
+-- The decisions about these requests, as far as they are decided.
 -- $1 ids
 -- roles: owner
 SELECT id::text, organisation_id::text, topic, partition, "offset", epoch, type, resource_id, actor,
@@ -8,11 +8,11 @@ FROM audit.event
 WHERE id = ANY ($1::uuid[])
 
 -- name: decisions_of_resource
--- What was decided about a resource, the newest first.
+-- The decisions about a resource, newest first.
 -- $1 organisation
 -- $2 resource
--- $3 appended since, null: ever
--- $4 at most so many
+-- $3 appended since, null: no limit
+-- $4 at most this many
 -- roles: owner
 SELECT id::text, organisation_id::text, topic, partition, "offset", epoch, type, resource_id, actor,
        append_time, event_time, status, scim_type, optimistic, outcomes, recorded
@@ -23,8 +23,8 @@ ORDER BY append_time DESC, epoch DESC, "offset" DESC
 LIMIT $4
 
 -- name: later_decisions
--- The redrives and discards in which a request about a resource was decided again, in order; those
--- of its organisation among them.
+-- The redrives and discards that decided a request about a resource again, in order, including
+-- those of its organisation.
 -- $1 organisation
 -- $2 resource
 -- $3 the request, as JSON: [{"of": {"id": …}}]

@@ -1,1 +1,1 @@
-"""Statements that no request runs: rebuilding, snapshots, erasure, tracing, rights."""
+"""Statements that no request runs: for rebuilds, snapshots, erasure, traces and rights."""

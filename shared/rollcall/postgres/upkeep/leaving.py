@@ -1,9 +1,9 @@
-"""What is left of an organisation, or of a member, beside the live directory: found and deleted.
+"""Find and delete what remains of an organisation or a member outside the live directory.
 
-The live directory is written by the provisioner alone, also when somebody leaves. All the rest
-(audit, notices, the copy of the tenancy, what a rebuild replaced or left half-made) is deleted
-here, from whatever table the catalogue says names the organisation, so that a table that a later
-migration adds is not forgotten.
+Only the provisioner writes the live directory, also for offboarding. Everything else (audit,
+notices, the copy of the tenancy topic, what a rebuild replaced or left unfinished) is deleted here,
+in every table that names the organisation according to the catalogue, so that tables of later
+migrations are included.
 
 This module composes SQL from names that come from the catalogue, quoted.
 """
@@ -31,9 +31,9 @@ _FORGET_ORGANISATION = _SQL["forget_organisation"]
 _FIND_MEMBER_ID = _SQL["find_member_id"]
 _FIND_TRACES = _SQL["find_traces"]
 AT_ONCE: Final = 10_000
-"""Rows that one statement deletes: a second or so."""
+"""Rows that one statement deletes; it takes about a second."""
 TOMBSTONES: Final = "departed"
-"""The one table that goes on naming an organisation: its id, an event id and a time."""
+"""The only table that still names a departed organisation: its id, an event id and a time."""
 _NOTICES: Final = ("notice", "notification")
 
 
@@ -50,7 +50,7 @@ class OwnedTable:
 
     @property
     def is_live(self) -> bool:
-        """Whether only the provisioner deletes there."""
+        """Whether only the provisioner may delete in it."""
         return self.schema == LIVE
 
 
@@ -58,7 +58,7 @@ class OwnedTable:
 class Departure:
     """The event that ended an organisation.
 
-    `place` is (partition, epoch, offset) where it is known.
+    `place` is (partition, epoch, offset), if known.
     """
 
     event_id: str
@@ -68,7 +68,7 @@ class Departure:
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What there is of a member; `uncertain`: letters of which nobody can tell whom they name."""
+    """What exists of a member; `uncertain`: the number of letters that may be about any member."""
 
     is_there: bool
     letters: int
@@ -78,7 +78,7 @@ class Traces:
 
 
 async def tables(connection: "Connection") -> list[OwnedTable]:
-    """Every table whose rows name an organisation, partitions for a partitioned one."""
+    """Every table whose rows name an organisation; for a partitioned table its partitions."""
     return [
         OwnedTable(row["schema"], row["name"], tuple(row["columns"]))
         for row in await connection.fetch(_TABLES)
@@ -87,7 +87,7 @@ async def tables(connection: "Connection") -> list[OwnedTable]:
 
 
 async def departure(connection: "Connection", organisation_id: str) -> Departure | None:
-    """How an organisation left; None: it has not."""
+    """The event with which an organisation left; None if it has not."""
     row = await connection.fetchrow(_FIND_DEPARTURE, organisation_id)
     if row is None:
         return None
@@ -102,7 +102,7 @@ async def departure(connection: "Connection", organisation_id: str) -> Departure
 async def count(
     connection: "Connection", table: OwnedTable, organisation_id: str, kept_event: str | None = None
 ) -> int:
-    """How many rows a table has of an organisation."""
+    """The number of an organisation's rows in a table."""
     where, arguments = _of_organisation(table, organisation_id, kept_event)
     found = await connection.fetchval(
         f"SELECT count(*) FROM {_name(table)} WHERE {where}",  # noqa: S608 catalogue, quoted
@@ -114,10 +114,10 @@ async def count(
 async def delete_some(
     connection: "Connection", table: OwnedTable, organisation_id: str, kept_event: str | None
 ) -> int:
-    """Delete up to AT_ONCE rows of an organisation, in the caller's transaction; how many it was.
+    """Delete up to AT_ONCE rows of an organisation in the caller's transaction; returns how many.
 
-    `kept_event`: the audit's row of the event that ended it stays. Whoever adds notices is waited
-    for, so that none is added afterwards by somebody who had not seen that it has left.
+    The audit row of `kept_event`, the event that ended the organisation, stays. The table of
+    notices is locked, so that a sender that has not seen the end yet cannot add one afterwards.
     """
     if (table.schema, table.name) == _NOTICES:
         await connection.execute(f"LOCK TABLE {_name(table)} IN SHARE ROW EXCLUSIVE MODE")
@@ -137,9 +137,9 @@ async def delete_member_rows(
 
 
 def member_column(table: OwnedTable) -> str | None:
-    """The column of a table that names a member; None: it names none, or holds nothing personal.
+    """The column of a table that names a member; None if there is none, or nothing personal.
 
-    The audit holds ids and names of attributes only, and stays.
+    The audit holds only ids and names of attributes, and stays.
     """
     if table.schema.startswith("audit"):
         return None
@@ -149,19 +149,19 @@ def member_column(table: OwnedTable) -> str | None:
 
 
 async def drop_notices(connection: "Connection", organisation_id: str) -> None:
-    """Let nothing that is due be sent to its members any more."""
+    """Drop all due notices to its members."""
     await connection.execute(_DROP_NOTICES, organisation_id)
 
 
 async def forget_unheard(connection: "Connection", organisation_id: str) -> None:
-    """Delete the notes that name the organisation's requests; before the audit's rows."""
+    """Delete the notes that name the organisation's requests; call it before the audit's rows."""
     await connection.execute(_FORGET_UNHEARD, organisation_id)
 
 
 async def forget_tenancy(
     connection: "Connection", organisation_id: str, public_ids: Sequence[str]
 ) -> None:
-    """Delete the copy of its record, and when its keys were used; before its keys."""
+    """Delete the copy of its record and the last use of its keys; call it before its keys."""
     await connection.execute(_FORGET_KEY_USE, organisation_id, list(public_ids))
     await connection.execute(_FORGET_ORGANISATION, organisation_id)
 
@@ -169,13 +169,13 @@ async def forget_tenancy(
 async def find_member_id(
     connection: "Connection", organisation_id: str, user_name_key: str
 ) -> str | None:
-    """The id of the member of that name."""
+    """The id of the member with that user name."""
     found: str | None = await connection.fetchval(_FIND_MEMBER_ID, organisation_id, user_name_key)
     return found
 
 
 async def traces(connection: "Connection", organisation_id: str, member_id: str) -> Traces:
-    """What there is of a member."""
+    """What exists of a member."""
     [row] = await connection.fetch(_FIND_TRACES, organisation_id, member_id)
     return Traces(**dict(row))
 
@@ -193,8 +193,8 @@ async def _delete(
 ) -> int:
     """Delete up to AT_ONCE rows.
 
-    The triggers of a directory that was replaced count in the live one, whose name stands in their
-    text: they must not fire.
+    The triggers of a replaced directory still name the live schema in their text and would count
+    there, so they are disabled.
     """
     name = _name(table)
     is_replaced = table.schema == PREVIOUS

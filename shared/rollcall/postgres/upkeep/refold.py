@@ -1,4 +1,4 @@
-"""What a second fold of the log asks of the live database, and tells it when it takes its place."""
+"""What a second fold of the log reads from the live database, and writes when it replaces it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -33,8 +33,8 @@ _SQLSTATE: Final = re.compile(r"^[0-9A-Z]{5}$")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was decided before of events, and does not follow from the log: which were dead, and
-    behind which of them their organisation was parked."""
+    """Earlier decisions that do not follow from the log: which events were dead, and behind which
+    of them their organisation was parked."""
 
     deaths: Mapping[str, Exception]
     parks: frozenset[str]
@@ -44,10 +44,10 @@ NOTHING_KNOWN: Final = Known({}, frozenset())
 
 
 async def known_deaths(connection: "Connection", ids: Sequence[str]) -> Known:
-    """Event id → why it was dead when the events with these audit ids were decided.
+    """Event id → the error of its death, for the decided events with these audit ids.
 
-    Of a redrive among them: what it found dead (again). The class is the audit's, the words are
-    those of the letter, where it is one that only Postgres refused.
+    For a redrive among them: the events that it found dead again. The class of the error is from
+    the audit; for an event that Postgres refused, the message is from its letter.
     """
     rows = await connection.fetch(_KNOWN_DEATHS, ids)
     deaths = {
@@ -58,10 +58,10 @@ async def known_deaths(connection: "Connection", ids: Sequence[str]) -> Known:
 
 
 async def settle_letters(connection: "Connection", names: Names) -> None:
-    """Give what is kept in the scratch the times that the audit has for it.
+    """Give dead letters and parked events in the scratch the times that the audit has for them.
 
-    A letter without a resource is closed where the live one is: no event of the log says that.
-    What came to other partitions in the name of an organisation that has left is not kept.
+    A letter without a resource is closed if the live one is, because no event of the log says that.
+    Letters in other partitions in the name of a departed organisation are deleted.
     """
     for query in (_FORGET_DEPARTED, _RECORDED_LETTERS, _RECORDED_PARKED):
         await connection.execute(in_schema(query, LIVE, names.directory))
@@ -76,13 +76,13 @@ async def settle_letters(connection: "Connection", names: Names) -> None:
 async def last_decided(
     connection: "Connection", topic: str, partition: int, epoch: int
 ) -> int | None:
-    """The highest offset of a partition that the audit knows as decided; None: none."""
+    """The highest offset of a partition that was decided according to the audit; None if none."""
     offset: int | None = await connection.fetchval(_LAST_DECIDED, topic, partition, epoch)
     return offset
 
 
 async def epoch_decided(connection: "Connection", position: Progress) -> int | None:
-    """The epoch in which the audit has the last event before a position; None: it has it not."""
+    """The epoch in which the event before a position was decided; None if not in the audit."""
     epoch: int | None = await connection.fetchval(
         _EPOCH_DECIDED,
         position.last_event_id,
@@ -94,7 +94,7 @@ async def epoch_decided(connection: "Connection", position: Progress) -> int | N
 
 
 async def lock_progress(connection: "Connection") -> list[Progress]:
-    """All positions of all topics; nobody moves one until the transaction ends."""
+    """All positions of all topics, locked until the transaction ends."""
     return [to_progress(row) for row in await connection.fetch(_LOCK_PROGRESS)]
 
 
@@ -121,14 +121,14 @@ async def forget_other_progress(connection: "Connection", names: Names, topic: s
 
 
 async def retire_progress(connection: "Connection", why: str) -> None:
-    """Let no worker move a position of the live directory any more: it is being replaced."""
+    """Prevent workers from moving positions of the live directory: it is being replaced."""
     await connection.execute(_RETIRE_PROGRESS, why)
 
 
 def _error(error_class: str, words: str) -> Exception:
-    """An error that is kept under this class, in the words in which it was kept before.
+    """An error with this class and the message that was stored before.
 
-    `words` are believed as far as they can be what we say of that class (`refusal.py`).
+    `words` are used only if they can be our own message for that class (`refusal.py`).
     """
     if words == NO_ROW:
         return Refused(error_class, words)

@@ -1,4 +1,4 @@
-"""What a replay asks of the database: the notifier set back, and an organisation page by page."""
+"""What a replay needs of the database: rewind the notifier, read an organisation by pages."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PAGE: Final = 500
 GROUPS_AT_ONCE: Final = 20
-"""A group may have 100,000 members; so many groups are in memory at a time."""
+"""Groups in memory at a time; each may have 100,000 members."""
 _FIRST: Final = "00000000-0000-0000-0000-000000000000"
 
 _SQL = queries.load("replay")
@@ -30,7 +30,7 @@ _GONE = _SQL["gone_for_good"]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A member of a group, or a group of a member: its id, and its name for people."""
+    """A member of a group, or a group of a member: its id and its display name."""
 
     id: str
     display: str | None
@@ -45,10 +45,10 @@ async def rewind(
     last_event_id: str | None,
     last_append_time: datetime | None,
 ) -> bool:
-    """Let the notifier read a partition again from `begin`; False: it is not as `found` says.
+    """Let the notifier read a partition again from `begin`; False if `found` is out of date.
 
-    None of its mails leave before it is read to `until`, or to where it was. The last two are
-    those of the record before `begin`, None where the log has none.
+    None of its mails is sent before it has read to `until`, or to its earlier position. The last
+    two parameters are those of the record before `begin`, None if the log has none.
     """
     done = await connection.fetchval(
         _REWIND,
@@ -65,14 +65,14 @@ async def rewind(
 
 
 async def oldest_due(connection: "Connection") -> dict[int, datetime]:
-    """Partition → the time of the oldest event of which a notice is due."""
+    """Partition → the time of the oldest event whose notice is due."""
     return {row["partition"]: to_utc(row["oldest"]) for row in await connection.fetch(_OLDEST_DUE)}
 
 
 async def gone_for_good(
     connection: "Connection", organisation_id: str, types: Sequence[str]
 ) -> set[tuple[str, str]]:
-    """(Type, resource id) of what an organisation erased, by events of these types."""
+    """(type, resource id) of what an organisation erased by events of these types."""
     rows = await connection.fetch(_GONE, organisation_id, list(types))
     return {(row["type"], row["resource_id"] or "") for row in rows}
 
@@ -80,7 +80,7 @@ async def gone_for_good(
 async def members(
     connection: "Connection", organisation_id: str
 ) -> AsyncIterator[tuple[Member, Sequence[Named]]]:
-    """Every member of an organisation with its groups, by id."""
+    """Every member of an organisation with its groups, ordered by id."""
     after = _FIRST
     while rows := await connection.fetch(_MEMBERS, organisation_id, after, PAGE):
         page = [to_member(row) for row in rows]
@@ -93,7 +93,7 @@ async def members(
 async def groups(
     connection: "Connection", organisation_id: str
 ) -> AsyncIterator[tuple[Group, Sequence[Named]]]:
-    """Every group of an organisation with its members, by id."""
+    """Every group of an organisation with its members, ordered by id."""
     after = _FIRST
     while rows := await connection.fetch(_GROUPS, organisation_id, after, GROUPS_AT_ONCE):
         page = [to_group(row) for row in rows]

@@ -1,7 +1,7 @@
-"""What each service's role may do: as this release's migrations have it, and as it really is.
+"""The rights of each service's role: as this release's migrations grant them, and as they are.
 
-The migrations are read, not run: `GRANT … ON … TO …` in the few forms that they use. A test
-compares what is read here with a database that they made.
+The migrations are parsed, not run: `GRANT … ON … TO …` in the few forms that they use. A test
+compares the result with a database that the migrations made.
 """
 
 import re
@@ -46,7 +46,7 @@ class Right:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What a server says of itself: 180004 is version 18.4; `clock` is its time."""
+    """Facts about a server: 180004 is version 18.4; `clock` is its time."""
 
     version: int
     is_standby: bool
@@ -54,9 +54,9 @@ class ServerFacts:
 
 
 def of_release(migrations: Iterable[Migration]) -> frozenset[Right]:
-    """The rights that these migrations give, in their order."""
+    """The rights that these migrations grant, applied in order."""
     whole: set[Right] = set()
-    columns: dict[Right, set[str]] = {}  # of one table, as Postgres keeps them: together
+    columns: dict[Right, set[str]] = {}  # columns of one table, merged as Postgres stores them
     for migration in migrations:
         for statement in _STATEMENT.finditer(migration.text):
             gives = statement[1] == "GRANT"
@@ -72,7 +72,7 @@ def of_release(migrations: Iterable[Migration]) -> frozenset[Right]:
 
 
 async def granted(connection: "Connection") -> frozenset[Right]:
-    """The rights that somebody beside the owner really has in our schemas."""
+    """The rights that roles other than the owner have in our schemas."""
     rows = await connection.fetch(_GRANTED, list(SCHEMAS))
     return frozenset(
         Right(row["role"], row["privilege"], row["thing"], tuple(row["columns"] or ()))
@@ -83,7 +83,7 @@ async def granted(connection: "Connection") -> frozenset[Right]:
 async def public(connection: "Connection", databases: Iterable[str]) -> Mapping[str, str]:
     """What Postgres lets every role do by default: a database's name, or `large objects` → what.
 
-    Large objects are those of this connection's database. Empty where all of it was taken away.
+    Large objects are those of this connection's database. Empty if all of it was revoked.
     """
     functions = len(await connection.fetch(_ON_LARGE_OBJECTS))
     found = {"large objects": str(functions)} if functions else {}
@@ -92,7 +92,7 @@ async def public(connection: "Connection", databases: Iterable[str]) -> Mapping[
 
 
 async def take_from_public(connection: "Connection") -> None:
-    """Let no role use large objects in this database, unless it is granted. A superuser's to do."""
+    """Revoke the use of large objects in this database from PUBLIC. Needs a superuser."""
     for row in await connection.fetch(_ON_LARGE_OBJECTS):
         await connection.execute(row[0])
 
@@ -105,7 +105,7 @@ async def server_facts(connection: "Connection") -> ServerFacts:
 
 
 async def newest_append_time(connection: "Connection") -> datetime | None:
-    """Kafka's clock at the last record that was applied, if any was."""
+    """The broker's time at the last applied record, if there is one."""
     found: datetime | None = await connection.fetchval(_NEWEST)
     return found
 

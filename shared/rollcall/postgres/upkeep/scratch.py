@@ -1,13 +1,13 @@
-"""A second directory beside the live one: made like it, filled by the same queries, swapped in.
+"""The scratch: a second directory beside the live one, filled by the same queries and swapped in.
 
-Rebuild and verify fold the log into a schema of their own. Its tables are made from what the
-catalogue says of the live ones (columns, defaults, constraints, indexes, triggers, functions,
-rights), so a column that a later migration adds is there without a change here. The named queries
-of the services say `directory.member`; `InScratch` is a connection on which the same queries mean
-the scratch's tables. What the fold asks of the audit (copies of one event, and how many were dead
-in a row) it asks of a small audit of the scratch's own.
+Rebuild and verify fold the log into a schema of their own. Its tables are made from the catalogue's
+description of the live ones (columns, defaults, constraints, indexes, triggers, functions, rights),
+so columns of later migrations are included. The named queries of the services say
+`directory.member`; `InScratch` is a connection on which the same queries use the scratch's tables.
+What the fold asks of the audit (copies of an event, dead events in a row) it asks of a small audit
+in the scratch.
 
-This module composes SQL from names that come from the catalogue or stand below, quoted.
+This module composes SQL from names that come from the catalogue or are defined below, quoted.
 """
 
 import re
@@ -45,12 +45,12 @@ _UNLOCK = _SQL["unlock"]
 
 
 class SchemaDiffers(Exception):
-    """The scratch was made from a directory of another form: a migration came in between."""
+    """The scratch and the live directory have different tables: a migration came in between."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The schemas of one scratch: its directory, and its audit."""
+    """The schema names of one scratch: its directory, and its audit."""
 
     directory: str
     audit: str
@@ -61,7 +61,7 @@ class Names:
                 raise ValueError(f"{name!r} is no name of a scratch schema")
 
     def of(self, sql: str) -> str:
-        """A named query of the services, over the scratch."""
+        """A named query of the services, changed to use the scratch."""
         return in_schema(in_schema(sql, LIVE, self.directory), AUDIT, self.audit)
 
 
@@ -70,36 +70,36 @@ VERIFY: Final = Names("directory_verify", "audit_verify")
 
 
 class InScratch:
-    """A connection on which named queries mean the scratch; transactions are the connection's."""
+    """A connection whose named queries use the scratch; its transactions are the real ones."""
 
     def __init__(self, connection: "Connection", names: Names) -> None:
         self._connection = connection
         self._names = names
 
     async def execute(self, query: str, *arguments: Any, timeout: float | None = None) -> str:
-        """As asyncpg's."""
+        """Like asyncpg's method."""
         return await self._connection.execute(self._names.of(query), *arguments, timeout=timeout)
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
-        """As asyncpg's."""
+        """Like asyncpg's method."""
         return await self._connection.fetch(self._names.of(query), *arguments)
 
     async def fetchrow(self, query: str, *arguments: Any) -> Any:
-        """As asyncpg's."""
+        """Like asyncpg's method."""
         return await self._connection.fetchrow(self._names.of(query), *arguments)
 
     async def fetchval(self, query: str, *arguments: Any) -> Any:
-        """As asyncpg's."""
+        """Like asyncpg's method."""
         return await self._connection.fetchval(self._names.of(query), *arguments)
 
     def cursor(
         self, query: str, *arguments: Any, prefetch: int | None = None
     ) -> "CursorFactory[Any]":
-        """As asyncpg's."""
+        """Like asyncpg's method."""
         return self._connection.cursor(self._names.of(query), *arguments, prefetch=prefetch)
 
     def transaction(self) -> "Transaction":
-        """As asyncpg's."""
+        """Like asyncpg's method."""
         return self._connection.transaction()
 
 
@@ -113,7 +113,7 @@ class Table:
 
 
 async def tables(connection: "Connection", schema: str = LIVE) -> list[Table]:
-    """The tables of a directory, by name."""
+    """The tables of a directory, ordered by name."""
     columns: dict[str, list[str]] = {}
     for row in await connection.fetch(_COLUMNS, schema):
         columns.setdefault(row["table_name"], []).append(row["column_name"])
@@ -124,34 +124,34 @@ async def tables(connection: "Connection", schema: str = LIVE) -> list[Table]:
 
 
 async def note_of(connection: "Connection", schema: str) -> str | None:
-    """What was noted on a schema (`annotate`); None where there is no such schema."""
+    """The note on a schema (`annotate`); None if there is no such schema."""
     note: str | None = await connection.fetchval(_NOTE, schema)
     return note
 
 
 async def annotate(connection: "Connection", schema: str, note: str) -> None:
-    """Note on a schema what it is."""
+    """Write a note on a schema that says what it is."""
     quoted = await connection.fetchval("SELECT quote_literal($1::text)", note)
     await connection.execute(f"COMMENT ON SCHEMA {_quote(schema)} IS {quoted}")
 
 
 async def exists(connection: "Connection", schema: str) -> bool:
-    """Whether there is such a schema."""
+    """Whether the schema exists."""
     return await connection.fetchval(_EXISTS, schema) is True
 
 
 async def lock(connection: "Connection", number: int) -> bool:
-    """Take an advisory lock for as long as the connection lives; False: somebody has it."""
+    """Take an advisory lock while the connection lives; False if another session has it."""
     return await connection.fetchval(_LOCK, number) is True
 
 
 async def unlock(connection: "Connection", number: int) -> None:
-    """Give it back."""
+    """Release the advisory lock."""
     await connection.execute(_UNLOCK, number)
 
 
 async def drop(connection: "Connection", *schemas: str) -> None:
-    """Drop schemas with all that is in them; never the live ones."""
+    """Drop schemas with everything in them; never the live ones."""
     for schema in schemas:
         if schema in (LIVE, AUDIT):
             raise ValueError(f"{schema} is live")
@@ -159,10 +159,10 @@ async def drop(connection: "Connection", *schemas: str) -> None:
 
 
 async def make_tables(connection: "Connection", names: Names, *, is_kept: bool) -> None:
-    """Make the scratch's schemas and empty tables, still without keys and indexes.
+    """Create the scratch's schemas and empty tables, without keys and indexes.
 
-    What is not kept is not written to the log of Postgres: twice as fast, gone after a crash.
-    Raises SchemaDiffers where the live schema has something that this cannot copy.
+    If the scratch is not kept, its tables are unlogged: twice as fast, and lost in a crash. Raises
+    SchemaDiffers if the live schema has something that cannot be copied this way.
     """
     foreign = [row["name"] for row in await connection.fetch(_FOREIGN, LIVE)]
     if foreign:
@@ -180,7 +180,7 @@ async def make_tables(connection: "Connection", names: Names, *, is_kept: bool) 
             f"CREATE {kind} {directory}.{table} "
             f"(LIKE {LIVE}.{table} INCLUDING DEFAULTS INCLUDING STORAGE){options}"
         )
-    # The scratch's audit is a tool of the fold and never kept.
+    # The scratch's audit is only for the fold and never kept.
     await connection.execute(
         f"CREATE UNLOGGED TABLE {audit}.event (LIKE {AUDIT}.event INCLUDING DEFAULTS)"
         if not is_kept
@@ -191,7 +191,7 @@ async def make_tables(connection: "Connection", names: Names, *, is_kept: bool) 
 
 
 async def finish_tables(connection: "Connection", names: Names) -> None:
-    """Add keys, indexes, triggers and rights, under the names that the live ones have."""
+    """Add keys, indexes, triggers and rights, with the names of the live ones."""
     for row in await connection.fetch(_TABLE_PARTS, LIVE):
         await connection.execute(names.of(row["definition"]))
     for row in await connection.fetch(_GRANTS, LIVE):
@@ -205,7 +205,7 @@ async def finish_tables(connection: "Connection", names: Names) -> None:
 
 
 async def is_of_one_form(connection: "Connection", names: Names) -> bool:
-    """Whether a finished scratch has the columns, keys, constraints and indexes of the live one."""
+    """Whether a finished scratch has the live one's columns, keys, constraints and indexes."""
     if await tables(connection) != await tables(connection, names.directory):
         return False
     live = {names.of(row["definition"]) for row in await connection.fetch(_TABLE_PARTS, LIVE)}
@@ -219,9 +219,9 @@ async def audit_columns(connection: "Connection") -> tuple[str, ...]:
 
 
 async def take_over_events(connection: "Connection", names: Names) -> None:
-    """Add the events of the scratch's audit that the live audit has not.
+    """Add the events of the scratch's audit that the live audit does not have.
 
-    Of an organisation that has left only the event that says so: the rest was taken away.
+    For an organisation that has left, only the event that ended it: the others were deleted.
     """
     columns = ", ".join(map(_quote, await audit_columns(connection)))
     await connection.execute(
@@ -236,11 +236,11 @@ async def take_over_events(connection: "Connection", names: Names) -> None:
 async def swap(connection: "Connection", names: Names) -> None:
     """Put the scratch in the live directory's place, inside the caller's transaction.
 
-    The live one becomes `directory_previous`; one of that name is dropped. Nothing is locked but
-    the names: a statement that is running goes on over the tables that it began with, and the
-    next one, prepared or not, finds the new ones, because Postgres resolves a prepared statement's
-    names anew after a schema was renamed. Functions get the text that the live ones had, which
-    names the live schema. Raises SchemaDiffers where the two are not of one form.
+    The live one becomes `directory_previous`; an older schema of that name is dropped. Only the
+    names are locked. A running statement continues on the tables that it began with, and the next
+    one, prepared or not, finds the new ones, because Postgres resolves the names in a prepared
+    statement again after a schema was renamed. Functions get the text of the live ones, which names
+    the live schema. Raises SchemaDiffers if the two do not have the same form.
     """
     if not await is_of_one_form(connection, names):
         raise SchemaDiffers("the directory was migrated since the rebuild began; begin anew")
@@ -255,9 +255,9 @@ async def swap(connection: "Connection", names: Names) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One row that is not the same in two directories: `columns` where both have it.
+    """One row that differs between two directories; `columns` if both have the row.
 
-    `key` names columns and values of the primary key: ids, offsets and names of topics.
+    `key` maps the columns of the primary key to values: ids, offsets and names of topics.
     """
 
     table: str
@@ -274,11 +274,11 @@ async def compare(
     where: Mapping[str, str],
     limit: int,
 ) -> list[Difference]:
-    """Rows that differ between the live directory and the scratch, at most `limit` a table.
+    """Rows that differ between the live directory and the scratch, at most `limit` per table.
 
-    Values are compared as text, so that 1 and 1.0 in a document differ. `ignored`: table →
-    columns that the log says nothing about; `where`: table → which of its rows count. `kind`:
-    `missing` (only the log has it), `extra` (only the directory has it) or `differs`.
+    Values are compared as text, so 1 and 1.0 in a document differ. `ignored`: table → columns that
+    the log does not determine. `where`: table → condition on the rows to compare. `kind` is
+    `missing` (only the log has the row), `extra` (only the directory has it) or `differs`.
     """
     found: list[Difference] = []
     for table in await tables(connection):
@@ -332,7 +332,7 @@ def _comparison(
 
 
 def literal(text: str) -> str:
-    """A text as a constant of SQL."""
+    """A text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 

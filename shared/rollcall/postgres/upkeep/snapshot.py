@@ -1,4 +1,4 @@
-"""What a snapshot of the directory reads: every table of it, and what a fold needs beside it."""
+"""What a snapshot reads: all tables of the directory, and what a fold needs besides them."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ _MIGRATIONS = _SQL["migrations"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One table of a snapshot: where its rows come from, and which columns they have."""
+    """One table of a snapshot: the query for its rows, and its columns."""
 
     schema: str
     table: str
@@ -27,7 +27,7 @@ class Source:
 
 
 async def sources(connection: "Connection") -> list[Source]:
-    """The directory's tables as they are now, recent events of the audit, organisations."""
+    """The directory's tables as they are now, recent events of the audit, and organisations."""
     found = []
     for table in await scratch.tables(connection):
         listed = ", ".join(f'"{column}"' for column in table.columns)
@@ -42,10 +42,10 @@ async def sources(connection: "Connection") -> list[Source]:
 
 
 async def estimated_rows(connection: "Connection") -> int:
-    """About how many rows the directory has; at least 1."""
+    """The approximate number of rows in the directory; at least 1."""
     return max(1, int(await connection.fetchval(_ESTIMATED_ROWS, scratch.LIVE)))
 
 
 async def migrations(connection: "Connection") -> tuple[str, ...]:
-    """The migrations that the database has seen, in order."""
+    """The migrations that were applied to the database, in order."""
     return tuple(row["name"] for row in await connection.fetch(_MIGRATIONS))

@@ -1,4 +1,4 @@
-"""What the database knows of a change: its decision, what was decided again, its notices."""
+"""What the database knows of a change: its decision, later decisions by redrives, its notices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class NoticeRow:
-    """What became of one notice. `told`: that its mail left is on the outcomes topic."""
+    """The state of one notice. `told`: the outcomes topic says that its mail was sent."""
 
     event_id: str
     kind: str
@@ -48,7 +48,7 @@ class NoticeRow:
 
 
 async def decisions(connection: "Connection", ids: Sequence[str]) -> dict[str, Decision]:
-    """Id → the decision of the request, for those that are decided."""
+    """Id → the decision about the request, for those that are decided."""
     return {row["id"]: _to_decision(row) for row in await connection.fetch(_FIND, list(ids))}
 
 
@@ -60,20 +60,20 @@ async def decisions_of_resource(
     since: datetime | None = None,
     limit: int,
 ) -> list[Decision]:
-    """What was decided about a resource, the newest first."""
+    """The decisions about a resource, newest first."""
     rows = await connection.fetch(_OF_RESOURCE, organisation_id, resource_id, since, limit)
     return [_to_decision(row) for row in rows]
 
 
 async def later_decisions(connection: "Connection", first: AuditRow) -> list[Decision]:
-    """The redrives and discards in which a request was decided again, in order."""
+    """The redrives and discards that decided a request again, in order."""
     named = [{"of": {"id": first.id}}]
     rows = await connection.fetch(_LATER, first.organisation_id, first.resource_id, named)
     return [_to_decision(row) for row in rows]
 
 
 async def notices(connection: "Connection", ids: Sequence[str]) -> dict[str, list[NoticeRow]]:
-    """Id of a request → its notices, in their order."""
+    """Request id → its notices, in order."""
     found: dict[str, list[NoticeRow]] = {}
     for row in await connection.fetch(_NOTICES, list(ids)):
         sent_at = row["sent_at"]
