@@ -1,1 +1,1 @@
-"""The SCIM protocol (RFC 7643, 7644) as pure functions over dicts: no I/O, no clock, no chance."""
+"""The SCIM protocol (RFC 7643, 7644) as pure functions over dicts: no I/O, clock or randomness."""

@@ -1,8 +1,8 @@
-"""Whether an object says that it is blank, or is merely one in which nothing can be read.
+"""Tell an object that says it is blank from one in which nothing can be read.
 
 Templates of identity providers fill in what a person has and send the rest blank, such as
-`{"type": "work", "value": ""}`: that is unassigned (RFC 7643 §2.5). `{}` and `{"id": "7"}` say
-nothing of the kind, and to take them for blank would take something away.
+`{"type": "work", "value": ""}`. That means unassigned (RFC 7643 §2.5). `{}` and `{"id": "7"}` do
+not say so, and treating them as blank would remove a value.
 """
 
 from typing import Any
@@ -13,10 +13,10 @@ _LABELS = frozenset({"type", "primary"})
 
 
 def says_blank(attribute: Attribute, value: Any) -> bool:
-    """Whether a value of a complex attribute that has no content says so.
+    """Whether a value of a complex attribute that has no content says that it is blank.
 
-    Either its `value` is null or blank, or it has known sub-attributes and nothing else: none
-    that are unknown, none with content but a label. A blank text says so too.
+    It does if its `value` is null or blank, or if it has known sub-attributes only and none of them
+    has content, except a label. A blank text says so too.
     """
     if not isinstance(value, dict):
         return isinstance(value, str) and is_blank(value)
@@ -35,5 +35,5 @@ def says_blank(attribute: Attribute, value: Any) -> bool:
 
 
 def is_blank(value: Any) -> bool:
-    """Null, or a text of nothing but white space."""
+    """Null, or a text of white space only."""
     return value is None or (isinstance(value, str) and (not value or value.isspace()))

@@ -1,6 +1,6 @@
-"""What the service says of itself (RFC 7643 §5 to §7, RFC 7644 §4, RFC 9865 §4): only what works.
+"""Discovery documents (RFC 7643 §5 to §7, RFC 7644 §4, RFC 9865 §4). They announce only what works.
 
-`base_url` is the organisation's SCIM base, without a slash at its end.
+`base_url` is the organisation's SCIM base, without a trailing slash.
 """
 
 from typing import Final
@@ -15,7 +15,7 @@ from rollcall.scim.schema import GROUP, USER, ResourceSchema, read_document
 SERVICE_PROVIDER_CONFIG_URN = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
 RESOURCE_TYPE_URN = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
 INTEROP_HOLDS: Final = True
-"""Whether everything that draft-zollner-scim-interop-profile asks holds in the interop profile."""
+"""Whether the interop profile does everything that draft-zollner-scim-interop-profile requires."""
 
 RESOURCE_DOCUMENTS: Final = ("User", "EnterpriseUser", "Group")
 SERVICE_DOCUMENTS: Final = ("ServiceProviderConfig", "ResourceType", "Schema")
@@ -25,9 +25,9 @@ _DESCRIPTIONS = {"User": "Members of the organisation.", "Group": "Groups of mem
 def service_provider_config(base_url: str, profile: Profile, limits: Limits = LIMITS) -> Json:
     """The ServiceProviderConfig resource (RFC 7643 §5), with the pages of RFC 9865 §4.
 
-    An organisation in the compatible profile takes what the interop profile wants refused, so only
-    one in the interop profile says that it keeps to that. The others leave the attribute out, which
-    means false: a client that knows RFC 7643 alone may refuse what it does not know.
+    The compatible profile accepts what the interop profile must refuse, so only an organisation in
+    the interop profile announces conformance. Others omit the attribute, which means false: a
+    client that knows only RFC 7643 might refuse an attribute that it does not know.
     """
     is_conformant = INTEROP_HOLDS and profile is Profile.INTEROP
     return {
@@ -86,10 +86,10 @@ def _resource_type(schema: ResourceSchema, base_url: str) -> Json:
 
 
 def schemas(base_url: str) -> list[Json]:
-    """The Schema resources (RFC 7643 §7): the documents that validation is compiled from.
+    """The Schema resources (RFC 7643 §7): the documents from which validation is compiled.
 
-    After them come the schemas of what discovery itself serves (§8.7.2), so that every URN in any
-    answer's `schemas`, messages apart, is found here.
+    They are followed by the schemas of discovery itself (§8.7.2), so that every URN in any answer's
+    `schemas`, except those of messages, is found here.
     """
     names = (*RESOURCE_DOCUMENTS, *SERVICE_DOCUMENTS)
     return [_schema(orjson.loads(read_document(name)), base_url) for name in names]

@@ -1,8 +1,8 @@
 """Errors of the protocol (RFC 7644 §3.12): one class per `scimType`, one per bare status.
 
-`detail` is shown to the administrator of the identity provider, so it says what to change.
-A class's docstring is its default detail. Details never quote a value, only names: a value
-may be a person's data.
+`detail` is shown to the administrator of the identity provider, so it says what to change. A
+class's docstring is its default detail. Details never quote a value, only names, because a value
+may be personal data.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class ScimError(Exception):
         super().__init__(self.detail)
 
     def body(self) -> dict[str, Any]:
-        """The Error message of RFC 7644 §3.12; `status` is text there."""
+        """The Error message of RFC 7644 §3.12, in which `status` is text."""
         body: dict[str, Any] = {
             "schemas": [ERROR_URN],
             "status": str(self.status),
@@ -188,7 +188,7 @@ _BY_STATUS = {error.status: error for error in _OURS if error.scim_type is None}
 def from_parts(
     status: int, scim_type: str | None, detail: str, attribute: str | None = None
 ) -> ScimError:
-    """The error that a reply's parts describe; an unknown status or type keeps its numbers."""
+    """The error that a reply's parts describe; an unknown status or type is kept as it is."""
     known = _BY_TYPE.get(scim_type) if scim_type is not None else _BY_STATUS.get(status)
     error = (known or ScimError).__new__(known or ScimError)
     ScimError.__init__(error, detail, attribute=attribute)

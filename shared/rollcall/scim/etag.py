@@ -1,9 +1,9 @@
-"""Entity tags and the conditions that name them (RFC 7644 §3.14, RFC 9110 §8.8.3, §13.1).
+"""Entity tags, and the conditions that name them (RFC 7644 §3.14, RFC 9110 §8.8.3, §13.1).
 
-The entity tag of a resource is its version, in weak form: two representations of one version may
-differ by their projection. A condition is compared weakly (RFC 9110 §8.8.3.2): the `W/` says
-nothing. A tag that is no version of ours is well-formed and matches nothing, so it is dropped here
-and never travels.
+The entity tag of a resource is its version, in weak form, because two representations of one
+version may differ by their projection. Conditions are compared weakly (RFC 9110 §8.8.3.2), so `W/`
+does not matter. A well-formed tag that cannot be one of our versions matches nothing. It is dropped
+here and is not part of the request event.
 """
 
 import re
@@ -15,7 +15,7 @@ from rollcall.scim.errors import InvalidValue
 
 ANY: Final = "*"
 Versions = Literal["*"] | tuple[str, ...]
-"""Versions that a condition names: `ANY` for whichever there is, or these (none: none of ours)."""
+"""The versions that a condition names: `ANY` for any version, or a tuple, which may be empty."""
 
 _TAG: Final = re.compile(r'(?:W/)?"(?P<opaque>[^"\x00-\x20\x7f]*)"[ \t]*(?:,|\Z)')
 _NOTHING: Final = re.compile(r"[ \t]*(?:,[ \t]*)*")
@@ -27,10 +27,10 @@ def weak_etag(version: str) -> str:
 
 
 def read_versions(values: Sequence[str], header: str) -> Versions | None:
-    """What the field lines of `If-Match` or `If-None-Match` name; None where there is no line.
+    """The versions in the field lines of `If-Match` or `If-None-Match`; None without a line.
 
-    Several lines are one list (RFC 9110 §5.3); empty elements are nothing. Raises InvalidValue,
-    whose detail says the form, for anything else: also for `*` beside tags.
+    Several lines form one list (RFC 9110 §5.3); empty elements are ignored. Raises InvalidValue for
+    anything else, including `*` beside tags; its detail describes the form.
     """
     if not values:
         return None
@@ -54,27 +54,27 @@ def read_versions(values: Sequence[str], header: str) -> Versions | None:
 
 
 def names(versions: Versions, version: str) -> bool:
-    """Whether a resource that exists in this version is among those that the condition names."""
+    """Whether the condition names the version of an existing resource."""
     return versions == ANY or version in versions
 
 
 def none_match(values: Sequence[str], version: str) -> bool:
     """Whether `If-None-Match` (its field lines) says that the client's copy is current: 304.
 
-    False where there is no such line. Raises InvalidValue for a malformed one.
+    False without such a line. Raises InvalidValue for a malformed one.
     """
     versions = read_versions(values, "If-None-Match")
     return versions is not None and names(versions, version)
 
 
 def _after_nothing(text: str, place: int) -> int:
-    """The place behind white space and empty elements of the list."""
+    """The index after white space and empty elements of the list."""
     nothing = _NOTHING.match(text, place)
     return place if nothing is None else nothing.end()
 
 
 def _is_version(text: str) -> bool:
-    """Whether it is written as our versions are: the id of an event, a UUID in lower case."""
+    """Whether it has the form of our versions: the id of an event, a UUID in lower case."""
     try:
         return str(UUID(text)) == text
     except ValueError:

@@ -1,15 +1,15 @@
-"""Filters (RFC 7644 §3.4.2.2): text to a small tree, resolved and typed against a schema.
+"""Filters (RFC 7644 §3.4.2.2): from text to a small tree, resolved and typed against a schema.
 
     or     = and *( "or" and )
     and    = term *( "and" term )
     term   = [ "not" ] "(" or ")" / path "pr" / path operator value / path "[" or "]"
 
-Operators and names have no letter case. A comparison with a complex attribute means its
-`value`. `null` compares as absent; `ne` matches where the attribute is absent.
+Operators and names have no letter case. A comparison with a complex attribute means its `value`.
+`null` compares as absent, and `ne` matches if the attribute is absent.
 
-The compatible profile also reads values without quotation marks and Entra's
-`emails[type eq "work"].value eq "x"`, which becomes one value path with both conditions.
-Text, parts and levels are limited; so no input can exhaust the stack.
+The compatible profile also reads values without quotation marks, and Entra's
+`emails[type eq "work"].value eq "x"`, which becomes one value path with both conditions. The length
+of the text and the number of parts and levels are limited, so no input can exhaust the stack.
 """
 
 import re
@@ -40,7 +40,7 @@ _ORDERED = frozenset({"gt", "ge", "lt", "le"})
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`path op value`. The value is of the kind of `path.target`; None only for eq and ne."""
+    """`path op value`. The kind of the value is that of `path.target`; None only for eq and ne."""
 
     path: AttributePath
     op: Operator
@@ -56,28 +56,28 @@ class Present:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """All of two or more terms."""
+    """All of two or more terms match."""
 
     terms: tuple["Filter", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """At least one of two or more terms."""
+    """At least one of two or more terms matches."""
 
     terms: tuple["Filter", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The opposite of a term."""
+    """The term does not match."""
 
     term: "Filter"
 
 
 @dataclass(frozen=True, slots=True)
 class ValuePath:
-    """One element of the attribute meets the whole filter, whose paths are its sub-attributes."""
+    """One element of the attribute matches the filter, whose paths are its sub-attributes."""
 
     path: AttributePath
     filter: "Filter"
@@ -97,7 +97,7 @@ class ReadFilter:
 def parse_filter(
     text: str, schema: ResourceSchema, profile: Profile, limits: FilterLimits = FILTER
 ) -> Filter:
-    """The filter that `text` means at this resource type's endpoint.
+    """The filter in `text`, for the endpoint of this resource type.
 
     Raises InvalidFilter, which names the unknown operator or attribute, or the limit.
     """
@@ -111,7 +111,7 @@ def read_filter(
     inside: Attribute | None = None,
     limits: FilterLimits = FILTER,
 ) -> ReadFilter:
-    """As `parse_filter`, with the repairs; `inside` the brackets of that attribute's PATCH path."""
+    """Like `parse_filter`, with the repairs; `inside`: it stands in brackets of a PATCH path."""
     if len(text) > limits.bytes or len(text.encode("utf-8", "surrogatepass")) > limits.bytes:
         raise InvalidFilter(f"The filter is longer than {limits.bytes} bytes; shorten it.")
     if len(text) > MAX_CACHED:
@@ -144,12 +144,12 @@ _CONDITION = re.compile(
     rf"[ ]*({_WORD.pattern})[ ]+(eq|ne|co|sw|ew|gt|ge|lt|le)[ ]+"
     '"([^"\\\\\x00-\x1f\ud800-\udfff]*+)"'
 )
-"""A condition as it is nearly always written, with a text in which nothing is escaped."""
+"""A condition in its usual form, with a text in which nothing is escaped."""
 _LITERALS: dict[str, Value] = {"true": True, "false": False, "null": None}
 
 
 class _Parser:
-    """Recursive descent over the text; `inside` is the attribute whose brackets we are in."""
+    """Recursive descent over the text; `inside` is the attribute in whose brackets it stands."""
 
     def __init__(
         self,
@@ -236,7 +236,7 @@ class _Parser:
         return self._node(self._typed(path, cast("Operator", op), value))
 
     def _usual(self, name: str, op: Operator, value: str) -> Filter:
-        """What `_expression` makes of the same text, without looking at each part of it again."""
+        """The same as `_expression` for a text in the usual form, without reading it twice."""
         path = self._comparable(self._named(name))
         return self._node(self._typed(path, op, value))
 
@@ -274,7 +274,7 @@ class _Parser:
         )
 
     def _comparable(self, path: AttributePath) -> AttributePath:
-        """The path with `value` added where a complex attribute is compared."""
+        """The path; for a complex attribute with `value` added."""
         if not path.target.is_complex:
             return path
         value = path.target.sub("value")
@@ -301,7 +301,7 @@ class _Parser:
         return self._bare_value(bare, attribute)
 
     def _bare_value(self, bare: str, attribute: Attribute) -> Value:
-        """A literal, if the attribute takes one of its kind; else a text without its quotes."""
+        """A literal, if the attribute takes one of its kind; otherwise a text without quotes."""
         is_text = attribute.kind not in ("boolean", "integer", "decimal")
         if bare == "null" or (bare in _LITERALS and not is_text):
             return _LITERALS[bare]
@@ -314,7 +314,7 @@ class _Parser:
         return bare
 
     def _typed(self, path: AttributePath, op: Operator, value: Value) -> Comparison:
-        """The comparison, if operator and value suit the kind of attribute."""
+        """The comparison. Raises InvalidFilter if operator or value do not fit the attribute."""
         kind = path.target.kind
         is_text = kind in ("string", "reference")
         if (op in _IN_TEXT and not is_text) or (op in _ORDERED and kind in ("boolean", "binary")):
@@ -379,7 +379,7 @@ class _Parser:
 
 
 def size(node: Filter | None) -> int:
-    """How many comparisons, connections and brackets a filter has; 0 for none."""
+    """The number of comparisons, connections and brackets of a filter; 0 for None."""
     match node:
         case None:
             return 0
@@ -392,7 +392,7 @@ def size(node: Filter | None) -> int:
 
 
 def format_value_filter(node: Filter) -> str:
-    """The canonical text of a filter between brackets, as it goes into a PATCH path."""
+    """The canonical text of a filter between brackets, as it is written into a PATCH path."""
     match node:
         case Comparison(path, op, value):
             return f"{path.target.name} {op} {_format_value(value)}"
@@ -409,7 +409,7 @@ def format_value_filter(node: Filter) -> str:
 
 
 def _grouped(node: Filter, in_brackets: type | UnionType) -> str:
-    """A term, in brackets only where it was: one level more might be more than can be read."""
+    """A term, in brackets only where it had them: another level might exceed the limit."""
     text = format_value_filter(node)
     return f"({text})" if isinstance(node, in_brackets) else text
 

@@ -1,9 +1,9 @@
-"""Every limit on what a request may be, in one place.
+"""All limits on requests, in one place.
 
-There are two kinds. What only ingress checks, before anything is on the log, is a field of `Limits`
-and a setting: an operator may lower it, and never raise it above the number here, with which a
-request always fits into a record. What the decision checks again is a constant: every replica and
-every replay must decide alike, whatever anybody has set (docs/decisions/0019).
+There are two kinds. Limits that only ingress checks, before anything is in the log, are fields of
+`Limits` and settings: an operator may lower them, but not raise them above the numbers here, which
+guarantee that a request fits into a record. Limits that the decision checks again are constants,
+because all replicas and replays must decide alike (docs/decisions/0019).
 """
 
 from dataclasses import dataclass, field
@@ -15,35 +15,35 @@ MEBIBYTE: Final = 1024 * KIBIBYTE
 MAX_BODY_BYTES: Final = 8 * MEBIBYTE
 MAX_DEPTH: Final = 32
 MAX_CONTAINERS: Final = 150_000
-"""Objects and lists in one body."""
+"""Most objects and lists in one body."""
 MAX_VALUES: Final = 500_000
-"""Commas in one body."""
+"""Most commas in one body."""
 MAX_NAMES: Final = 20_000
 NAMES_PER_OBJECT: Final = 16
-"""Colons in one body: so many for each object, and `MAX_NAMES` beside them. An element of a large
-group takes four names and a URL."""
+"""Colons allowed per object in one body, in addition to `MAX_NAMES`. An element of a large group
+has four names and a URL."""
 
 MAX_TEXT: Final = 4096
 MAX_NAME: Final = 1000
 MAX_ADDRESS: Final = 320
 MAX_TYPE: Final = 100
-"""Of `emails.type`: with its value it stands in an index, whose entries hold 2.7 kB."""
+"""Characters of `emails.type`. With its value it is in an index, whose entries hold 2.7 kB."""
 MAX_BINARY: Final = 16 * KIBIBYTE
 MAX_ELEMENTS: Final = 100
-"""Of one attribute, `members` apart."""
+"""Elements of one attribute, except `members`."""
 MAX_RESOURCE_BYTES: Final = 256 * KIBIBYTE
-"""Of a canonical resource as JSON, members apart: a page of a list holds hundreds of them."""
+"""Bytes of a canonical resource as JSON, without members: a page of a list has hundreds of them."""
 
 MAX_MEMBERS: Final = 100_000
-"""Named by one request; a group may have more."""
+"""Members named by one request; a group may have more."""
 MAX_OPERATIONS: Final = 1000
 MAX_STEPS: Final = 5000
-"""Paths, and parts of their filters, in all PATCH operations: each part visits each element."""
+"""Paths, and parts of their filters, in all PATCH operations; each part visits each element."""
 MAX_WORK: Final = 1_000_000
 """Units of `shared/rollcall/scim/work.py` in one request: about a tenth of a second of CPU."""
 
 MAX_ATTRIBUTE_LIST: Final = 8 * KIBIBYTE
-"""Of `attributes` and `excludedAttributes`."""
+"""Characters of `attributes` and `excludedAttributes`."""
 MAX_FILTER_BYTES: Final = 8 * KIBIBYTE
 MAX_FILTER_NODES: Final = 200
 MAX_FILTER_DEPTH: Final = 32
@@ -53,7 +53,7 @@ DEFAULT_PAGE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class FilterLimits:
-    """Of one filter: bytes of text, parts (conditions and connections), levels of brackets."""
+    """Limits of one filter: bytes of text, parts (conditions, connections), levels of brackets."""
 
     bytes: int = MAX_FILTER_BYTES
     nodes: int = MAX_FILTER_NODES
@@ -61,14 +61,14 @@ class FilterLimits:
 
 
 FILTER: Final = FilterLimits()
-"""Of a filter in a PATCH path, which the decision reads again."""
+"""Limits of a filter in a PATCH path, which the decision reads again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What ingress takes; each at most as large as its default, which is a constant above.
+    """Limits that ingress checks; none may be larger than its default, a constant above.
 
-    `filter` is that of the query parameter and of a SearchRequest.
+    `filter` is for the query parameter and for a SearchRequest.
     """
 
     body_bytes: int = MAX_BODY_BYTES
@@ -85,10 +85,10 @@ LIMITS: Final = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One limit as the reference shows it: `docs/reference/limits.md`, and what tests go through.
+    """One limit as `docs/reference/limits.md` shows it and tests check it.
 
-    `setting` is the setting of ingress that lowers it, None for a constant. What is over it is
-    refused with `status` and `scim_type`; status 200 means that it is cut down instead.
+    `setting` is the setting of ingress that lowers it, None for a constant. A request over the
+    limit is refused with `status` and `scim_type`; with status 200 the excess is cut off instead.
     """
 
     name: str

@@ -1,13 +1,13 @@
 """Filters as predicates over representations and their elements (RFC 7644 §3.4.2.2).
 
-On a multi-valued attribute one value that meets the comparison is enough. No value at all
+For a multi-valued attribute it is enough that one value meets the comparison. A missing value
 equals null, and is `ne` to everything else.
 
-The theory. A filter of 200 conditions over 100 elements asks each text 200 times, and what it asks
-is always the text without its letter case. So a filter is not asked of one element after the
-other, but one condition of all of them: the values of a sub-attribute are taken and folded once,
-as a column, and each condition goes over its column. What that comes to is charged to the
-request's `Work` before it is done.
+The theory. A filter of 200 conditions over 100 elements looks at each text 200 times, always
+without its letter case. So the filter is not evaluated element by element, but condition by
+condition: the values of a sub-attribute are collected and folded once, as a column, and each
+condition is evaluated for its whole column. The cost is charged to the request's `Work` before it
+is spent.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,18 +29,18 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {"gt": gt, "ge": ge, "lt": lt, "
 
 
 def compile_filter(node: Filter, work: Work | None = None) -> Predicate:
-    """A predicate over a representation, or a canonical resource; `work` is charged for each."""
+    """A predicate over a representation or a canonical resource; each call is charged to `work`."""
     counted = Work() if work is None else work
     return lambda resource: _Resource(resource, counted).meets(node)
 
 
 def chosen_elements(node: Filter, elements: Sequence[Json], work: Work) -> list[bool]:
-    """Whether each of the elements meets the filter, whose paths are their sub-attributes."""
+    """For each element whether it matches the filter, whose paths are sub-attributes."""
     return _Elements(elements, work).meets(node)
 
 
 class _Elements:
-    """Elements of one attribute as columns: of each sub-attribute the folded values, or None."""
+    """Elements of one attribute as columns: the folded values, or None, of each sub-attribute."""
 
     __slots__ = ("columns", "elements", "work")
 
@@ -50,7 +50,7 @@ class _Elements:
         self.columns: dict[str, list[Any]] = {}
 
     def meets(self, node: Filter) -> list[bool]:
-        """Whether each meets the filter."""
+        """For each element whether it matches the filter."""
         self.work.charge(of_filter(1, 0, len(self.elements)))
         match node:
             case Comparison(path, op, wanted):
@@ -82,7 +82,7 @@ class _Elements:
 
 
 class _Resource:
-    """One resource that a filter is asked of: the folded values of each attribute, taken once."""
+    """One resource to be matched; the folded values of each attribute are collected once."""
 
     __slots__ = ("resource", "values", "work")
 
@@ -92,7 +92,7 @@ class _Resource:
         self.values: dict[Attribute, list[Any]] = {}
 
     def meets(self, node: Filter) -> bool:
-        """Whether it meets the filter."""
+        """Whether it matches the filter."""
         self.work.charge(of_filter(1, 0, 0))
         match node:
             case ValuePath(path, inner):
@@ -131,7 +131,7 @@ class _Resource:
 def _met(
     values: Sequence[Any], attribute: Attribute, op: str, wanted: Any, work: Work
 ) -> list[bool]:
-    """Whether each of the folded values meets the comparison; None is no value, and only `ne`."""
+    """For each folded value whether it meets the comparison; None, no value, meets only `ne`."""
     right = folded(attribute, wanted, work)
     if isinstance(right, str):
         size = sum(len(value) for value in values if value is not None)
@@ -164,7 +164,7 @@ def _elements(resource: Json, attribute: Attribute) -> list[Any]:
 
 
 def folded(attribute: Attribute, value: Any, work: Work) -> Any:
-    """A value in the form in which values of the attribute are compared, made once a text."""
+    """The value in the form in which it is compared; computed once per text."""
     fold = folding(attribute)
     if fold is _as_it_is:
         return value
@@ -172,7 +172,7 @@ def folded(attribute: Attribute, value: Any, work: Work) -> Any:
 
 
 def folding(attribute: Attribute) -> Callable[[Any], Any]:
-    """What makes of a value the form in which values of the attribute are compared and sorted."""
+    """The function that brings values of the attribute to the form for comparing and sorting."""
     if attribute.kind == "dateTime":
         return parse_date_time
     if attribute.check == "user_name":
@@ -189,12 +189,12 @@ def _as_it_is(value: Any) -> Any:
 
 
 def folded_display_name(value: str) -> str:
-    """The key by which display names are unique; a blank text has none and stays as it is."""
+    """The key by which display names are unique; a blank text stays as it is."""
     return display_name_key(value) or value
 
 
 def _folded_user_name(value: str) -> str:
-    """The key of a name; a text that can be nobody's name has none and is folded as it is."""
+    """The key of a user name; a text that cannot be a user name is only folded."""
     try:
         return user_name_key(value)
     except InvalidValue:

@@ -1,7 +1,7 @@
 """The ids in a value of a group's `members` (RFC 7643 §4.2).
 
-A member whose id cannot be read is never left out: who was meant would lose access, or keep what
-was to be taken away, while the answer says that all is done. So the value is refused as a whole.
+A member whose id cannot be read is never skipped. It would lose access, or keep access that was to
+be removed, while the answer says that everything was done. So the whole value is refused.
 """
 
 import re
@@ -19,7 +19,7 @@ from rollcall.scim.values import check_text, refuse_kind, refuse_unknown
 
 _PLAIN_ID = re.compile(r"[0-9A-Za-z-]{1,36}")
 _NO_ID = re.compile(r"[,;|\[\]{}<>\"]|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-"""A list, or a text with an id in it. Any other text that is no id of ours names nobody."""
+"""A list, or a text that contains an id. Any other text that is not one of our ids names no one."""
 _WANTED = "a list of objects with `value`"
 _UUID = 36
 _BARE_UUID = 32
@@ -28,17 +28,17 @@ _BARE_UUID = 32
 
 @dataclass(frozen=True, slots=True)
 class MemberIds:
-    """The ids named, each once, in the order given; and those marked as deleted, as in SCIM 1."""
+    """The ids, each once, in order; and those that are marked as deleted, as in SCIM 1."""
 
     named: tuple[str, ...]
     deleted: tuple[str, ...] = ()
 
 
 def canonical_member_ids(attribute: Attribute, value: Any, repairs: Repairs) -> tuple[str, ...]:
-    """The ids in the `members` of a resource, each once, in the order given.
+    """The ids in the `members` of a resource, each once, in order.
 
-    Raises InvalidValue for what is no list of references, for a member without an id that can be
-    read, for one that is marked as deleted, and for too many.
+    Raises InvalidValue for a value that is not a list of references, for a member without a
+    readable id, for one that is marked as deleted, and for too many.
     """
     ids = read_member_ids(attribute, value, repairs)
     if ids.deleted:
@@ -50,7 +50,7 @@ def canonical_member_ids(attribute: Attribute, value: Any, repairs: Repairs) -> 
 
 
 def read_member_ids(attribute: Attribute, value: Any, repairs: Repairs) -> MemberIds:
-    """As `canonical_member_ids`, for a PATCH: SCIM 1's `"operation": "delete"` is understood."""
+    """Like `canonical_member_ids`, for a PATCH: understands SCIM 1's `"operation": "delete"`."""
     if type(value) is not list:
         value = quirks.repair_list(attribute, value, repairs)
         if type(value) is not list:
@@ -64,7 +64,8 @@ def read_member_ids(attribute: Attribute, value: Any, repairs: Repairs) -> Membe
     deleted: dict[str, None] = {}
     plain = _PLAIN_ID.fullmatch
     for element in value:
-        # Nearly all are as `member_id` returns them, and there may be 100,000.
+        # Nearly all elements already have the form that `member_id` returns, and there may be
+        # 100,000 of them.
         if type(element) is dict and element.keys() <= attribute.subs.keys():
             given = element.get("value")
             if type(given) is str and plain(given) and len(given) != _BARE_UUID:
@@ -103,7 +104,7 @@ def _read_element(attribute: Attribute, element: Any, repairs: Repairs) -> tuple
 
 
 def _is_deletion(mark: Any, repairs: Repairs) -> bool:
-    """What SCIM 1.1 §3.3.1 writes beside a member: `delete`, or nothing for adding it."""
+    """Read the mark of SCIM 1.1 §3.3.1 beside a member: `delete`, or nothing for an addition."""
     text = small_letters(mark).strip() if isinstance(mark, str) else None
     if text in ("delete", "remove"):
         return repairs.fire("member-deleted")
@@ -115,7 +116,7 @@ def _is_deletion(mark: Any, repairs: Repairs) -> bool:
 
 
 def member_id(attribute: Attribute, text: str, repairs: Repairs) -> str:
-    """The id that a text names. Raises InvalidValue for what is not one id."""
+    """The id that a text names. Raises InvalidValue if that is not one id."""
     if _PLAIN_ID.fullmatch(text) is not None and len(text) != _BARE_UUID:
         return text
     check_text(attribute.subs["value"], text)
@@ -135,7 +136,7 @@ def member_id(attribute: Attribute, text: str, repairs: Repairs) -> str:
 
 
 def _without_form(text: str, repairs: Repairs) -> str:
-    """A UUID as we write it, if the text is one in another form; else the text."""
+    """A UUID in our form, if the text is a UUID in another form; otherwise the text."""
     if not _BARE_UUID <= len(text) <= len("urn:uuid:") + _UUID or len(text) == _UUID:
         return text
     try:

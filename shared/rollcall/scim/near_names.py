@@ -1,8 +1,8 @@
-"""Names that miss an attribute's by little (RFC 7643 §2.1, RFC 7644 §3.10), and what they mean.
+"""Near names: misspellings that can mean only one attribute (RFC 7643 §2.1, RFC 7644 §3.10).
 
-`email` for `emails`, `user_name` for `userName`, a dot behind a schema's URN: each means one
-attribute and no other, so it is read as that. What could mean two things is not in here, and a
-synonym (`mail`, `enabled`) is another name, not a near one.
+Examples are `email` for `emails`, `user_name` for `userName`, and a dot after a schema's URN. A
+name that could mean two attributes is not a near name, and neither is a synonym (`mail`,
+`enabled`).
 """
 
 import re
@@ -20,10 +20,9 @@ _OLD_ENTERPRISE = (
 
 
 def near_name(name: str, schema: ResourceSchema) -> Attribute | None:
-    """The attribute that a name without a schema in front misses by little, or None.
+    """The attribute that a misspelled name without a schema means, or None.
 
-    Underscores, hyphens and spaces do not count, nor does a singular where there are several
-    values.
+    Underscores, hyphens and spaces are ignored, and a singular stands for a multi-valued attribute.
     """
     if len(name) > _LONGEST or ":" in name:
         return None
@@ -31,10 +30,10 @@ def near_name(name: str, schema: ResourceSchema) -> Attribute | None:
 
 
 def near_urn(name: str, schema: ResourceSchema) -> Attribute | None:
-    """The attribute meant by a name behind a schema of the resource type, however it is joined.
+    """The attribute that a name after a schema of the resource type means, however it is joined.
 
-    `…:User.active`, `…:User/active`, `User:active`; and an attribute behind the URN of another
-    schema of the same resource type, as `…enterprise:2.0:User:active`.
+    `…:User.active`, `…:User/active`, `User:active`; also an attribute after the URN of another
+    schema of the same resource type, such as `…enterprise:2.0:User:active`.
     """
     match = _behind_schema(schema).fullmatch(name) if len(name) <= _LONGEST else None
     if match is None:
@@ -44,13 +43,13 @@ def near_urn(name: str, schema: ResourceSchema) -> Attribute | None:
 
 
 def near_sub(attribute: Attribute, name: str) -> Attribute | None:
-    """The sub-attribute that a name misses by underscores, hyphens or spaces, or None."""
+    """The sub-attribute that a name means without underscores, hyphens or spaces, or None."""
     plain = _FILLING.sub("", name) if len(name) <= _LONGEST else name
     return attribute.sub(plain) if plain != name else None
 
 
 def is_of_the_standard(urn: str) -> bool:
-    """Whether a URN, or a name that begins with one, is of the core schemas or messages."""
+    """Whether a URN, or a name that begins with one, belongs to the core schemas or messages."""
     return _OTHER_CORE.fullmatch(urn) is not None
 
 
@@ -68,7 +67,7 @@ def _behind_schema(schema: ResourceSchema) -> re.Pattern[str]:
 
 @cache
 def _spellings(schema: ResourceSchema) -> dict[str, Attribute]:
-    """Near spelling → attribute; what two attributes share is neither's."""
+    """Near spelling → attribute; a spelling that two attributes share is left out."""
     found: dict[str, set[Attribute]] = {}
     own = list(dict.fromkeys(schema.attributes.values()))
     for extension in dict.fromkeys(schema.extensions.values()):

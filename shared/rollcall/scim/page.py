@@ -9,8 +9,8 @@ from rollcall.scim.errors import InvalidValue
 
 LIST_URN = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
-# Neither `int("１")` nor `int("1_0")` may decide what a number is; and int() of thousands of
-# digits raises. Beyond 18 digits a number is merely "more than there is".
+# Not `int()`, which also accepts `１` and `1_0`, and raises for thousands of digits. Beyond 18
+# digits a number is simply larger than any result.
 _WHOLE_NUMBER = re.compile(r"(?P<sign>[+-]?)(?P<digits>[0-9]+)")
 _MOST_DIGITS = 18
 MAX_START_INDEX = 2**31 - 1
@@ -18,22 +18,22 @@ MAX_START_INDEX = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The first resource wanted, counted from 1, and the largest number of them."""
+    """The first resource wanted, counted from 1, and the largest number of resources."""
 
     start_index: int
     count: int
 
     @property
     def offset(self) -> int:
-        """How many resources come before the page."""
+        """The number of resources before the page."""
         return self.start_index - 1
 
 
 def parse_page(start_index: str | None, count: str | None, *, default: int, maximum: int) -> Page:
     """The page that the query parameters ask for.
 
-    Less than 1 begins at 1, a negative count is 0, more than `maximum` is `maximum`; an absent
-    or empty count is `default`. Raises InvalidValue for what is no whole number.
+    A start below 1 is 1, a negative count is 0, a count above `maximum` is `maximum`, and an absent
+    or empty count is `default`. Raises InvalidValue for anything but a whole number.
     """
     start = _whole_number("startIndex", start_index, 1)
     size = _whole_number("count", count, default)

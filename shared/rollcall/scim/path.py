@@ -8,7 +8,7 @@ from rollcall.scim.quirks import Repairs, repair_name
 from rollcall.scim.schema import Attribute, Extension, ResourceSchema
 
 _NAME = r"[A-Za-z$][A-Za-z0-9_$-]*"
-# Behind a URN anything visible: those of SCIM 1 and of some vendors end in a number, `…:1.0`.
+# After a URN anything visible: those of SCIM 1 and of some vendors end in a number, `…:1.0`.
 _URN = r"(?:urn|http|https):[!#-Z\\^-~]*[!#-9;-Z\\^-~]"
 _PATH = re.compile(rf"{_URN}|{_NAME}(?:\.{_NAME})?", re.IGNORECASE)
 
@@ -22,7 +22,7 @@ class AttributePath:
 
     @property
     def target(self) -> Attribute:
-        """What the path ends in."""
+        """The attribute at the end of the path."""
         return self.sub or self.attribute
 
     @property
@@ -32,7 +32,7 @@ class AttributePath:
 
 
 def resolve_path(text: str, schema: ResourceSchema) -> AttributePath | Extension | None:
-    """What a path without a filter names: an attribute, a whole extension, or nothing known."""
+    """What a path without a filter names: an attribute, a whole extension, or None if unknown."""
     target = schema.resolve(text)
     if isinstance(target, Extension):
         return target
@@ -51,7 +51,7 @@ def resolve_path(text: str, schema: ResourceSchema) -> AttributePath | Extension
 def read_attribute_path(
     text: str, schema: ResourceSchema, repairs: Repairs
 ) -> AttributePath | Extension | None:
-    """As `resolve_path`; names of old, and of an extension without its URN, are understood too."""
+    """Like `resolve_path`; also reads old names, and an extension's names without its URN."""
     found = resolve_path(text, schema)
     if found is not None or text.lower() == "password":
         return found
@@ -67,5 +67,5 @@ def read_attribute_path(
 
 
 def is_well_formed(text: str) -> bool:
-    """Whether the text could be a path without filter, of this schema or of another."""
+    """Whether the text could be a path without a filter, in this schema or another."""
     return len(text) <= MAX_FILTER_BYTES and _PATH.fullmatch(text) is not None

@@ -1,6 +1,7 @@
-"""Values that can be seen to be canonical as they are, so that most of a body is read once.
+"""Recognise values that are canonical already, so that most of a body is read only once.
 
-The careful way is in `values.py`; it finds the same for each of these (a property test asks both).
+The full conversion is in `values.py`; it gives the same result for each of these values (a property
+test compares both).
 """
 
 import re
@@ -11,8 +12,8 @@ from rollcall.scim.limits import MAX_ADDRESS
 from rollcall.scim.schema import Attribute
 from rollcall.scim.username import MAX_KEY_BYTES
 
-# One mailbox as RFC 5321 writes it, without quoted names and address literals, with the
-# characters beyond ASCII that RFC 6531 adds. The value becomes a mail's recipient.
+# One mailbox as in RFC 5321, without quoted names and address literals, with the characters beyond
+# ASCII that RFC 6531 adds. The value becomes the recipient of a mail.
 _BEYOND_ASCII = "\u00a1-\U0010ffff"
 _ATOM = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{_BEYOND_ASCII}-]+"
 _ALNUM = rf"[A-Za-z0-9_{_BEYOND_ASCII}]"
@@ -20,14 +21,14 @@ _LABEL = rf"{_ALNUM}(?:[A-Za-z0-9_{_BEYOND_ASCII}-]*{_ALNUM})?"
 _MAILBOX = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 
 _ALWAYS_SHORT_ENOUGH: Final = MAX_KEY_BYTES // 4
-"""Characters that fit into an index however they are encoded."""
+"""Characters that fit into an index in any encoding."""
 _BOOLEAN: Final = -1
 _MAILBOX_TEXT: Final = -2
 _USER_NAME: Final = -3
 
 
 def plain_kinds(attributes: Mapping[str, Attribute]) -> dict[str, int]:
-    """Of a table, what `is_plain` can judge: canonical name → longest text, or a kind below 0."""
+    """What `is_plain` can judge in a table: canonical name → longest text, or a kind below 0."""
     return {
         attribute.name: _plain_kind(attribute)
         for attribute in attributes.values()
@@ -50,11 +51,10 @@ def _plain_kind(attribute: Attribute) -> int:
 
 
 def is_plain(value: Any, longest: int) -> bool:
-    """Whether the value can be seen to be canonical as it is; False says nothing against it.
+    """Whether the value is recognised as canonical. False does not mean that it is not.
 
-    Most values are: booleans, addresses, texts that are not blank, short and printable. They
-    are spared the careful way round. Where every call counts, the test for texts is repeated in
-    front of the call.
+    Most values are recognised: booleans, addresses, and texts that are not blank, short and
+    printable. Where each call counts, the test for texts is repeated before the call.
     """
     if longest == _BOOLEAN:
         return type(value) is bool

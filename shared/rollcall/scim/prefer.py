@@ -1,8 +1,8 @@
-"""What a client would like of the answer: `Prefer` (RFC 7240 §2, §4; RFC 7644 §3.5.2).
+"""What a client prefers in the answer: `Prefer` (RFC 7240 §2, §4; RFC 7644 §3.5.2).
 
-A preference is a wish: what is unknown, unreadable or has a value that means nothing is ignored,
-never an error. Names count in any letter case, and so do the values of `return` and `handling`,
-which are words of a small list. Parameters are read over; none of ours has one.
+A preference is a wish. One that is unknown, unreadable or has a meaningless value is ignored, never
+an error. Names have no letter case, and neither have the values of `return` and `handling`, which
+are from a small list. Parameters are skipped, because none of our preferences has one.
 """
 
 import re
@@ -33,9 +33,9 @@ _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The preferences that we know; None where the client has none.
+    """The preferences that we know; None if the client did not send one.
 
-    `respond_async` and `wait_s` (seconds) are recognised, and ignored for now.
+    `respond_async` and `wait_s` (seconds) are read, but ignored for now.
     """
 
     returns: Return | None = None
@@ -44,13 +44,13 @@ class Preferences:
     wait_s: int | None = None
 
     def profile(self, organisation_profile: str) -> Profile:
-        """The profile for this one request: `handling` decides, else the organisation's own."""
+        """The profile for this one request: `handling` decides, else the organisation's setting."""
         if self.handling is None:
             return Profile(organisation_profile)
         return _PROFILES[self.handling]
 
     def applied(self, *, returns: bool = True) -> str | None:
-        """The value of `Preference-Applied` (RFC 7240 §3), None where nothing was honoured.
+        """The value of `Preference-Applied` (RFC 7240 §3); None if no preference was honoured.
 
         `returns`: whether the answer is one to which `return` applies at all.
         """
@@ -68,7 +68,7 @@ NO_PREFERENCES: Final = Preferences()
 def parse_prefer(values: Sequence[str]) -> Preferences:
     """The preferences in the field lines of `Prefer`, as one list (RFC 7240 §2).
 
-    Of a preference that comes more than once only the first counts. Raises nothing.
+    If a preference occurs more than once, only the first counts. Raises nothing.
     """
     if not values:
         return NO_PREFERENCES
@@ -85,7 +85,7 @@ def parse_prefer(values: Sequence[str]) -> Preferences:
 
 
 def _preferences(text: str) -> Iterator[tuple[str, str]]:
-    """Name in lower case and value, empty for none, of each readable preference."""
+    """Name (lower case) and value (empty if absent) of each readable preference."""
     for element in _ELEMENT.findall(text):
         head = _PARAMETERS.match(element)
         pair = _PAIR.match(head["preference"]) if head is not None else None

@@ -1,7 +1,7 @@
 """Which attributes an answer carries (RFC 7644 §3.4.2.5, §3.9).
 
-`schemas`, `id` and `meta` always stay. Names that no schema knows are ignored: they ask for
-what is not there. A value path counts as its attribute.
+`schemas`, `id` and `meta` are always included. Names that are in no schema are ignored, because
+there is nothing to include or exclude. A value path counts as its attribute.
 """
 
 import re
@@ -21,13 +21,13 @@ from rollcall.scim.schema import Attribute, Extension, ResourceSchema
 _ALWAYS = frozenset({"schemas", "id", "meta"})
 _BRACKETS = re.compile(r"\[[^\]]*\]")
 
-# Per attribute, by URN and name: the sub-attributes named, or None for all of it.
+# (URN, name) of an attribute → the sub-attributes named, or None for the whole attribute.
 Selection = dict[tuple[str | None, str], frozenset[str] | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """The attributes named, and whether they are those to keep or those to leave out.
+    """The attributes named, and whether they are to be included or excluded.
 
     `repairs` are the names of the quirk rules that were needed to read them.
     """
@@ -53,10 +53,10 @@ def parse_projection(
     schema: ResourceSchema,
     profile: Profile = Profile.COMPATIBLE,
 ) -> Projection | None:
-    """The projection of the two query parameters, None where neither names anything.
+    """The projection of the two query parameters; None if neither names anything.
 
-    Raises InvalidValue if both are given, for a list that is too long, and for a path filter in
-    it (interop).
+    Raises InvalidValue if both are given, for a list that is too long, and for a path filter in it
+    (interop).
     """
     if attributes and excluded:
         raise InvalidValue(
@@ -101,7 +101,7 @@ def _parse(text: str, is_exclusion: bool, schema: ResourceSchema, profile: Profi
 
 
 def project(representation: Json, projection: Projection | None, schema: ResourceSchema) -> Json:
-    """The part of a representation that the projection asks for. The argument stays as it is."""
+    """The part of a representation that the projection asks for. The argument is not modified."""
     if projection is None:
         return _default(representation, schema)
     result: Json = {}
@@ -119,7 +119,7 @@ def project(representation: Json, projection: Projection | None, schema: Resourc
 
 
 def _default(representation: Json, schema: ResourceSchema) -> Json:
-    """Without a projection all is returned but `request` and `never` (RFC 7643 §7)."""
+    """Without a projection everything is returned except `request` and `never` (RFC 7643 §7)."""
     hidden = [
         name
         for name in representation
@@ -143,7 +143,7 @@ def _project_extension(extension: Extension, value: Json, projection: Projection
 def _keep(
     result: Json, attribute: Attribute | None, name: str, value: Any, projection: Projection
 ) -> None:
-    """Copy the value, or the part of it that is wanted, into the result."""
+    """Copy the value, or the wanted part of it, into the result."""
     if attribute is None or attribute.returned == "never":
         return
     key = (attribute.urn, attribute.name)

@@ -1,9 +1,9 @@
-"""What identity providers send that RFC 7643 and 7644 do not allow, repaired by name.
+"""Repairs of what identity providers send although RFC 7643 and 7644 do not allow it.
 
-Each rule stands for a class of oddities, never for one recorded body. They run ahead of
-validation: on a value that is not of its attribute's kind, on a name that no schema knows, on
-the shape of an operation. The `compatible` profile has them on, `interop` off. Which fired is
-recorded by name, so that it can be counted; nothing of the value is.
+Each rule is for a class of deviations, never for one recorded body. The rules run before
+validation: on a value of the wrong kind, on a name that is in no schema, on the shape of an
+operation. The `compatible` profile has them on, `interop` off. The names of the rules that fired
+are recorded so that they can be counted; nothing of the value is.
 """
 
 import re
@@ -24,7 +24,7 @@ from rollcall.scim.work import JSON, Work, of_fold
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A repair: its name in counters and documentation, and what it does in one line."""
+    """A repair: its name in counters and documentation, and its effect in one line."""
 
     name: str
     doc: str
@@ -117,8 +117,8 @@ RULES = MappingProxyType(
     }
 )
 
-# Texts that real directories hold as numbers: a template without quotation marks sends those.
-# Never `externalId`: elsewhere a number there has become the id of somebody else's account.
+# Attributes that real directories hold as numbers, and templates send without quotation marks.
+# Never `externalId`: elsewhere a number there has become the id of another person's account.
 _DIGITS = frozenset(
     {
         "phoneNumbers.value",
@@ -130,7 +130,7 @@ _DIGITS = frozenset(
 _ACCESS = frozenset({"active", "members"})
 _WRAPPING = frozenset({"value", "$ref", "display", "type", "primary"})
 _LONGEST_BOOLEAN = 100
-"""With white space around it."""
+"""Characters, including white space around it."""
 _POINTER = re.compile(r"/([A-Za-z][A-Za-z0-9]*)(?:/([A-Za-z$][A-Za-z0-9]*))?")
 _DATE = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -149,13 +149,13 @@ _OLD_CORE = re.compile(
 
 
 MAX_IGNORED = 20
-"""Ignored names that are kept of one request."""
+"""Most ignored names that are recorded for one request."""
 
 
 class Repairs:
     """The rules in force for one request, the names of those that fired, and the names ignored.
 
-    `work` is what the request has cost so far; without one it is not bounded.
+    `work` is the cost of the request so far; without one it is not bounded.
     """
 
     __slots__ = ("_fired", "_ignored", "lenient", "profile", "work")
@@ -168,13 +168,13 @@ class Repairs:
         self._ignored: dict[str, None] = {}
 
     def fire(self, name: str) -> bool:
-        """Whether the rule is in force; if so it counts as used."""
+        """Whether the rule is in force; if so it is recorded as used."""
         if self.lenient:
             self._fired[RULES[name].name] = None
         return self.lenient
 
     def ignore(self, name: str) -> bool:
-        """Whether a name that no schema knows may be ignored; if so it is kept, to be shown."""
+        """Whether a name that is in no schema may be ignored; if so it is recorded."""
         if not self.fire("unknown-attribute"):
             return False
         if len(self._ignored) < MAX_IGNORED:
@@ -188,12 +188,12 @@ class Repairs:
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """The first names that were ignored, as they came."""
+        """The first names that were ignored, as sent."""
         return tuple(self._ignored)
 
 
 def repair_boolean(value: Any, repairs: Repairs) -> Any:
-    """`"True"` and `"false"` as booleans; anything else as it came."""
+    """`"True"` and `"false"` as booleans; anything else unchanged."""
     if isinstance(value, str) and len(value) <= _LONGEST_BOOLEAN:
         meant = {"true": True, "false": False}.get(value.strip().lower())
         if meant is not None and repairs.fire("boolean-as-text"):
@@ -202,14 +202,14 @@ def repair_boolean(value: Any, repairs: Repairs) -> Any:
 
 
 def repair_number(value: Any, repairs: Repairs) -> Any:
-    """`"12"` as 12, at most 18 digits; anything else as it came."""
+    """`"12"` as 12, at most 18 digits; anything else unchanged."""
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
         return int(value) if repairs.fire("number-as-text") else value
     return value
 
 
 def repair_date_time(value: str, repairs: Repairs) -> str:
-    """A dateTime that lacks its time, `T`, the colon of its offset or the `+` in front of it."""
+    """Complete a dateTime without time, `T`, the colon of its offset or the `+` in front of it."""
     match = _DATE.fullmatch(value)
     if match is None or not repairs.fire("date-form"):
         return value
@@ -220,14 +220,14 @@ def repair_date_time(value: str, repairs: Repairs) -> str:
 
 
 def repair_text(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
-    """A number where a text of digits is usual; anything else as it came."""
+    """A number as text where a text of digits is usual; anything else unchanged."""
     if type(value) is int and attribute.path in _DIGITS and repairs.fire("digits-as-number"):
         return str(value)
     return value
 
 
 def repair_simple(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
-    """`{"value": x}` where a single value belongs, in a list as in Entra's older PATCHes: x."""
+    """x for `{"value": x}` where a single value belongs; also in a list, as in Entra's PATCHes."""
     value = repair_wrapped(attribute, value, repairs)
     wrapped = value[0] if isinstance(value, list) and len(value) == 1 else value
     if (
@@ -241,7 +241,7 @@ def repair_simple(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
 
 
 def repair_wrapped(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
-    """`{"members": x}` as the value of `members`, as Salesforce documents it: x."""
+    """x for `{"members": x}` as the value of `members`, as Salesforce documents it."""
     if isinstance(value, dict) and len(value) == 1:
         ((name, inner),) = value.items()
         if (
@@ -254,7 +254,7 @@ def repair_wrapped(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
 
 
 def names_attribute(name: str, attribute: Attribute) -> bool:
-    """Whether a name is the attribute's own, in any letter case, with its schema or singular."""
+    """Whether it names the attribute: in any letter case, with its schema, or in the singular."""
     own = {attribute.path.lower(), attribute.name.lower()}
     if attribute.multi_valued:
         own.add(attribute.name.lower().removesuffix("s"))
@@ -262,19 +262,19 @@ def names_attribute(name: str, attribute: Attribute) -> bool:
 
 
 def repair_object(value: Any, repairs: Repairs) -> Any:
-    """The object that a text holds as JSON; anything else as it came."""
+    """The object that a text holds as JSON; anything else unchanged."""
     found = _object_in(value, repairs)
     return found if found is not None and repairs.fire("object-as-text") else value
 
 
 def object_of(value: Any, repairs: Repairs) -> Any:
-    """As `repair_object`, to look at the value only."""
+    """Like `repair_object`, but does not record a rule."""
     found = _object_in(value, repairs)
     return value if found is None else found
 
 
 def repair_role(element: Any, repairs: Repairs) -> Any:
-    """The element that another's `value` holds as JSON, as Entra writes several roles."""
+    """The element that another's `value` holds as JSON, as Entra sends several roles."""
     inner = _object_in(element.get("value"), repairs) if isinstance(element, dict) else None
     if inner is not None and "value" in inner and repairs.fire("object-as-text"):
         return {**element, **inner}
@@ -304,7 +304,7 @@ def _object_in(value: Any, repairs: Repairs) -> Json | None:
 
 
 def repair_complex(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
-    """What is no object where one belongs: JSON in a text, a bare value, a list of one."""
+    """An object from JSON in a text, a bare value, or a list of one."""
     value = repair_object(value, repairs)
     if attribute.is_resource_reference:
         if (
@@ -329,7 +329,7 @@ def repair_complex(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
 
 
 def repair_reference(reference: Any, repairs: Repairs) -> str | None:
-    """The id that ends a `$ref` such as `https://idp.example/Users/7`, or None."""
+    """The id at the end of a `$ref` such as `https://idp.example/Users/7`, or None."""
     if not isinstance(reference, str) or len(reference) > MAX_TEXT:
         return None
     path = reference.strip(" ").partition("#")[0].partition("?")[0]
@@ -342,7 +342,7 @@ def repair_reference(reference: Any, repairs: Repairs) -> str | None:
 
 
 def repair_list(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
-    """A single element where a list belongs."""
+    """A list of one from a single element."""
     value = repair_wrapped(attribute, value, repairs)
     if isinstance(value, str):
         if not value or value.isspace():
@@ -358,7 +358,7 @@ def repair_list(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
 
 
 def repair_path(text: str, repairs: Repairs) -> str:
-    """`/name/givenName` as `name.givenName`; anything else as it came."""
+    """`/name/givenName` as `name.givenName`; anything else unchanged."""
     match = _POINTER.fullmatch(text)
     if match is None or not repairs.fire("path-as-pointer"):
         return text
@@ -366,7 +366,7 @@ def repair_path(text: str, repairs: Repairs) -> str:
 
 
 def repair_sub_name(attribute: Attribute, name: str, repairs: Repairs) -> Attribute | None:
-    """The sub-attribute meant by a name that RFC 7643 does not know, or None."""
+    """The sub-attribute that a name unknown to RFC 7643 means, or None."""
     if (
         small_letters(name) == "managerid"
         and attribute.name == "manager"
@@ -378,7 +378,7 @@ def repair_sub_name(attribute: Attribute, name: str, repairs: Repairs) -> Attrib
 
 
 def map_urn(urn: str, schema: ResourceSchema) -> str | None:
-    """The SCIM 2 URN meant by one of SCIM 1, a draft or a misspelling, or None."""
+    """The SCIM 2 URN that a URN of SCIM 1, of a draft, or a misspelled one means, or None."""
     if _OLD_ENTERPRISE.fullmatch(urn):
         return ENTERPRISE_URN if schema.extension(ENTERPRISE_URN) is not None else None
     core = _OLD_CORE.fullmatch(urn)
@@ -388,10 +388,10 @@ def map_urn(urn: str, schema: ResourceSchema) -> str | None:
 
 
 def is_named_twice(target: Attribute, names: Iterable[str], schema: ResourceSchema) -> bool:
-    """Whether an attribute that a near name means is named as well as it is spelt.
+    """Whether an attribute that a near name means is also named by its own name.
 
-    Then the near name is one more unknown name. Raises InvalidSyntax where it must not be passed
-    over, because somebody would lose or keep access.
+    Then the near name is ignored like an unknown name. Raises InvalidSyntax if ignoring it would
+    take access away or leave it.
     """
     if not any(schema.resolve(name) is target for name in names):
         return False
@@ -404,16 +404,16 @@ def is_named_twice(target: Attribute, names: Iterable[str], schema: ResourceSche
 
 
 def names_schema(urn: str, schema: ResourceSchema) -> bool:
-    """Whether the text is the URN of this schema, of today or of old."""
+    """Whether the text is the current URN of this schema or an old one."""
     return schema.urn.lower() == small_letters(urn) or map_urn(urn, schema) == schema.urn
 
 
 def repair_name(
     name: str, schema: ResourceSchema, repairs: Repairs
 ) -> Attribute | Extension | None:
-    """What a name stands for that the schema does not know as it is spelt, or None.
+    """What a misspelled name means, or None.
 
-    None means that it is to be ignored (password, unknown names) or refused, by the profile.
+    None means that it is ignored (password, unknown names) or refused, depending on the profile.
     """
     if len(name) > LONGEST_NAME:
         return None

@@ -1,9 +1,9 @@
 """A resource in canonical form, and its representation for a client (RFC 7643 §2, §3).
 
-Canonical: attribute names spelt as in the schema, an extension's attributes under its URN,
-only what a client may set, nothing unassigned. `schemas`, `id` and `meta` are the server's and
-are put on by `represent`; a group's members are kept apart, because they are rows and not part
-of the document. `canonicalise(represent(canonicalise(x)))` is `canonicalise(x)`.
+Canonical means: attribute names spelled as in the schema, an extension's attributes under its URN,
+only what a client may set, nothing unassigned. `schemas`, `id` and `meta` belong to the server and
+are added by `represent`. A group's members are separate, because they are rows and not part of the
+document. `canonicalise(represent(canonicalise(x)))` is `canonicalise(x)`.
 """
 
 from collections.abc import Sequence
@@ -28,10 +28,10 @@ from rollcall.scim.work import ELEMENT_FRAME, Work, of_bytes
 
 @dataclass(frozen=True, slots=True)
 class Canonical:
-    """What a POST or PUT body means.
+    """A POST or PUT body in canonical form.
 
-    `members` is None where the body does not name them, and empty where it empties the group.
-    `repairs` are the names of the quirk rules that fired, `ignored` those that no schema knows.
+    `members` is None if the body does not name them, and empty if it empties the group. `repairs`
+    are the names of the quirk rules that fired, `ignored` the names that are in no schema.
     """
 
     resource: Json
@@ -42,7 +42,7 @@ class Canonical:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of a group, as its representation names it."""
+    """A member of a group, as in the group's representation."""
 
     id: str
     display: str | None = None
@@ -50,7 +50,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class GroupRef:
-    """A group of a user, as its representation names it."""
+    """A group of a user, as in the user's representation."""
 
     id: str
     display: str | None = None
@@ -61,8 +61,8 @@ def canonicalise(
 ) -> Canonical:
     """The canonical form of a POST or PUT body (RFC 7644 §3.3, §3.5.1).
 
-    Read-only attributes are ignored, as the RFC has it. Raises InvalidValue and InvalidSyntax,
-    naming the attribute.
+    Read-only attributes are ignored, as the RFC requires. Raises InvalidValue and InvalidSyntax,
+    which name the attribute.
     """
     reader = BodyReader(schema, Repairs(profile, Work(MAX_WORK)))
     reader.read(body)
@@ -83,7 +83,7 @@ def require(resource: Json, schema: ResourceSchema) -> None:
 
 
 def check_size(resource: Json) -> None:
-    """Raise InvalidValue for a canonical resource that is too large to be kept."""
+    """Raise InvalidValue for a canonical resource that is too large to be stored."""
     if len(orjson.dumps(resource)) > MAX_RESOURCE_BYTES:
         _refuse_size()
 
@@ -95,9 +95,9 @@ def _refuse_size() -> NoReturn:
 
 
 class SizeWatch:
-    """Whether a resource that operations change is small enough after each of them.
+    """Checks that a resource stays small enough after each operation.
 
-    It is not written as JSON each time, but only when what was added since might be too much.
+    The resource is written as JSON only if what was added since the last time might be too much.
     """
 
     def __init__(self, resource: Json, work: Work) -> None:
@@ -107,10 +107,10 @@ class SizeWatch:
         self._measure()
 
     def grew(self, operation: Json, count: int) -> None:
-        """An operation wrote its value into an attribute that has `count` elements now.
+        """Note that an operation wrote its value into an attribute with `count` elements now.
 
-        What a filter says an element has is written too, if an element is created by it. Raises
-        InvalidValue.
+        An element that is created by a filter also gets the values in that filter. Raises
+        InvalidValue if the resource is too large.
         """
         given = len(orjson.dumps(operation["value"]))
         self._work.charge(of_bytes(given))
@@ -145,9 +145,9 @@ def represent(
 ) -> Json:
     """The full representation of a canonical resource (RFC 7643 §3.1).
 
-    `base_url` is the organisation's SCIM base, without a slash at its end; every `$ref` begins
-    with it. `version` is bare and becomes a weak entity tag. `members` and `groups` are left
-    out where None. `resource` is not modified, and shares its values with the result.
+    `base_url` is the organisation's SCIM base without a trailing slash; every `$ref` begins with
+    it. `version` is bare and becomes a weak entity tag. `members` and `groups` are omitted if they
+    are None. `resource` is not modified and shares its values with the result.
     """
     urns = [urn for urn in schema.extension_urns if urn in resource]
     result: Json = {"schemas": [schema.urn, *urns], "id": id, **resource}

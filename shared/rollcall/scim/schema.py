@@ -1,8 +1,8 @@
 """Attribute tables, compiled once from the schema documents that discovery serves (RFC 7643 §7).
 
-Validation, PATCH, filters and projection all ask these tables, so what is announced and what
-is done cannot drift apart. Names are looked up without letter case (RFC 7643 §2.1), first as
-spelt, which is nearly always right.
+Validation, PATCH, filters and projection all use these tables, so what discovery announces is what
+the service does. Names are looked up without letter case (RFC 7643 §2.1), but first as they are
+spelled, which is nearly always right.
 """
 
 from collections.abc import Mapping
@@ -45,8 +45,8 @@ _MULTI_LINE = frozenset({"addresses.formatted", "addresses.streetAddress"})
 class Attribute:
     """One attribute or sub-attribute with its characteristics (RFC 7643 §2.2).
 
-    `path` is its canonical spelling in a PATCH path: `emails.value`, or with the URN in front
-    for an extension. `urn` is the extension's, None in the core.
+    `path` is its canonical spelling in a PATCH path: `emails.value`, with the URN in front for an
+    extension. `urn` is the extension's URN, None in the core schema.
     """
 
     name: str
@@ -67,29 +67,29 @@ class Attribute:
     is_resource_reference: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Work out once what is asked of each value.
+        """Compute once what is asked for each value.
 
-        Whether it has sub-attributes; whether only the server sets it; whether its value is the
-        id of another resource, as in `manager` and `members`.
+        Whether it has sub-attributes; whether only the server sets it; whether its value is the id
+        of another resource, as in `manager` and `members`.
         """
         object.__setattr__(self, "is_complex", self.kind == "complex")
         object.__setattr__(self, "is_read_only", self.mutability == "readOnly")
         object.__setattr__(self, "is_resource_reference", "$ref" in self.subs)
 
     def sub(self, name: str) -> "Attribute | None":
-        """The sub-attribute of that name, in any letter case."""
+        """The sub-attribute with this name, in any letter case."""
         return self.subs.get(name) or self.subs.get(small_letters(name))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Extension:
-    """A schema extension of a resource type: its attributes live under its URN."""
+    """A schema extension of a resource type; its attributes are under its URN."""
 
     urn: str
     attributes: Mapping[str, Attribute] = field(repr=False)
 
     def attribute(self, name: str) -> Attribute | None:
-        """The attribute of that name, in any letter case."""
+        """The attribute with this name, in any letter case."""
         return self.attributes.get(name) or self.attributes.get(small_letters(name))
 
 
@@ -108,15 +108,15 @@ class ResourceSchema:
     required: tuple[Attribute, ...] = field(repr=False)
 
     def attribute(self, name: str) -> Attribute | None:
-        """The core or common attribute of that name, in any letter case."""
+        """The core or common attribute with this name, in any letter case."""
         return self.attributes.get(name) or self.attributes.get(small_letters(name))
 
     def extension(self, urn: str) -> Extension | None:
-        """The extension of that URN, in any letter case."""
+        """The extension with this URN, in any letter case."""
         return self.extensions.get(urn) or self.extensions.get(small_letters(urn))
 
     def resolve(self, name: str) -> Attribute | Extension | None:
-        """What a name stands for: plain, qualified by a URN, or an extension's URN itself."""
+        """What a name means: plain, qualified by a URN, or an extension's URN itself."""
         found = self.attribute(name) or self.extension(name)
         if found is not None or ":" not in name:
             return found
@@ -179,7 +179,7 @@ def _read_only(name: str, kind: str = "string", **more: Any) -> Json:
     return {"name": name, "type": kind, "mutability": "readOnly", "caseExact": True, **more}
 
 
-# RFC 7643 §3.1: common to all resources, and for that reason in no schema document.
+# RFC 7643 §3.1: common to all resources, and therefore in no schema document.
 _COMMON: list[Json] = [
     {"name": "schemas", "type": "reference", "multiValued": True, "returned": "always"},
     _read_only("id", returned="always"),

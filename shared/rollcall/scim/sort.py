@@ -1,8 +1,8 @@
 """Sorting (RFC 7644 §3.4.2.3): `sortBy` and `sortOrder`, and the order in Python.
 
-Texts are sorted by code point in the form in which filters compare them. Of a multi-valued
-attribute the primary element counts, otherwise the first. What has no value comes last in
-ascending and first in descending order. Equals are sorted by id, in the same direction.
+Texts are sorted by code point, in the form in which filters compare them. For a multi-valued
+attribute the primary element counts, or else the first. Resources without a value come last in
+ascending and first in descending order. Equal ones are sorted by id, in the same direction.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _ORDERS = {"ascending": False, "descending": True}
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """What to sort by, an attribute that is not complex, and in which direction."""
+    """The attribute to sort by, which is not complex, and the direction."""
 
     path: AttributePath
     descending: bool = False
@@ -32,11 +32,11 @@ class Sort:
 def parse_sort(
     sort_by: str | None, sort_order: str | None, schema: ResourceSchema, repairs: Repairs
 ) -> Sort | None:
-    """The sort that the two parameters ask for; None for none, which is the order of creation.
+    """The sort that the two parameters ask for; None for no sort, which is the order of creation.
 
     A complex attribute means its `value`. Raises InvalidValue for another `sortOrder`, and for a
-    `sortBy` that names nothing to sort by; the compatible profile ignores the latter, as it
-    ignores unknown names elsewhere.
+    `sortBy` that names nothing to sort by; the compatible profile ignores the latter, like unknown
+    names elsewhere.
     """
     order = (sort_order or "").strip().lower()
     if order and order not in _ORDERS:
@@ -60,7 +60,7 @@ def parse_sort(
 
 
 def in_order(representations: Iterable[Json], sort: Sort, work: Work | None = None) -> list[Json]:
-    """The representations, sorted; `work` is charged for the texts that are folded."""
+    """The representations, sorted; folding texts is charged to `work`."""
     counted = Work() if work is None else work
     by_id = sorted(representations, key=lambda item: item["id"], reverse=sort.descending)
     with_value, without = [], []
@@ -76,7 +76,7 @@ def in_order(representations: Iterable[Json], sort: Sort, work: Work | None = No
 
 
 def _value(representation: Json, path: AttributePath) -> Any:
-    """What a representation is sorted by, None where it has no such value."""
+    """The value by which a representation is sorted; None if it has none."""
     attribute = path.attribute
     container = representation if attribute.urn is None else representation.get(attribute.urn, {})
     value = container.get(attribute.name)

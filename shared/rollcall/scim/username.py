@@ -1,11 +1,11 @@
 """Keys by which names are compared and kept unique.
 
-`user_name_key` is PRECIS UsernameCaseMapped (RFC 8265 §3.3, which RFC 7643 §4.1.1 asks for):
-width mapped, lower case, NFC. PRECIS refuses some names that directories have, among them
-those with a space, with compatibility characters (`ſ`, `ﬁ`), or in a right-to-left script
-beside a Latin domain. Such a name gets the same three mappings without the refusal. Never
-NFKC: it would make two people's names one. What nobody can see is refused: controls,
-formatting characters (zero width, direction), line separators, private use, surrogates.
+`user_name_key` is PRECIS UsernameCaseMapped (RFC 8265 §3.3, which RFC 7643 §4.1.1 requires): width
+mapped, lower case, NFC. PRECIS refuses some names that directories have, among them names with a
+space, with compatibility characters (`ſ`, `ﬁ`), or in a right-to-left script beside a Latin domain.
+Such a name gets the same three mappings without the refusal. NFKC is never used, because it would
+give two people the same name. Invisible characters are refused: controls, formatting characters
+(zero width, direction), line separators, private use, surrogates.
 """
 
 import unicodedata
@@ -18,7 +18,7 @@ from rollcall.scim.errors import InvalidValue
 
 MAX_CACHED: Final = 320
 MAX_KEY_BYTES: Final = 2_500
-"""What is unique stands in an index whose entries have room for little more (Postgres: 2,704)."""
+"""Bytes. Unique keys are in an index whose entries hold little more (Postgres: 2,704)."""
 
 _PRECIS = get_profile("UsernameCaseMapped")
 _LINE_BREAKING = frozenset({"Cc", "Zl", "Zp"})
@@ -28,8 +28,8 @@ _INVISIBLE = frozenset({"Cf", "Cs", "Co", "Cn"})
 def user_name_key(value: str) -> str:
     """The key of a `userName`, equal for names that must not both exist.
 
-    Outer white space does not count, nor does the amount of it inside. Raises InvalidValue for
-    a blank name or one with characters that cannot be seen.
+    White space around the name does not count, nor does the amount of it inside. Raises
+    InvalidValue for a blank name or one with invisible characters.
     """
     if value.isascii() and value.isprintable():
         key = " ".join(value.lower().split())
@@ -67,7 +67,7 @@ def _invisible() -> InvalidValue:
 
 
 def display_name_key(value: str) -> str:
-    """The key of a group's `displayName`: width, letter case and amount of white space off."""
+    """The key of a group's `displayName`, without width, letter case and amount of white space."""
     if value.isascii():
         return " ".join(value.lower().split())
     mapped = unicodedata.normalize("NFC", _map_width(value))
@@ -75,7 +75,7 @@ def display_name_key(value: str) -> str:
 
 
 def checked_key(key: str, attribute: str) -> str:
-    """`key` if an index has room for it. Raises InvalidValue that names the attribute."""
+    """`key`, if it fits into an index. Raises InvalidValue, which names the attribute."""
     if len(key) * 4 > MAX_KEY_BYTES and len(key.encode()) > MAX_KEY_BYTES:
         raise InvalidValue(
             f"{attribute} is longer than {MAX_KEY_BYTES} bytes as it is compared; shorten it.",
@@ -85,7 +85,7 @@ def checked_key(key: str, attribute: str) -> str:
 
 
 def _map_width(text: str) -> str:
-    """Full-width and half-width characters as their usual ones (RFC 8264 §5.2.1)."""
+    """Full-width and half-width characters as their usual forms (RFC 8264 §5.2.1)."""
     return "".join(_usual_width(character) for character in text)
 
 

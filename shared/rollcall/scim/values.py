@@ -1,7 +1,7 @@
 """The canonical form of one attribute's value, or the error that says what is wrong with it.
 
-None stands for unassigned (RFC 7643 §2.5): null, the empty list, an object without content.
-Errors name the attribute and never quote the value.
+None means unassigned (RFC 7643 §2.5): null, an empty list, an object without content. Errors name
+the attribute and never quote the value.
 """
 
 import base64
@@ -32,7 +32,7 @@ _DATE_TIME = re.compile(
 _URI = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|/|\.\.?/)[^\s<>\"{}|\\^`]*")
 
 _ROLES: Final = frozenset({"roles", "entitlements"})
-"""Whose elements Entra writes as JSON into the `value` of another element."""
+"""Attributes whose elements Entra writes as JSON into the `value` of another element."""
 
 
 @cache
@@ -41,10 +41,11 @@ def _plain_subs(attribute: Attribute) -> dict[str, int]:
 
 
 def canonical_value(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
-    """The canonical value of a whole attribute; None if that is unassigned.
+    """The canonical value of a whole attribute; None if it is unassigned.
 
-    Raises InvalidValue for a wrong kind, too long or too many, characters that do not belong,
-    and a required attribute without value; InvalidSyntax for unknown sub-attributes (interop).
+    Raises InvalidValue for a value of the wrong kind, too long or too many values, characters that
+    are not allowed, and a required attribute without a value; InvalidSyntax for unknown
+    sub-attributes (interop).
     """
     result: Any = None
     if value is None or (value == [] and attribute.is_complex):
@@ -61,7 +62,7 @@ def canonical_value(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
 
 
 def refuse_absent(attribute: Attribute) -> NoReturn:
-    """Raise the error for a required attribute without value."""
+    """Raise the error for a required attribute without a value."""
     raise InvalidValue(
         f"{attribute.path} is required and must have a value that is not blank.",
         attribute=attribute.path,
@@ -69,7 +70,7 @@ def refuse_absent(attribute: Attribute) -> NoReturn:
 
 
 def canonical_simple(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
-    """The canonical value of an attribute without sub-attributes, taken as a single value."""
+    """The canonical value of an attribute without sub-attributes, read as a single value."""
     kind = attribute.kind
     repairs.work.charge(VALUE)
     if isinstance(value, dict | list):
@@ -104,7 +105,7 @@ def canonical_simple(attribute: Attribute, value: Any, repairs: Repairs) -> Any:
 
 
 def check_text(attribute: Attribute, value: str) -> None:
-    """Raise InvalidValue for a text that is too long or has characters that do not belong."""
+    """Raise InvalidValue for a text that is too long or has characters that are not allowed."""
     if len(value) > attribute.max_length:
         raise InvalidValue(
             f"{attribute.path} is longer than {attribute.max_length} characters; shorten it.",
@@ -122,7 +123,7 @@ def check_text(attribute: Attribute, value: str) -> None:
 
 
 def _checked(attribute: Attribute, value: str, repairs: Repairs) -> str:
-    """A text of a kind that has rules of its own."""
+    """Check a text of a kind that has its own rules."""
     if attribute.check == "user_name":
         repairs.work.once(user_name_key, value, KEY)
     elif attribute.check == "mailbox":
@@ -161,7 +162,7 @@ def is_date_time(value: str) -> bool:
 
 
 def parse_date_time(value: str) -> datetime:
-    """The time that a dateTime means; without an offset it is UTC. Raises ValueError."""
+    """The time of a dateTime; without an offset it is UTC. Raises ValueError."""
     whole, dot, rest = value.partition(".")
     if dot:
         digits = re.match(r"[0-9]+", rest)
@@ -181,7 +182,7 @@ def _canonical_number(attribute: Attribute, value: Any, repairs: Repairs) -> int
 
 
 def canonical_object(attribute: Attribute, value: Any, repairs: Repairs) -> Json | None:
-    """As `canonical_element`, for what a client sent: None only if it says that it is blank.
+    """Like `canonical_element`, for input of a client: None only if it says that it is blank.
 
     Raises InvalidValue for an object in which nothing can be read.
     """
@@ -195,9 +196,9 @@ def canonical_object(attribute: Attribute, value: Any, repairs: Repairs) -> Json
 
 
 def canonical_element(attribute: Attribute, value: Any, repairs: Repairs) -> Json | None:
-    """One object of a complex attribute: known sub-attributes, canonical, assigned.
+    """One object of a complex attribute with its known, assigned sub-attributes in canonical form.
 
-    What only the server sets is left out: `manager.displayName`, every `$ref`.
+    Sub-attributes that only the server sets are omitted: `manager.displayName`, every `$ref`.
     """
     if type(value) is not dict:
         value = quirks.repair_complex(attribute, value, repairs)
@@ -238,7 +239,7 @@ def canonical_element(attribute: Attribute, value: Any, repairs: Repairs) -> Jso
 
 
 def _refuse_deletion(attribute: Attribute, name: str, item: Any) -> None:
-    """SCIM 1's mark on an element to delete: taken for an unknown name it would add the element."""
+    """Refuse SCIM 1's mark of deletion: ignored as unknown, it would add the element."""
     if (
         small_letters(name) == "operation"
         and isinstance(item, str)
@@ -251,14 +252,14 @@ def _refuse_deletion(attribute: Attribute, name: str, item: Any) -> None:
 
 
 def shown_name(name: str) -> str:
-    """A name as an error may quote it: at most 200 characters, all of them visible."""
+    """A name as an error may quote it: at most 200 characters, all visible."""
     if len(name) <= 200 and name.isprintable():
         return name
     return name[:200].encode("ascii", "replace").decode("ascii")
 
 
 def refuse_unknown(name: str, repairs: Repairs) -> None:
-    """Raise InvalidSyntax for a name that no schema knows, unless such are ignored."""
+    """Raise InvalidSyntax for a name that is in no schema, unless such names are ignored."""
     repairs.work.charge(UNKNOWN)
     if not repairs.ignore(name):
         shown = shown_name(name)
@@ -269,7 +270,7 @@ def refuse_unknown(name: str, repairs: Repairs) -> None:
 
 
 def canonical_elements(attribute: Attribute, value: Any, repairs: Repairs) -> list[Any] | None:
-    """The elements of a multi-valued attribute, none twice, at most one primary."""
+    """The elements of a multi-valued attribute, without doubles and with at most one primary."""
     if type(value) is not list:
         value = quirks.repair_list(attribute, value, repairs)
         if type(value) is not list:
@@ -295,9 +296,9 @@ def canonical_elements(attribute: Attribute, value: Any, repairs: Repairs) -> li
 
 
 def elements_to_remove(attribute: Attribute, value: Any, repairs: Repairs) -> list[Json]:
-    """What the elements of a list beside a remove have, each of which selects some.
+    """The elements of a list beside a remove; each selects elements to remove.
 
-    Raises InvalidValue, as `canonical_elements` does, and for an element that selects nothing.
+    Raises InvalidValue like `canonical_elements`, and for an element that selects nothing.
     """
     elements: list[Json] = []
     given = value if type(value) is list else quirks.repair_list(attribute, value, repairs)
@@ -314,9 +315,9 @@ def elements_to_remove(attribute: Attribute, value: Any, repairs: Repairs) -> li
 
 
 def refuse_unread(attribute: Attribute, value: Any, repairs: Repairs) -> None:
-    """Raise InvalidValue for an object that came to nothing without saying that it is blank.
+    """Raise InvalidValue for an object without readable content that does not say it is blank.
 
-    Left out in silence it would take something away that it may have been meant to name.
+    If it were skipped silently, a value that it may have been meant to name would be lost.
     """
     given = value[0] if isinstance(value, list) and len(value) == 1 else value
     if not says_blank(attribute, quirks.object_of(given, repairs)):
@@ -336,10 +337,10 @@ def refuse_nothing_read(attribute: Attribute) -> NoReturn:
 def settle_elements(
     attribute: Attribute, elements: list[Json], repairs: Repairs
 ) -> list[Json] | None:
-    """Canonical elements as a list that may be kept: without blanks and doubles, one primary.
+    """Canonical elements as a list to store: without blanks and doubles, with one primary.
 
-    Of two elements with the same type and value (RFC 7643 §2.4) the later one completes the
-    first. The result shares no element with the argument that it had to change.
+    If two elements have the same type and value (RFC 7643 §2.4), the later one completes the first.
+    An element that had to be changed is copied, so the argument is not modified.
     """
     repairs.work.charge(ELEMENT * len(elements))
     if _is_settled(attribute, elements, repairs.work):
@@ -362,7 +363,7 @@ def settle_elements(
 
 
 def _is_settled(attribute: Attribute, elements: list[Json], work: Work) -> bool:
-    """Whether it is plain that nothing is to be done: all have values of their own."""
+    """Whether the list clearly needs no change: all elements have different values."""
     if len(elements) == 1 and "value" not in attribute.subs:
         return bool(elements[0])
     values: set[str] = set()
@@ -385,7 +386,7 @@ def _has_content(attribute: Attribute, element: Json) -> bool:
 
 
 def _element_key(attribute: Attribute, element: Json, work: Work) -> Hashable:
-    """What makes two elements of one attribute the same: type and value, or else all of it."""
+    """What makes two elements of an attribute equal: type and value, or otherwise everything."""
     value = element.get("value")
     if value is None:
         return frozenset(element.items())
@@ -408,5 +409,5 @@ def _without_doubles(attribute: Attribute, elements: list[Json], work: Work) -> 
 
 
 def refuse_kind(attribute: Attribute, wanted: str) -> NoReturn:
-    """Raise the error for a value of another kind than the attribute takes."""
+    """Raise the error for a value of the wrong kind."""
     raise InvalidValue(f"{attribute.path} must be {wanted}.", attribute=attribute.path)

@@ -1,13 +1,13 @@
-"""What a PATCH costs, in units that the request and the resource alone decide: no clock.
+"""The cost of a PATCH, in units that depend only on the request and the resource, not on a clock.
 
-A unit is about a tenth of a microsecond of CPU. Every step of a PATCH whose cost grows with what
-it looks at (parts of filters, elements, characters of texts) is charged before it is done, so that
-ingress, the provisioner and each replay refuse the same PATCH at the same operation, and none
-computes for longer than `MAX_WORK` allows. `benchmarks/costliest.py` measures the two in each
-other (docs/decisions/0037).
+A unit is about a tenth of a microsecond of CPU. Each step of a PATCH whose cost grows with its
+input (parts of filters, elements, characters of texts) is charged before it is done. So ingress,
+the provisioner and each replay refuse the same PATCH at the same operation, and none computes
+longer than `MAX_WORK` allows. `benchmarks/costliest.py` measures units against time
+(docs/decisions/0037).
 
-What is charged is what might have to be done: that a filter's first part already says it all, or
-that a text is short to fold, is not looked for.
+The charge is for the worst case: it does not consider that the first part of a filter may already
+decide, or that a text may be quick to fold.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,41 +25,41 @@ T = TypeVar("T")
 
 MAX_WORK: Final = limits.MAX_WORK
 UNITS_PER_SECOND: Final = 10_000_000
-"""Order of magnitude, on a core of 2020 or later."""
+"""The order of magnitude, on a core of 2020 or later."""
 
 OPERATION: Final = 60
 PART: Final = 120
-"""Reading one part of a filter in a path."""
+"""Cost of reading one part of a filter in a path."""
 VALUE: Final = 10
-"""Reading one value of a body."""
+"""Cost of reading one value of a body."""
 UNKNOWN: Final = 200
-"""Finding out that no schema knows a name, nor anything near it."""
+"""Cost of finding out that a name is in no schema and is no near name either."""
 ELEMENT: Final = 16
-"""Going through one element: choosing, writing, and looking for blanks, doubles and primaries."""
+"""Cost of one element: choosing, writing, and looking for blanks, doubles and primaries."""
 COLUMN: Final = 2
-"""Taking one sub-attribute of one element for all conditions on it."""
+"""Cost of collecting one sub-attribute of one element for all conditions on it."""
 CONDITION: Final = 1
-"""One part of a filter on one element."""
+"""Cost of one part of a filter on one element."""
 CONDITIONS: Final = 10
-"""One part of a filter on all elements, beside that."""
+"""Additional cost of one part of a filter on all elements together."""
 
 ASCII: Final = 1
 CASE: Final = 25
 KEY: Final = 4500
 TEXT: Final = 10
 JSON: Final = 100
-"""Hundredths of a unit a character: of `casefold` in and beyond ASCII, of a name's key (PRECIS),
-of looking for characters that do not belong, of JSON in a text."""
+"""Hundredths of a unit per character: for `casefold` within and beyond ASCII, for a name's key
+(PRECIS), for looking for characters that are not allowed, for JSON in a text."""
 
 ELEMENT_FRAME: Final = 32
 """Bytes of JSON around what is written into an element: commas, brackets, `"primary":false`."""
 _LEAST_ELEMENT_BYTES: Final = 13
-"""Of an element as JSON, with its comma: `{"type":"x"},`."""
+"""Bytes of the shortest element as JSON, with its comma: `{"type":"x"},`."""
 _LONGEST_NEEDLE: Final = 64
-"""Beyond that Python looks for a text in another in another way, which is linear."""
+"""For longer texts Python searches with another algorithm, which is linear."""
 _NEEDLE_SHARE: Final = 250
 _FOLDS_TO: Final = 3
-"""A character becomes so many at most."""
+"""The most characters that folding makes of one."""
 _MOST_COLUMNS: Final = 10
 _TABLES: Final[tuple[ResourceSchema | Extension, ...]] = (
     USER,
@@ -77,10 +77,9 @@ _LISTS: Final = frozenset(
 
 
 class Work:
-    """The units of one request so far. Without `most` they are counted and not bounded.
+    """The units of one request so far. Without `most` they are counted but not bounded.
 
-    It also keeps what was made of a text, so that each is folded once however often it is asked
-    for.
+    It also caches folded texts, so that each text is folded once.
     """
 
     __slots__ = ("_made", "most", "units")
@@ -92,11 +91,11 @@ class Work:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether too much is refused."""
+        """Whether a request that costs too much is refused."""
         return self.most is not None
 
     def charge(self, units: int) -> None:
-        """Count what is about to be done. Raises InvalidValue if that is too much."""
+        """Count the cost of the next step. Raises InvalidValue if the total is too much."""
         self.units += units
         if self.most is not None and self.units > self.most:
             raise InvalidValue(
@@ -106,7 +105,7 @@ class Work:
             )
 
     def once(self, make: Callable[[str], T], text: str, rate: int = CASE) -> T:
-        """What `make` makes of the text, made once; `rate` is hundredths of a unit a character."""
+        """`make(text)`, computed once; `rate` is its cost in hundredths of a unit per character."""
         made = self._made.get(make)
         if made is None:
             made = self._made[make] = {}
@@ -118,35 +117,35 @@ class Work:
 
 
 def of_path(text: str, parts: int) -> int:
-    """Reading the path of an operation again, whose filter has so many parts."""
+    """Cost of reading the path of an operation, whose filter has `parts` parts, from the log."""
     return PART * parts + len(text)
 
 
 def of_filter(parts: int, columns: int, elements: int) -> int:
-    """Asking the parts of a filter of the elements, texts apart; `columns` are its attributes."""
+    """Cost of evaluating a filter on elements, without its texts; `columns` are its attributes."""
     return parts * (CONDITIONS + CONDITION * elements) + COLUMN * columns * elements
 
 
 def of_search(needle: int, characters: int) -> int:
-    """Looking for a text of so many characters in texts of so many, at worst."""
+    """Worst-case cost of searching a text of `needle` characters in `characters` characters."""
     return characters * min(max(needle, 1), _LONGEST_NEEDLE) // _NEEDLE_SHARE + 1
 
 
 def of_fold(characters: int, rate: int = CASE) -> int:
-    """Taking the letter case off a text, or what else costs `rate` hundredths a character."""
+    """Cost of folding a text, or of another step with `rate` hundredths per character."""
     return characters * rate // 100 + 1
 
 
 def of_bytes(size: int) -> int:
-    """Writing or reading so many bytes of JSON."""
+    """Cost of writing or reading `size` bytes of JSON."""
     return size // 32 + 1
 
 
 def most_work(operations: Sequence[Json], resource_bytes: int, enough: int | None = None) -> int:
-    """The most units that a PATCH of these canonical operations comes to, cheaply.
+    """An upper bound, computed quickly, of the units that a PATCH of these operations costs.
 
-    `resource_bytes` is the length of the canonical resource as JSON. What `apply_patch` really
-    charges is never more, and mostly far less. Beyond `enough` it is not counted further.
+    `resource_bytes` is the length of the canonical resource as JSON. What `apply_patch` charges is
+    never more, and usually far less. Counting stops beyond `enough`.
     """
     held = at_most = resource_bytes
     total = of_bytes(held)
@@ -165,14 +164,14 @@ def most_work(operations: Sequence[Json], resource_bytes: int, enough: int | Non
             columns = min(parts, _MOST_COLUMNS)
             total += of_filter(parts, columns, elements) + of_filter(parts, columns, 1)
             total += 2 * VALUE * (1 + _MOST_COLUMNS)
-            # Each text is folded once, into at most three times its characters.
+            # Each text is folded once, into at most three times as many characters.
             characters = _FOLDS_TO * (held + given)
             total += parts * of_search(1, characters)
             searches = path.count(" co ")
             if searches:
                 total += searches * of_search(-(-len(path) // searches), characters)
         total += of_path(path, parts + 1)
-        grown = 0  # what removes adds nothing
+        grown = 0  # a remove adds nothing
         if given:
             grown = (elements + added) * (given + len(path.encode()) + ELEMENT_FRAME)
         held, at_most = min(held + grown, MAX_RESOURCE_BYTES), at_most + grown

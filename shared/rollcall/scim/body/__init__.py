@@ -1,1 +1,1 @@
-"""From the bytes of a request to a resource."""
+"""From the bytes of a request body to a resource."""

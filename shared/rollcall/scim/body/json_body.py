@@ -1,30 +1,31 @@
 """A request body as a strict JSON object.
 
-orjson is fast and has four habits that a directory cannot have: the last of several equal
-names wins in silence, integers beyond 64 bits become floats, U+0000 passes, and 1,024 levels
-are read though only 254 can be written. Each is caught here without a second parse:
+orjson is fast but has four habits that a directory cannot accept: of several equal names it keeps
+the last one silently, it turns integers beyond 64 bits into floats, it accepts U+0000, and it reads
+1,024 levels although it can write only 254. Each is caught here without a second parse:
 
-- **Equal names.** If no colon is escaped in the text, the colons of the text are those between
-  names and values plus those inside strings, and a dropped pair leaves at least one colon that
-  the parsed values do not account for. Only when the count is off, or a colon is escaped, the
-  standard library reads the text again, with its pairs kept.
-- **Names equal but for letter case** are two names to JSON. Whoever knows what the names mean
+- **Equal names.** If no colon is escaped in the text, the number of its colons is that of the pairs
+  plus the colons inside strings. A dropped pair leaves at least one colon without an explanation.
+  Only if the count is wrong, or a colon is escaped, does the standard library read the text again
+  and keep all pairs.
+- **Names equal except for letter case** are two names in JSON. The code that knows their meaning
   refuses them: the canonical form of a resource, and `fold_names` for messages.
 - **Numbers.** What fits into 64 bits is an `int`, so a float of 2^63 or more was too large.
-- **U+0000** can only come as the escape `\\u0000`; without those six bytes it cannot be there.
+- **U+0000** can only be written as the escape `\\u0000`, so it is searched for only if those six
+  bytes occur.
 
-Nearly every body can be seen to be sound without looking at its values one by one
-(`_is_plainly_sound`); the others are walked.
+Most bodies are recognised as sound without visiting each value (`_is_plainly_sound`); the others
+are walked.
 
-A large body is read by the standard library, as long as nothing in it is unusual: orjson lets no
-other thread run for 20 ms where a group has 100,000 members, and with it every other request of
-the process would wait. Whatever is unusual is left to orjson, so both say the same.
+A large body is read by the standard library if nothing in it is unusual. orjson does not release
+the interpreter for 20 ms when a group has 100,000 members, and all other requests of the process
+would wait. Unusual bodies are left to orjson, so that both give the same result.
 
-A byte order mark is tolerated: some exports put one in front.
+A byte order mark is tolerated, because some exports begin with one.
 
-A byte of text becomes up to thirty of memory: `[],[],[],…`. So brackets and commas are counted
-before anything is parsed, and there may be no more than the largest group needs. So are colons: the
-standard library reads an object to its end without letting another thread run.
+One byte of text can become thirty bytes of memory: `[],[],[],…`. So brackets and commas are counted
+before parsing, and the limit is what the largest group needs. Colons are counted too, because the
+standard library reads one object to its end without releasing the interpreter.
 """
 
 import json
@@ -39,7 +40,7 @@ from rollcall.scim.limits import MAX_CONTAINERS, MAX_DEPTH, MAX_NAMES, MAX_VALUE
 Json = dict[str, Any]
 
 LONGEST_NAME: Final = 1024
-"""Characters; no schema has a name as long, not even with its URN in front."""
+"""Characters. No schema has a name this long, even with its URN in front."""
 _LARGE_BYTES: Final = 256 * 1024
 _BEYOND_64_BITS = float(2**63)
 _LONGEST_INTEGER: Final = 18
@@ -51,9 +52,9 @@ _LETTER_E = ord("e")
 def parse_object(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Json:
     """The JSON object in `raw`, at most `max_depth` levels deep.
 
-    Raises InvalidSyntax (no JSON, no object, not UTF-8, too deep, a name twice), InvalidValue
-    (U+0000, a number beyond 64 bits) and PayloadTooLarge (too many values); nothing else,
-    whatever the bytes.
+    Raises InvalidSyntax (not JSON, not an object, not UTF-8, too deep, a repeated name),
+    InvalidValue (U+0000, a number beyond 64 bits) or PayloadTooLarge (too many values), and no
+    other error for any bytes.
     """
     _check_number_of_values(raw)
     raw = raw.removeprefix(_BYTE_ORDER_MARK)
@@ -79,11 +80,11 @@ def parse_object(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Json:
 
 
 def _read_in_turns(raw: bytes, max_depth: int) -> Json | None:
-    """What orjson would make of a sound body, with a step of Python for each object in it.
+    """The result that orjson would give for a sound body, with a step of Python for each object.
 
-    None where it is not sound, or might not mean the same to both: a name twice, numbers that are
-    not everyday ones, U+0000 and surrogates, or perhaps too deep. Each level is a list, an object
-    right in a list, an object that is another's value, or the first.
+    None if the body is not sound or both parsers might disagree: a repeated name, unusual numbers,
+    U+0000 and surrogates, or possibly too deep. Each level is a list, an object directly in a list,
+    an object that is another's value, or the first.
     """
     left = max_depth - 1 - 2 * raw.count(b"[")
     if left < 0 or _SPECIAL_ESCAPE.search(raw) is not None:
@@ -129,11 +130,11 @@ def _no_number(text: str) -> NoReturn:
 
 
 def _is_plainly_sound(raw: bytes, body: Json, max_depth: int) -> bool:
-    r"""Whether `body`, read from `raw`, needs no walk. False says nothing against it.
+    r"""Whether `body`, read from `raw`, needs no walk. False does not mean that it is not sound.
 
     Without `\u` there is no U+0000 and no hidden colon. With few brackets it is not deep. If no
-    pair was dropped, writing it again takes as many colons. A float beyond 64 bits is written
-    with an exponent after `e+`.
+    pair was dropped, writing it again takes as many colons. A float beyond 64 bits is written with
+    an exponent after `e+`.
     """
     if (b"\\" in raw and b"\\u" in raw) or raw.count(b"{") + raw.count(b"[") > max_depth:
         return False
@@ -147,9 +148,9 @@ def _is_plainly_sound(raw: bytes, body: Json, max_depth: int) -> bool:
 
 
 def fold_names(value: Json) -> Json:
-    """The object with its names in small letters: names have no letter case (RFC 7643 §2.1).
+    """The object with its names in lower case: names have no letter case (RFC 7643 §2.1).
 
-    Raises InvalidSyntax for two names that differ in nothing else.
+    Raises InvalidSyntax for two names that differ only in letter case.
     """
     folded = {small_letters(name): item for name, item in value.items()}
     if len(folded) != len(value):
@@ -158,17 +159,17 @@ def fold_names(value: Json) -> Json:
 
 
 def small_letters(name: str) -> str:
-    """A name in small letters. What is too long to be any name stays: it would take too long."""
+    """A name in lower case. To save time, one that is too long to be a name is unchanged."""
     return name.lower() if len(name) <= LONGEST_NAME else name
 
 
 def refuse_twin() -> NoReturn:
-    """Raise the error for a name that comes twice in one object."""
+    """Raise the error for a name that occurs twice in one object."""
     raise InvalidSyntax("An object has the same name twice; names have no letter case.")
 
 
 class _Walk:
-    """One pass over the parsed values that checks them and accounts for their colons."""
+    """One pass over the parsed values that checks them and counts the colons they explain."""
 
     __slots__ = ("colons", "look_for_nul", "max_depth")
 
@@ -221,7 +222,7 @@ class _Walk:
 
 
 def _check_number_of_values(raw: bytes) -> None:
-    """Those in texts count as well, which no real text comes near."""
+    """Raise PayloadTooLarge for too many. Those inside texts count too; real texts have few."""
     if len(raw) <= MAX_NAMES:
         return
     objects = raw.count(b"{")
@@ -244,10 +245,10 @@ def _check_number(number: float) -> None:
 
 
 def _refuse_equal_names(raw: bytes) -> None:
-    """Read again with all pairs kept. The depth is known to be small, the text to be JSON.
+    """Read again and keep all pairs. The text is known to be JSON and not deep.
 
-    A value under a name that comes twice was never walked, so its depth is not known: a
-    RecursionError here means that there was such a name.
+    The first walk did not see the value of a dropped pair, so its depth is unknown. A
+    RecursionError here means that there was such a pair.
     """
     try:
         json.loads(raw, object_pairs_hook=_distinct, parse_int=float)

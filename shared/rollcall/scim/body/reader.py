@@ -1,7 +1,7 @@
-"""The names of a POST or PUT body, and what they come down to (RFC 7644 §3.3, §3.5.1).
+"""Read the names of a POST or PUT body and resolve them (RFC 7644 §3.3, §3.5.1).
 
-A name that no schema spells so is read as what it means, if that is one thing; a path such as
-`name.givenName` too. What is truly unknown is ignored (compatible profile) and kept by its name.
+A name that is not spelled as in a schema is resolved if it can mean only one attribute; so is a
+path such as `name.givenName`. Unknown names are ignored (compatible profile) and recorded.
 """
 
 from functools import cache
@@ -19,9 +19,9 @@ from rollcall.scim.work import UNKNOWN
 
 
 class BodyReader:
-    """Takes the names of a body and keeps what they come down to.
+    """Reads the names of a body and collects the result.
 
-    `schemas` is what the body has there, not looked at; `members` None where it names none.
+    `schemas` is the body's value, not checked yet; `members` is None if the body names none.
     """
 
     __slots__ = (
@@ -48,7 +48,7 @@ class BodyReader:
         self._parts: list[tuple[Attribute, Attribute, Any]] = []
 
     def read(self, body: Json) -> None:
-        """Take each name of the body, most of them the short way."""
+        """Read each name of the body, most of them on the fast path."""
         resource = self.resource
         plain, known = _plain_attributes(self.schema), _by_canonical_name(self.schema)
         inner: list[Json] = []
@@ -79,7 +79,7 @@ class BodyReader:
             self._read_inner(each, body)
 
     def _read_inner(self, value: Json, body: Json) -> None:
-        """What stands under the resource type's own URN; beside it the body itself wins."""
+        """Read the object under the resource type's own URN; names in the body itself win."""
         rest: Json = {}
         for name, item in value.items():
             target = self.schema.resolve(name)
@@ -112,7 +112,7 @@ class BodyReader:
         )
 
     def _repaired(self, name: str, value: Any, body: Json) -> Attribute | Extension | None:
-        """What a name means that no schema spells so; None for what is to be ignored."""
+        """What a misspelled name means; None if it is to be ignored."""
         if name.startswith("/"):
             name = quirks.repair_path(name, self.repairs)
         target = self.schema.resolve(name) or quirks.repair_name(name, self.schema, self.repairs)
@@ -126,7 +126,7 @@ class BodyReader:
         return None
 
     def _take_part(self, name: str, value: Any) -> bool:
-        """Whether a name is a path into a known attribute; that of a single value is taken."""
+        """Whether a name is a path into a known attribute; a part of a single value is kept."""
         if "." not in name and "[" not in name:
             return False
         head, _, last = (name[: name.index("[")], "", "") if "[" in name else name.rpartition(".")
@@ -147,7 +147,7 @@ class BodyReader:
         )
 
     def put_parts(self) -> None:
-        """Put what came under paths such as `name.givenName`, where nothing else says it."""
+        """Store values of paths such as `name.givenName`, unless the attribute itself has them."""
         for attribute, sub, value in self._parts:
             canonical = canonical_simple(sub, value, self.repairs)
             if canonical is None:
@@ -187,7 +187,7 @@ class BodyReader:
                 _put(attribute, item, {}, extensions, repairs)
 
     def _put_stranger(self, extension: Extension, name: str, item: Any, beside: Json) -> None:
-        """A name under an extension's URN that is not the extension's own."""
+        """Read a name under an extension's URN that the extension does not have."""
         path = f"{extension.urn}:{name}"
         attribute = quirks.repair_name(path, self.schema, self.repairs)
         if (
@@ -206,7 +206,7 @@ class BodyReader:
 def _put(
     attribute: Attribute, value: Any, resource: Json, extensions: Json, repairs: Repairs
 ) -> None:
-    """Canonicalise a value into its place; an attribute named twice keeps the assigned one."""
+    """Store a value in canonical form. If an attribute occurs twice, the assigned value stays."""
     canonical = canonical_value(attribute, value, repairs)
     if canonical is None:
         return
@@ -234,7 +234,7 @@ def _by_canonical_name(schema: ResourceSchema) -> dict[str, Attribute | Extensio
 
 
 def _refuse_twin(name: str, target: Attribute | Extension, body: Json, odd: set[str]) -> None:
-    """Raise InvalidSyntax if a name in odd letter case comes again in the body, in any case."""
+    """Raise InvalidSyntax if a name in unusual letter case occurs again in any letter case."""
     canonical = target.urn if isinstance(target, Extension) else target.name
     folded = small_letters(name)
     if folded in odd or (folded == canonical.lower() and name != canonical and canonical in body):

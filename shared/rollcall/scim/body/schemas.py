@@ -1,4 +1,4 @@
-"""The `schemas` of a POST or PUT body (RFC 7643 §3, RFC 7644 §3.3): does it name the resource?"""
+"""Check the `schemas` of a POST or PUT body (RFC 7643 §3, RFC 7644 §3.3)."""
 
 from collections.abc import Collection
 from functools import cache
@@ -15,11 +15,11 @@ from rollcall.scim.values import shown_name
 def check_schemas(
     value: Any, schema: ResourceSchema, repairs: Repairs, names: Collection[str] | None
 ) -> None:
-    """Raise InvalidSyntax if `schemas` does not name the resource type, or an unknown schema.
+    """Raise InvalidSyntax if `schemas` does not name the resource type, or names an unknown schema.
 
-    A vendor's extension is an unknown name like another: it is ignored in the compatible profile,
-    if its object is among the `names` of the body. Those are None for a create, where it need not
-    be: Entra sends an old URN of its own with each group, and a joiner must not be kept out by one.
+    The compatible profile ignores a vendor's extension, like other unknown names, if its object is
+    among the `names` of the body. For a create `names` is None and the object is not required:
+    Entra sends an old URN of its own with each group, and that must not keep a new group out.
     """
     if value is None or value == []:
         if not repairs.fire("missing-schemas"):

@@ -1,8 +1,8 @@
 """PATCH operations on a group's `members`, reduced to one delta (RFC 7644 §3.5.2).
 
-Memberships are rows, so adding one member to a group of 100,000 must not need the others. Any
-order of operations comes down to: empty the group or not, then add these, remove those. An id
-stands in one of the two at most, because the later operation wins.
+Memberships are rows, so adding one member to a group of 100,000 must not load the others. Any
+sequence of operations is reduced to: empty the group or not, then add these ids and remove those.
+An id is in at most one of the two, because the later operation wins.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ UUID_LENGTH: Final = 36
 
 @dataclass(frozen=True, slots=True)
 class MemberDelta:
-    """Empty the group if `clear`, then add and remove these ids. With `clear`, none to remove."""
+    """Empty the group if `clear`, then add and remove ids. With `clear` nothing is removed."""
 
     clear: bool
     add: tuple[str, ...]
@@ -30,7 +30,7 @@ class MemberDelta:
 
 
 class MemberChanges:
-    """What the operations so far come down to."""
+    """Collects the effect of the operations so far."""
 
     def __init__(self) -> None:
         self._clear = False
@@ -38,11 +38,11 @@ class MemberChanges:
         self._remove: dict[str, None] = {}
 
     def take(self, op: str, path: PatchPath, value: Any, repairs: Repairs) -> None:
-        """Take one operation on `members`.
+        """Apply one operation on `members`.
 
-        Raises InvalidFilter and InvalidPath for a selection other than by `value eq`,
-        InvalidSyntax for a list beside the path of a remove and Mutability for another id in the
-        place of one (both interop), and InvalidValue, for who cannot be read too.
+        Raises InvalidFilter and InvalidPath for a selection other than by `value eq`, and
+        InvalidValue for unreadable ids. In the interop profile also InvalidSyntax for a list beside
+        the path of a remove, and Mutability for another id in the place of one.
         """
         if path.filter is not None:
             self._take_selection(op, path, value, repairs)
@@ -65,7 +65,7 @@ class MemberChanges:
             )
 
     def delta(self) -> MemberDelta | None:
-        """The one delta with the same effect; None where that is no effect."""
+        """The one delta with the same effect; None if there is no effect."""
         if not (self._clear or self._add or self._remove):
             return None
         return MemberDelta(self._clear, tuple(self._add), tuple(self._remove))
@@ -153,15 +153,15 @@ class MemberChanges:
 
 
 def _as_written(text: str) -> str:
-    """An id as we write it: letter case of a UUID says nothing (RFC 9562 §4)."""
+    """An id in our form: the letter case of a UUID does not matter (RFC 9562 §4)."""
     return text.lower() if len(text) == UUID_LENGTH else text
 
 
 def selected_ids(node: Filter | None, attribute: Attribute, repairs: Repairs) -> tuple[str, ...]:
     """The ids in `value eq "a" or value eq "b"`.
 
-    A `$ref` is the id that it ends in. Raises InvalidFilter for any other filter, and InvalidValue
-    for what is not one id.
+    A `$ref` stands for the id at its end. Raises InvalidFilter for any other filter, and
+    InvalidValue for a value that is not one id.
     """
     match node:
         case Comparison(path, "eq", str(value)) if path.target.name == "value":

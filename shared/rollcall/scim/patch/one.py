@@ -1,4 +1,4 @@
-"""A filter on a single complex value, as Entra's `manager[value eq "7"]`: is it the one meant?"""
+"""A filter on a single complex value, such as Entra's `manager[value eq "7"]`."""
 
 from rollcall.scim.errors import InvalidFilter
 from rollcall.scim.filter import And, Comparison, Filter, Not, Or, Present
@@ -7,10 +7,10 @@ from rollcall.scim.quirks import Repairs, repair_reference
 
 
 def filter_of_one(node: Filter, repairs: Repairs) -> Filter:
-    """The filter by what is stored of the value: a `$ref` is the id that it ends in.
+    """The filter on the stored sub-attributes: a `$ref` becomes the id at its end.
 
-    Raises InvalidFilter for what only the server knows of it, such as `manager.displayName`: it
-    would never match, and a removal by it would remove nothing.
+    Raises InvalidFilter for a sub-attribute that only the server knows, such as
+    `manager.displayName`: it would never match, and a removal would do nothing.
     """
     match node:
         case And(terms):

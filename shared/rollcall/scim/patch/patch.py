@@ -1,8 +1,8 @@
 """PATCH (RFC 7644 §3.5.2): from a body to canonical operations, and their effect on a resource.
 
-`parse_patch` refuses whatever can be refused without the stored resource, and repairs and
-expands the rest, so that what goes into the log is plain: each operation has a path, spelt
-canonically, and a canonical value. `apply_patch` is what the decision runs.
+`parse_patch` refuses what can be refused without the stored resource, and repairs and expands the
+rest. So the operations in the log are simple: each has a path in canonical spelling and a canonical
+value. `apply_patch` is called by the decision.
 """
 
 import re
@@ -32,11 +32,11 @@ _OLD_PATCH = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What a PATCH body means.
+    """A PATCH body in canonical form.
 
-    `operations` are `{"op", "path", "value"}` without `value` for remove; `members` is their
-    effect on a group's members, None for no effect; `repairs` the quirk rules that fired, and
-    `ignored` the names that no schema knows.
+    `operations` are `{"op", "path", "value"}`, without `value` for a remove. `members` is their
+    effect on a group's members, None for no effect. `repairs` are the names of the quirk rules that
+    fired, `ignored` the names that are in no schema.
     """
 
     operations: tuple[Json, ...]
@@ -54,9 +54,9 @@ def parse_patch(
 ) -> Patch:
     """The canonical operations of a PatchOp message (RFC 7644 §3.5.2).
 
-    Raises InvalidSyntax (no operations, unknown op), NoTarget (remove without path),
-    InvalidPath (nothing known in it too), InvalidFilter, InvalidValue (more than MAX_STEPS too),
-    Mutability; the first failing operation decides.
+    Raises InvalidSyntax (no operations, unknown op), NoTarget (a remove without path), InvalidPath
+    (also if nothing in it is known), InvalidFilter, InvalidValue (also for more than MAX_STEPS) or
+    Mutability, for the first failing operation.
     """
     reader = PatchReader(schema, profile)
     for operation in _operations(body, schema, reader.repairs, max_operations):
@@ -77,12 +77,12 @@ def apply_patch(
 ) -> Json:
     """The canonical resource after the operations, all or none (RFC 7644 §3.5.2).
 
-    `operations` are those of `parse_patch`. `resource` is not modified; the result equals it
-    if nothing changed, and may share values with it. `work` is charged, and by default bounded;
-    where it is bounded, so is the size of the resource after each operation. `filter_on_one` says
-    whether the rules of the request know a filter on a single complex value.
+    `operations` are those of `parse_patch`. `resource` is not modified; the result equals it if
+    nothing changed, and may share values with it. The cost is charged to `work`, which is bounded
+    by default; if it is bounded, so is the size of the resource after each operation.
+    `filter_on_one`: the rules of the request allow a filter on a single complex value.
 
-    Raises NoTarget, InvalidPath, InvalidValue, Mutability: the first failing operation.
+    Raises NoTarget, InvalidPath, InvalidValue or Mutability, for the first failing operation.
     """
     work = Work(MAX_WORK) if work is None else work
     repairs = Repairs(profile, work)
@@ -109,9 +109,9 @@ def apply_patch(
 
 
 def _store(result: Json, path: PatchPath, operation: Json, repairs: Repairs) -> int:
-    """Put the changed value where the attribute lives, without touching what was there.
+    """Store the changed value where the attribute belongs, without modifying the old value.
 
-    Returns how many elements the attribute has then, 1 for a single value.
+    Returns the number of elements that the attribute has then, 1 for a single value.
     """
     attribute = path.attribute
     container = result if attribute.urn is None else dict(result.get(attribute.urn, {}))
@@ -154,7 +154,7 @@ def _operations(body: Json, schema: ResourceSchema, repairs: Repairs, most: int)
 
 
 def _check_schemas(value: Any, repairs: Repairs) -> None:
-    """Whether `schemas` names a PATCH, and no resource (RFC 7644 §3.5.2); absent is repaired."""
+    """Raise InvalidSyntax unless `schemas` names a PATCH only (RFC 7644 §3.5.2) or is absent."""
     if value == [PATCH_URN]:
         return
     if value is None or value == []:
@@ -180,7 +180,7 @@ def _is_patch(urn: str, repairs: Repairs) -> bool:
 
 
 def _refuse_beside(name: str, schema: ResourceSchema) -> None:
-    """An attribute beside the operations would be passed over, as SCIM 1's PATCH had them."""
+    """Refuse an attribute beside the operations, as in SCIM 1's PATCH: it would be skipped."""
     found = schema.resolve(name)
     if isinstance(found, Attribute) and not found.is_read_only and found.name != "externalId":
         raise InvalidSyntax(

@@ -1,8 +1,8 @@
-"""The path of a PATCH operation (RFC 7644 §3.5.2): an attribute path with a filter, perhaps.
+"""The path of a PATCH operation (RFC 7644 §3.5.2): an attribute path, possibly with a filter.
 
     path = attribute [ "." sub-attribute ] / attribute "[" filter "]" [ "." sub-attribute ]
 
-The last closing bracket ends the filter; brackets inside its quoted values do not matter.
+The last closing bracket ends the filter, so brackets inside its quoted values do not matter.
 """
 
 import re
@@ -28,7 +28,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class PatchPath:
-    """An attribute, the filter that selects elements of it, the sub-attribute meant."""
+    """An attribute, a filter that selects elements of it, and a sub-attribute."""
 
     attribute: Attribute
     filter: Filter | None = None
@@ -38,9 +38,9 @@ class PatchPath:
     is_read_only: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Paths are kept and read often: what is asked of each is worked out once.
+        """Compute once what is used often.
 
-        `target` is what the path ends in, `text` its canonical spelling.
+        `target` is the attribute at the end of the path, `text` its canonical spelling.
         """
         target = self.sub or self.attribute
         text = target.path
@@ -54,7 +54,7 @@ class PatchPath:
 
 
 def refuse_unwritable(path: PatchPath, op: str) -> None:
-    """Raise Mutability for what only the server sets, and for the removal of what is required."""
+    """Raise Mutability for a read-only attribute and for a remove of a required one."""
     if path.is_read_only:
         raise Mutability(
             f"{path.target.path} is set by the server; leave it out of the request.",
@@ -68,7 +68,7 @@ def refuse_unwritable(path: PatchPath, op: str) -> None:
 
 
 def refuse_filter_on_one(path: PatchPath) -> None:
-    """Raise InvalidPath for a filter on what is no list of objects."""
+    """Raise InvalidPath for a filter on an attribute that is not a list of objects."""
     if path.filter is not None and not path.attribute.multi_valued:
         _refuse_filter(path.attribute.path)
 
@@ -84,10 +84,10 @@ Target = PatchPath | Extension | None
 
 @dataclass(frozen=True, slots=True)
 class ReadPath:
-    """What a path means, None for what is to be ignored; and the quirk rules that fired.
+    """The meaning of a path (None: to be ignored), and the names of the quirk rules that fired.
 
-    `steps` counts the path itself and the parts of its filter; `ignored` are the names that no
-    schema knows.
+    `steps` counts the path itself and the parts of its filter; `ignored` are the names that are in
+    no schema.
     """
 
     target: Target
@@ -97,10 +97,10 @@ class ReadPath:
 
 
 def read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
-    """What the text of a path means.
+    """The meaning of a path's text.
 
-    Raises InvalidPath for what is no path, InvalidFilter for its filter, and InvalidSyntax for
-    an attribute that no schema knows (interop).
+    Raises InvalidPath for a malformed path, InvalidFilter for its filter, and InvalidSyntax for an
+    attribute that is in no schema (interop).
     """
     if len(text) > MAX_FILTER_BYTES:
         raise InvalidPath(f"The path is longer than {MAX_FILTER_BYTES} characters; shorten it.")
@@ -134,17 +134,17 @@ def _read_path(text: str, schema: ResourceSchema, profile: Profile) -> ReadPath:
 
 
 def _is_readable(shape: re.Match[str]) -> bool:
-    """Whether there are visible names, and no control characters in the filter.
+    """Whether the names are visible and the filter has no control characters.
 
-    A filter's values are those of attributes, which may hold spaces of all kinds and the joiners
-    of emoji and of Indic and Arabic script.
+    The values in a filter are values of attributes, which may contain all kinds of spaces, and the
+    joiners of emoji and of Indic and Arabic script.
     """
     names = f"{shape['name']}{shape['sub'] or ''}"
     return names.isprintable() and _CONTROL.search(shape["filter"] or "") is None
 
 
 def _check_size(path: PatchPath) -> None:
-    """Refuse what would be too long to be read again as it goes into the log, with all quotes."""
+    """Refuse a path whose canonical text, with all quotes, is too long to be read from the log."""
     around = len(path.attribute.path) + (len(path.sub.name) + 1 if path.sub is not None else 0)
     size_of_filter = len(path.text.encode()) - around - len("[]")
     if max(len(path.text), size_of_filter) > MAX_FILTER_BYTES:
@@ -154,7 +154,7 @@ def _check_size(path: PatchPath) -> None:
 def _resolve(
     name: str, schema: ResourceSchema, repairs: Repairs
 ) -> AttributePath | Extension | None:
-    """What the part in front of the brackets names; None if that is to be ignored."""
+    """What the part before the brackets names; None if that is to be ignored."""
     found = resolve_path(name, schema)
     if found is not None:
         return found
@@ -199,7 +199,7 @@ def _sub(
 
 
 def _may_select(attribute: Attribute, is_selected: bool) -> bool:
-    """Whether an unknown name behind a list may be meant to select, as in `emails.work`."""
+    """Whether an unknown name after a list may be meant as a selection, as in `emails.work`."""
     return attribute.multi_valued and not is_selected
 
 

@@ -1,8 +1,8 @@
-"""Operations of a PATCH as a client sent them → canonical ones (RFC 7644 §3.5.2.1 to 3.5.2.3).
+"""Read the operations of a PATCH as sent, and make them canonical (RFC 7644 §3.5.2.1 to 3.5.2.3).
 
-What is repaired is repaired here, so that the log holds canonical operations only. An operation
-that is not understood is refused rather than passed over: its answer would say that it was done.
-Only names that no schema knows are passed over, beside something that one knows.
+All repairs are made here, so that the log holds canonical operations only. An operation that is not
+understood is refused and not skipped, because its answer would say that it was done. Only unknown
+names are skipped, if known ones are beside them.
 """
 
 from typing import Any
@@ -45,7 +45,7 @@ _NAMES_SHOWN = 5
 
 
 class PatchReader:
-    """Takes operations in order and keeps what they come down to."""
+    """Reads operations in order and collects the canonical ones."""
 
     def __init__(self, schema: ResourceSchema, profile: Profile) -> None:
         self.schema = schema
@@ -57,7 +57,7 @@ class PatchReader:
         self._references: list[tuple[PatchPath, str]] = []
 
     def read(self, operation: Any) -> None:
-        """Take one operation. Raises ScimError, as `parse_patch` says."""
+        """Read one operation. Raises the ScimErrors of `parse_patch`."""
         self.repairs.work.charge(OPERATION)
         if not isinstance(operation, dict):
             raise InvalidSyntax("Each of `Operations` must be an object.", attribute="Operations")
@@ -87,7 +87,7 @@ class PatchReader:
             self._take(op, found.target, value)
 
     def finish(self) -> None:
-        """After the last operation. Raises InvalidPath if no operation named anything known."""
+        """End the reading. Raises InvalidPath if no operation named anything known."""
         for path, meant in self._references:
             prefix = path.attribute.path
             if not any(each["path"].startswith(prefix) for each in self.operations):
@@ -134,9 +134,9 @@ class PatchReader:
         return found
 
     def _refuse_vague(self, found: ReadPath, *, is_pure: bool) -> None:
-        """A remove takes the whole attribute away: not by a near name, nor beside unknown fields.
+        """Refuse a remove of a whole attribute by a near name or beside unknown fields.
 
-        `{"op": "remove", "path": "members", "values": [...]}` names somebody, and not everybody.
+        `{"op": "remove", "path": "members", "values": [...]}` names some members, not all of them.
         """
         target = found.target
         if not isinstance(target, PatchPath) or not target.attribute.multi_valued:
@@ -169,7 +169,7 @@ class PatchReader:
         self._take_names(op, "", self._attributes(value))
 
     def _read_whole(self, op: str, value: Any) -> None:
-        """An operation under the resource type's own URN is one on each attribute in its value."""
+        """Split an operation under the resource type's own URN into one per attribute."""
         if op == "remove":
             raise InvalidPath(
                 "A remove needs a `path` that names an attribute, not a schema.", attribute="path"
@@ -186,7 +186,7 @@ class PatchReader:
         return value
 
     def _take_names(self, op: str, prefix: str, value: Json) -> None:
-        """An operation on an object of attributes is one on each; `prefix` begins their paths."""
+        """Split an operation on an object of attributes; `prefix` is the start of their paths."""
         fold_names(value)
         for name, item in value.items():
             if not prefix and self._is_whole_resource(name):
@@ -203,7 +203,7 @@ class PatchReader:
             self._take(op, target, item)
 
     def _named(self, path: str, name: str, beside: Json) -> Target:
-        """What a name in an object of attributes stands for; None for what is to be ignored."""
+        """The target of a name in an object of attributes; None if it is to be ignored."""
         if self.schema.resolve(path) is not None:
             return self._found(path).target
         is_pointer = path == name and name.startswith("/")
@@ -227,7 +227,7 @@ class PatchReader:
         return target
 
     def _refuse_deleted_attributes(self, path: PatchPath, value: Any) -> None:
-        """SCIM 1 removes by `meta.attributes`, which would be dropped as what the server sets."""
+        """Refuse SCIM 1's removal by `meta.attributes`, or it would be dropped as read-only."""
         is_meta = path.attribute.name == "meta" and isinstance(value, dict)
         if is_meta and fold_names(value).get("attributes"):
             raise InvalidValue(
@@ -257,7 +257,7 @@ class PatchReader:
             self._take_value(op, target, value)
 
     def _take_reference(self, op: str, path: PatchPath, value: Any) -> None:
-        """A `$ref` is ours; alone it says who is meant, beside the id it says nothing new."""
+        """Read a `$ref`, which only the server sets: alone it names the id, beside one nothing."""
         if op == "remove":
             raise Mutability(
                 f"{path.target.path} follows from the id beside it; remove that.",
@@ -274,10 +274,10 @@ class PatchReader:
         self._references.append((path, meant))
 
     def _refuse_whole_element(self, path: PatchPath, op: str) -> None:
-        """The interop profile's §6.4.2.2: what is written by a filter is a sub-attribute.
+        """The interop profile's §6.4.2.2: after a filter, only a sub-attribute is written.
 
-        Removing the elements that a filter selects stays possible, because nothing else in the
-        profile removes one: refusing it is what the profile lets a server do, not what it asks.
+        A remove of the selected elements is still allowed, because the profile has no other way to
+        remove an element. The profile permits a server to refuse it, but does not require that.
         """
         if not self.repairs.lenient and op != "remove" and path.filter and path.sub is None:
             raise InvalidPath(
@@ -286,7 +286,7 @@ class PatchReader:
             )
 
     def _take_extension(self, op: str, extension: Extension, value: Any) -> None:
-        """An operation on a whole extension is one on each attribute that its value names."""
+        """Split an operation on a whole extension into one per attribute in its value."""
         if op == "remove" or value is None:
             self._knows_something = True
             if op != "add":
@@ -338,7 +338,7 @@ class PatchReader:
             self.operations.append({"op": "remove", "path": selection})
 
     def _remove_parts(self, path: PatchPath, value: Json) -> None:
-        """Of a single complex value what the object names; all of it is removed without a value."""
+        """Remove what the object names of a single complex value; without a value remove it all."""
         self._refuse_beside_remove(path)
         value = quirks.repair_wrapped(path.attribute, value, self.repairs)
         element = canonical_element(path.attribute, value, self.repairs)
@@ -358,7 +358,7 @@ class PatchReader:
     def _take_value(self, op: str, path: PatchPath, value: Any) -> None:
         attribute = path.attribute
         if attribute.is_resource_reference and _is_blank(quirks.repair_object(value, self.repairs)):
-            op = "replace"  # Entra unassigns a manager by adding an empty text.
+            op = "replace"  # Entra removes a manager by adding an empty text.
         if path.sub is not None:
             canonical = canonical_simple(path.sub, value, self.repairs)
         elif path.filter is not None:
@@ -376,7 +376,7 @@ class PatchReader:
         self._put(op, path, canonical)
 
     def _element(self, path: PatchPath, value: Any) -> Json | None:
-        """What a filter's elements are to be; None for nothing."""
+        """The value for the elements that a filter selects; None for no value."""
         attribute = path.attribute
         if isinstance(value, list) and len(value) == 1 and self.repairs.fire("list-of-one"):
             value = value[0]
@@ -391,7 +391,7 @@ class PatchReader:
         return canonical_object(attribute, value, self.repairs)
 
     def _take_complex(self, op: str, path: PatchPath, value: Json) -> None:
-        """Sub-attributes that are null or blank are taken away, those not named stay."""
+        """Remove sub-attributes that are null or blank; those not named stay."""
         value = quirks.repair_wrapped(path.attribute, value, self.repairs)
         if not isinstance(value, dict):
             self._put(op, path, canonical_value(path.attribute, value, self.repairs))
@@ -410,7 +410,7 @@ class PatchReader:
                 self._put("replace", PatchPath(path.attribute, None, sub), None)
 
     def _put(self, op: str, path: PatchPath, value: Any) -> None:
-        """Keep an operation. A value that means unassigned removes, and adds nothing."""
+        """Store an operation. A value that means unassigned becomes a remove, or no add."""
         if value is not None:
             self.operations.append({"op": op, "path": path.text, "value": value})
         elif op == "replace":
@@ -418,7 +418,7 @@ class PatchReader:
 
 
 def _is_blank(value: Any) -> bool:
-    """Whether a reference is a blank text, bare, as `value` of an object or of a list of one."""
+    """Whether a reference is a blank text: bare, as `value` of an object, or in a list of one."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, dict):
@@ -427,7 +427,7 @@ def _is_blank(value: Any) -> bool:
 
 
 def _same_element(path: PatchPath, element: Json) -> Filter:
-    """The filter that selects the element: by value and type, or by all that it has."""
+    """The filter that selects the element: by value and type, or by all it has."""
     names = ("value", "type") if "value" in element else tuple(element)
     terms = tuple(
         Comparison(AttributePath(path.attribute, path.attribute.subs[name]), "eq", element[name])

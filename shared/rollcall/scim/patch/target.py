@@ -1,7 +1,7 @@
 """The effect of one canonical PATCH operation on one attribute (RFC 7644 §3.5.2.1 to 3.5.2.3).
 
-Values are made anew and never changed in place, so the stored resource stays as it was
-whatever fails later.
+Values are built new and never changed in place, so the stored resource is unchanged if a later
+operation fails.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from rollcall.scim.values import canonical_element, settle_elements
 def changed_value(old: Any, operation: Json, path: PatchPath, repairs: Repairs) -> Any:
     """The attribute's value after the operation, None for unassigned.
 
-    Raises NoTarget where a filter selects nothing and nothing can be created from it, and
+    Raises NoTarget if a filter selects nothing and no element can be created from it, and
     InvalidValue for two primary elements or too many.
     """
     op: str = operation["op"]
@@ -49,10 +49,10 @@ def changed_value(old: Any, operation: Json, path: PatchPath, repairs: Repairs) 
 def changed_one(
     old: Json | None, operation: Json, path: PatchPath, repairs: Repairs
 ) -> Json | None:
-    """A single complex value after an operation by a filter, None for unassigned.
+    """A single complex value after an operation with a filter, None for unassigned.
 
-    What the filter does not select is not removed. Raises NoTarget where it selects nothing that
-    could be written; an absent value is created as a list's element is.
+    A value that the filter does not select is not removed. Raises NoTarget if the filter selects
+    nothing to write to. An absent value is created like an element of a list.
     """
     assert path.filter is not None
     op, value = operation["op"], operation.get("value")
@@ -91,7 +91,7 @@ def _not_primary(element: Json) -> Json:
 def _selected(
     elements: list[Json], op: str, path: PatchPath, value: Any, repairs: Repairs
 ) -> list[Json]:
-    """An operation on the elements that the filter selects; on all where there is none."""
+    """Apply an operation to the elements that the filter selects; to all without a filter."""
     if path.filter is None:
         chosen = [True] * len(elements)
     else:
@@ -113,7 +113,7 @@ def _selected(
 
 
 def _removed(elements: list[Json], chosen: list[bool], path: PatchPath) -> list[Json]:
-    """Removing what is not there is no error."""
+    """Remove the chosen elements. Removing what does not exist is not an error."""
     pairs = zip(elements, chosen, strict=True)
     if path.sub is None:
         return [element for element, is_chosen in pairs if not is_chosen]
@@ -129,14 +129,14 @@ def _written(element: Json, op: str, path: PatchPath, value: Any, repairs: Repai
         return {**element, path.sub.name: value}
     if op == "add":
         return {**element, **value}
-    # What selected the element need not be said again in the value: replacing
-    # `emails[type eq "work"]` by an address leaves it the work address.
+    # The value need not repeat what selected the element: replacing `emails[type eq "work"]` by an
+    # address leaves it the work address.
     given = equalities(path.filter) if repairs.lenient and path.filter is not None else None
     return {**(given or {}), **value}
 
 
 def _created(elements: list[Json], path: PatchPath, value: Any, repairs: Repairs) -> list[Json]:
-    """The list with an element made from filter and value, where the filter selects nothing."""
+    """The list with an element made from filter and value, for a filter that selects nothing."""
     given = equalities(path.filter) if path.filter is not None else {}
     if given is None or not repairs.fire("create-by-filter"):
         raise _no_target(path)
@@ -145,7 +145,7 @@ def _created(elements: list[Json], path: PatchPath, value: Any, repairs: Repairs
     if element is None:
         raise _no_target(path)
     if path.filter is not None and not chosen_elements(path.filter, [element], repairs.work)[0]:
-        # A repeated `emails[value eq "old"].value = "new"`: done already, or never possible.
+        # A repeated `emails[value eq "old"].value = "new"` is done already or was never possible.
         if any(new.items() <= present.items() for present in elements):
             return elements
         raise _no_target(path)
@@ -162,7 +162,7 @@ def _no_target(path: PatchPath) -> NoTarget:
 
 
 def equalities(node: Filter) -> Json | None:
-    """What a filter says an element has, if it is nothing but `eq` joined by `and`."""
+    """The values that a filter requires of an element, if it consists of `eq` joined by `and`."""
     match node:
         case Comparison(path, "eq", value) if value is not None:
             return {path.target.name: value}
