@@ -1,1 +1,1 @@
-"""Listening for HTTP, draining, and what probes and Prometheus ask."""
+"""The HTTP listener with its drain, and the port for probes and Prometheus."""

@@ -1,7 +1,7 @@
-"""What probes, Prometheus and operators ask, on a port of its own: /livez, /readyz, /metrics.
+"""The admin port for probes, Prometheus and operators: /livez, /readyz, /metrics.
 
-Each probe is a function that returns reasons against: none means yes. Liveness asks the own
-process only; that this code runs shows that the event loop turns.
+Each probe is a function that returns reasons against; no reasons mean yes. Liveness looks at this
+process only: that the code runs shows that the event loop turns.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -30,11 +30,10 @@ def health_app(
     not_alive: Probe = _never,
     shown: Mapping[str, Callable[[], Any]] = NOTHING_SHOWN,
 ) -> web.Application:
-    """The application with the three addresses, and those of `shown`: path → what is JSON there.
+    """The application with the three paths above, and those in `shown`: path → its JSON data.
 
-    Metrics are those of `service`.
-
-    A probe answers 200 `{"status": "ok"}`, or 503 `{"status": "failing", "reasons": [...]}`.
+    /metrics has the metrics of `service`. A probe answers 200 `{"status": "ok"}`, or 503
+    `{"status": "failing", "reasons": [...]}`.
     """
 
     async def livez(_: web.Request) -> web.Response:

@@ -1,11 +1,12 @@
-"""Listening and draining, the same for every service: one application on one address.
+"""Listen and drain, in the same way for every service: one application on one address.
 
-What aiohttp is told to leave out, and why: its access log (it would write paths, and half of the
-time of a request goes there), decompression (a bomb would unpack before any limit), and its
-parser in Python, which has let requests be smuggled: without the parser in C nothing starts.
-Its own error lines and answers to malformed requests quote what the client sent, a key included,
-so the lines are cut to the kind of error, and the answer is the service's own. That goes for what
-no route can match as well (`OPTIONS *`, `CONNECT`), and for versions that its parser lets pass.
+Three parts of aiohttp are switched off: its access log (it would write paths, and take half of the
+time of a request), decompression (a bomb would unpack before any limit), and its parser in Python,
+which has allowed request smuggling: without the parser in C the service does not start. aiohttp's
+error lines and its answers to malformed requests quote what the client sent, including a key. So
+the lines are cut to the kind of error, and the service gives its own answer. The same goes for
+requests that no route can match (`OPTIONS *`, `CONNECT`), and for HTTP versions that the parser
+accepts but we do not.
 """
 
 import asyncio
@@ -20,18 +21,18 @@ from typing import Any, Final, cast
 from aiohttp import HttpVersion10, HttpVersion11, http_parser, web, web_protocol
 
 MAX_LINE_BYTES: Final = 32 * 1024
-"""Request line: a filter of 8 KiB, percent-encoded, must fit."""
+"""Longest request line in bytes: a percent-encoded filter of 8 KiB must fit."""
 MAX_FIELD_BYTES: Final = 16 * 1024
 KEEP_ALIVE_S: Final = 75.0
 HEAD_S: Final = 30.0
-"""How long a new connection may take to send the first line and headers of its first request."""
+"""How long a new connection may take to send the request line and headers of its first request."""
 LINGER_S: Final = 5.0
-"""How long the rest of a refused body is read, so that the client gets to see the answer."""
+"""How long the rest of a refused body is read, so that the client can see the answer."""
 
 QUIET_ASK_S: Final = 0.02
 
 STALL_S: Final = 30.0
-"""How long a client may take nothing of an answer: what it does not take, we hold in memory."""
+"""How long a client may stop reading an answer; the unread part is kept in memory."""
 
 
 class NoFastParser(RuntimeError):
@@ -43,11 +44,11 @@ class CannotListen(RuntimeError):
 
 
 OnMalformed = Callable[[int], web.Response]
-"""Status → the answer to a request that is no valid HTTP, or whose handler failed unforeseen."""
+"""Status → the answer to a request that is not valid HTTP, or whose handler failed unexpectedly."""
 
 
 SERVER: Final = "rollcall"
-"""What answers say of their maker: not which versions of which libraries it stands on."""
+"""The `Server` header of answers; it does not name libraries or their versions."""
 
 
 def _plain(status: int) -> web.Response:
@@ -55,7 +56,7 @@ def _plain(status: int) -> web.Response:
 
 
 async def name_server(_: web.Request, response: web.StreamResponse) -> None:
-    """For `on_response_prepare` of applications whose answers do not name their server."""
+    """Set the `Server` header; for `on_response_prepare` of an application."""
     response.headers["Server"] = SERVER
 
 
@@ -74,11 +75,11 @@ class Listener:
         head_s: float = HEAD_S,
         quiet_s: float = 0.0,
     ) -> None:
-        """`port` 0 takes a free one. `drain_s` bounds the wait for requests in flight.
+        """`port` 0 takes a free one. `drain_s` limits the wait for requests in flight.
 
-        `stall_s` is how long a client may take nothing of its answer before it is cut off, and
-        `head_s` how long it may send nothing that is a request. `quiet_s` is how long open
-        connections may end by themselves at a drain.
+        `stall_s`: how long a client may stop reading its answer before it is cut off. `head_s`: how
+        long it may take to send the head of a request. `quiet_s`: how long open connections may end
+        by themselves during a drain.
         """
         self._host = host
         self._port = port
@@ -103,7 +104,7 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port on which it listens."""
         if self._server is None or not self._server.sockets:
             return self._port
         return int(self._server.sockets[0].getsockname()[1])
@@ -126,9 +127,9 @@ class Listener:
     async def drain(self) -> None:
         """Stop accepting, let the requests in flight finish for `drain_s` seconds, close.
 
-        First, for at most `quiet_s`, connections may end by themselves: a request that is on its
-        way to us on an open connection would break if that were closed at once, and nobody could
-        tell its sender whether it was done. Who answers says `Connection: close` meanwhile.
+        First, connections get up to `quiet_s` to end by themselves, and answers say
+        `Connection: close` in the meantime. If an open connection were closed at once, a request
+        that is on its way would break, and its sender could not know whether it was done.
         """
         if self._server is not None:
             self._server.close()
@@ -137,10 +138,10 @@ class Listener:
         await self._runner.cleanup()
 
     async def _take_queue(self) -> None:
-        """Serve the connections that the kernel holds and nobody has accepted.
+        """Serve the connections that wait in the kernel's queue.
 
-        They would be reset, with their requests, by the end of the socket. It ends right after it
-        has been found empty: between the two is no turn of the event loop.
+        They would be reset, with their requests, when the socket is closed. It is closed right
+        after the queue was found empty, without a turn of the event loop in between.
         """
         queue, self._queue = self._queue, None
         if queue is None:
@@ -177,15 +178,15 @@ class Listener:
             return response
         try:
             return await handler(request)
-        except web.HTTPException as error:  # the router's: no handler raises one
+        except web.HTTPException as error:  # raised by the router; no handler raises one
             return self._on_malformed(error.status)
 
     def _protocol(self) -> "_Protocol":
-        """One connection, as aiohttp makes it, with our answer to what is malformed."""
+        """One connection, as aiohttp makes it, but with our answer to malformed requests."""
         server = self._runner.server
         if server is None:
             raise CannotListen("the listener is not started")
-        options: dict[str, Any] = server._kwargs  # noqa: SLF001 - no public way in
+        options: dict[str, Any] = server._kwargs  # noqa: SLF001 - there is no public way
         protocol = _Protocol(server, loop=asyncio.get_running_loop(), **options)
         protocol.on_malformed = self._on_malformed
         protocol.stall_s = self._stall_s
@@ -208,22 +209,22 @@ class _Protocol(web.RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the first request; between later ones, aiohttp's keep-alive time counts."""
+        """Start the time limit for the first request; later ones have aiohttp's keep-alive time."""
         super().connection_made(transport)
         self._head_timer = self._loop.call_later(self.head_s, self.force_close)
 
     def pause_writing(self) -> None:
-        """More waits to be sent than the transport likes: watch whether it becomes less."""
+        """Too much waits to be sent: begin to watch whether it becomes less."""
         super().pause_writing()
         self._watch(None)
 
     def resume_writing(self) -> None:
-        """The client has taken it."""
+        """The client has read it: stop watching."""
         super().resume_writing()
         self._unwatch()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """No watching beyond the connection."""
+        """Stop watching when the connection ends."""
         self._unwatch()
         self._asked()
         super().connection_lost(exc)
@@ -231,7 +232,7 @@ class _Protocol(web.RequestHandler):
     def _watch(self, left_before: int | None) -> None:
         if self.transport is None:
             return
-        # Not asked by `isinstance`: uvloop's transports are of a class of their own.
+        # No `isinstance` check: uvloop's transports have classes of their own.
         transport = cast("asyncio.WriteTransport", self.transport)
         left = transport.get_write_buffer_size()
         if left_before is not None and left >= left_before:
@@ -250,9 +251,9 @@ class _Protocol(web.RequestHandler):
             self._head_timer = None
 
     def data_received(self, data: bytes) -> None:
-        """As aiohttp does; and what reads a body is told that its rest is no valid HTTP.
+        """Like aiohttp; and if the rest of a body is not valid HTTP, its reader gets an error.
 
-        Otherwise it would wait for a chunk that can never come.
+        Otherwise the reader would wait for a chunk that never comes.
         """
         super().data_received(data)
         request = self._current_request
@@ -261,7 +262,7 @@ class _Protocol(web.RequestHandler):
         if request is None or not self._messages or request.content.is_eof():
             return
         message, _ = self._messages[-1]
-        if isinstance(message, web_protocol._ErrInfo):  # noqa: SLF001 - no public way to ask
+        if isinstance(message, web_protocol._ErrInfo):  # noqa: SLF001 - there is no public way
             self._messages.pop()
             request.content.set_exception(web.RequestPayloadError("no valid chunk"))
             request.content.feed_eof()
@@ -274,7 +275,7 @@ class _Protocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The service's answer; the connection is closed after it."""
+        """The service's own answer; the connection is closed after it."""
         self.log_exception("refused", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has been begun already")
@@ -284,13 +285,13 @@ class _Protocol(web.RequestHandler):
 
 
 def require_fast_parser() -> None:
-    """Raise NoFastParser unless aiohttp reads HTTP with its parser in C."""
+    """Raise NoFastParser unless aiohttp uses its HTTP parser in C."""
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise NoFastParser(str(NoFastParser.__doc__))
 
 
 class _KindOnly(logging.Filter):
-    """Keep the kind of an error and drop its text, which quotes the client's bytes."""
+    """Keeps the kind of an error and drops its text, which quotes the client's bytes."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         kind = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
@@ -302,7 +303,7 @@ class _KindOnly(logging.Filter):
 
 
 def quiet_logger() -> logging.Logger:
-    """The logger for aiohttp's own errors: malformed requests, broken connections."""
+    """A logger for aiohttp's own errors: malformed requests, broken connections."""
     logger = logging.getLogger("rollcall.http")
     if not any(isinstance(found, _KindOnly) for found in logger.filters):
         logger.addFilter(_KindOnly())
