@@ -1,1 +1,1 @@
-"""What an operator sees: log events and metrics, each named in one file."""
+"""Logs and metrics: all log events are named in one file, all metrics in another."""

@@ -1,4 +1,4 @@
-"""The name of every log line, `noun.past_participle`; mypy rejects any other."""
+"""The names of all log events, `noun.past_participle`; mypy rejects any other name."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""structlog, set up once: JSON lines outside a terminal, context bound per request or partition."""
+"""The setup of structlog: JSON lines outside a terminal, context bound per request or partition."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ from rollcall.observability.log_events import LogEvent
 
 
 class Logger(Protocol):
-    """What our code may call: an event name of the list, then named values."""
+    """The methods that our code may call: an event name of the list, then named values."""
 
     def debug(self, event: LogEvent, **values: Any) -> None: ...
     def info(self, event: LogEvent, **values: Any) -> None: ...
@@ -24,7 +24,7 @@ class Logger(Protocol):
 
 
 def get_logger() -> Logger:
-    """A logger of this process; usable before `configure`."""
+    """A logger of this process; it also works before `configure`."""
     return cast(Logger, structlog.get_logger())
 
 
@@ -34,10 +34,10 @@ def configure(
     level: Literal["debug", "info", "warning", "error"],
     log_format: Literal["auto", "json", "console"],
 ) -> None:
-    """Set up logging for the process, libraries' own lines at WARNING included.
+    """Set up logging for the process; libraries' own lines are included from WARNING on.
 
-    Lines that cannot be written (the log's pipe or terminal is gone, its disk is full) are lost:
-    a service goes on, and ends in order.
+    Lines that cannot be written (the pipe or terminal is gone, the disk is full) are lost, and the
+    service continues.
     """
     output.survive()
     as_json = log_format == "json" or (log_format == "auto" and not sys.stdout.isatty())
@@ -73,9 +73,9 @@ def configure(
 
 
 class Throttle(logging.Filter):
-    """Lets a library say the same thing once a minute.
+    """Lets a library log the same line once per minute.
 
-    While Kafka is away aiokafka says so hundreds of times a second; our own lines say it already.
+    While Kafka is away aiokafka logs it hundreds of times per second, and our own lines say it too.
     """
 
     def __init__(self, every_s: float = 60.0) -> None:
@@ -84,7 +84,7 @@ class Throttle(logging.Filter):
         self._said: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether this line is new, or old enough to be said again."""
+        """Whether the line is new, or was last logged long enough ago."""
         said = (record.name, str(record.msg))
         now_s = time.monotonic()
         if now_s - self._said.get(said, -self._every_s) < self._every_s:
@@ -96,10 +96,10 @@ class Throttle(logging.Filter):
 
 
 def _frames(exc_info: structlog.typing.ExcInfo) -> list[dict[str, Any]]:
-    """Classes and frames of an exception and its causes, without a value.
+    """Classes and frames of an exception and its causes, without values.
 
-    Local variables hold names, addresses, tokens and secrets; so do messages: Postgres quotes the
-    row in its DETAIL. What helps and is no value stays: SQLSTATE and the constraint's name.
+    Local variables hold names, addresses, tokens and secrets. So do messages: Postgres quotes the
+    row in its DETAIL. The SQLSTATE and the constraint's name are kept.
     """
     stacks = ExceptionDictTransformer(show_locals=False)(exc_info)
     for stack in stacks:

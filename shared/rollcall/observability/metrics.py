@@ -1,4 +1,4 @@
-"""Every metric, each with what it says. No organisation id and no request text as a label."""
+"""All metrics, each with its meaning. Organisation ids and text of requests are never labels."""
 
 from collections.abc import Iterable
 from typing import Literal, get_args
@@ -9,29 +9,29 @@ Service = Literal["ingress", "provisioner", "notifier"]
 
 
 class OfService(registry.Collector):
-    """What one service gives out: of all series its own, and those that name no service.
+    """The metrics of one service: its own series, and those that name no service.
 
-    The others stand at zero in its process, and would be counted as replicas that do nothing.
+    The series of the other services are zero in its process, and would look like idle replicas.
     """
 
     def __init__(self, service: Service) -> None:
         self._foreign = tuple(f"rollcall_{each}_" for each in get_args(Service) if each != service)
 
     def collect(self) -> Iterable[Metric]:
-        """The families, as the registry has them now."""
+        """The metric families as they are in the registry now."""
         everything = registry.REGISTRY.collect()
         return (each for each in everything if not each.name.startswith(self._foreign))
 
 
-# Ingress: answers by status and by whether they were given before the change was applied.
+# Ingress: answers by status, and by whether they were given before the change was applied.
 INGRESS_ANSWERS = Counter(
     "rollcall_ingress_answers_total", "Answers to SCIM requests", ["method", "status", "outcome"]
 )
-# Ingress: requests refused before routing or understanding, by reason.
+# Ingress: requests refused before they were routed or understood, by reason.
 INGRESS_REFUSALS = Counter(
-    "rollcall_ingress_refusals_total", "Requests refused at the door", ["reason"]
+    "rollcall_ingress_refusals_total", "Requests refused before they were routed", ["reason"]
 )
-# Ingress: requests and bytes in flight, of which there are bounds (`ROLLCALL_INGRESS_MAX_…`).
+# Ingress: requests and bytes in flight; both have limits (`ROLLCALL_INGRESS_MAX_…`).
 INGRESS_IN_FLIGHT_REQUESTS = Gauge("rollcall_ingress_in_flight_requests", "Requests in flight")
 INGRESS_IN_FLIGHT_BYTES = Gauge(
     "rollcall_ingress_in_flight_bytes", "Bytes of bodies and large answers in flight"
@@ -43,57 +43,60 @@ INGRESS_ANSWER_SECONDS = Histogram(
     ["method"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
 )
-# Ingress: seconds from send to Kafka's acknowledgement.
+# Ingress: seconds from sending a record to Kafka's acknowledgement.
 INGRESS_PUBLISH_SECONDS = Histogram(
     "rollcall_ingress_publish_seconds",
     "Time to acknowledgement",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3, 6, 12),
 )
-# Ingress: the broker's append time minus our send time, seen at the acknowledgement. Large and
-# positive: Kafka is slow, or our clock is behind its; negative: our clock is ahead of its.
+# Ingress: the broker's append time minus our send time, at the acknowledgement. Large and positive:
+# Kafka is slow, or our clock is behind the broker's; negative: our clock is ahead of it.
 INGRESS_APPEND_SKEW = Histogram(
     "rollcall_ingress_append_skew_seconds",
     "Append time minus send time",
     buckets=(-60, -10, -5, -2, -1, -0.5, -0.1, 0, 0.1, 0.5, 1, 2, 5, 10, 60),
 )
-# Ingress: the same of the last acknowledgement, for an alert on clocks that differ.
+# Ingress: the difference at the last acknowledgement, for an alert on clocks that differ.
 INGRESS_APPEND_SKEW_LAST = Gauge(
     "rollcall_ingress_append_skew_last_seconds", "Append time minus send time, last seen"
 )
-# Ingress: requests answered with success although their reply could not be read to the end of its
-# time. They are noted, and listed if they are refused.
+# Ingress: requests answered with success although the replies were not read up to their deadline.
+# They are noted, and listed if they were refused.
 INGRESS_UNHEARD = Counter(
-    "rollcall_ingress_unheard_total", "Requests answered without knowing that no reply was there"
+    "rollcall_ingress_unheard_total",
+    "Requests answered with success although their replies were not read",
 )
-# Ingress: those of them whose refusal was read afterwards (`rollcall refused list`).
+# Ingress: unheard requests whose refusal was read afterwards (`rollcall refused list`).
 INGRESS_TOLD_REFUSED = Counter(
     "rollcall_ingress_told_refused_total", "Unheard requests whose refusal came afterwards"
 )
-# Ingress: requests that wait for their reply now.
+# Ingress: requests that are waiting for their reply now.
 INGRESS_WAITING = Gauge("rollcall_ingress_waiting", "Requests waiting for a reply")
-# Ingress: request partitions whose breaker is open (nobody waits for replies).
+# Ingress: partitions of the requests topic whose breaker is open, so that no request waits.
 INGRESS_BREAKERS_OPEN = Gauge("rollcall_ingress_breakers_open", "Open circuit breakers")
-# Ingress: how often a breaker has opened, by what opened it (missed budgets, long queue).
+# Ingress: how often a breaker has opened, by reason (missed budgets, long queue).
 INGRESS_BREAKERS_OPENED = Counter(
     "rollcall_ingress_breakers_opened_total", "Circuit breakers opened", ["reason"]
 )
-# Ingress: accepted requests that are not seen applied yet, and the bytes that they take.
+# Ingress: accepted requests that are not known to be applied yet, and their bytes.
 INGRESS_OVERLAY_REQUESTS = Gauge("rollcall_ingress_overlay_requests", "Requests in the overlay")
 INGRESS_OVERLAY_BYTES = Gauge("rollcall_ingress_overlay_bytes", "Bytes of the overlay")
-# Ingress: accepted requests that the overlay forgot to keep within its bounds.
+# Ingress: accepted requests that the overlay dropped to stay within its bounds.
 INGRESS_OVERLAY_FORGOTTEN = Counter(
     "rollcall_ingress_overlay_forgotten_total", "Requests forgotten by the overlay"
 )
-# Ingress: repairs of dialects, by rule.
+# Ingress: repairs of identity providers' dialects, by rule.
 INGRESS_REPAIRS = Counter("rollcall_ingress_repairs_total", "Dialect repairs", ["rule"])
-# Ingress: names that no schema knows and that were ignored; which they are is at /ignored.
-INGRESS_IGNORED_NAMES = Counter("rollcall_ingress_ignored_names_total", "Names ignored")
-# Ingress: age in seconds of what is known of organisations and keys.
+# Ingress: ignored names that are in no schema; the names themselves are at /ignored.
+INGRESS_IGNORED_NAMES = Counter("rollcall_ingress_ignored_names_total", "Unknown names ignored")
+# Ingress: seconds since the key directory was last known to be up to date.
 INGRESS_KEYS_AGE = Gauge("rollcall_ingress_keys_age_seconds", "Age of the key directory")
-# Ingress, provisioner: records handed to Kafka and not acknowledged yet, and their bytes.
-PRODUCER_WAITING_RECORDS = Gauge("rollcall_producer_waiting_records", "Records on their way")
-PRODUCER_WAITING_BYTES = Gauge("rollcall_producer_waiting_bytes", "Bytes on their way")
-# Provisioner, notifier: records fetched and not taken by their worker yet, and their bytes.
+# Ingress, provisioner: records handed to Kafka but not acknowledged yet, and their bytes.
+PRODUCER_WAITING_RECORDS = Gauge(
+    "rollcall_producer_waiting_records", "Records not acknowledged yet"
+)
+PRODUCER_WAITING_BYTES = Gauge("rollcall_producer_waiting_bytes", "Bytes not acknowledged yet")
+# Provisioner, notifier: records fetched but not taken by their worker yet, and their bytes.
 QUEUED_RECORDS = Gauge("rollcall_queued_records", "Records fetched and not taken")
 QUEUED_BYTES = Gauge("rollcall_queued_bytes", "Bytes fetched and not taken")
 # Provisioner: events applied, by kind and by status class of the verdict.
@@ -109,61 +112,69 @@ PROVISIONER_BATCH_SECONDS = Histogram(
 PROVISIONER_BATCH_EVENTS = Histogram(
     "rollcall_provisioner_batch_events", "Events in a batch", buckets=(1, 2, 5, 10, 50, 100, 500)
 )
-# Provisioner: batches that a time-out of ours ended, by which; they are tried again, then halved.
+# Provisioner: batches that one of our time-outs ended, by cause; they are retried, then halved.
 PROVISIONER_CUT_OFF = Counter("rollcall_provisioner_cut_off_total", "Batches cut off", ["cause"])
-# Provisioner: seconds since what stands at a partition's position was first tried without success;
-# 0 as soon as the position moves.
+# Provisioner: seconds since the batch at a partition's position was first tried without success; 0
+# as soon as the position moves.
 PROVISIONER_TRIED_AGAIN = Gauge(
     "rollcall_provisioner_tried_again_seconds",
-    "Time for which the same position has been tried",
+    "Time since the same position was first tried",
     ["partition"],
 )
-# Provisioner: memory that batches may take by what they will load, and take now.
-PROVISIONER_BUDGET_BYTES = Gauge("rollcall_provisioner_budget_bytes", "Memory given out to batches")
-# Provisioner: records not yet applied, per partition that this process owns.
+# Provisioner: memory reserved for batches, by what they will load.
+PROVISIONER_BUDGET_BYTES = Gauge("rollcall_provisioner_budget_bytes", "Memory reserved for batches")
+# Provisioner: records that are not applied yet, per partition of this process.
 PROVISIONER_LAG = Gauge("rollcall_provisioner_lag_records", "Records behind", ["partition"])
-# Provisioner: lag against retention, per partition: which part of the kept log is not applied. At 1
-# the broker deletes what nobody has applied.
+# Provisioner: the fraction of the retained log that is not applied, per partition. At 1 the broker
+# deletes records that were not applied.
 PROVISIONER_BEHIND = Gauge(
-    "rollcall_provisioner_behind_ratio", "Part of the kept log that is not applied", ["partition"]
+    "rollcall_provisioner_behind_ratio",
+    "Part of the retained log that is not applied",
+    ["partition"],
 )
 # Provisioner: copies dropped because the broker appended them too late.
 PROVISIONER_EXPIRED = Counter("rollcall_provisioner_expired_total", "Expired copies dropped")
-# Provisioner: events dropped because their organisation has left for good.
-PROVISIONER_DEPARTED = Counter("rollcall_provisioner_departed_total", "Events of who has left")
+# Provisioner: events dropped because their organisation has left.
+PROVISIONER_DEPARTED = Counter(
+    "rollcall_provisioner_departed_total", "Events of departed organisations"
+)
 # Provisioner: copies dropped because their id was applied before.
 PROVISIONER_DUPLICATES = Counter("rollcall_provisioner_duplicates_total", "Duplicates dropped")
-# Provisioner: batches refused because somebody else owns the partition.
-PROVISIONER_FENCED = Counter("rollcall_provisioner_fenced_total", "Batches fenced off")
+# Provisioner: batches refused because another process owns the partition.
+PROVISIONER_FENCED = Counter(
+    "rollcall_provisioner_fenced_total",
+    "Batches refused because another process owns the partition",
+)
 # Provisioner: events set aside because their decision raised.
 PROVISIONER_DEAD_LETTERS = Counter("rollcall_provisioner_dead_letters_total", "Dead letters")
 # Provisioner: events that wait behind a dead letter of the same resource.
 PROVISIONER_PARKED = Counter("rollcall_provisioner_parked_total", "Events parked")
 # Provisioner: creates refused because an equal one is a dead letter.
 PROVISIONER_REPEATS = Counter("rollcall_provisioner_repeats_total", "Repeats of dead creates")
-# Provisioner: organisations whose events all wait since they alone brought too many dead letters.
+# Provisioner: organisations parked because they alone had too many dead letters.
 PROVISIONER_PARKS = Counter("rollcall_provisioner_parks_total", "Organisations parked")
-# Provisioner: requests refused after they were answered with success (`rollcall refused list`).
+# Provisioner: requests refused after an answer of success (`rollcall refused list`).
 PROVISIONER_TOLD_REFUSED = Counter(
-    "rollcall_provisioner_told_refused_total", "Requests refused after an answer of success"
+    "rollcall_provisioner_told_refused_total",
+    "Requests refused after they were answered with success",
 )
-# Provisioner: replies that were not sent, by reason: nobody can be waiting any more by the broker's
-# clock (late), too large, the partition is not there (unknown partition), Kafka away.
+# Provisioner: replies that were not sent, by reason: past the deadline by the broker's clock
+# (late), too large, no such partition (unknown partition), Kafka away.
 PROVISIONER_REPLIES_UNSENT = Counter(
     "rollcall_provisioner_replies_unsent_total", "Replies that were not sent", ["reason"]
 )
-# Provisioner: events that do not agree with themselves or with the organisation's partition.
+# Provisioner: events whose names of the organisation, or its partition, do not agree.
 PROVISIONER_FOREIGN = Counter("rollcall_provisioner_foreign_total", "Foreign events set aside")
-# Provisioner: members that a group's request named and nobody knows.
+# Provisioner: unknown members that a group's request named.
 PROVISIONER_UNKNOWN_MEMBERS = Counter(
     "rollcall_provisioner_unknown_members_total", "Unknown members skipped"
 )
-# Notifier: mails by kind and by what became of them: sent, dropped (not due any more), over_budget
-# and not_allowed (dropped because of their recipient), failed, postponed.
+# Notifier: mails by kind and result: sent, dropped (no longer due), over_budget and not_allowed
+# (dropped because of the recipient), failed, postponed.
 NOTIFIER_MAILS = Counter("rollcall_notifier_mails_total", "Mails", ["kind", "result"])
-# Notifier: rows that are due and not settled.
-NOTIFIER_DUE = Gauge("rollcall_notifier_due", "Notifications due")
-# Notifier: seconds that the oldest due mail has been due.
+# Notifier: notices that are due and not settled.
+NOTIFIER_DUE = Gauge("rollcall_notifier_due", "Notices due")
+# Notifier: for how many seconds the oldest due mail has been due.
 NOTIFIER_OLDEST_DUE = Gauge("rollcall_notifier_oldest_due_seconds", "Age of the oldest due mail")
-# Provisioner, notifier: partitions of this process that stand until somebody acts, by reason.
+# Provisioner, notifier: partitions of this process that wait for an operator, by reason.
 HALTED_PARTITIONS = Gauge("rollcall_halted_partitions", "Halted partitions", ["topic", "reason"])

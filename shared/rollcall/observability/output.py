@@ -1,8 +1,8 @@
 """Standard streams that may go away: the reader of a pipe ends, a terminal closes, a disk is full.
 
-A process that has work to finish says what it does, and must not fail because nobody can hear it:
-Python raises BrokenPipeError or OSError (EIO, ENOSPC) in the very line that only wanted to tell, or
-waits in it for ever where the reader is stopped (a terminal after Ctrl-S, a pager).
+A process that has work to finish must not fail because its output is lost. Python raises
+BrokenPipeError or OSError (EIO, ENOSPC) in the line that writes, or blocks there if the reader is
+stopped (a terminal after Ctrl-S, a pager).
 """
 
 import errno
@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
 _GONE: Final = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)
-"""The reader, or the terminal, does not come back; after any other error the next line may do."""
+"""Errors after which the reader or terminal is gone; after others the next line may work."""
 
 PATIENCE_S: Final = 1.0
-"""For a process that has to be stoppable while a pager or a stopped terminal takes nothing."""
+"""For a process that must be stoppable while a pager or a stopped terminal does not read."""
 
 
 class Surviving:
     """A text stream whose writes never raise OSError: what cannot be written is lost.
 
     Once the other end is gone, `is_gone` is true, `on_gone` is called, and the descriptor leads to
-    /dev/null, so that nothing that is still buffered fails the interpreter's last flush.
+    /dev/null, so that buffered text does not fail the interpreter's last flush.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -40,7 +40,7 @@ class Surviving:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write if it can be; returns the number of characters that were given."""
+        """Write if possible; returns the number of characters in `text`."""
         try:
             return self._stream.write(text) if self._has_room() else len(text)
         except OSError as error:
@@ -48,12 +48,12 @@ class Surviving:
             return len(text)
 
     def writelines(self, lines: list[str]) -> None:
-        """Write each."""
+        """Write each line if possible."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """Hand on what is buffered, if it can be."""
+        """Pass on what is buffered, if possible."""
         try:
             if self._has_room():
                 self._stream.flush()
@@ -61,7 +61,7 @@ class Surviving:
             self._failed(error)
 
     def _has_room(self) -> bool:
-        """Whether a line can be written now; a stuck reader is waited for once."""
+        """Whether a line can be written now; waits once for a reader that does not read."""
         if self.patience_s is None:
             return True
         wait_s = 0.0 if self._is_stuck else self.patience_s
@@ -81,11 +81,11 @@ class Surviving:
 
 
 def survive(on_gone: Callable[[], object] | None = None, patience_s: float | None = None) -> None:
-    """Let this process's standard output and error be lost without an error; may be repeated.
+    """Make writes to standard output and error never fail; may be called more than once.
 
-    `on_gone` is called, from whatever thread writes, when the reader of standard output is gone.
-    With `patience_s`, a reader that takes nothing for so long loses lines, instead of stopping us.
-    A stream that was closed before we started (Python has None for it) leads nowhere.
+    `on_gone` is called when the reader of standard output is gone, from the thread that writes.
+    With `patience_s`, lines are lost if the reader reads nothing for that long, instead of blocking
+    the process. A stream that was closed before the start (None in Python) leads to /dev/null.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
