@@ -1,1 +1,1 @@
-"""Benchmarks: one file per claim, each prints ratios measured in one run. Never timed tests."""
+"""Benchmarks: one file per claim; each prints ratios measured in one run. They are not tests."""

@@ -1,11 +1,11 @@
-"""What a batch costs: one partition's transactions of 500 events, in Postgres, without Kafka.
+"""The cost of a batch: transactions of 500 events in one partition, in Postgres, without Kafka.
 
     python -m benchmarks.batches [--events 20000]
 
-Three ways to write the same members into a fresh database, in one run: bare `unnest` inserts of 500
-rows (what Postgres alone takes), the provisioner's whole batch transaction (position compared and
-set, duplicates looked up, state loaded, decided, rows and audit written), and the same with one
-event a transaction. Prints events a second, CPU of this process an event, and the two ratios.
+Writes the same members into a fresh database in three ways, in one run: bare `unnest` inserts of
+500 rows (the cost of Postgres alone); the provisioner's whole batch transaction (position compared
+and set, duplicates looked up, state loaded, decided, rows and audit written); and the same with one
+event per transaction. Prints events per second, CPU of this process per event, and the two ratios.
 """
 
 import argparse
@@ -50,7 +50,7 @@ class Measured:
 
     @property
     def rate(self) -> float:
-        """Events a second."""
+        """Events per second."""
         return self.events / self.wall_s
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class Measured:
 
 
 def creates(organisation_id: str, count: int, run: str) -> list[Request]:
-    """Requests that create members."""
+    """Requests that create `count` members."""
     moment = datetime.now(UTC)
     return [
         Request(
@@ -100,7 +100,7 @@ class Partition:
         self._offset = 0
 
     async def apply(self, requests: Sequence[Request]) -> None:
-        """One batch, one transaction."""
+        """Apply one batch in one transaction."""
         at = datetime.now(UTC)
         async with self._database.transaction() as connection:
             is_ours = await progress.advance(
@@ -152,7 +152,7 @@ def audit_row(request: Request, offset: int, at: datetime, decision: object) -> 
 
 
 async def run(server: PostgresServer, events: int) -> None:
-    """All three ways, one after the other, in one database."""
+    """All three ways, one after another, in one database."""
     await postgres_roles.bootstrap(server.admin_url, server.passwords, database=None)
     database = TestDatabase(await create_database(server), server)
     organisation_id = new_id()
@@ -197,7 +197,7 @@ async def run(server: PostgresServer, events: int) -> None:
 
 
 def main() -> None:
-    """Start a Postgres of our own (fsync off, as in tests) and measure."""
+    """Start a Postgres of its own (fsync off, as in tests) and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=20_000)
     args = parser.parse_args()

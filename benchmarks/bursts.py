@@ -1,24 +1,24 @@
-"""Bursts: 20,000 creates over 200 connections, with all well and with each part away.
+"""Bursts: 20,000 creates over 200 connections, in normal operation and with each part away.
 
     python -m benchmarks.bursts [--requests 20000] [--connections 200] [--ingress 2]
                                 [--only healthy,stopped,…]
 
-As many organisations as processes of ingress share the burst, each at a process of its own: that
-is what hashing by organisation does in front of replicas. Ingress is one core's work, so
-`--ingress 1` shows what a burst of one organisation meets.
+There is one organisation per process of ingress, and each sends its share of the burst to its own
+process, as hashing by organisation does in front of replicas. One process of ingress uses one core,
+so `--ingress 1` shows what a burst of one organisation gets.
 
-What is claimed, and judged at the end (exit status 1 where one does not hold):
+The claims, checked at the end (exit status 1 if one does not hold):
 
-- `healthy`: at most 8 s, nothing failed, p99 below 1 s;
-- `stopped`: the provisioner is stopped: every answer 2xx, at most 6 s, and once it is started
-  again, caught up within 8 s of its being ready;
-- `postgres`: Postgres stands still: every answer 2xx; caught up after it goes on;
-- `kafka`: Kafka stands still for 20 s: only 503 with `Retry-After`, reads go on, and nothing that
-  was refused is applied.
+- `healthy`: at most 8 s, no failures, p99 below 1 s;
+- `stopped`: the provisioner is stopped: every answer is 2xx, in at most 6 s; after the provisioner
+  is started again and ready, it catches up within 8 s;
+- `postgres`: Postgres is frozen: every answer is 2xx; after it resumes everything is applied;
+- `kafka`: Kafka is frozen for 20 s: only 503 with `Retry-After`, reads work, and nothing that was
+  refused is applied.
 
-Machines are noisy: beside the seconds stand the CPU that each part used a request, and two ratios
-of the same run: to `GET /livez` through the same client (what HTTP alone costs ingress), and to a
-bare acknowledged send of the same number of records (what durability alone costs).
+Machines differ, so the seconds are printed with the CPU that each part used per request, and with
+two ratios of the same run: to `GET /livez` through the same client (the cost of HTTP alone in
+ingress), and to a bare acknowledged send of as many records (the cost of durability alone).
 """
 
 import argparse
@@ -44,7 +44,7 @@ FROZEN_S = 20.0
 
 @dataclass(slots=True)
 class Bench:
-    """One deployment, and what has been judged on it."""
+    """One deployment, and the claims checked on it."""
 
     at: Deployment
     requests: int
@@ -52,12 +52,12 @@ class Bench:
     verdicts: list[tuple[bool, str]] = field(default_factory=list)
 
     def judge(self, holds: bool, claim: str) -> None:
-        """Tell at once whether a claim holds, and remember it."""
+        """Print whether a claim holds, and record it."""
         self.verdicts.append((holds, claim))
         print(f"  {'ok ' if holds else 'NOT'}  {claim}")
 
     async def organisations(self, name: str) -> list[Organisation]:
-        """A new organisation for each process of ingress, which is in its address."""
+        """A new organisation for each process of ingress, with that process in its address."""
         made = []
         for process in self.at.stack.running("ingress"):
             organisation = await self.at.stack.organisation(name)
@@ -66,7 +66,7 @@ class Bench:
         return made
 
     async def creates(self, title: str, organisations: Sequence[Organisation]) -> Load:
-        """A burst of creates; prints what came back and what it cost."""
+        """A burst of creates; prints the answers and the cost."""
         run = f"{title}{os.getpid()}"
         shares = len(organisations)
         before = self.at.cpu()
@@ -89,7 +89,7 @@ class Bench:
         return load
 
     async def directory(self, organisations: Sequence[Organisation]) -> int:
-        """How many members the organisations have."""
+        """The number of members of the organisations."""
         [row] = await self.at.stack.rows(
             "SELECT count(*) AS n FROM directory.member WHERE organisation_id = ANY($1::uuid[])",
             [organisation.id for organisation in organisations],
@@ -115,7 +115,7 @@ async def baseline(bench: Bench) -> tuple[float, float]:
 
 
 async def bare_sends(bench: Bench) -> float:
-    """Seconds for as many records of 1 kB, as many at once, on the replies topic of nobody."""
+    """Seconds for as many records of 1 kB, sent at once, on a replies topic without readers."""
     stack = bench.at.stack
     producer = Producer(stack.settings, client_id="benchmark")
     await producer.start()
@@ -134,7 +134,7 @@ async def bare_sends(bench: Bench) -> float:
 
 
 async def healthy(bench: Bench) -> None:
-    """All is well."""
+    """Everything works."""
     livez_cpu_s, bare_s = await baseline(bench)
     organisations = await bench.organisations("Healthy")
     before = bench.at.cpu()
@@ -169,7 +169,7 @@ async def stopped(bench: Bench) -> None:
 
 
 async def postgres(bench: Bench) -> None:
-    """Postgres stands still for the burst."""
+    """Postgres is frozen during the burst."""
     organisations = await bench.organisations("Postgres")
     with bench.at.frozen_postgres():
         load = await bench.creates("postgres", organisations)
@@ -181,7 +181,7 @@ async def postgres(bench: Bench) -> None:
 
 
 async def kafka(bench: Bench) -> None:
-    """Kafka stands still; reads of what is there go on."""
+    """Kafka is frozen; reads of what exists still work."""
     organisations = await bench.organisations("Kafka")
     organisation = organisations[0]
     seed = await burst(organisation.base, organisation.key, range(20), 1, creator("seed"))
@@ -224,7 +224,7 @@ async def kafka(bench: Bench) -> None:
         "AND document ->> 'userName' LIKE '%.kafka%'",
         [each.id for each in organisations],
     )
-    # What got no acknowledgement in 12 s may be there, if it was appended in time: here it cannot.
+    # In general a send without acknowledgement in 12 s may have been appended; here it cannot.
     bench.judge(row["n"] == 0, f"kafka frozen: {row['n']} of the refused are there")
     bench.judge(
         seed.failed == 0 and again.failed == 0, "kafka frozen: before and after all is well"
@@ -240,7 +240,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
 
 
 async def measure(args: argparse.Namespace) -> bool:
-    """All parts asked for, on one deployment; whether every claim held."""
+    """Run the requested parts on one deployment; returns whether every claim held."""
     async with deployed(args.ingress) as at:
         bench = Bench(at, args.requests, args.connections)
         for warm in await bench.organisations("Warm"):
@@ -256,7 +256,7 @@ async def measure(args: argparse.Namespace) -> bool:
 
 
 def main() -> None:
-    """Measure, and fail where a claim does not hold."""
+    """Measure, and fail if a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--connections", type=int, default=200)

@@ -1,8 +1,8 @@
-"""A load of SCIM requests from one process that costs little itself: the machine is the servers'.
+"""A load of SCIM requests from one process that uses little CPU, to leave the machine to servers.
 
-A caller is one keep-alive connection that sends one request after another. It reads of an answer
-what a benchmark counts: status, `Rollcall-Outcome`, `Retry-After`, and the body if it is asked
-for. A library's client takes as much CPU as ingress does; on two cores that would be measured too.
+A caller is one keep-alive connection that sends one request after another. It reads only what a
+benchmark counts: status, `Rollcall-Outcome`, `Retry-After`, and the body on request. The client of
+a library uses as much CPU as ingress does, which would be measured too on two cores.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is read of an answer; status 0 is none (the connection broke)."""
+    """The parts of an answer that are read; status 0 means none (the connection broke)."""
 
     status: int
     is_pending: bool = False
@@ -43,7 +43,7 @@ class Caller(asyncio.Protocol):
         self._waiter: asyncio.Future[Answer] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class is another one
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -73,7 +73,7 @@ class Caller(asyncio.Protocol):
             self._waiter.set_result(answer)
 
     async def call(self, method: str, path: str, body: bytes = b"") -> Answer:
-        """One request below the base; a refused or broken connection is status 0."""
+        """Send one request below the base; status 0 for a refused or broken connection."""
         loop = asyncio.get_running_loop()
         if self._transport is None or self._transport.is_closing():
             self._buffer = b""
@@ -98,7 +98,7 @@ class Caller(asyncio.Protocol):
 
 @dataclass(slots=True)
 class Load:
-    """What came back: seconds of each answer, answers by status, what was pending."""
+    """The answers of a load: seconds of each, number by status, number pending."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -115,7 +115,7 @@ class Load:
 
     @property
     def failed(self) -> int:
-        """Answers that are no 2xx, those that never came included."""
+        """The number of answers that are not 2xx, including those that never came."""
         return sum(count for status, count in self.statuses.items() if not 200 <= status < 300)
 
     def percentile_ms(self, hundredths: int) -> float:
@@ -134,7 +134,7 @@ class Load:
 
 
 def together(loads: Iterable[Load]) -> Load:
-    """Several loads as one."""
+    """Several loads added up."""
     result = Load()
     for load in loads:
         result.seconds += load.seconds
@@ -150,7 +150,7 @@ Call = Callable[[Caller, int], Awaitable[Answer]]
 
 
 async def burst(base: str, key: str, numbers: Iterable[int], connections: int, call: Call) -> Load:
-    """All numbers over so many connections, each sending the next as soon as it is answered."""
+    """Send all numbers over `connections`; each sends the next one after its answer."""
     load, waiting = Load(), iter(numbers)
     callers = [Caller(base, key) for _ in range(connections)]
 
@@ -177,7 +177,7 @@ async def pace(
     connections: int = 50,
     load: Load | None = None,
 ) -> Load:
-    """So many requests a second, sent on time whether earlier ones are answered or not.
+    """Send `rate` requests per second, on time whether earlier ones are answered or not.
 
     A request that finds no free connection waits, and its time counts from when it was due.
     """
@@ -205,7 +205,7 @@ async def pace(
 
 
 def user(name: str, **more: Any) -> bytes:
-    """A User as a provider sends it; not active, so that nobody is mailed."""
+    """A User as a provider sends it; not active, so that no mail is sent."""
     return json.dumps(
         {
             "schemas": [USER],
@@ -220,7 +220,7 @@ def user(name: str, **more: Any) -> bytes:
 
 
 def creator(run: str) -> Call:
-    """Creates `m<number>.<run>@bench.example`."""
+    """A call that creates `m<number>.<run>@bench.example`."""
 
     async def create(caller: Caller, number: int) -> Answer:
         return await caller.call("POST", "/Users", user(f"m{number}.{run}@bench.example"))

@@ -1,11 +1,11 @@
-"""Catching up: how fast one partition's backlog is applied after the provisioner was away.
+"""Catching up: how fast a partition's backlog is applied after the provisioner was away.
 
     python -m benchmarks.catch_up [--events 50000]
 
-A deployment of its own on native servers: so many creates of one organisation are put on the log,
-then a provisioner starts. Prints events a second from its first batch to lag 0, the CPU that
-provisioner, Kafka and Postgres used an event, and the ratio to the rate at which the same records
-were produced: above 1 the log fills faster than it drains.
+On a deployment of its own with native servers, `--events` creates of one organisation are put on
+the log, then a provisioner starts. Prints events per second from its first batch to lag 0, the CPU
+that provisioner, Kafka and Postgres used per event, and the ratio to the rate at which the same
+records were produced: above 1 the log fills faster than it drains.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CHUNK = 2_000
 
 
 async def fill(stack: Stack, organisation: Organisation, events: int) -> float:
-    """Put the creates on the log; seconds until all are acknowledged."""
+    """Put the creates on the log; returns the seconds until all are acknowledged."""
     producer = Producer(stack.settings, client_id="benchmark")
     await producer.start()
     requests = creates(organisation.id, events, "c")
@@ -81,7 +81,7 @@ async def run(broker: KafkaBroker, postgres: NativePostgres, events: int) -> Non
 
 
 def main() -> None:
-    """Start servers of our own and measure."""
+    """Start servers of its own and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=50_000)
     args = parser.parse_args()

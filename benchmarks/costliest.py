@@ -1,15 +1,15 @@
-"""The costliest requests within all limits: what each costs, in CPU and in units of work.
+"""The costliest requests within all limits: the cost of each, in CPU and in units of work.
 
     python -m benchmarks.costliest
 
-First, of each shape that was found: CPU milliseconds to read it (`parse`) and to apply it
-(`apply`, which is what foreseeing and deciding it come to), the units charged, nanoseconds a unit,
-and whether it was refused. The best of several rounds, so a busy machine disturbs it little. Then
-a heartbeat on an event loop beside each, computed where ingress would: the longest time that it
-waited, and its longest with nothing beside it.
+First, for each shape: CPU milliseconds to read it (`parse`) and to apply it (`apply`, which is the
+cost of predicting and of deciding it), the units charged, nanoseconds per unit, and whether it was
+refused. The best of several rounds counts, so a busy machine disturbs it little. Then, for each
+shape, a heartbeat on an event loop while the shape is computed where ingress would compute it: the
+longest time that the heartbeat waited, and its longest time without any load.
 
-What is claimed: no shape of a PATCH takes over 0.2 s in either, and no unit twenty times as long as
-another. Exit status 1 where that does not hold. Bodies of megabytes are listed and claim nothing:
+The claims: no shape of a PATCH takes more than 0.2 s in either, and no unit takes twenty times as
+long as another. Exit status 1 if one does not hold. Bodies of megabytes are listed without a claim:
 reading their JSON alone takes that long, in a thread.
 """
 
@@ -41,7 +41,7 @@ BEAT_S: Final = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A resource, and the operations of a PATCH on it as they are sent."""
+    """A resource, and the operations of a PATCH on it as sent."""
 
     name: str
     resource: Json
@@ -54,7 +54,7 @@ class Shape:
 
 
 def main() -> int:
-    """Print one line a shape; 1 where a claim does not hold."""
+    """Print one line per shape; returns 1 if a claim does not hold."""
     print(f"{'shape':<34}{'kB':>8}{'parse ms':>10}{'apply ms':>10}{'units':>10}{'ns/unit':>9}")
     rates: list[float] = []
     slow: list[str] = []
@@ -85,7 +85,7 @@ def main() -> int:
 
 
 def timed(make: Callable[[], Any]) -> tuple[float, Any]:
-    """CPU milliseconds, the least of several rounds, and what came of it."""
+    """CPU milliseconds, the least of several rounds, and the result."""
     least, made = float("inf"), None
     for _ in range(ROUNDS):
         began = time.process_time()
@@ -95,7 +95,7 @@ def timed(make: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def read(body: bytes) -> Patch | None:
-    """As ingress reads it; None where it is refused."""
+    """Read it as ingress does; None if it is refused."""
     try:
         return parse_patch(parse_object(body), USER, Profile.COMPATIBLE)
     except ScimError:
@@ -103,7 +103,7 @@ def read(body: bytes) -> Patch | None:
 
 
 def run(shape: Shape, patch: Patch, work: Work) -> bool:
-    """As it is decided; whether it was not refused."""
+    """Apply it as the decision does; returns whether it was accepted."""
     try:
         apply_patch(shape.resource, patch.operations, USER, Profile.COMPATIBLE, work)
     except ScimError:
@@ -112,12 +112,12 @@ def run(shape: Shape, patch: Patch, work: Work) -> bool:
 
 
 def apply(shape: Shape, patch: Patch) -> bool:
-    """The same with a budget of its own."""
+    """Apply it with a budget of its own; returns whether it was accepted."""
     return run(shape, patch, Work(MAX_WORK))
 
 
 async def heartbeats(shapes: list[Shape]) -> None:
-    """The longest waits of a heartbeat."""
+    """Print the longest waits of a heartbeat."""
     print(f"{'heartbeat beside':<34}{'ms':>8}{'alone':>8}")
     for shape in shapes:
         alone_ms = await longest_ms(asyncio.sleep(0.2))
@@ -126,7 +126,7 @@ async def heartbeats(shapes: list[Shape]) -> None:
 
 
 async def both(shape: Shape) -> None:
-    """Read and foresee it where ingress would."""
+    """Read it and predict its result where ingress would."""
     body = shape.body
     patch = await asyncio.to_thread(read, body) if len(body) > THREAD_FROM_BYTES else read(body)
     if patch is not None:
@@ -135,9 +135,9 @@ async def both(shape: Shape) -> None:
 
 
 async def longest_ms(work: Any) -> float:
-    """How long a beat of two milliseconds waited at most while the work was done.
+    """The longest time that a beat of two milliseconds waited while the work was done.
 
-    In CPU time of this process where that is less: what others do on the machine does not count.
+    In CPU time of this process if that is less, so that other processes do not count.
     """
     task = asyncio.ensure_future(work)
     longest = 0.0
@@ -151,7 +151,7 @@ async def longest_ms(work: Any) -> float:
 
 
 def all_shapes() -> Iterator[Shape]:
-    """What a search by hand over values, paths and filters found to be dearest."""
+    """The costliest shapes that a search by hand over values, paths and filters found."""
     many = range(MAX_OPERATIONS)
     emails = user(emails=[{"value": f"u{n}@example.org", "type": "work"} for n in range(100)])
     wide = user(addresses=[{"locality": str(n), "region": "r" * 2000} for n in range(100)])
@@ -209,12 +209,12 @@ def user(**attributes: Any) -> Json:
 
 
 def either(sub: str, op: str, values: Any) -> str:
-    """A filter of so many conditions."""
+    """A filter with one condition per value."""
     return " or ".join(f'{sub} {op} "{value}"' for value in values)
 
 
 def add(path: str | None, value: Any) -> Json:
-    """An add; without path where that is None."""
+    """An add; with None as path, an add without a path."""
     operation = {"op": "add", "value": value}
     return operation if path is None else {**operation, "path": path}
 

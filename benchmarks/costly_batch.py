@@ -1,14 +1,14 @@
-"""A costly batch: what it takes of the provisioner's memory, and of its neighbours' time.
+"""A costly batch: how much memory of the provisioner and how much time of its neighbours it takes.
 
     python -m benchmarks.costly_batch [--events 500] [--seconds 20]
 
-One organisation has members of 256 kB, with an emoji in each text (Python takes four bytes a
-character). Two quiet organisations create a member ten times a second each, one in the same
-partition, one in another. Their p99 is taken first alone, then while the small PATCHes of
-`--events` large members, put on the log at once, are applied. Prints the growth of the
-provisioner's resident memory, the seconds until all is applied, both p99 and their ratios.
+One organisation has members of 256 kB, with an emoji in each text (Python uses four bytes per
+character). Two quiet organisations each create ten members per second, one in the same partition,
+one in another. Their p99 is measured first alone, then while small PATCHes of `--events` large
+members, put on the log at once, are applied. Prints the growth of the provisioner's resident
+memory, the seconds until everything is applied, both p99 and their ratios.
 
-Claimed: at most 256 MiB more, however many events. Exit status 1 where that does not hold.
+The claim: at most 256 MiB more for any number of events. Exit status 1 if it does not hold.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def resident_bytes(pid: int) -> int:
 
 @contextlib.asynccontextmanager
 async def watched(pid: int) -> AsyncIterator[list[int]]:
-    """Samples of a process's resident memory, taken for as long as the block runs."""
+    """Samples of a process's resident memory, taken while the block runs."""
     samples = [resident_bytes(pid)]
     is_over = asyncio.Event()
 
@@ -63,7 +63,7 @@ async def watched(pid: int) -> AsyncIterator[list[int]]:
 
 
 def large_creates(organisation_id: str, count: int) -> list[Request]:
-    """Creates of members of some 256 kB, of rules 1 as an old log has them."""
+    """Creates of members of about 256 kB, with rules 1 as in an old log."""
     streets = [{"streetAddress": "a" * 4095 + "\U0001f600"} for _ in range(LARGE // 4100)]
     moment = datetime.now(UTC)
     return [
@@ -82,7 +82,7 @@ def large_creates(organisation_id: str, count: int) -> list[Request]:
 
 
 def patches(made: Sequence[Request]) -> list[Request]:
-    """A small change of each."""
+    """A small change of each member."""
     moment = datetime.now(UTC)
     return [
         Request(
@@ -116,7 +116,7 @@ async def put(at: Deployment, organisation: Organisation, requests: Sequence[Req
 
 
 async def places(at: Deployment) -> tuple[Organisation, Organisation, Organisation]:
-    """The costly organisation, one in its partition, one in another."""
+    """The costly organisation, one in its partition, and one in another."""
     costly = await at.stack.organisation("costly")
     same: Organisation | None = None
     other: Organisation | None = None
@@ -130,7 +130,7 @@ async def places(at: Deployment) -> tuple[Organisation, Organisation, Organisati
 
 
 async def quiet(same: Organisation, other: Organisation, seconds: float, run: str) -> list[Load]:
-    """What the two are answered for a while."""
+    """The load of the two quiet organisations for some seconds."""
     return await asyncio.gather(
         *(
             pace(each.base, each.key, RATE, seconds, creator(f"{run}{number}"))
@@ -140,7 +140,7 @@ async def quiet(same: Organisation, other: Organisation, seconds: float, run: st
 
 
 async def run(at: Deployment, events: int, seconds: float) -> bool:
-    """Measure; whether the claim holds."""
+    """Measure; returns whether the claim holds."""
     costly, same, other = await places(at)
     made = large_creates(costly.id, events)
     await put(at, costly, made)
@@ -174,7 +174,7 @@ async def measure(events: int, seconds: float) -> bool:
 
 
 def main() -> None:
-    """Measure, and say by the exit status whether the claim holds."""
+    """Measure; the exit status says whether the claim holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=20)

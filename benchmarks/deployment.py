@@ -1,6 +1,6 @@
-"""Rollcall on servers of its own that a benchmark may stop: one process of each service.
+"""A Rollcall deployment on servers of its own that a benchmark may stop.
 
-No claim in here; `bursts`, `shapes` and `neighbours` measure on it.
+It makes no claim; `bursts`, `shapes` and `neighbours` measure on it.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ MEASURED = ("ingress", "provisioner", "notifier", "kafka", "postgres", "client")
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The services and what is behind them."""
+    """The services and the servers behind them."""
 
     stack: Stack
     broker: KafkaBroker
@@ -39,7 +39,7 @@ class Deployment:
         return self.stack.running(service)[0]
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds used so far, by part; the client is this process."""
+        """CPU seconds used so far, by part; this process is the client."""
         found = {
             name: cpu_seconds([each.pid for each in self.stack.running(name)])
             for name in ("ingress", "provisioner", "notifier")
@@ -50,7 +50,7 @@ class Deployment:
         return found
 
     async def caught_up(self, *organisations: Organisation, timeout_s: float = 120.0) -> float:
-        """Seconds until all that is on the log is applied."""
+        """Seconds until everything on the log is applied."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         for organisation in organisations:
@@ -62,7 +62,7 @@ class Deployment:
 
     @contextlib.contextmanager
     def frozen_postgres(self) -> Iterator[None]:
-        """Every process of Postgres stands still; connections to it stay open."""
+        """Freeze every process of Postgres; connections to it stay open."""
         pids = [self.postgres.pid, *_children(self.postgres.pid)]
         _signal(pids, signal.SIGSTOP)
         try:
@@ -72,7 +72,7 @@ class Deployment:
 
     @contextlib.contextmanager
     def frozen_kafka(self) -> Iterator[None]:
-        """The broker stands still; connections to it stay open."""
+        """Freeze the broker; connections to it stay open."""
         _signal([self.broker.pid], signal.SIGSTOP)
         try:
             yield
@@ -82,9 +82,9 @@ class Deployment:
 
 @contextlib.asynccontextmanager
 async def deployed(ingress: int = 1, **environment: str) -> AsyncIterator[Deployment]:
-    """All services ready, on servers of their own; two seconds of patience, as by default.
+    """All services, ready, on servers of their own, with the default wait of two seconds.
 
-    `ingress`: so many processes of it, each with a port of its own.
+    `ingress`: the number of its processes, each with a port of its own.
     """
     with (
         own_kafka() as broker,
@@ -106,12 +106,12 @@ async def deployed(ingress: int = 1, **environment: str) -> AsyncIterator[Deploy
 
 
 def told_load() -> str:
-    """The load average of the machine, to be read beside each figure."""
+    """The load average of the machine, printed with each figure."""
     return "load average " + " ".join(f"{each:.1f}" for each in os.getloadavg())
 
 
 def per_request(before: Mapping[str, float], after: Mapping[str, float], requests: int) -> str:
-    """CPU microseconds a request, by part."""
+    """CPU microseconds per request, by part."""
     spent = {name: (after[name] - before[name]) / max(1, requests) * 1e6 for name in MEASURED}
     return "CPU µs a request: " + ", ".join(f"{name} {spent[name]:.0f}" for name in MEASURED)
 

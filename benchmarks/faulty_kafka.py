@@ -1,4 +1,4 @@
-"""What a benchmark does to Kafka: a proxy that swallows answers, brokers, topics, the log read."""
+"""Faults of Kafka for benchmarks: a proxy that swallows answers, brokers, topics, log reading."""
 
 import asyncio
 import contextlib
@@ -17,12 +17,12 @@ from rollcall.kafka.client import client_options
 from rollcall.runtime.config import Settings
 
 LAUNCHER: Final = ThreadPoolExecutor(1)
-"""A child dies with the thread that started it."""
+"""A child process ends with the thread that started it, so one thread starts them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A record of the log: its event's id and subject, where it stands, when it was appended."""
+    """A record of the log: id and subject of its event, its offset, its append time."""
 
     id: str
     subject: str
@@ -62,7 +62,7 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers |= {writer, out}
-        with contextlib.suppress(asyncio.CancelledError):  # the end of the loop: nobody awaits us
+        with contextlib.suppress(asyncio.CancelledError):  # the end of the loop: no one awaits this
             await asyncio.gather(
                 self._pass(reader, out, may_swallow=False),
                 self._pass(back, writer, may_swallow=True),
@@ -81,12 +81,12 @@ class Proxy:
 
 
 async def launch(start: Callable[[], None]) -> None:
-    """Start a broker from the thread that lives on."""
+    """Start a broker from a thread that stays alive."""
     await asyncio.get_running_loop().run_in_executor(LAUNCHER, start)
 
 
 async def make_topic(settings: Settings, name: str, replication: int) -> None:
-    """One partition with append times; a narrow one takes batches of 20 kB at most."""
+    """Create a topic with one partition and append times; batches up to 20 kB (wide: 4 MB)."""
     config = {"message.timestamp.type": "LogAppendTime"}
     if replication == 1:
         config["max.message.bytes"] = "4000000" if name.startswith("wide") else "20000"
@@ -95,7 +95,7 @@ async def make_topic(settings: Settings, name: str, replication: int) -> None:
             made = await client.create_topics([NewTopic(name, 1, replication, None, config)])
             if made.topic_errors[0][1] == 0:
                 return
-            await asyncio.sleep(0.1)  # a topic that was deleted a moment ago is there for a while
+            await asyncio.sleep(0.1)  # a topic that was just deleted still exists for some time
     raise RuntimeError(f"no topic {name}: {made}")
 
 
@@ -137,7 +137,7 @@ async def read_log(settings: Settings, topic: str) -> list[Logged]:
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
-    """A folder that goes with the benchmark."""
+    """A folder that is deleted with the benchmark."""
     made = Path(tempfile.mkdtemp(prefix="rollcall-bench-"))
     try:
         yield made

@@ -1,9 +1,9 @@
-"""What it costs to read a filter for the first time, and when it was seen before.
+"""The cost of reading a filter for the first time, and when it was seen before.
 
     python -m benchmarks.filters
 
-On one core, in CPU time, as a ratio. It needs no Kafka and no Postgres. The texts are what identity
-providers send; each first reading has another value in it, as their look-ups have.
+On one core, in CPU time, as a ratio. It needs no Kafka and no Postgres. The texts are those that
+identity providers send; each first reading has another value in it, as look-ups have.
 """
 
 import time
@@ -24,12 +24,12 @@ TEXTS: Final = {
     ),
 }
 COUNT: Final = 1_000
-"""Below what the parser and the compiler remember."""
+"""Fewer than the parser and the compiler cache."""
 ROUNDS: Final = 5
 
 
 def cpu_us(read: Callable[[str], object], texts: list[str]) -> float:
-    """Microseconds of CPU a text."""
+    """Microseconds of CPU per text."""
     began_s = time.process_time()
     for text in texts:
         read(text)
@@ -47,7 +47,7 @@ def to_sql(text: str) -> object:
 
 
 def main() -> None:
-    """Print a line for each text: the best of some rounds."""
+    """Print a line for each text: the best of several rounds."""
     for name, pattern in TEXTS.items():
         first, again, sql = [], [], []
         for round_number in range(ROUNDS):

@@ -1,13 +1,13 @@
-"""A member added to a large group against one added to a small one, over the whole path.
+"""Adding a member to a large group compared with a small one, over the whole path.
 
     python -m benchmarks.groups [--data DIR] [--members 100000] [--rounds 200]
 
-The claim: adding one member to a group of 100,000 costs at most twice what it costs in a group of
-10, because memberships are rows and only those that a request names are touched. Both sides are
-taken in turn, in one run, and compared by the CPU that ingress, provisioner and Postgres used, and
-by the median time to the answer. The members themselves are written straight into the directory:
-how they came there is not what is measured. A PUT of 10,000 members that changes one of them is
-printed beside it, with the rows that it wrote.
+The claim: adding one member to a group of 100,000 costs at most twice as much as to a group of 10,
+because memberships are rows and only those that a request names are touched. Both are measured in
+turn, in one run, and compared by the CPU that ingress, provisioner and Postgres used, and by the
+median time to the answer. The members are written directly into the directory, because their
+creation is not measured. A PUT of 10,000 members that changes one of them is printed as well, with
+the number of rows that it wrote.
 """
 
 import argparse
@@ -44,14 +44,14 @@ RETURNING id::text
 
 
 class Bench:
-    """One organisation with its members; counts what requests to it cost."""
+    """One organisation with its members; counts the cost of requests to it."""
 
     def __init__(self, place: Place, http: aiohttp.ClientSession) -> None:
         self._place = place
         self._http = http
 
     async def send(self, method: str, path: str, body: dict[str, Any]) -> str:
-        """Send, and insist on the decided answer; the `id` in it, empty for none."""
+        """Send, and require the decided answer; returns the `id` in it, or an empty text."""
         async with self._http.request(
             method, self._place.base + path, data=io.BytesIO(orjson.dumps(body)), headers=SCIM
         ) as answer:
@@ -63,7 +63,7 @@ class Bench:
             return str(orjson.loads(content)["id"]) if content else ""
 
     async def make_group(self, name: str, members: list[str]) -> str:
-        """Make a group in requests of 10,000 members at most; its id."""
+        """Create a group in requests of at most 10,000 members; returns its id."""
         first = [{"value": member} for member in members[:REPLACED]]
         body = {"schemas": [GROUP_URN], "displayName": name, "members": first}
         group = await self.send("POST", "/Groups?attributes=displayName", body)
@@ -72,7 +72,7 @@ class Bench:
         return group
 
     async def add(self, group: str, members: list[str]) -> float:
-        """Add members to a group; the seconds until the answer."""
+        """Add members to a group; returns the seconds until the answer."""
         value = [{"value": member} for member in members]
         operations = [{"op": "add", "path": "members", "value": value}]
         began_s = time.perf_counter()
@@ -82,12 +82,12 @@ class Bench:
         return time.perf_counter() - began_s
 
     def cpu_s(self) -> float:
-        """CPU that the three have used so far, in seconds."""
+        """CPU seconds that the three have used so far."""
         return sum(cpu_seconds(self._place.stack["pids"][name]) for name in MEASURED)
 
 
 async def measure(place: Place, members: int, rounds: int) -> bool:
-    """Seed, measure, print. Whether the claim holds."""
+    """Seed, measure, print; returns whether the claim holds."""
     database = await asyncpg.connect(place.stack["database_url"])
     total = members + 2 * rounds + 1
     rows = await database.fetch(SEED, place.organisation_id, total)
@@ -130,7 +130,7 @@ async def measure(place: Place, members: int, rounds: int) -> bool:
 
 
 async def replace(bench: Bench, database: asyncpg.Connection, place: Place, ids: list[str]) -> None:
-    """A PUT of all members of a group, one of them another than before."""
+    """A PUT of all members of a group, with one of them replaced."""
     size = min(REPLACED, len(ids) - 1)
     group = await bench.make_group("Replaced", ids[:size])
     before = await _rows_written(database)
@@ -147,7 +147,7 @@ async def replace(bench: Bench, database: asyncpg.Connection, place: Place, ids:
 
 
 async def _rows_written(database: asyncpg.Connection) -> int:
-    """Memberships inserted and deleted so far, once the counters have come to rest."""
+    """Memberships inserted and deleted so far, once the counters no longer change."""
     query = """
         SELECT n_tup_ins + n_tup_del FROM pg_stat_user_tables WHERE relname = 'group_member'
     """
@@ -161,7 +161,7 @@ async def _rows_written(database: asyncpg.Connection) -> int:
 
 
 def main() -> None:
-    """Measure; status 1 where the claim does not hold."""
+    """Measure; exit status 1 if the claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--members", type=int, default=100_000)

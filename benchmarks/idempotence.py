@@ -1,13 +1,14 @@
-"""Producer idempotence on and off, under what goes wrong: who is told what, and what is on the log.
+"""Producer idempotence on and off, under faults: what senders learn, and what is on the log.
 
     python -m benchmarks.idempotence [--outage 60] [--only killed,frozen,…]
 
 Starts its own brokers: three for a dead or frozen leader, one (behind a proxy that swallows
-answers) for the rest. Ten senders use the producer of the services; only its switch differs. A
-row says how many sends were acknowledged and failed; how many of the acknowledged are lost; how
-many records are doubled; how many acknowledgements name another copy than the first, so that the
-two readers of the append time could disagree; how many failed sends are on the log all the same;
-how many records of one sender are out of order; and the longest time without an acknowledgement.
+answers) for the other faults. Ten senders use the producer of the services; only its switch
+differs. A row shows how many sends were acknowledged and failed; how many of the acknowledged are
+lost; how many records are doubled; how many acknowledgements name another copy than the first, so
+that the two readers of the append time could disagree; how many failed sends are on the log all the
+same; how many records of one sender are out of order; and the longest time without an
+acknowledgement.
 """
 
 import argparse
@@ -50,7 +51,7 @@ PAUSE_S: Final = 0.002
 
 
 class Switchable(Producer):
-    """The services' producer with idempotence as told, and nothing else changed."""
+    """The services' producer with idempotence on or off, and nothing else changed."""
 
     def __init__(self, settings: Settings, *, is_idempotent: bool) -> None:
         super().__init__(settings, client_id="benchmark")
@@ -72,7 +73,7 @@ class Switchable(Producer):
 
 @dataclass(slots=True)
 class Run:
-    """One load: what each sender was told."""
+    """One load: the result of each send."""
 
     producer: Producer
     topic: str
@@ -85,7 +86,7 @@ class Run:
     size: int = 300
 
     async def send_one(self, sender: int, number: int, size: int) -> None:
-        """Send one record and note what came of it."""
+        """Send one record and note the result."""
         event = Event(
             new_id(), "io.rollcall.benchmark.v1", "/b", f"{sender}/{number}", now(), "x" * size
         )
@@ -107,7 +108,7 @@ class Run:
             await asyncio.sleep(PAUSE_S)
 
     async def until_acknowledged(self, more: int, timeout_s: float = 120) -> None:
-        """Wait until so many more are acknowledged."""
+        """Wait until `more` further records are acknowledged."""
         wanted = len(self.acknowledged) + more
         async with asyncio.timeout(timeout_s):
             while len(self.acknowledged) < wanted:  # noqa: ASYNC110 a count, no event
@@ -115,7 +116,7 @@ class Run:
 
     @contextlib.asynccontextmanager
     async def under_way(self) -> AsyncIterator[None]:
-        """The senders at work; what was sent is awaited at the end."""
+        """Senders that run during the block; their sends are awaited at its end."""
         async with asyncio.TaskGroup() as group:
             for sender in range(SENDERS):
                 group.create_task(self._one_sender(sender))
@@ -129,7 +130,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a fault needs: the run, and the brokers to strike."""
+    """What a fault needs: the run, and the brokers to act on."""
 
     run: Run
     settings: Settings
@@ -173,17 +174,17 @@ async def answers_lost(scene: Scene) -> None:
 
 
 async def too_large(scene: Scene) -> None:
-    """A record that the producer lets pass and the broker refuses: fatal for an idempotent one."""
+    """A record that the producer accepts and the broker refuses: fatal for an idempotent one."""
     await scene.run.send_one(99, 1, 50_000)
 
 
 async def made_anew(scene: Scene) -> None:
-    """The topic is deleted and made again while senders send; earlier records are gone with it."""
+    """The topic is deleted and created again while senders send; its earlier records are gone."""
     run = scene.run
     await delete_topic(scene.settings, scene.topic)
     await make_topic(scene.settings, scene.topic, 1)
     for known in (run.sent, run.acknowledged, run.failed):
-        known.clear()  # what was acknowledged before is gone: that is what deleting means
+        known.clear()  # records acknowledged before the deletion are gone, which is correct
 
 
 async def away(scene: Scene) -> None:
@@ -258,7 +259,7 @@ async def play(name: str, fault: Fault, scene: Scene, *, is_idempotent: bool) ->
 
 
 async def on_three(names: list[str], cluster: KafkaCluster) -> None:
-    """The faults of a leader among three."""
+    """The faults of a leader in a cluster of three."""
     settings = Settings(kafka_bootstrap=cluster.bootstrap)
     for name in names:
         for is_idempotent in (True, False):
@@ -272,7 +273,7 @@ async def on_three(names: list[str], cluster: KafkaCluster) -> None:
 
 
 async def on_one(names: list[str], broker: KafkaBroker, proxy: Proxy, outage_s: float) -> None:
-    """The faults of a lone broker behind the proxy."""
+    """The faults of a single broker behind the proxy."""
     settings = Settings(kafka_bootstrap=f"127.0.0.1:{proxy.port}")
     await proxy.start()
     for name in names:

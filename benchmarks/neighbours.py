@@ -1,22 +1,22 @@
-"""Neighbours: what one organisation may cost the others.
+"""Neighbours: how much one organisation may cost the others.
 
     python -m benchmarks.neighbours [--seconds 20] [--only traffic,group,crowd,filter]
 
-Four quiet organisations send 20 requests a second together (a create, a look-up and two reads by
-id in turn), each on time whether earlier ones are answered or not. Their p99 is taken first alone,
-then beside each neighbour:
+Four quiet organisations together send 20 requests per second (a create, a look-up and two reads by
+id in turn), each on time whether earlier ones are answered or not. Their p99 is measured first
+alone, then beside each neighbour:
 
-- `traffic`: one organisation with 90 % of all requests, 180 a second;
-- `group`: one that puts a group of 100,000 members (5 MB) after another, among small requests;
-  nobody has these ids, so that nothing but the request is large;
-- `crowd`: the same with 100,000 ids of its members: they are written at first, compared each time,
-  and answered;
-- `filter`: one with 20,000 members that asks, four times at once, for what no index serves.
+- `traffic`: one organisation with 90 % of all requests, 180 per second;
+- `group`: one that puts one group of 100,000 members (5 MB) after another, among small requests; no
+  member has these ids, so that only the request is large;
+- `crowd`: the same with the ids of 100,000 existing members: they are written the first time,
+  compared each time, and answered;
+- `filter`: one with 20,000 members that sends, four times at once, filters that no index serves.
 
-What is claimed: the others' p99 within 2× of what it was, for those whose partition is not the
-neighbour's. Both figures and the ratio are printed; exit status 1 where one does not hold. Those
-that share its partition are printed beside it, and nothing is claimed: a partition is applied in
-order, so what is sent behind 5 MB waits for them.
+The claim: the p99 of organisations in other partitions than the neighbour's is at most 2× the p99
+alone. Both figures and the ratio are printed; exit status 1 if one does not hold. Organisations in
+the neighbour's partition are printed too, without a claim: a partition is applied in order, so
+requests behind 5 MB wait for them.
 """
 
 import argparse
@@ -57,7 +57,7 @@ class Bench:
     runs: int = 0
 
     async def others(self) -> "Others":
-        """What the quiet ones are answered for a while."""
+        """The load of the quiet organisations for some seconds."""
         self.runs += 1
         loads = {place.organisation.partition: Load() for place in self.quiet}
         async with asyncio.TaskGroup() as group:
@@ -76,12 +76,12 @@ class Bench:
 
 
 Others = dict[int, Load]
-"""Partition of the requests topic → what its quiet organisations were answered."""
+"""Partition of the requests topic → the load of its quiet organisations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """What the others were answered beside one whose partition this is."""
+    """The loads of the others beside a neighbour, and the neighbour's partition."""
 
     partition: int
     others: Others
@@ -104,7 +104,7 @@ def everyday(place: Place, run: str) -> Call:
 
 
 async def a_place(at: Deployment, name: str) -> Place:
-    """A quiet organisation of twenty."""
+    """A quiet organisation with twenty members."""
     place = Place(await at.stack.organisation(name))
 
     async def create(caller: Caller, number: int) -> Answer:
@@ -118,7 +118,7 @@ async def a_place(at: Deployment, name: str) -> Place:
 
 @contextlib.asynccontextmanager
 async def beside(work: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncIterator[None]:
-    """A neighbour at work for as long as the block runs."""
+    """A neighbour that works while the block runs."""
     is_over = asyncio.Event()
     task = asyncio.ensure_future(work(is_over))
     try:
@@ -129,7 +129,7 @@ async def beside(work: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncItera
 
 
 async def traffic(bench: Bench) -> Neighbour:
-    """Nine of ten requests are one organisation's."""
+    """Nine of ten requests are from one organisation."""
     loud = await a_place(bench.at, "Loud")
     own = Load()
 
@@ -150,13 +150,13 @@ async def traffic(bench: Bench) -> Neighbour:
 
 
 async def group(bench: Bench) -> Neighbour:
-    """Groups of 5 MB, one after another, whose members nobody knows."""
+    """Groups of 5 MB, one after another, with unknown members."""
     large = await bench.at.stack.organisation("Large")
     return await putting(bench, large, [new_id() for _ in range(MEMBERS)])
 
 
 async def crowd(bench: Bench) -> Neighbour:
-    """Groups of 5 MB, one after another, whose members the organisation has."""
+    """Groups of 5 MB, one after another, with existing members."""
     large = await bench.at.stack.organisation("Crowd")
     ids = []
 
@@ -195,7 +195,7 @@ async def putting(bench: Bench, large: Organisation, ids: Sequence[str]) -> Neig
 
 
 async def filters(bench: Bench) -> Neighbour:
-    """What reads every document of 20,000, four times at once."""
+    """Filters that read all 20,000 documents, four at once."""
     wide = await bench.at.stack.organisation("Wide")
     await burst(wide.base, wide.key, range(20_000), 100, creator("wide"))
     await bench.at.caught_up(wide)
@@ -228,12 +228,12 @@ PARTS: dict[str, Callable[[Bench], Awaitable[Neighbour]]] = {
 
 
 async def measure(args: argparse.Namespace) -> bool:
-    """The quiet ones alone and beside each neighbour; whether every claim held."""
+    """Measure the quiet ones alone and beside each neighbour; whether every claim held."""
     held = True
     async with deployed() as at:
         bench = Bench(at, args.seconds)
         bench.quiet = [await a_place(at, f"Quiet {number}") for number in range(QUIET)]
-        await bench.others()  # warm
+        await bench.others()  # warm up
         for part in args.only.split(","):
             before = await bench.others()
             neighbour = await PARTS[part](bench)
@@ -257,7 +257,7 @@ async def measure(args: argparse.Namespace) -> bool:
 
 
 def main() -> None:
-    """Measure, and fail where a claim does not hold."""
+    """Measure, and fail if a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--only", default=",".join(PARTS))

@@ -1,9 +1,9 @@
-"""What the overlay costs: microseconds per accepted request, and per look-up with 10,000 in it.
+"""The cost of the overlay: microseconds per accepted request, and per look-up with 10,000 in it.
 
     python -m benchmarks.overlay
 
-CPU time of one core. Pure: no Kafka, no Postgres. A look-up is select + fold + find over an empty
-directory, which is what ingress adds to the statement that it sends to Postgres in any case.
+CPU time of one core, without Kafka and Postgres. A look-up is select + fold + find over an empty
+directory, which is what ingress adds to its statement to Postgres.
 """
 
 import time
@@ -27,7 +27,7 @@ LARGE: Final = 128_000
 
 
 def main() -> None:
-    """Print one line a figure."""
+    """Print one line per figure."""
     people = [create(n, f"user-{n}@example.org", externalId=f"e-{n}") for n in range(REQUESTS)]
     crew = a_request("group.create", GROUP, 900_001, resource={"displayName": "Crew"})
     joins = [
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def accept(overlay: Overlay, request: Request, offset: int) -> None:
-    """All that a write does with the overlay."""
+    """Everything that a write does with the overlay."""
     prepared = prepare(request)
     overlay.begin(prepared.request)
     overlay.accept(prepared, 3, offset, APPENDED_MS)
@@ -89,7 +89,7 @@ def take(overlay: Overlay, prepared: Prepared) -> None:
 
 
 def look_up(overlay: Overlay, target: Target) -> None:
-    """A look-up over an empty directory, everything still to be applied."""
+    """A look-up over an empty directory, with no request applied yet."""
     selection, nodes = selecting.begin(overlay, target)
     for _ in selection.extend(overlay, nodes):
         continue

@@ -1,12 +1,11 @@
-"""The whole path: create, waited for, at 1, 10 and 50 clients (`make bench`).
+"""The whole path: creates that wait for their reply, with 1, 10 and 50 clients (`make bench`).
 
     python -m benchmarks.path [--data DIR] [--seconds 5] [--clients 1,10,50]
 
 Uses the stack that runs on DIR, or starts one in a temporary folder. For each number of clients it
 prints rate, p50 and p99 of the answers, and the CPU that each process used per request. Machines
-are noisy, so two ratios stand beside the figures, measured in the same run: a create against a
-bare acknowledged send to the same Kafka (what durability alone costs), and against `GET /livez`
-(what HTTP alone costs).
+differ, so two ratios from the same run are printed too: a create against a bare acknowledged send
+to the same Kafka (the cost of durability alone), and against `GET /livez` (the cost of HTTP alone).
 """
 
 import argparse
@@ -64,7 +63,7 @@ def cpu_seconds(pids: Sequence[int]) -> float:
         except (FileNotFoundError, ProcessLookupError):
             continue
         if int(entry.name) in wanted:
-            # Own time and that of children who have ended.
+            # Its own time and that of children that have ended.
             total += sum(int(fields[place]) for place in (11, 12, 13, 14))
         elif int(fields[1]) in wanted:
             total += int(fields[11]) + int(fields[12])
@@ -72,7 +71,7 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 
 
 async def drive(clients: int, seconds: float, call: Callable[[int], Awaitable[str]]) -> Measured:
-    """Let `clients` call one after another for a while; `call` says `ok`, `pending`, `failed`."""
+    """`clients` call one after another for `seconds`; `call` returns `ok`, `pending`, `failed`."""
     taken: list[float] = []
     results = {"ok": 0, "pending": 0, "failed": 0}
     end = time.perf_counter() + seconds
@@ -115,7 +114,7 @@ def creator(session: aiohttp.ClientSession, base: str, run: str) -> Callable[[in
 
 
 async def measure(place: Place, args: argparse.Namespace) -> None:
-    """All runs against one stack; prints as it goes."""
+    """All runs against one stack; prints each figure when it is measured."""
     connector = aiohttp.TCPConnector(limit=0)
     stack, base = place.stack, place.base
     headers = {"Authorization": f"Bearer {place.key}"}

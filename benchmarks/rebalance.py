@@ -1,12 +1,12 @@
-"""How long a partition's requests wait when a provisioner joins, leaves, dies or freezes.
+"""How long requests of a partition wait when a provisioner joins, leaves, dies or freezes.
 
     python -m benchmarks.rebalance [--sessions 3,6,10] [--rounds 2]
 
-Starts a broker and a Postgres of its own. One request a partition every 20 ms; the pause is the
-longest time between a request's append time and the start of the transaction that applied it,
-over all partitions and during the event and what follows it. Heartbeats are a twelfth of the
-session. A frozen member is one that stands still for `--freeze` seconds, as a machine that is
-moved does: a session that is shorter gives its partitions away, and takes them back.
+Starts a broker and a Postgres of its own. Each partition gets one request every 20 ms. The pause is
+the longest time between the append time of a request and the start of the transaction that applied
+it, over all partitions and during the event and what follows it. Heartbeats are a twelfth of the
+session. A frozen member is stopped for `--freeze` seconds, like a machine that is being moved: with
+a shorter session its partitions are given away and taken back.
 """
 
 import argparse
@@ -51,7 +51,7 @@ SETTLE_S: Final = 2.0
 DATABASE: Final = "rollcall_rebalance"
 REACHED: Final = """SELECT count(DISTINCT partition) FROM audit.event
     WHERE topic = $1 AND append_time > to_timestamp($2::float8)"""
-"""Partitions of which something is applied that was appended after this moment."""
+"""The number of partitions in which a request appended after this moment is applied."""
 LONGEST: Final = """SELECT max(extract(epoch FROM recorded - append_time)) FROM audit.event
     WHERE topic = $1 AND append_time > to_timestamp($2::float8)"""
 
@@ -60,7 +60,7 @@ LONGEST: Final = """SELECT max(extract(epoch FROM recorded - append_time)) FROM 
 
 
 async def be_member(settings: ProvisionerSettings, session_ms: int) -> None:
-    """Consume as the provisioner does, with another session time-out; says what it owns."""
+    """Consume like the provisioner, with another session time-out; prints what it owns."""
     pool = await open_pool(
         settings.database_url.get_secret_value(),
         role_hint="provisioner",
@@ -94,7 +94,7 @@ async def be_member(settings: ProvisionerSettings, session_ms: int) -> None:
 
 @dataclass(slots=True)
 class Member:
-    """The process of a member, and what it says that it owns."""
+    """The process of a member, and the partitions that it says it owns."""
 
     process: asyncio.subprocess.Process
     reading: "asyncio.Task[None]"
@@ -113,7 +113,7 @@ class Member:
 
 @dataclass(slots=True)
 class Group:
-    """All members of one session time-out, and the requests that they apply."""
+    """All members with one session time-out, and the requests that they apply."""
 
     environment: dict[str, str]
     session_ms: int
@@ -121,7 +121,7 @@ class Group:
     topic: str
 
     async def join(self) -> Member:
-        """A new member that has its first partitions, or none."""
+        """Start a new member, and wait for its first assignment, which may be empty."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "benchmarks.rebalance", "--member", str(self.session_ms)),
             env=self.environment,
@@ -140,7 +140,7 @@ class Group:
         return member
 
     async def pause_s(self, since_s: float) -> float:
-        """The longest wait of a request that was appended since, once all until now are applied."""
+        """The longest wait of a request appended since then, once all until now are applied."""
         now_s = time.time()
         connection = await asyncpg.connect(self.database_url)
         try:
@@ -165,7 +165,7 @@ async def until(holds: Callable[[], bool], what: str, timeout_s: float = 60) -> 
 
 
 async def play(group: Group, freeze_s: float) -> dict[str, float]:
-    """Every event once; event → pause in seconds."""
+    """Every event once; returns event → pause in seconds."""
     found: dict[str, float] = {}
     first = await group.join()
     await until(lambda: len(first.owns) == PARTITIONS, "the first one has all")
@@ -207,7 +207,7 @@ async def play(group: Group, freeze_s: float) -> dict[str, float]:
 
 
 async def feed(producer: Producer, topics: Topics) -> None:
-    """One request a partition every 20 ms, each of an organisation of that partition's own."""
+    """One request per partition every 20 ms, each of an organisation in that partition."""
     organisations = [new_id() for _ in range(PARTITIONS)]
     number = 0
     while True:
@@ -221,7 +221,7 @@ async def feed(producer: Producer, topics: Topics) -> None:
 
 
 def a_create(organisation: str, user_name: str) -> Request:
-    """A create as ingress would publish it, without anybody who waits."""
+    """A create as ingress would publish it, without a request for a reply."""
     return Request(
         id=new_id(),
         kind="member.create",
@@ -234,7 +234,7 @@ def a_create(organisation: str, user_name: str) -> Request:
 
 
 async def measure(bootstrap: str, admin_url: str, args: argparse.Namespace) -> None:
-    """Every session time-out in turn; prints a line for each."""
+    """Each session time-out in turn; prints a line for each."""
     passwords = dict.fromkeys(postgres_roles.ROLES, secrets.token_urlsafe(12))
     await postgres_roles.bootstrap(admin_url, passwords, database=DATABASE)
     scheme, rest = admin_url.split("://", 1)

@@ -1,14 +1,14 @@
-"""Rebuild and verify: how fast the log is folded anew; and how long a lost Postgres takes.
+"""Rebuild and verify: how fast the log is folded again, and how long a lost Postgres takes.
 
     python -m benchmarks.rebuild [--events 50000] [--members 0]
 
-A deployment of its own on native servers: so many creates of one organisation are put on the log
-and a provisioner catches up; then the same log is rebuilt and verified. Prints events a second of
-each, and the ratios of rebuild and verify to catching up (measured from its first batch to its
-last, so that no start of a process is in any of the three). With `--members`, the directory gets so
-many more members (written by SQL, as if their events had left the log) and a snapshot; then
-Postgres is lost: an empty database is migrated, rebuilt from the snapshot, and ingress and
-provisioner start over it. Prints the seconds of each step, up to the first answered read.
+On a deployment of its own with native servers, `--events` creates of one organisation are put on
+the log and a provisioner catches up; then the same log is rebuilt and verified. Prints events per
+second of each, and the ratios of rebuild and verify to catching up (measured from its first to its
+last batch, so that no process start is in any of the three). With `--members`, the directory gets
+that many more members (written by SQL, as if their events had left the log) and a snapshot. Then
+Postgres is lost: an empty database is migrated and rebuilt from the snapshot, and ingress and
+provisioner start on it. Prints the seconds of each step, up to the first answered read.
 """
 
 import argparse
@@ -56,7 +56,7 @@ FILL_AT_ONCE = 50_000
 
 
 async def over(stack: Stack, url: str, what: Callable[[Reached, Bar], Awaitable[None]]) -> float:
-    """Run a command's work over a database; seconds."""
+    """Run a command's work on a database; returns the seconds."""
     settings = OperatorSettings(
         kafka_bootstrap=stack.bootstrap, topic_prefix=stack.prefix, database_url=SecretStr(url)
     )
@@ -73,8 +73,8 @@ async def measure_folds(stack: Stack, organisation: Organisation, events: int) -
     process = await stack.start("provisioner")
     await until(lambda: applied(stack, organisation), "caught up", 600)
     process.terminate()
-    # From the beginning of the first batch to that of the last: no start of a process in it, as
-    # there is none in what it is compared with.
+    # From the start of the first batch to that of the last, without the start of a process, as in
+    # the figures that it is compared with.
     [row] = await stack.rows(
         "SELECT count(*) / extract(epoch FROM max(recorded) - min(recorded)) AS rate "
         "FROM audit.event WHERE recorded < (SELECT max(recorded) FROM audit.event)"
@@ -100,7 +100,7 @@ async def measure_folds(stack: Stack, organisation: Organisation, events: int) -
 async def measure_loss(
     stack: Stack, server: PostgresServer, organisation: Organisation, members: int, folder: Path
 ) -> None:
-    """Snapshot, loss, restore, serving again."""
+    """Snapshot, loss, restore, and the first answered read."""
     began_s = time.perf_counter()
     for first in range(1, members + 1, FILL_AT_ONCE):
         last = min(first + FILL_AT_ONCE - 1, members)
@@ -133,7 +133,7 @@ async def measure_loss(
 
 
 async def run(broker: KafkaBroker, postgres: NativePostgres, events: int, members: int) -> None:
-    """Both measurements over one deployment."""
+    """Both measurements on one deployment."""
     server = PostgresServer(postgres.admin_url, "native")
     await postgres_roles.bootstrap(server.admin_url, server.passwords, database=None)
     database = TestDatabase(await create_database(server), server)

@@ -2,21 +2,21 @@
 
     python -m benchmarks.shapes [--only A,B,…]
 
-- A, first cycles of Entra ID, staggered: 60 organisations at 3.5 requests a second, three at 25,
+- A, first cycles of Entra ID, staggered: 60 organisations at 3.5 requests per second, three at 25,
   for 20 s;
 - B, mass assignment of Okta, then a group push: 1,000 users (a look-up and a create each) over 30
   connections; ten batches of 100 members, one of 1,000;
 - C, leaver storm: 5,000 `active=false` in one organisation; caught up within 60 s;
-- D, herd after an outage of Kafka: 40 organisations that were told 503, 50 requests each, at once;
+- D, herd after an outage of Kafka: 40 organisations that got 503, 50 requests each, at once;
 - E, big group: PUT with 20,000 members, then 500 PATCHes of one member, each sent twenty times,
   over 8 connections;
-- F, test user: created, and deleted again at once, fifty times; nobody is mailed;
+- F, test user: created, and deleted at once, fifty times; no mail is sent;
 - G, import: a walk over 20,000 users in pages of 100, during writes;
 - H, list of all groups: 1,000 groups without their members, ten times.
 
-Each prints what was answered, the CPU a request, and whether its claims held: nothing failed, and
-what is said in the last column. Two halves are not here: the brake of C (there is none yet), and
-the cursors of G.
+Each prints its answers, the CPU per request, and whether its claims held: no failures, and the
+claim in its last line. Two parts are missing: the brake of C (there is none yet), and the cursors
+of G.
 """
 
 import argparse
@@ -50,24 +50,24 @@ LAG_S = 60.0
 
 @dataclass(slots=True)
 class Bench:
-    """One deployment, and what has been judged on it."""
+    """One deployment, and the claims that did not hold on it."""
 
     at: Deployment
     missed: list[str] = field(default_factory=list)
     before: dict[str, float] = field(default_factory=dict)
 
     def judge(self, holds: bool, claim: str) -> None:
-        """Tell whether a claim holds, and remember one that does not."""
+        """Print whether a claim holds, and record one that does not."""
         print(f"  {'ok ' if holds else 'NOT'}  {claim}")
         if not holds:
             self.missed.append(claim)
 
     def begin(self) -> None:
-        """From here on CPU is counted."""
+        """Start counting CPU."""
         self.before = self.at.cpu()
 
     def tell(self, shape: str, what: str, load: Load, *, may_fail: int = 0) -> None:
-        """Print one load and judge that nothing failed."""
+        """Print one load and check that nothing failed."""
         print(f"{shape}  {what:28} {load}")
         print(f"   {per_request(self.before, self.at.cpu(), len(load.seconds))}, {told_load()}")
         failed = load.failed - may_fail
@@ -75,12 +75,12 @@ class Bench:
         self.begin()
 
     async def organisations(self, shape: str, number: int) -> list[Organisation]:
-        """So many new ones."""
+        """`number` new organisations."""
         return [await self.at.stack.organisation(f"{shape}{each}") for each in range(number)]
 
 
 def first_look_up(run: str) -> Call:
-    """A look-up that finds nothing, then the create: odd and even numbers."""
+    """A look-up that finds nothing, then the create: even and odd numbers."""
 
     async def call(caller: Caller, number: int) -> Answer:
         if number % 2 == 0:
@@ -92,7 +92,7 @@ def first_look_up(run: str) -> Call:
 
 
 async def created(organisation: Organisation, run: str, number: int) -> list[str]:
-    """Ids of so many new members, in order of their number."""
+    """Create `number` members; returns their ids in order."""
     ids: dict[int, str] = {}
 
     async def call(caller: Caller, each: int) -> Answer:
@@ -298,7 +298,7 @@ SHAPES: dict[str, Callable[[Bench], Awaitable[None]]] = {
 
 
 async def measure(args: argparse.Namespace) -> bool:
-    """The shapes asked for, on one deployment; whether every claim held."""
+    """Run the requested shapes on one deployment; returns whether every claim held."""
     async with deployed(ROLLCALL_NOTIFIER_INVITATION_GRACE_S="3") as at:
         bench = Bench(at)
         for shape in args.only.split(","):
@@ -310,7 +310,7 @@ async def measure(args: argparse.Namespace) -> bool:
 
 
 def main() -> None:
-    """Measure, and fail where a claim does not hold."""
+    """Measure, and fail if a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(SHAPES))
     raise SystemExit(0 if uvloop.run(measure(parser.parse_args())) else 1)

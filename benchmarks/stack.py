@@ -1,4 +1,4 @@
-"""A stack to measure: the one that runs in a folder, or one of our own for the time being."""
+"""A stack to measure: the one that runs in a folder, or a temporary one."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ ROLLCALL = Path(sys.executable).with_name("rollcall")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One new organisation on a stack: `stack` is the content of its `stack.json`.
+    """One new organisation on a stack; `stack` is the content of its `stack.json`.
 
     `kafka` is what a client of its Kafka needs: address and login.
     """
@@ -32,7 +32,7 @@ class Place:
 
 @contextmanager
 def a_place(data: Path | None) -> Iterator[Place]:
-    """A new organisation on the stack in `data`, or on one that is started and taken down here."""
+    """A new organisation on the stack in `data`, or on one that is started and stopped here."""
     with tempfile.TemporaryDirectory(prefix="rollcall-bench-") as folder:
         where = data or Path(folder)
         is_own = not (where / ".rollcall" / "stack.json").exists()

@@ -1,8 +1,8 @@
-"""What it costs to understand a write, as a ratio to reading and writing the same JSON.
+"""The cost of understanding a write, as a ratio to reading and writing the same JSON.
 
-Run with `python -m benchmarks.understand`. It needs no Kafka and no Postgres: what is measured
-is `understand_body`, from the bytes of a body to the request event, on one core, in CPU time.
-Each figure is the fastest of many rounds, the two sides taken in turn, so that a busy machine
+Run with `python -m benchmarks.understand`. It needs no Kafka and no Postgres: it measures
+`understand_body`, from the bytes of a body to the request event, on one core, in CPU time. Each
+figure is the fastest of many rounds, with the two sides taken in turn, so that a busy machine
 disturbs both alike. The ratio is the claim; the microseconds depend on the machine.
 """
 
@@ -74,7 +74,7 @@ _CHANGE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A body, and how many times its bare JSON round trip it may cost to understand it."""
+    """A body, and how many times the cost of its bare JSON round trip it may take."""
 
     name: str
     verb: Verb
@@ -118,7 +118,7 @@ def _cpu(call: Callable[[], object]) -> float:
 
 
 def main() -> int:
-    """Print the ratios; 1 if one is above what is claimed."""
+    """Print the ratios; returns 1 if one is above its claim."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     rounds = parser.parse_args().rounds

@@ -29,7 +29,7 @@ INGRESS_ANSWERS = Counter(
 )
 # Ingress: requests refused before they were routed or understood, by reason.
 INGRESS_REFUSALS = Counter(
-    "rollcall_ingress_refusals_total", "Requests refused before they were routed", ["reason"]
+    "rollcall_ingress_refusals_total", "Requests refused before they were understood", ["reason"]
 )
 # Ingress: requests and bytes in flight; both have limits (`ROLLCALL_INGRESS_MAX_…`).
 INGRESS_IN_FLIGHT_REQUESTS = Gauge("rollcall_ingress_in_flight_requests", "Requests in flight")
