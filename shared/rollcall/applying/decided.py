@@ -251,7 +251,7 @@ def _may_have_been_heard(place: Place, entry: Entry) -> bool:
 
 
 def was_awaited(request: Request | None) -> bool:
-    """Whether the answer depends on the reply: success or refusal, or success after a time-out."""
+    """Whether its sender was answered from its reply, or with success once the wait was over."""
     return (
         request is not None
         and request.reply_to is not None

@@ -7,7 +7,7 @@ place, and it is impossible to say which of them is right. Such an event is a de
 class `ForeignEvent`. It is not decided and gets no reply. Its id does not count as seen, because
 the genuine event with that id may still come in its own place.
 
-This check protects against mistakes and detects clumsy intruders. It is no access control: a
+This check protects against mistakes and detects clumsy intruders. It is not access control: a
 principal that may write to the requests topic can change every directory (TLS, principals and ACLs
 protect it).
 """

@@ -50,7 +50,7 @@ class Entry:
 
     @property
     def event_id(self) -> str | None:
-        """The event's id, by which repeats are recognised; None if it is not a canonical UUID."""
+        """The event's id, by which copies are recognised; None if it is not a canonical UUID."""
         given = "" if self.event is None else self.event.id
         return given if given and parse_id(given) == given else None
 

@@ -32,7 +32,7 @@ class Addressed:
 
 
 def addressed(member: Member, standing: Standing, resource: Json, *, keeps: bool) -> Addressed:
-    """Compute it from the member's new standing and resource; `keeps`: its rules keep addresses."""
+    """What to keep for a member with this new standing and resource; `keeps`: its rules keep any."""
     is_revoked = standing.status is Status.REVOKED
     present = notice_address(resource)
     if not keeps:

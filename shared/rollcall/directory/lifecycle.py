@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 
 class Step(StrEnum):
-    """An event in the life of a member."""
+    """What can happen to a member."""
 
     ACCEPT = "accept"
     CONFIRM = "confirm"

@@ -9,9 +9,9 @@ resource has at most one dead event.
 A create that equals a dead one (`cause.py`) is the same create, repeated under another id. It is
 refused and puts nothing into quarantine.
 
-An organisation whose events die of one cause after another is parked: all its events wait, in
-order, until an operator releases them (`release.py`). The log alone does not say which organisation
-that is. The caller says so, as it says which events Postgres refuses.
+An organisation that alone has too many dead letters of different causes is parked: all its events
+wait, in order, until an operator releases them (`release.py`). The log alone does not say which
+organisation that is. The caller says so, as it says which events Postgres refuses.
 """
 
 from dataclasses import dataclass, field
