@@ -32,7 +32,7 @@ class Addressed:
 
 
 def addressed(member: Member, standing: Standing, resource: Json, *, keeps: bool) -> Addressed:
-    """What to keep for a member with this new standing and resource; `keeps`: its rules keep any."""
+    """What to keep for a member with this new standing and resource; `keeps`: the rules do so."""
     is_revoked = standing.status is Status.REVOKED
     present = notice_address(resource)
     if not keeps:

@@ -1,7 +1,8 @@
 """Offboarding: one decision removes everything that the directory holds of an organisation.
 
 Later requests of the organisation are dropped before they are decided (`drop_departed` in
-rollcall/applying/foreign.py), so an event that was accepted too late, copied or replayed restores nothing.
+rollcall/applying/foreign.py), so an event that was accepted too late, copied or replayed restores
+nothing.
 """
 
 from datetime import datetime

@@ -1,9 +1,9 @@
 """Outcomes: the facts that follow from a request. Ids and attribute names, never personal data.
 
-Readers recognise a repeated announcement by `id`, and an old one by `sequence`. The id of an outcome is made
-from the id of its request and an index, so a repeat after a crash has the same id. If a request was
-first set aside (outcome `request.failed` or `request.parked`) and applied later, the index of the
-later outcomes continues after the earlier ones.
+Readers recognise a repeated announcement by `id`, and an old one by `sequence`. The id of an
+outcome is made from the id of its request and an index, so a repeat after a crash has the same id.
+If a request was first set aside (outcome `request.failed` or `request.parked`) and applied later,
+the index of the later outcomes continues after the earlier ones.
 """
 
 import uuid

@@ -1,8 +1,8 @@
 """Replies: the transport answer to one waiting request, from provisioner to ingress.
 
 Two other events are on the same topic. `Working` says that a large batch is being applied, so that
-late replies do not open ingress's breaker. A mark is written by a replica of ingress and read back, so that it
-knows how far it has read.
+late replies do not open ingress's breaker. A mark is written by a replica of ingress and read back,
+so that it knows how far it has read.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The admin port for probes, Prometheus and operators: /livez, /readyz, /metrics.
 
-Each probe is a function that returns reasons against; no reasons mean yes. Liveness looks at this
-process only: that the code runs shows that the event loop turns.
+Each probe is a function that returns the reasons for failing; none means ok. Liveness looks at this
+process only: an answer shows that the event loop turns.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,9 +1,9 @@
 """The queue between the pump and the worker of one partition, bounded in records and bytes.
 
 Backpressure: the pump pauses the partition when the feed is full and resumes it when half of the
-feed was taken. One fetch may exceed the bound, because a paused consumer would have to fetch its
-records again. Close: queued records are dropped and `take` raises FeedClosed; the worker finishes
-its current batch. Join: the pump awaits the worker's task.
+feed was taken. One fetch may exceed the bound, because records left in a paused consumer would have
+to be fetched again. Close: queued records are dropped and `take` raises FeedClosed; the worker
+finishes its current batch. Join: the pump awaits the worker's task.
 """
 
 import asyncio

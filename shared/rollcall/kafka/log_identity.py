@@ -3,10 +3,10 @@
 The rule. An offset alone does not identify a log. A topic that was deleted and created again,
 restored from a mirror, or truncated starts again at low offsets; continuing in it would silently
 skip events or apply others. So every position is stored with the id and the append time of the
-record before it. The log is the same if that record is still there with both. A mirror that writes
-new append times keeps the id, and the time shows it. Records that retention has deleted cannot be
-compared. If retention deleted records before they were applied, they are missing, and that counts
-as a difference.
+record before it. The log is the same if that record is still there with both. A mirror that
+stamps records again keeps their ids, but their append times differ. Records that retention has
+deleted cannot be compared. If retention deleted records before they were applied, they are missing,
+and that counts as a difference.
 """
 
 from collections.abc import Sequence

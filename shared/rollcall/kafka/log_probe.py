@@ -1,6 +1,6 @@
-"""Look at the contents of a topic's partitions around given offsets, besides the main consumer.
+"""Look at a topic's partitions around given offsets, with a consumer of its own.
 
-A rebalance may assign many partitions at once, and all are looked at at once. Each look has its own
+A rebalance may assign many partitions at once, and all looks run together. Each look has its own
 result and time-out, so that a partition without a leader does not delay the others: its bounds are
 requested separately, and records are read in short rounds from partitions whose bounds are known,
 which therefore have a leader. One consumer without a group is kept for this. It is replaced after a

@@ -201,7 +201,7 @@ class Pump:
             consumer.pause(partition)
             consumer.seek(partition, 0)
             if self._is_leaving:
-                continue  # a next rebalance gives it to another owner
+                continue  # this process leaves, and another one will get it
             feed = Feed(
                 partition.partition,
                 max_records=self._options.max_queued_records,

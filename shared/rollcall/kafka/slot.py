@@ -21,7 +21,7 @@ CANCEL_TIMEOUT_S: Final = 5.0
 SETTLED_AFTER_S: Final = 30.0
 """A worker that ran this long before it failed is started again without a long pause."""
 LONGEST_GAP_S: Final = 15.0
-"""If two looks at a worker are further apart than this, the process slept; it is not counted."""
+"""If two looks at a worker are further apart, the process slept, and that time does not count."""
 
 log = get_logger()
 

@@ -45,7 +45,8 @@ class Elements:
     """The elements of a multi-valued or complex attribute: the parts of `FROM … WHERE …`.
 
     For memberships, `anchor` is the id of the resource at the other end. `source` without
-    `correlation` then gives the memberships of all resources, and `owner` is whose they are.
+    `correlation` then gives the memberships of all resources, and `owner` the id of the resource
+    that has each.
     """
 
     source: str

@@ -49,7 +49,7 @@ DELETED_AT_ONCE: Final = 5000
 of a second, far from any time-out. The total number of rows has no limit."""
 FIRST_OF_EACH: Final = 200
 OF_SO_MANY: Final = 100
-"""How many groups or members get FIRST_OF_EACH deletes in one statement; the rest follows alone."""
+"""How many groups or members share a statement, FIRST_OF_EACH rows of each; more rows go alone."""
 DOCUMENT_BYTES: Final = 1024 * 1024
 """Bytes of documents in one statement: writing them to the socket blocks the event loop."""
 THREAD_BYTES: Final = 256 * 1024

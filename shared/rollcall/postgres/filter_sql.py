@@ -35,7 +35,7 @@ from rollcall.scim.schema import GROUP, USER, Attribute
 from rollcall.scim.sort import Sort
 
 CONDITION: Final = "/* condition */ true"
-"""The place of the condition in a query; unchanged it is the condition of no filter."""
+"""The place of the condition in a query; left as it is, it matches all rows."""
 SORT_KEY: Final = "/* sort key */ NULL::text"
 ORDER: Final = "/* order */ found.id"
 MATCHING_ORDER: Final = "/* order */ matching.sort_key, matching.id"

@@ -51,7 +51,7 @@ _COUNT_OF = _SQL["count_notifications_of"]
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice to plan. Its identity is the event id with the kind; it is due from `due_at` on.
+    """A notice to plan, identified by event id and kind; it is due from `due_at` on.
 
     `event_time` is the time of the event that caused it; `detail` is what else the sender needs,
     without personal data.

@@ -111,7 +111,7 @@ def read_filter(
     inside: Attribute | None = None,
     limits: FilterLimits = FILTER,
 ) -> ReadFilter:
-    """Like `parse_filter`, with the repairs; `inside`: it stands in brackets of a PATCH path."""
+    """Like `parse_filter`, with the repairs; `inside`: the attribute in whose brackets it is."""
     if len(text) > limits.bytes or len(text.encode("utf-8", "surrogatepass")) > limits.bytes:
         raise InvalidFilter(f"The filter is longer than {limits.bytes} bytes; shorten it.")
     if len(text) > MAX_CACHED:
@@ -274,7 +274,7 @@ class _Parser:
         )
 
     def _comparable(self, path: AttributePath) -> AttributePath:
-        """The path; for a complex attribute with `value` added."""
+        """The path, with `value` added if the attribute is complex."""
         if not path.target.is_complex:
             return path
         value = path.target.sub("value")

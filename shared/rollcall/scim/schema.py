@@ -136,7 +136,7 @@ class ResourceSchema:
 
     @property
     def extension_urns(self) -> tuple[str, ...]:
-        """The URNs of the extensions, spelt canonically."""
+        """The URNs of the extensions in canonical spelling."""
         return tuple(dict.fromkeys(extension.urn for extension in self.extensions.values()))
 
 

@@ -80,7 +80,7 @@ ORDER BY letter."offset"
 
 -- name: dead_in_a_row
 -- How many of the last decided events of a partition are dead, and of how many organisations.
--- Parked organisations and parked events do not count. A letter without a resource has none.
+-- Parked organisations and parked events do not count; a letter without a resource is of none.
 -- $1 topic
 -- $2 partition
 -- $3 epoch

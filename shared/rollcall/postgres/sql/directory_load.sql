@@ -1,6 +1,6 @@
 -- name: load_members
--- Members by id, whole. Members that own one of the user names without documents: only their names
--- matter, and a batch may name a thousand large ones.
+-- Members by id, with documents; and members that own one of the user names, without documents,
+-- because only their names matter and a batch may name a thousand large ones.
 -- $1 organisations, $2 ids: in pairs
 -- $3 organisations, $4 user name keys: in pairs
 -- roles: provisioner
@@ -45,7 +45,7 @@ JOIN directory.member USING (organisation_id, id)
 GROUP BY organisation_id
 
 -- name: load_groups
--- Groups by id, whole; groups that own one of the unique names without documents.
+-- Groups by id, with documents; and groups that own one of the unique names, without documents.
 -- $1 organisations, $2 ids: in pairs, each column as one text (see `rows.joined`)
 -- $3 organisations, $4 display name keys: in pairs
 -- roles: provisioner

@@ -84,7 +84,7 @@ WITH ready AS (
           WHERE floor.partition = candidate.partition
             AND (coalesce(read_to.epoch, 0), coalesce(read_to.next_offset, 0))
                 < (floor.epoch, floor."offset"))
-      AND NOT EXISTS (  -- during a replay the mails that were sent are announced further on
+      AND NOT EXISTS (  -- during a replay: the outcomes ahead may say that it was sent
           SELECT FROM notice.progress AS again
           WHERE again.topic = $9
             AND again.partition = candidate.partition

@@ -76,7 +76,7 @@ async def settle_letters(connection: "Connection", names: Names) -> None:
 async def last_decided(
     connection: "Connection", topic: str, partition: int, epoch: int
 ) -> int | None:
-    """The highest offset of a partition that was decided according to the audit; None if none."""
+    """The highest offset of a partition that was decided according to the audit, or None."""
     offset: int | None = await connection.fetchval(_LAST_DECIDED, topic, partition, epoch)
     return offset
 

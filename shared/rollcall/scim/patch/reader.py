@@ -257,7 +257,7 @@ class PatchReader:
             self._take_value(op, target, value)
 
     def _take_reference(self, op: str, path: PatchPath, value: Any) -> None:
-        """Read a `$ref`, which only the server sets: alone it names the id, beside one nothing."""
+        """Read a `$ref`, which only the server sets: it gives the id if there is none beside it."""
         if op == "remove":
             raise Mutability(
                 f"{path.target.path} follows from the id beside it; remove that.",
@@ -410,7 +410,7 @@ class PatchReader:
                 self._put("replace", PatchPath(path.attribute, None, sub), None)
 
     def _put(self, op: str, path: PatchPath, value: Any) -> None:
-        """Store an operation. A value that means unassigned becomes a remove, or no add."""
+        """Store an operation. A value that means unassigned removes; an add of it is dropped."""
         if value is not None:
             self.operations.append({"op": op, "path": path.text, "value": value})
         elif op == "replace":
