@@ -69,7 +69,12 @@ class Composed:
 
     async def up(self) -> None:
         """Start all of it, and wait until every health check says so."""
-        await asyncio.to_thread(self, "up", "--detach")
+        try:
+            await asyncio.to_thread(self, "up", "--detach")
+        except AssertionError as error:
+            error.add_note(self("logs", "--tail=40")[-8000:])
+            error.add_note(str(self.health()))
+            raise
         await until(
             lambda: self.health() == dict.fromkeys(SERVICES, "healthy"),
             "every service is healthy",
