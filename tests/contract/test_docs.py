@@ -1,0 +1,114 @@
+"""What the pages point at exists: links, headings, files named in back-ticks."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = (
+    ".github", "benchmarks", "deploy", "docs", "local", "requirements", "services", "shared",
+    "tests",
+)  # fmt: skip
+PAGES = sorted(
+    {*ROOT.glob("*.md"), *(page for room in ROOMS for page in (ROOT / room).rglob("*.md"))}
+)
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\(([^()\s]+)\)|(?:href|src|srcset)=\"([^\"]+)\"")
+# A file below one of our folders, or a name that can only be a file of ours.
+BELOW_A_ROOM = re.compile(rf"(?:{'|'.join(map(re.escape, ROOMS))})/[\w./*-]*")
+MADE_ON_A_MACHINE = (ROOT / ".gitignore").read_text().split()
+SOURCE = re.compile(r"[\w./*-]*\w\.(?:py|sql|md)")
+
+
+@cache
+def paths() -> tuple[str, ...]:
+    """All files and folders of ours, from the root."""
+    below = (each for room in ROOMS for each in (ROOT / room).rglob("*"))
+    every = [*ROOT.iterdir(), *below]
+    return tuple(
+        each.relative_to(ROOT).as_posix() for each in every if "__pycache__" not in each.parts
+    )
+
+
+def is_there(named: str, page: Path) -> bool:
+    """Whether a name in back-ticks is a path from the root, from the page, or the end of one.
+
+    In the README of a service or a package the end must stand below its folder.
+    """
+    tail = re.escape(named.rstrip("/")).replace(r"\*", "[^/]*")
+    if BELOW_A_ROOM.fullmatch(named):
+        return any(re.fullmatch(tail, path) for path in paths())
+    home = page.parent.relative_to(ROOT).as_posix()
+    below = f"{home}/" if home.startswith(("services/", "shared/", "local/")) else ""
+    return any(path.startswith(below) and re.fullmatch(f"(?:.*/)?{tail}", path) for path in paths())
+
+
+def named_files(page: Path) -> set[str]:
+    """What stands in back-ticks and looks like a file of ours, without `::test` and `#anchor`."""
+    text = FENCE.sub("", page.read_text())
+    codes = (code for code in CODE.findall(text) if not code.startswith("kubectl "))
+    words = (word for code in codes for word in code.split())
+    names = (re.split(r"::|#", word)[0].rstrip(",;:") for word in words)
+    return {
+        name
+        for name in names
+        if not name.startswith(("/", "http"))
+        and name not in MADE_ON_A_MACHINE
+        and (BELOW_A_ROOM.fullmatch(name) or SOURCE.fullmatch(name))
+    }
+
+
+def links(page: Path) -> set[str]:
+    found = LINK.findall(FENCE.sub("", page.read_text()))
+    return {
+        link
+        for link in (first or second for first, second in found)
+        if not re.match(r"[a-z]+:", link)
+    }
+
+
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """The headings of a page as GitHub makes anchors of them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in headings)
+    return frozenset(heading.replace(" ", "-") for heading in plain)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    assert [name for name in sorted(named_files(page)) if not is_there(name, page)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
+    broken = []
+    for link in sorted(links(page)):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (
+            anchor and target.suffix == ".md" and anchor not in anchors(target)
+        ):
+            broken.append(link)
+
+    assert broken == []
+
+
+def test_the_pages_are_found_and_name_files() -> None:
+    """Neither test above can pass by finding nothing."""
+    assert len(PAGES) > 60
+    assert sum(len(named_files(page)) for page in PAGES) > 200
+    assert sum(len(links(page)) for page in PAGES) > 30
+
+
+def test_a_file_that_is_not_there_is_noticed() -> None:
+    readme = ROOT / "services/ingress/README.md"
+
+    assert is_there("scim_write.py", readme)
+    assert not is_there("announce.py", readme)  # of another service
+    assert is_there("announce.py", ROOT / "README.md")
+    assert is_there("services/*/README.md", ROOT / "README.md")
+    assert not is_there("services/ingress/scim_write.py", ROOT / "README.md")
