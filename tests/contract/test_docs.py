@@ -112,3 +112,9 @@ def test_a_file_that_is_not_there_is_noticed() -> None:
     assert is_there("announce.py", ROOT / "README.md")
     assert is_there("services/*/README.md", ROOT / "README.md")
     assert not is_there("services/ingress/scim_write.py", ROOT / "README.md")
+
+
+def test_the_index_of_decisions_has_a_line_for_each() -> None:
+    index = ROOT / "docs/decisions/README.md"
+
+    assert links(index) == {page.name for page in index.parent.glob("[0-9]*.md")}
