@@ -118,3 +118,14 @@ def test_the_index_of_decisions_has_a_line_for_each() -> None:
     index = ROOT / "docs/decisions/README.md"
 
     assert links(index) == {page.name for page in index.parent.glob("[0-9]*.md")}
+
+
+def test_the_index_of_pages_leads_to_each_page_outside_the_decisions() -> None:
+    index = ROOT / "docs/README.md"
+    pages = {
+        page.relative_to(index.parent).as_posix()
+        for page in index.parent.rglob("*.md")
+        if page.parent.name != "decisions" and page != index
+    }
+
+    assert pages - links(index) == set()
