@@ -719,7 +719,7 @@ async def test_an_erased_member_is_not_made_again_by_what_comes_later(
 async def test_the_page_about_leaving(deployment: Deployment, tmp_path: Path) -> None:
     await inhabited(deployment)
     names = f"ORG=Zeeburg MEMBER={an_id(1)}\n"
-    found = blocks("leaving.md")
+    found = blocks("offboarding.md")
     assert len(found) == 3
 
     printed = [await run_block(deployment, names + block, tmp_path) for block in found]

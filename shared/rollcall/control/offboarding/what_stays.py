@@ -18,7 +18,7 @@ from rollcall.runtime.config import Settings
 Who = Literal["organisation", "member"]
 SNAPSHOTS: Final = (
     "Snapshots (`rollcall snapshot`), backups of Postgres and copies of the topics still hold it; "
-    "delete them, or let them expire (docs/operations/leaving.md)."
+    "delete them, or let them expire (docs/operations/offboarding.md)."
 )
 HOLDS: Final[Mapping[str, Mapping[Who, str]]] = {
     "requests": {
