@@ -117,7 +117,8 @@ def test_a_file_that_is_not_there_is_noticed() -> None:
 def test_the_index_of_decisions_has_a_line_for_each() -> None:
     index = ROOT / "docs/decisions/README.md"
 
-    assert links(index) == {page.name for page in index.parent.glob("[0-9]*.md")}
+    listed = {link for link in links(index) if link[0].isdigit()}
+    assert listed == {page.name for page in index.parent.glob("[0-9]*.md")}
 
 
 def test_the_index_of_pages_leads_to_each_page_outside_the_decisions() -> None:
