@@ -130,3 +130,15 @@ def test_the_index_of_pages_leads_to_each_page_outside_the_decisions() -> None:
     }
 
     assert pages - links(index) == set()
+
+
+def test_a_method_that_the_readme_names_is_in_the_file_that_it_links_to() -> None:
+    text = (ROOT / "README.md").read_text()
+
+    named = re.findall(r"\[`(\w+)\.(\w+)`\]\(([\w/]+\.py)\)", text)
+
+    assert len(named) >= 3
+    for class_name, method, path in named:
+        source = (ROOT / path).read_text()
+        assert re.search(rf"^class {class_name}\b", source, re.MULTILINE), (class_name, path)
+        assert re.search(rf"^    (?:async )?def {method}\(", source, re.MULTILINE), (method, path)
