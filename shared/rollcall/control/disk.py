@@ -1,21 +1,53 @@
-"""A file that cannot be written, told apart from a database that cannot be reached."""
+"""Files that control writes: a new file made whole or not at all, and errors of the disk.
+
+A full disk and a lost connection are both OSErrors; `written` and `made` tell them apart.
+"""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from pathlib import Path
+from typing import Final, TextIO
 
-from rollcall.control.errors import ControlError, NotNow
+from rollcall.control.errors import ControlError, NotNow, NotPossible
 
 OF_DISKS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+PARTIAL: Final = ".partial"
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[TextIO]:
+    """A new text file (UTF-8) that only its owner may read; on an error there is none.
+
+    It is written as `NAME.partial` and renamed at the end. Raises NotPossible where the file
+    exists or cannot be made.
+    """
+    half = path.with_name(path.name + PARTIAL)
+    if path.exists() or path.is_symlink():
+        raise NotPossible(f"{path} exists already; name another file, or remove it")
+    try:
+        half.unlink(missing_ok=True)  # left by a process that was killed
+        handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise NotPossible(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as output:
+            yield output
+            output.flush()
+            os.fsync(output.fileno())
+        half.rename(path)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
 def written() -> Iterator[None]:
-    """Say what a disk refused; stands inside of the block that holds a connection.
+    """Turn errors of the disk into NotNow, inside a block that holds a database connection.
 
-    Outside of it any OSError is one of the connection's, and means that Postgres is away.
-    Raises NotPossible, `Exit.UNAVAILABLE`.
+    It must stand inside that block: outside of it, any OSError is read as one of the connection
+    and reported as "Postgres is away".
     """
     try:
         yield
@@ -27,9 +59,10 @@ def written() -> Iterator[None]:
 
 @contextmanager
 def made() -> Iterator[None]:
-    """The same around all that makes a file: what the databases' own code lets out is no OSError.
+    """Turn every OSError into NotNow, around a block that writes files and talks to Postgres.
 
-    But for a time that ran out, which has no `strerror`.
+    The database code lets no OSError of its own out. A TimeoutError, which has no `strerror`, is
+    passed on.
     """
     try:
         yield

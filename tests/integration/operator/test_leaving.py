@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from rollcall.control.errors import ControlError
+from rollcall.control.export import COLUMNS
 from rollcall.control.offboarding.erase import erase
 from rollcall.control.offboarding.what_stays import judge
 from rollcall.control.tenancy_log import open_log
@@ -553,6 +554,7 @@ async def test_no_cell_of_an_exported_table_is_a_formula(
 
     text = file.read_bytes().decode()
     rows = list(csv.DictReader(text.splitlines()))
+    assert tuple(rows[0]) == COLUMNS
     assert [row["type"] for row in rows] == [
         *("organisation", "user", "user", "group", "membership", "membership", "manifest")
     ]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rollcall.control.replay.export import inert
+from rollcall.control.export import COLUMNS, inert
 from rollcall.control.tenancy_log import open_log
 from rollcall.events.envelope import format_time
 from rollcall.runtime import clock
@@ -202,11 +202,12 @@ async def test_a_csv_has_users_groups_and_memberships_and_no_formula(
     done = await rollcall(deployment, *AS_OF, await a_moment(deployment), "--format", "csv")
 
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert tuple(rows[0]) == COLUMNS
     assert [row["type"] for row in rows] == ["user", "group", "membership"]
-    assert rows[0]["display_name"] == f"'{evil}"
+    assert rows[0]["displayName"] == f"'{evil}"
     assert rows[0]["emails"] == "ana@example.org"
     assert rows[0]["groups"] == "'@Sailors"
-    assert (rows[1]["display_name"], rows[1]["members"]) == ("'@Sailors", "1")
+    assert (rows[1]["displayName"], rows[1]["members"]) == ("'@Sailors", "1")
     assert (rows[2]["group_id"], rows[2]["member_id"]) == (group.id, an_id(1))
 
 

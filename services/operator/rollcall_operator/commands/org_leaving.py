@@ -10,14 +10,14 @@ from rollcall.control.disk import made
 from rollcall.control.offboarding import delete as leaving
 from rollcall.control.offboarding import export as exporting
 from rollcall.control.offboarding.delete import SETTLE_S, WAIT_S, Deleted, Options
-from rollcall.control.offboarding.export import FORMATS, Counts, Digesting
+from rollcall.control.offboarding.export import Manifest
 from rollcall.control.offboarding.what_stays import SNAPSHOTS
-from rollcall.control.replay.export import output_to
 from rollcall.control.tenancy_log import open_log
 from rollcall.control.words import counted
 from rollcall_operator import terminal
 from rollcall_operator.deployment import HERE, DataOption, JsonOption, find
 from rollcall_operator.options import OrgArgument, YesOption
+from rollcall_operator.output import output_to
 from rollcall_operator.owner import open_deployment
 from rollcall_operator.progress_bar import Bar
 
@@ -45,14 +45,14 @@ def export(
     """Write out users, groups, members and settings, of one moment; never keys or hashes."""
     if as_json and to is None:
         terminal.fail("--json needs --to: standard output is the export", 2)
-    counts = terminal.run(_export(data, org, to, form))
+    manifest = terminal.run(_export(data, org, to, form))
     if as_json:
-        terminal.print_json({"file": str(to), "format": form, **counts.to_json()})
+        terminal.print_json({"file": str(to), "format": form, **manifest.to_json()})
     else:
         _say(
-            f"{counted(counts.users, 'user')}, {counted(counts.groups, 'group')}, "
-            f"{counted(counts.memberships, 'membership')}; SHA-256 of all but the last "
-            f"line {counts.sha256}"
+            f"{counted(manifest.users, 'user')}, {counted(manifest.groups, 'group')}, "
+            f"{counted(manifest.memberships, 'membership')}; SHA-256 of all but the last "
+            f"line {manifest.sha256}"
         )
 
 
@@ -101,15 +101,13 @@ def describe(done: Deleted) -> list[str]:
     return [*lines, *map(str, done.kept), SNAPSHOTS]
 
 
-async def _export(data: Path, org: str, to: Path | None, form: str) -> Counts:
+async def _export(data: Path, org: str, to: Path | None, form: str) -> Manifest:
     settings = find(data)
     async with open_log(settings) as log:
         organisation = (await log.read()).organisation(org)
     async with open_deployment(settings, "org export") as deployment:
         with made(), output_to(to) as output, Bar() as meter:
-            digesting = Digesting(output)
-            writer = FORMATS[form](digesting)
-            return await exporting.export(deployment, organisation, writer, digesting, meter)
+            return await exporting.export(deployment, organisation, form, output, meter)
 
 
 async def _delete(data: Path, org: str, options: Options) -> Deleted:

@@ -12,17 +12,19 @@ import typer
 
 from rollcall.control.dead_letters import parse_since
 from rollcall.control.disk import made
+from rollcall.control.export import Counts
 from rollcall.control.replay import as_of, downstream, notifier
 from rollcall.control.replay.as_of import Folded, Plan
 from rollcall.control.replay.bounds import organisation_of, parse_place
 from rollcall.control.replay.copies import Report, Wanted
-from rollcall.control.replay.export import FORMATS, Counts, export, output_to
+from rollcall.control.replay.export import export
 from rollcall.control.settings import OperatorSettings
 from rollcall.control.words import counted
 from rollcall.events.envelope import format_time
 from rollcall_operator import terminal
 from rollcall_operator.deployment import HERE, DataOption, JsonOption, find
 from rollcall_operator.options import OnlyOrgArgument
+from rollcall_operator.output import output_to
 from rollcall_operator.owner import open_deployment
 from rollcall_operator.progress_bar import Bar
 
@@ -228,8 +230,7 @@ class _Past:
                 return
             with made(), Bar() as meter, output_to(self.file) as target:
                 async with as_of.folded(deployment, planned, meter) as folded:
-                    writer = FORMATS[self.output.value](target)
-                    counts = await export(deployment, planned, writer, meter)
+                    counts = await export(deployment, planned, self.output.value, target, meter)
         # Standard output may be the export itself.
         told = sys.stderr if self.file is None else sys.stdout
         line = _as_json(folded, counts) if as_json else _told(folded, counts)
