@@ -8,7 +8,7 @@ written again. A newer version than this release knows halts the copy, not the r
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rollcall.events.envelope import MalformedEvent, NewerVersion, decode, from_milliseconds
+from rollcall.events.envelope import MalformedEvent, NewerVersion, from_milliseconds
 from rollcall.kafka.feed import Feed, Record
 from rollcall.kafka.log_identity import event_id_of
 from rollcall.kafka.worker import (
@@ -26,7 +26,7 @@ from rollcall.observability import metrics
 from rollcall.observability.logging import get_logger
 from rollcall.postgres import progress, tenancy
 from rollcall.postgres.pool import Database
-from rollcall.tenancy import organisation as records
+from rollcall.tenancy.fold import read_change
 from rollcall.tenancy.organisation import Record as TenancyRecord
 from rollcall_provisioner.identity import Identity
 
@@ -169,22 +169,16 @@ def read(taken: Sequence[Record], next_offset: int) -> Copied:
     """
     found: dict[str, TenancyRecord | None] = {}
     for record in taken:
-        key = (record.key or b"").decode("utf-8", "replace")
-        if record.value is None:
-            found.pop(key, None)
-            found[key] = None
-            next_offset = record.offset + 1
-            continue
         try:
-            known = records.from_event(decode(record.headers, record.value))
+            change = read_change(record)
         except NewerVersion as newer:
             halt = PartitionHalted(f"offset {record.offset}: {newer}", "newer-version")
             return _copied(found, next_offset, halt)
         except MalformedEvent:
             log.warning("tenancy.malformed", offset=record.offset)
         else:
-            found.pop(records.record_key(known), None)
-            found[records.record_key(known)] = known
+            found.pop(change.key, None)
+            found[change.key] = change.record
         next_offset = record.offset + 1
     return _copied(found, next_offset, None)
 

@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 
 from rollcall.control.errors import NotPossible
 from rollcall.control.standing import pending, why_it_stands
-from rollcall.control.tenancy_log import NotThere, open_log
+from rollcall.control.tenancy_log import NotThere, read_tenancy
 from rollcall.events.request import Endpoint, Kind, Request, to_event
 from rollcall.kafka.producer import Producer
 from rollcall.postgres import audit, dead_letter
@@ -128,8 +128,7 @@ async def organisation_id_of(settings: Settings, selection: Selection) -> str | 
     """The id of the organisation that is asked for; None: none is. Raises NotThere, Unavailable."""
     if selection.org is None:
         return None
-    async with open_log(settings) as log:
-        tenancy = await log.read()
+    tenancy = await read_tenancy(settings)
     try:
         return tenancy.organisation(selection.org).id
     except NotThere as error:

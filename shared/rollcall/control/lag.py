@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from rollcall.control.deployment import Deployment
 from rollcall.control.errors import NotPossible
-from rollcall.control.tenancy_log import Tenancy, open_log
+from rollcall.control.tenancy_log import Tenancy, read_tenancy
 from rollcall.control.words import counted
 from rollcall.events.envelope import format_time, from_milliseconds
 from rollcall.kafka.admin import topic_config
@@ -174,8 +174,7 @@ async def measure(deployment: Deployment, scan_records: int = SCAN_RECORDS) -> L
 
     At least the first waiting record of each partition is read, for its age.
     """
-    async with open_log(deployment.settings) as log:
-        tenancy = await log.read()
+    tenancy = await read_tenancy(deployment.settings)
     partitions = [each for name in READERS for each in await _partitions(deployment, name)]
     slots = asyncio.Semaphore(AT_ONCE)
 

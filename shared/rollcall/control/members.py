@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rollcall.control.errors import NotPossible
-from rollcall.control.tenancy_log import Tenancy, open_log
+from rollcall.control.tenancy_log import find_organisation, read_tenancy
 from rollcall.events.envelope import format_time
 from rollcall.postgres import directory_search, people
 from rollcall.postgres.pool import Database
@@ -52,12 +52,6 @@ class Known:
         }
 
 
-async def read_tenancy(settings: Settings) -> Tenancy:
-    """Every organisation. Raises Unavailable."""
-    async with open_log(settings) as log:
-        return await log.read()
-
-
 async def list_members(
     settings: Settings,
     database: Database,
@@ -68,7 +62,7 @@ async def list_members(
     limit: int,
 ) -> list[Known]:
     """A page of the organisation's members by userName. Raises NotThere, Unavailable."""
-    organisation = (await read_tenancy(settings)).organisation(org)
+    organisation = await find_organisation(settings, org)
     async with database.connection() as connection:
         found = await people.list_members(
             connection, organisation.id, status=state, after=after, limit=limit

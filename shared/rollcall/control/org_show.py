@@ -7,7 +7,7 @@ from typing import Any
 from rollcall.control import organisations
 from rollcall.control.key_use import last_used
 from rollcall.control.partitions import open_partitions
-from rollcall.control.tenancy_log import open_log
+from rollcall.control.tenancy_log import read_tenancy
 from rollcall.events.envelope import format_time
 from rollcall.postgres import directory_search, people
 from rollcall.postgres.people import Counts
@@ -55,8 +55,7 @@ class Overview:
 
 async def look_at(settings: Settings, org: str) -> Overview:
     """What the tenancy topic says of an organisation. Raises NotThere, Unavailable."""
-    async with open_log(settings) as log:
-        tenancy = await log.read()
+    tenancy = await read_tenancy(settings)
     organisation = tenancy.organisation(org)
     return Overview(organisation, tenancy.keys_of(organisation.id))
 

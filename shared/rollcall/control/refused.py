@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from rollcall.control.errors import NotPossible
-from rollcall.control.tenancy_log import open_log
+from rollcall.control.tenancy_log import find_organisation
 from rollcall.events.envelope import format_time
 from rollcall.events.outcome import from_data, is_told
 from rollcall.events.request import TYPE_PREFIX
@@ -90,8 +90,7 @@ async def select(
     """
     organisation_id = None
     if org is not None:
-        async with open_log(settings) as log:
-            organisation_id = (await log.read()).organisation(org).id
+        organisation_id = (await find_organisation(settings, org)).id
     wanted = None if identifier is None else parse_id(identifier)
     if identifier is not None and wanted is None:
         raise NotPossible(f"{identifier!r} is no id; `rollcall refused list` shows them")

@@ -12,25 +12,26 @@ read again up to the written record:
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from rollcall.control.errors import NotPossible
-from rollcall.events import envelope
 from rollcall.events.envelope import MalformedEvent
 from rollcall.events.topics import Topics
-from rollcall.kafka.client import client_options, stop_consumer
+from rollcall.kafka.admin import partition_count
+from rollcall.kafka.client import client_options
 from rollcall.kafka.producer import Producer
+from rollcall.kafka.reading import PartitionReader, open_reader
 from rollcall.runtime.clock import now
 from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.ids import new_id
 from rollcall.tenancy import organisation as records
+from rollcall.tenancy.fold import TenancyState, TopicRecord, read_change
 from rollcall.tenancy.organisation import ApiKey, Organisation, Record
 
 TIMEOUT_S: Final = 20.0
@@ -47,11 +48,9 @@ class TopicsMissing(NotPossible):
 
 
 @dataclass(slots=True)
-class Tenancy:
-    """Every organisation and key at one moment; `unreadable` counts records that are not ours."""
+class Tenancy(TenancyState):
+    """Every organisation and key at one moment; `unreadable` counts malformed records."""
 
-    organisations: dict[str, Organisation] = field(default_factory=dict)
-    keys: dict[str, ApiKey] = field(default_factory=dict)
     unreadable: int = 0
 
     def organisation(self, id_or_name: str) -> Organisation:
@@ -71,19 +70,6 @@ class Tenancy:
         found = [key for key in self.keys.values() if key.organisation_id == organisation_id]
         return sorted(found, key=lambda key: (key.created, key.public_id))
 
-    def apply(self, record: Record) -> None:
-        """Take over a record: the latest of each key holds."""
-        match record:
-            case Organisation():
-                self.organisations[record.id] = record
-            case ApiKey():
-                self.keys[record.public_id] = record
-
-    def forget(self, key: str) -> None:
-        """Drop what was recorded under this key of the topic."""
-        self.organisations.pop(key, None)
-        self.keys.pop(key, None)
-
 
 def emptiest_partition(organisations: Collection[Organisation], partitions: Collection[int]) -> int:
     """The partition with the fewest organisations, the lowest of equals."""
@@ -97,11 +83,11 @@ def emptiest_partition(organisations: Collection[Organisation], partitions: Coll
 class TenancyLog:
     """Reads and writes the tenancy topic; made by `open_log`."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, settings: Settings) -> None:
-        self._consumer = consumer
+    def __init__(self, reader: PartitionReader, settings: Settings) -> None:
+        self._reader = reader
         self._settings = settings
         self._topics = Topics(settings.topic_prefix)
-        self._partition = TopicPartition(self._topics.tenancy, 0)
+        self._next_offset = 0
         self._producer: Producer | None = None
         self._state = Tenancy()
 
@@ -162,22 +148,15 @@ class TenancyLog:
 
     async def requests_partitions(self) -> frozenset[int]:
         """The partitions that the requests topic has now. Raises TopicsMissing, Unavailable."""
-        admin = AIOKafkaAdminClient(**client_options(self._settings))
-        try:
-            async with _kafka_errors():
-                await admin.start()
-                (found,) = await admin.describe_topics([self._topics.requests])
-        finally:
-            await admin.close()
-        if found["error_code"]:
+        count = await partition_count(self._settings, self._topics.requests)
+        if not count:
             raise TopicsMissing(f"no topic {self._topics.requests}; run `rollcall topics apply`")
-        return frozenset(partition["partition"] for partition in found["partitions"])
+        return frozenset(range(count))
 
     async def close(self) -> None:
-        """Leave Kafka."""
+        """Close what was opened to write."""
         if self._producer is not None:
             await self._producer.stop(TIMEOUT_S)
-        await stop_consumer(self._consumer, TIMEOUT_S)
 
     async def _started_producer(self) -> Producer:
         if self._producer is None:
@@ -191,51 +170,54 @@ class TenancyLog:
         """Fold what is new, up to the present end and beyond offset `past`; return it."""
         seen = []
         async with _kafka_errors():
-            ends = await self._consumer.end_offsets([self._partition])
-            end = max(ends[self._partition], past + 1)
-            while await self._consumer.position(self._partition) < end:
-                batches = await self._consumer.getmany(timeout_ms=500)
-                for record in batches.get(self._partition, []):
+            first, end = await self._reader.held()
+            begin, end = max(self._next_offset, first), max(end, past + 1)
+            async for batch in self._reader.read(begin, end):
+                for record in batch:
                     parsed = self._fold(record)
                     if parsed is not None:
                         seen.append((record.offset, parsed))
+            self._next_offset = max(begin, end)
         return seen
 
-    def _fold(self, record: "ConsumerRecord[bytes, bytes]") -> Record | None:
-        if record.value is None:  # a tombstone
-            self._state.forget((record.key or b"").decode(errors="replace"))
-            return None
+    def _fold(self, record: TopicRecord) -> Record | None:
         try:
-            parsed = records.from_event(envelope.decode(record.headers, record.value))
+            change = read_change(record)
         except MalformedEvent:
             self._state.unreadable += 1
             return None
-        self._state.apply(parsed)
-        return parsed
+        self._state.apply(change)
+        return change.record
 
 
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[TenancyLog]:
     """The tenancy log of a deployment. Raises Unavailable, TopicsMissing."""
     topic = Topics(settings.topic_prefix).tenancy
-    consumer = AIOKafkaConsumer(
-        **client_options(settings),
-        enable_auto_commit=False,
-        # A question for the end of the log waits behind a fetch that waits for records.
-        fetch_max_wait_ms=20,
-    )
-    log = TenancyLog(consumer, settings)
-    try:
+    async with AsyncExitStack() as stack:
         async with _kafka_errors():
-            await consumer.start()
-            if topic not in await consumer.topics():
+            # The end is asked for after each write, and a question waits behind a fetch.
+            opening = open_reader(settings, topic, 0, fetch_wait_ms=20)
+            reader = await stack.enter_async_context(opening)
+            if not await reader.is_there():
                 raise TopicsMissing(f"no topic {topic}; run `rollcall topics apply`")
-            partition = TopicPartition(topic, 0)
-            consumer.assign([partition])
-            await consumer.seek_to_beginning(partition)
+        log = TenancyLog(reader, settings)
+        stack.push_async_callback(log.close)
         yield log
-    finally:
-        await log.close()
+
+
+async def read_tenancy(settings: Settings) -> Tenancy:
+    """Every organisation and key now. Raises TopicsMissing, Unavailable, NewerVersion."""
+    async with open_log(settings) as log:
+        return await log.read()
+
+
+async def find_organisation(settings: Settings, id_or_name: str) -> Organisation:
+    """The organisation with this id or unique name.
+
+    Raises NotThere, TopicsMissing, Unavailable, NewerVersion.
+    """
+    return (await read_tenancy(settings)).organisation(id_or_name)
 
 
 @asynccontextmanager

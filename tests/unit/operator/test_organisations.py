@@ -1,6 +1,7 @@
 """What an operator may set, choose and look up; no server needed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from rollcall.control.errors import ControlError, NotPossible
 from rollcall.control.organisations import parse_expiry, parse_values
 from rollcall.control.tenancy_log import NotThere, Tenancy, emptiest_partition
 from rollcall.runtime.ids import new_id
+from rollcall.tenancy.fold import Change
 from rollcall.tenancy.organisation import ApiKey, Organisation
 from rollcall_operator import table
 
@@ -22,7 +24,7 @@ def an_organisation(name: str = "Acme", partition: int = 0) -> Organisation:
 def a_tenancy(*organisations: Organisation) -> Tenancy:
     tenancy = Tenancy()
     for organisation in organisations:
-        tenancy.apply(organisation)
+        tenancy.apply(Change(organisation.id, organisation))
     return tenancy
 
 
@@ -121,11 +123,11 @@ def test_the_latest_record_of_a_key_holds_and_a_tombstone_ends_it() -> None:
     key = ApiKey("abc", "org", "first", "00", NOON)
     tenancy = a_tenancy()
 
-    tenancy.apply(key)
-    tenancy.apply(ApiKey("abc", "org", "first", "00", NOON, revoked=NOON))
+    tenancy.apply(Change("abc", key))
+    tenancy.apply(Change("abc", replace(key, revoked=NOON)))
 
     assert [each.revoked for each in tenancy.keys_of("org")] == [NOON]
-    tenancy.forget("abc")
+    tenancy.apply(Change("abc", None))
     assert tenancy.keys_of("org") == []
 
 

@@ -5,27 +5,21 @@ Postgres may be away. What is not readable opens nothing: a key's record that th
 read takes the key out, because it may say that the key is revoked.
 """
 
-from collections.abc import Iterable
 from typing import Protocol
 
-from rollcall.events.envelope import MalformedEvent, NewerVersion, decode
+from rollcall.events.envelope import MalformedEvent, NewerVersion
 from rollcall.observability.logging import get_logger
-from rollcall.tenancy.organisation import ApiKey, Organisation, from_event
+from rollcall.tenancy.fold import TenancyState, TopicRecord, kafka_key, read_change
+from rollcall.tenancy.organisation import ApiKey, Organisation
 
 WAIT_FOR_UNKNOWN_S = 1.0
 
 log = get_logger()
 
 
-class TenancyRecord(Protocol):
-    """What the fold reads of a Kafka record."""
+class TenancyRecord(TopicRecord, Protocol):
+    """A record of the topic, with its place for the log line."""
 
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Iterable[tuple[str, bytes]]: ...
     @property
     def offset(self) -> int: ...
 
@@ -43,8 +37,7 @@ class KeyDirectory:
 
     def __init__(self, reader: Freshness) -> None:
         self._reader = reader
-        self._organisations: dict[str, Organisation] = {}
-        self._keys: dict[str, ApiKey] = {}
+        self._state = TenancyState()
 
     @property
     def age_s(self) -> float:
@@ -53,11 +46,11 @@ class KeyDirectory:
 
     def organisation(self, organisation_id: str) -> Organisation | None:
         """The organisation of this id, None where there is none."""
-        return self._organisations.get(organisation_id)
+        return self._state.organisations.get(organisation_id)
 
     def key(self, public_id: str) -> ApiKey | None:
         """The key of this public id, revoked and expired ones included."""
-        return self._keys.get(public_id)
+        return self._state.keys.get(public_id)
 
     async def is_current(self) -> bool:
         """Whether all that the topic holds now has been read, waiting for it up to a second.
@@ -68,21 +61,11 @@ class KeyDirectory:
 
     def apply(self, record: TenancyRecord) -> None:
         """Fold one record, in the order of the topic. Raises nothing."""
-        name = (record.key or b"").decode(errors="replace")
-        if record.value is None:
-            self._organisations.pop(name, None)
-            self._keys.pop(name, None)
-            return
         try:
-            found = from_event(decode(record.headers, record.value))
+            self._state.apply(read_change(record))
         except (MalformedEvent, NewerVersion) as error:
-            self._keys.pop(name, None)
+            self._state.keys.pop(kafka_key(record), None)
             _tell_unreadable(record, error)
-            return
-        if isinstance(found, Organisation):
-            self._organisations[found.id] = found
-        else:
-            self._keys[found.public_id] = found
 
 
 def _tell_unreadable(record: TenancyRecord, error: Exception) -> None:

@@ -11,7 +11,7 @@ from rollcall.control import organisations
 from rollcall.control.errors import ControlError
 from rollcall.control.key_use import last_used
 from rollcall.control.settings import OperatorSettings
-from rollcall.control.tenancy_log import open_log
+from rollcall.control.tenancy_log import open_log, read_tenancy
 from rollcall.events.envelope import format_time
 from rollcall.runtime.clock import now
 from rollcall.runtime.errors import Unavailable
@@ -125,8 +125,7 @@ async def _create(
 
 async def _list(data: Path, org: str) -> tuple[list[ApiKey], dict[str, datetime], str]:
     settings = find(data)
-    async with open_log(settings) as log:
-        tenancy = await log.read()
+    tenancy = await read_tenancy(settings)
     organisation = tenancy.organisation(org)
     used: dict[str, datetime] = {}
     note = ""

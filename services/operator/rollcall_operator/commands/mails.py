@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from rollcall.control.members import read_tenancy
+from rollcall.control.tenancy_log import find_organisation
 from rollcall.events.envelope import format_time
 from rollcall.observability import output
 from rollcall.postgres import notification
@@ -104,7 +104,7 @@ async def _unsent(
     data: Path, org: str | None, reason: str | None, limit: int
 ) -> list[UnsentNotice]:
     settings = find(data)
-    of = None if org is None else (await read_tenancy(settings)).organisation(org).id
+    of = None if org is None else (await find_organisation(settings, org)).id
     async with open_as_owner(settings) as database, database.connection() as connection:
         return await notification.unsent(connection, of, reason, limit=limit)
 

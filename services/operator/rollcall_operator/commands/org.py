@@ -10,7 +10,7 @@ from rollcall.control import organisations
 from rollcall.control.errors import ControlError
 from rollcall.control.org_show import Overview, complete, look_at
 from rollcall.control.settings import OperatorSettings
-from rollcall.control.tenancy_log import Tenancy, open_log
+from rollcall.control.tenancy_log import Tenancy, open_log, read_tenancy
 from rollcall.events.envelope import format_time
 from rollcall.runtime.errors import Unavailable
 from rollcall.tenancy.api_key import NewKey
@@ -158,8 +158,7 @@ async def _named(data: Path, name: str) -> list[Organisation]:
 
 async def _read(data: Path) -> tuple[OperatorSettings, Tenancy]:
     settings = find(data)
-    async with open_log(settings) as log:
-        return settings, await log.read()
+    return settings, await read_tenancy(settings)
 
 
 async def _show(data: Path, org: str) -> tuple[OperatorSettings, Overview]:

@@ -12,7 +12,7 @@ from rollcall.control.offboarding import export as exporting
 from rollcall.control.offboarding.delete import SETTLE_S, WAIT_S, Deleted, Options
 from rollcall.control.offboarding.export import Manifest
 from rollcall.control.offboarding.what_stays import SNAPSHOTS
-from rollcall.control.tenancy_log import open_log
+from rollcall.control.tenancy_log import find_organisation
 from rollcall.control.words import counted
 from rollcall_operator import terminal
 from rollcall_operator.deployment import HERE, DataOption, JsonOption, find
@@ -103,8 +103,7 @@ def describe(done: Deleted) -> list[str]:
 
 async def _export(data: Path, org: str, to: Path | None, form: str) -> Manifest:
     settings = find(data)
-    async with open_log(settings) as log:
-        organisation = (await log.read()).organisation(org)
+    organisation = await find_organisation(settings, org)
     async with open_deployment(settings, "org export") as deployment:
         with made(), output_to(to) as output, Bar() as meter:
             return await exporting.export(deployment, organisation, form, output, meter)

@@ -15,10 +15,11 @@ from rollcall.control.disk import made
 from rollcall.control.export import Counts
 from rollcall.control.replay import as_of, downstream, notifier
 from rollcall.control.replay.as_of import Folded, Plan
-from rollcall.control.replay.bounds import organisation_of, parse_place
+from rollcall.control.replay.bounds import parse_place
 from rollcall.control.replay.copies import Report, Wanted
 from rollcall.control.replay.export import export
 from rollcall.control.settings import OperatorSettings
+from rollcall.control.tenancy_log import find_organisation
 from rollcall.control.words import counted
 from rollcall.events.envelope import format_time
 from rollcall_operator import terminal
@@ -140,7 +141,7 @@ class _Again:
     ) -> None:
         """Let the notifier read again, and print what it reads."""
         async with open_deployment(settings, "replay") as deployment:
-            organisation = None if self.org is None else await organisation_of(deployment, self.org)
+            organisation = None if self.org is None else await find_organisation(settings, self.org)
             with Bar() as meter:
                 report = await notifier.into_notifier(
                     deployment,
@@ -158,7 +159,7 @@ class _Again:
     async def into_topic(self, settings: OperatorSettings, dry_run: bool, as_json: bool) -> None:
         """Send what the topic has not, and print how much that was."""
         async with open_deployment(settings, "replay") as deployment:
-            organisation = None if self.org is None else await organisation_of(deployment, self.org)
+            organisation = None if self.org is None else await find_organisation(settings, self.org)
             wanted = Wanted(
                 into=self.into,
                 begin=parse_place(self.begin),
@@ -222,7 +223,7 @@ class _Past:
     async def show(self, settings: OperatorSettings, dry_run: bool, as_json: bool) -> None:
         """Fold it and write it. Raises CommandError, Unavailable."""
         async with open_deployment(settings, "replay") as deployment:
-            organisation = await organisation_of(deployment, self.org)
+            organisation = await find_organisation(settings, self.org)
             at = parse_since(self.moment)
             planned = await as_of.plan(deployment, organisation, at, self.snapshot)
             if dry_run:

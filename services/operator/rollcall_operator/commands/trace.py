@@ -9,8 +9,8 @@ import typer
 from rollcall.control import members, trace
 from rollcall.control.dead_letters import parse_since
 from rollcall.control.deployment import Deployment
-from rollcall.control.replay.bounds import organisation_of
 from rollcall.control.settings import OperatorSettings
+from rollcall.control.tenancy_log import find_organisation
 from rollcall.control.trace import Found, Mail, Told, Trace
 from rollcall.control.trace_find import CHANGES, SCAN_RECORDS, Tracer
 from rollcall.control.words import counted
@@ -97,7 +97,7 @@ class _Asked:
                     return await self._people(settings, deployment, tracer, since)
                 if not org:
                     return await tracer.event(event_id, since, self.copies)
-                organisation = await organisation_of(deployment, org[0])
+                organisation = await find_organisation(deployment.settings, org[0])
                 return await tracer.member(organisation, event_id, since, self.last)
 
     async def _people(

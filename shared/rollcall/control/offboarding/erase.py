@@ -17,7 +17,7 @@ from rollcall.control.offboarding.publish import publish, until
 from rollcall.control.offboarding.what_stays import Kept, what_stays
 from rollcall.control.rebuild.approach import LOCK
 from rollcall.control.standing import check_runs, pending
-from rollcall.control.tenancy_log import open_log
+from rollcall.control.tenancy_log import find_organisation
 from rollcall.events.request import Request
 from rollcall.postgres import audit
 from rollcall.postgres.upkeep import leaving, scratch
@@ -75,8 +75,7 @@ async def erase(
     wait_s: float = WAIT_S,
 ) -> Erased:
     """Erase a member, by id or user name. Raises NotPossible, NotThere, Unavailable."""
-    async with open_log(deployment.settings) as log:
-        organisation = (await log.read()).organisation(org)
+    organisation = await find_organisation(deployment.settings, org)
     member_id = await _member_id(deployment, organisation.id, member)
     async with deployment.database.connection() as connection:
         traces = await leaving.traces(connection, organisation.id, member_id)

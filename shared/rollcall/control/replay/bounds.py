@@ -7,9 +7,7 @@ from datetime import datetime
 from rollcall.control.dead_letters import parse_since
 from rollcall.control.deployment import Deployment
 from rollcall.control.errors import NotPossible
-from rollcall.control.tenancy_log import open_log
 from rollcall.kafka.offsets import Extent, extents, offsets_at
-from rollcall.tenancy.organisation import Organisation
 
 Place = int | datetime
 """An offset, the same in each partition, or a moment of append time."""
@@ -38,12 +36,6 @@ def parse_place(text: str) -> Place:
     if text.isascii() and text.isdigit() and len(text) < 19:
         return int(text)
     return parse_since(text)
-
-
-async def organisation_of(deployment: Deployment, org: str) -> Organisation:
-    """The organisation with this id or unique name. Raises NotPossible, Unavailable."""
-    async with open_log(deployment.settings) as log:
-        return (await log.read()).organisation(org)
 
 
 async def parts_of(
