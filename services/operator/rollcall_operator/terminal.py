@@ -27,6 +27,7 @@ from rollcall.runtime.errors import InvalidSettings, Unavailable
 from rollcall_local.stack.errors import StackError
 from rollcall_operator import table
 from rollcall_operator.exits import Exit
+from rollcall_operator.hints import line_of
 
 T = TypeVar("T")
 INTERRUPTED: Final = Exit.INTERRUPTED
@@ -122,7 +123,7 @@ def told(error: BaseException) -> tuple[str, int] | None:
         case CommandError() | StackError():
             return str(error), error.exit_code
         case ControlError():
-            return str(error), STATUS.get(type(error), Exit.REFUSED)
+            return line_of(error), STATUS.get(type(error), Exit.REFUSED)
         case InvalidSettings():
             return f"settings are missing or wrong: {error}", Exit.REFUSED
         case Unavailable():

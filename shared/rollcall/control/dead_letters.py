@@ -120,7 +120,7 @@ async def select(
     known = {name for letter in found for name in (letter.name, letter.id)}
     for name in selection.names:
         if name not in known:
-            raise NotPossible(f"no dead letter {name}; `rollcall dead list --all` shows all")
+            raise NotPossible(f"no dead letter {name}", hint="list dead letters")
     return found
 
 
@@ -133,8 +133,8 @@ async def organisation_id_of(settings: Settings, selection: Selection) -> str | 
         return tenancy.organisation(selection.org).id
     except NotThere as error:
         raise NotThere(
-            f"no dead letter and no organisation {selection.org!r}; `rollcall dead list --all` "
-            "and `rollcall org list` show them"
+            f"no dead letter and no organisation {selection.org!r}",
+            hint="list dead letters and organisations",
         ) from error
 
 

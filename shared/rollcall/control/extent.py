@@ -91,12 +91,14 @@ def ranges(standing: list[Standing], begin: Mapping[int, Progress]) -> list[Rang
         if epoch != each.epoch:
             raise CannotKnow(
                 f"partition {each.partition} is in epoch {each.epoch} of its log, and what was "
-                f"folded ends in epoch {epoch}: name a snapshot of epoch {each.epoch} with --from"
+                f"folded ends in epoch {epoch}: name a snapshot of epoch {each.epoch}",
+                hint="fold from a snapshot",
             )
         if each.log.first_offset > position:
             raise CannotKnow(
                 f"the log of partition {each.partition} begins at offset {each.log.first_offset}, "
-                f"above {position}: name a snapshot that reaches it with --from"
+                f"above {position}: name a snapshot that reaches it",
+                hint="fold from a snapshot",
             )
         if each.log.end_offset < each.end:
             raise CannotKnow(

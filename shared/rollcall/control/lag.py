@@ -119,7 +119,7 @@ class Lag:
     names: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it; the names are a contract with scripts."""
+        """As JSON; scripts rely on the names."""
         return {
             "at": format_time(self.at),
             "scanned_records_per_partition": self.scanned,

@@ -29,7 +29,7 @@ class Known:
         return self.person.member.id
 
     def to_json(self, *, everything: bool = False) -> dict[str, Any]:
-        """As `--json` prints it; the names are a contract with scripts."""
+        """As JSON; scripts rely on the names."""
         member = self.person.member
         found = {
             "organisation_id": self.organisation.id,

@@ -35,7 +35,7 @@ class Overview:
         return max(self.used.values(), default=None)
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it; the names are a contract with scripts."""
+        """As JSON; scripts rely on the names."""
         contact, counts = self.last_contact, self.counts
         return {
             **organisations.settings_of(self.organisation),

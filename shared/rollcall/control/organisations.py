@@ -94,9 +94,7 @@ async def revoke_key(log: TenancyLog, id_or_name: str, public_id: str) -> ApiKey
             return await log.change(
                 key, lambda present: replace(present, revoked=present.revoked or now())
             )
-    raise NotThere(
-        f"{organisation.name} has no key {public_id!r}; `rollcall key list` shows its keys"
-    )
+    raise NotThere(f"{organisation.name} has no key {public_id!r}", hint="list keys")
 
 
 def _refuse_leaving(organisation: Organisation) -> None:

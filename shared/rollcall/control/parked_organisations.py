@@ -33,7 +33,7 @@ class Freed:
     note: str
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it, beside dead letters; the names are a contract with scripts."""
+        """As JSON, beside dead letters; scripts rely on the names."""
         return {
             "dead_letter": self.park.name,
             "id": self.park.id,

@@ -125,7 +125,7 @@ class Partitions:
         differs = difference(halted, log, compares_record=self._name != "tenancy")
         if differs is not None:
             raise StillHalted(
-                f"{differs}; restore the log, or accept this one as it is with --new-log"
+                f"{differs}; restore the log, or accept this one as it is", hint="accept this log"
             )
         if log.end_offset > halted.next_offset:
             following = await self._probe.look(halted.partition, halted.next_offset + 1)
@@ -161,8 +161,9 @@ class Partitions:
         if self._name == "requests" and record.timestamp_type != LOG_APPEND_TIME:
             raise StillHalted(
                 f"the record at offset {record.offset} has no append time of the broker; mend the "
-                f"topic (`rollcall topics apply`) and leave it out: --new-log --at "
-                f"{record.offset + 1}"
+                "topic (`rollcall topics apply`) and leave it out",
+                hint="begin behind the record",
+                begin_at=record.offset + 1,
             )
         try:
             event = envelope.decode(record.headers, record.value)

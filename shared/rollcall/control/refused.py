@@ -58,7 +58,7 @@ class Refusal:
         return advice(self)
 
     def as_json(self) -> dict[str, object]:
-        """As `--json` shows it; the names are a contract with scripts."""
+        """As JSON; scripts rely on the names."""
         return {
             "id": self.id,
             "event_id": self.event_id,
@@ -93,7 +93,7 @@ async def select(
         organisation_id = (await find_organisation(settings, org)).id
     wanted = None if identifier is None else parse_id(identifier)
     if identifier is not None and wanted is None:
-        raise NotPossible(f"{identifier!r} is no id; `rollcall refused list` shows them")
+        raise NotPossible(f"{identifier!r} is no id", hint="list refused requests")
     async with database.connection() as connection:
         found = await audit.find_refused(
             connection, organisation_id=organisation_id, since=since, limit=MOST
@@ -103,7 +103,7 @@ async def select(
         return refusals
     named = [each for each in refusals if wanted in (each.id, each.event_id)]
     if not named:
-        raise NotPossible(f"no refused request {wanted}; `rollcall refused list` shows them")
+        raise NotPossible(f"no refused request {wanted}", hint="list refused requests")
     return named
 
 

@@ -62,7 +62,7 @@ class Tenancy(TenancyState):
             ids = ", ".join(each.id for each in named)
             raise NotThere(f"{len(named)} organisations are named {id_or_name!r}; use an id: {ids}")
         if not named:
-            raise NotThere(f"no organisation {id_or_name!r}; `rollcall org list` shows all")
+            raise NotThere(f"no organisation {id_or_name!r}", hint="list organisations")
         return named[0]
 
     def keys_of(self, organisation_id: str) -> list[ApiKey]:

@@ -173,7 +173,7 @@ def state_of(letter: DeadLetterSummary) -> Fate:
 
 
 def to_json(found: Found) -> dict[str, Any]:
-    """As `--json` prints it; the names are a contract with scripts."""
+    """As JSON; scripts rely on the names."""
     scan = found.scan
     return {
         "traces": [_trace(each) for each in found.traces],

@@ -250,8 +250,8 @@ def _minted(event_id: str) -> datetime:
         return minted_at(event_id) - CLOCKS_DIFFER
     except ValueError:
         raise NotPossible(
-            f"{event_id} is not decided, and does not say when it was made; name a time with "
-            "--since"
+            f"{event_id} is not decided, and does not say when it was made; name a time",
+            hint="give a time",
         ) from None
 
 
@@ -261,6 +261,6 @@ def _not_found(what: str, scan: Scan) -> ControlError:
     if scan.is_complete:
         return NoSuch(f"{what} is in the audit or in the log; {read}")
     return NotPossible(
-        f"{what} is in the audit or in the part of the log that was read ({read}): name a later "
-        "time with --since, or read more with --scan"
+        f"{what} is in the audit or in the part of the log that was read ({read})",
+        hint="give a time or read more",
     )

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from rollcall.control.deployment import Deployment
+from rollcall.control.errors import NotNow
 from rollcall.control.offboarding.publish import publish, until
 from rollcall.control.offboarding.what_stays import Kept, what_stays
 from rollcall.control.standing import check_runs, pending
@@ -66,7 +67,7 @@ class Deleted:
     kept: list[Kept] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it; the names are a contract with scripts."""
+        """As JSON; scripts rely on the names."""
         return {
             "organisation_id": self.organisation_id,
             "name": self.name,
@@ -114,7 +115,7 @@ async def delete(deployment: Deployment, org: str, options: Options, say: Say) -
         if found is None and leaver.record is not None:
             found = await _end(deployment, leaver, leaver.record, options, say)
         if found is None:
-            raise NotThere(f"no organisation {org!r}; `rollcall org list` shows all")
+            raise NotThere(f"no organisation {org!r}", hint="list organisations")
         report.event_id = found.event_id
         await _announced(deployment, found, options)
         say("deleting what is left of its rows")
@@ -201,8 +202,10 @@ async def _end(
     await until(
         is_gone,
         options.wait_s,
-        f"its keys are dead, and its last event is accepted as {where}, but not applied yet "
-        "(`rollcall partition list` shows how far the provisioner is); run this again to end it",
+        NotNow(
+            f"its keys are dead, and its last event is accepted as {where}, but not applied yet "
+            "(`rollcall partition list` shows how far the provisioner is); run this again to end it"
+        ),
     )
     deployment.faults.passes("leaving.after_applied")
     return found[0]
@@ -245,8 +248,10 @@ async def _announced(deployment: Deployment, found: Departure, options: Options)
     await until(
         is_announced,
         options.wait_s,
-        f"its directory is gone, but partition {partition} has not announced it yet; "
-        "run this again to end it",
+        NotNow(
+            f"its directory is gone, but partition {partition} has not announced it yet; "
+            "run this again to end it"
+        ),
     )
 
 
@@ -309,6 +314,8 @@ async def _remove_records(
     await until(
         is_copied,
         options.wait_s,
-        "all is deleted, but the provisioner has not read that its records are gone; "
-        "it will when it runs",
+        NotNow(
+            "all is deleted, but the provisioner has not read that its records are gone; "
+            "it will when it runs"
+        ),
     )

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from rollcall.control.deployment import Deployment
-from rollcall.control.errors import NotPossible
+from rollcall.control.errors import NotNow, NotPossible
 from rollcall.control.offboarding.publish import publish, until
 from rollcall.control.offboarding.what_stays import Kept, what_stays
 from rollcall.control.rebuild.approach import LOCK
@@ -49,7 +49,7 @@ class Erased:
     kept: list[Kept] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it; the names are a contract with scripts."""
+        """As JSON; scripts rely on the names."""
         return {
             "organisation_id": self.organisation_id,
             "member_id": self.member_id,
@@ -101,7 +101,7 @@ async def _member_id(deployment: Deployment, organisation_id: str, member: str) 
         found = await leaving.find_member_id(connection, organisation_id, key)
     if found is None:
         raise NotPossible(
-            "no member has that userName (any more); name it by its id: `rollcall erase ORG ID`"
+            "no member has that userName (any more); name it by its id", hint="erase by id"
         )
     return found
 
@@ -144,8 +144,13 @@ async def _publish(
     await until(
         is_decided,
         wait_s,
-        "accepted, but not applied yet (`rollcall partition list` shows how far the provisioner "
-        f"is); run `rollcall erase {organisation.id} {member_id}` to end it",
+        NotNow(
+            "accepted, but not applied yet (`rollcall partition list` shows how far the "
+            "provisioner is)",
+            hint="erase again",
+            organisation_id=organisation.id,
+            member_id=member_id,
+        ),
     )
     if decided[0].status != 204:
         raise NotPossible("the event could not be applied; look at `rollcall dead list`")

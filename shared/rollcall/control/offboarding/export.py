@@ -26,7 +26,7 @@ class Manifest:
     sha256: str
 
     def to_json(self) -> Json:
-        """As the last line of JSON lines has it, and `--json` of the command."""
+        """The manifest as JSON."""
         return {
             "users": self.users,
             "groups": self.groups,

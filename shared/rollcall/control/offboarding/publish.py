@@ -33,8 +33,8 @@ async def publish(deployment: Deployment, request: Request, partition: int) -> i
     return sent.offset
 
 
-async def until(holds: Callable[[], Awaitable[bool]], wait_s: float, otherwise: str) -> None:
-    """Wait for a condition; raises NotPossible(`otherwise`) when it takes longer.
+async def until(holds: Callable[[], Awaitable[bool]], wait_s: float, otherwise: NotNow) -> None:
+    """Wait for a condition; raises `otherwise` when it takes longer.
 
     The condition is asked at least once.
     """
@@ -42,5 +42,5 @@ async def until(holds: Callable[[], Awaitable[bool]], wait_s: float, otherwise: 
     deadline_s = loop.time() + wait_s
     while not await holds():
         if loop.time() > deadline_s:
-            raise NotNow(otherwise)
+            raise otherwise
         await asyncio.sleep(POLL_S)

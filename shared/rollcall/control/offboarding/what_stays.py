@@ -56,7 +56,7 @@ class Kept:
     removed_by: str
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it; the names are a contract with scripts."""
+        """As JSON; scripts rely on the names."""
         return {
             "topic": self.topic,
             "holds": self.holds,

@@ -62,7 +62,7 @@ class Report:
     mended: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it; the names are a contract with scripts."""
+        """As JSON; scripts rely on the names."""
         return {
             "snapshot": self.snapshot,
             "partitions": self.partitions,
@@ -185,7 +185,7 @@ async def _stop_and_swap(
                     report.paused_s = time.monotonic() - began_s
                     return
             except SchemaDiffers as error:
-                raise NotPossible(f"{error} (--restart)") from error
+                raise NotPossible(str(error), hint="rebuild from the beginning") from error
     raise NotNow("the partitions did not stand still; run it again")
 
 

@@ -60,7 +60,7 @@ class Verified:
     drifts: list[Difference] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it; no value of a row but its key."""
+        """As JSON: of a row only its key, no values."""
         return {
             "events": self.events,
             "seconds": round(self.taken_s, 3),

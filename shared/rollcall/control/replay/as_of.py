@@ -60,7 +60,7 @@ class Plan:
     erased: frozenset[str] = frozenset()
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it; the names are a contract with scripts."""
+        """As JSON; scripts rely on the names."""
         return {
             "organisation_id": self.organisation.id,
             "as_of": format_time(self.at),
@@ -107,12 +107,14 @@ async def plan(
     if of != epoch:
         raise CannotKnow(
             f"partition {number} is in epoch {epoch} of its log, and what comes before stands in "
-            f"epoch {of}: name a snapshot of epoch {epoch} with --from-snapshot"
+            f"epoch {of}: name a snapshot of epoch {epoch}",
+            hint="replay from a snapshot",
         )
     if begin < held.first:
         raise CannotKnow(
             f"the log of partition {number} begins at offset {held.first}, above {begin}: name a "
-            "snapshot that is older than the moment and reaches the log with --from-snapshot"
+            "snapshot that is older than the moment and reaches the log",
+            hint="replay from a snapshot",
         )
     return Plan(organisation, at, Range(number, begin, end, epoch), manifest, erased)
 

@@ -61,7 +61,7 @@ class Report:
         return any(each.begin > each.part.begin for each in self.copies)
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it; the names are a contract with scripts."""
+        """As JSON; scripts rely on the names."""
         return {
             "into": self.into,
             "records": sum(map(len, self.copies)),

@@ -54,7 +54,7 @@ class Report:
     taken_s: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it; the names are a contract with scripts."""
+        """As JSON; scripts rely on the names."""
         return {
             "into": "notifier",
             "records": sum(map(len, self.parts)),
