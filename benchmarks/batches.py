@@ -25,7 +25,7 @@ from rollcall.postgres.directory_load import load_states
 from rollcall.postgres.directory_write import write_changes
 from rollcall.postgres.pool import Database, open_pool
 from rollcall.runtime.ids import new_id
-from rollcall_local.stack import postgres_roles
+from rollcall_local.stack.postgres import roles as postgres_roles
 from tests.support.databases import TestDatabase, create_database
 from tests.support.servers import PostgresServer, own_postgres
 

@@ -43,7 +43,8 @@ from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.ids import new_id
 from rollcall_local.stack import ports
-from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
+from rollcall_local.stack.kafka.settings import BrokerSettings
 from tests.support.kafka_cluster import KafkaCluster
 
 SENDERS: Final = 10

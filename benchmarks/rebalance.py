@@ -39,9 +39,11 @@ from rollcall.runtime.clock import now
 from rollcall.runtime.config import Settings, load
 from rollcall.runtime.ids import new_id
 from rollcall.runtime.lifecycle import FaultPoint, stop_on_signals
-from rollcall_local.stack import ports, postgres_roles
-from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
-from rollcall_local.stack.postgres_native import PostgresServer, ServerSettings
+from rollcall_local.stack import ports
+from rollcall_local.stack.kafka.native import KafkaBroker
+from rollcall_local.stack.kafka.settings import BrokerSettings
+from rollcall_local.stack.postgres import roles as postgres_roles
+from rollcall_local.stack.postgres.native import PostgresServer, ServerSettings
 from rollcall_provisioner.config import ProvisionerSettings
 from rollcall_provisioner.partition import PartitionWorker, Tools
 

@@ -27,9 +27,9 @@ from rollcall.control.rebuild import rebuild, snapshot, verify
 from rollcall.control.rebuild.rebuild import Options
 from rollcall.control.settings import OperatorSettings
 from rollcall.postgres.migrate import migrate
-from rollcall_local.stack import postgres_roles
-from rollcall_local.stack.kafka_native import KafkaBroker
-from rollcall_local.stack.postgres_native import PostgresServer as NativePostgres
+from rollcall_local.stack.kafka.native import KafkaBroker
+from rollcall_local.stack.postgres import roles as postgres_roles
+from rollcall_local.stack.postgres.native import PostgresServer as NativePostgres
 from rollcall_operator.owner import open_deployment
 from rollcall_operator.progress_bar import Bar
 from tests.crash.load import applied

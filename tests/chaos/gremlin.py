@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from rollcall.postgres.pool import Service
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from rollcall_local.stack.mailbox import Action, Rule
 from tests.chaos.found import Disturbance
 from tests.chaos.operations import Operation, operate

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import aiohttp
 
-from rollcall_local.stack import postgres_roles
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
+from rollcall_local.stack.postgres import roles as postgres_roles
 from tests.chaos.case import Case, Violation, make_case, tell
 from tests.chaos.gremlin import PROCESSES, Gremlin
 from tests.chaos.history import Attempt

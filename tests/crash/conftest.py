@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from tests.support.servers import KafkaServer
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import aiohttp
 
 from rollcall.postgres.pool import Service
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from tests.crash.load import applied
 from tests.support.databases import TestDatabase, create_database, drop_database
 from tests.support.servers import PostgresServer, own_kafka, own_postgres
@@ -192,7 +192,7 @@ def main() -> None:
 
 async def prepare(server: PostgresServer) -> None:
     """The roles that the services log in as."""
-    from rollcall_local.stack import postgres_roles
+    from rollcall_local.stack.postgres import roles as postgres_roles
 
     await postgres_roles.bootstrap(server.admin_url, server.passwords, database=None)
 

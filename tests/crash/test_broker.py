@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from tests.crash.model import Judged, Load, accepted_again, judge, under_load
 from tests.support.cluster import start_again
 from tests.support.databases import TestDatabase

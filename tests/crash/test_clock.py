@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from rollcall_local.stack.mailbox import Rule
 from tests.crash.load import Answered, applied, assert_once, creates
 from tests.crash.model import judge, under_load

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from rollcall_operator.exits import Exit
 from tests.support.databases import create_database
 from tests.support.postgres_faults import MortalPostgres, mortal_postgres

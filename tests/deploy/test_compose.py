@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from rollcall.runtime.config import PREFIX
-from rollcall_local.stack import postgres_roles
+from rollcall_local.stack.postgres import roles as postgres_roles
 from rollcall_notifier.config import NotifierSettings
 from tests.deploy.test_settings import ALL_SETTINGS, SETTINGS, parse, settings_of, variables
 from tests.support.manifests import ROOT, Json, built

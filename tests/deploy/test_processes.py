@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from tests.support.databases import TestDatabase
 from tests.support.pods import SERVICES, Cluster, dev, empty_cluster, http
 from tests.support.servers import KafkaServer

@@ -14,7 +14,8 @@ from rollcall.control.settings import OperatorSettings
 from rollcall.events.topics import Topics
 from rollcall.runtime.config import PREFIX, Settings, is_secret, load
 from rollcall_ingress.config import IngressSettings
-from rollcall_local.stack import kafka_native, postgres_roles
+from rollcall_local.stack.kafka import settings as kafka_settings
+from rollcall_local.stack.postgres import roles as postgres_roles
 from rollcall_notifier.config import NotifierSettings
 from rollcall_operator import cli
 from rollcall_provisioner.config import ProvisionerSettings
@@ -238,7 +239,7 @@ def test_the_brokers_settings_in_dev_are_those_of_a_stack_on_one_machine() -> No
     ]
     [container] = broker["spec"]["template"]["spec"]["containers"]
     own = built("dev").environment(container)
-    lone = kafka_native.server_properties(kafka_native.BrokerSettings(Path("/unused"), 1, 2))
+    lone = kafka_settings.server_properties(kafka_settings.BrokerSettings(Path("/unused"), 1, 2))
     addresses = {
         "listeners",
         "advertised.listeners",

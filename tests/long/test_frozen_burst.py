@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from tests.support.databases import create_database
 from tests.support.postgres_faults import MortalPostgres, metric, mortal_postgres
 from tests.support.stack import USER, Organisation, Process, Stack, running, until

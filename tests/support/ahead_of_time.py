@@ -17,8 +17,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from rollcall_local.stack import kafka_jars, kafka_native
 from rollcall_local.stack.errors import StackError
+from rollcall_local.stack.kafka import jars as kafka_jars
+from rollcall_local.stack.kafka import native as kafka_native
 
 ROOT: Final = Path(__file__).parents[2]
 OPTIONS: Final = "JDK_JAVA_OPTIONS"

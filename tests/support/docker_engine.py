@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rollcall_local.stack.kafka_jars import user_cache
+from rollcall_local.stack.kafka.jars import user_cache
 from rollcall_local.stack.process import wait_until
 
 ROOT = Path(__file__).parents[2]

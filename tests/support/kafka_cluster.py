@@ -12,9 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from rollcall_local.stack import kafka_native, ports
+from rollcall_local.stack import ports
 from rollcall_local.stack.errors import StackError
-from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
+from rollcall_local.stack.kafka import native as kafka_native
+from rollcall_local.stack.kafka import settings as kafka_settings
+from rollcall_local.stack.kafka.native import KafkaBroker
+from rollcall_local.stack.kafka.settings import BrokerSettings
 from rollcall_local.stack.process import wait_until
 from tests.support import kafka_wire
 from tests.support.kafka_wire import Partition
@@ -36,7 +39,7 @@ class KafkaCluster:
         numbers = range(1, SIZE + 1)
         controllers = dict(zip(numbers, chosen[SIZE:], strict=True))
         voters = ",".join(f"{number}@127.0.0.1:{port}" for number, port in controllers.items())
-        cluster_id = kafka_native.new_cluster_id()
+        cluster_id = kafka_settings.new_cluster_id()
         self.brokers: dict[int, KafkaBroker] = {}
         for number, port in zip(numbers, chosen[:SIZE], strict=True):
             self.brokers[number] = KafkaBroker(

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from rollcall_local.stack.kafka_jars import user_cache
+from rollcall_local.stack.kafka.jars import user_cache
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"

@@ -23,10 +23,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import DescribeGroupsRequest, DescribeGroupsRequest_v2
 
 from rollcall.postgres.pool import Service
-from rollcall_local.stack import postgres_roles
-from rollcall_local.stack.postgres_binaries import account
-from rollcall_local.stack.postgres_native import PostgresServer as NativePostgres
-from rollcall_local.stack.postgres_native import home
+from rollcall_local.stack.postgres import roles as postgres_roles
+from rollcall_local.stack.postgres.binaries import account
+from rollcall_local.stack.postgres.native import PostgresServer as NativePostgres
+from rollcall_local.stack.postgres.native import home
 from tests.support.databases import create_database
 from tests.support.servers import PostgresServer, own_postgres
 from tests.support.stack import Process, Stack

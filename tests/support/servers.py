@@ -36,10 +36,14 @@ from typing import Any, Final
 
 import pytest
 
-from rollcall_local.stack import kafka_docker, kafka_native, ports, postgres_roles, process
-from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
-from rollcall_local.stack.postgres_native import PostgresServer as NativePostgres
-from rollcall_local.stack.postgres_native import ServerSettings
+from rollcall_local.stack import ports, process
+from rollcall_local.stack.kafka import docker as kafka_docker
+from rollcall_local.stack.kafka import native as kafka_native
+from rollcall_local.stack.kafka.native import KafkaBroker
+from rollcall_local.stack.kafka.settings import BrokerSettings
+from rollcall_local.stack.postgres import roles as postgres_roles
+from rollcall_local.stack.postgres.native import PostgresServer as NativePostgres
+from rollcall_local.stack.postgres.native import ServerSettings
 from tests.support import ahead_of_time
 
 _RUN = "ROLLCALL_TEST_RUN_FOLDER"  # set by pytest's main process, inherited by its workers

@@ -5,57 +5,31 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
-from rollcall_local.stack import (
-    kafka_docker,
-    kafka_login,
-    kafka_native,
-    noted,
-    ports,
-    postgres_native,
-    postgres_roles,
-    services,
-)
+from rollcall_local.stack import noted, ports, services
 from rollcall_local.stack.errors import StackError
 from rollcall_local.stack.folder import Folder, write_json
-from rollcall_local.stack.kafka_login import Login
+from rollcall_local.stack.kafka import docker as kafka_docker
+from rollcall_local.stack.kafka import login as kafka_login
+from rollcall_local.stack.kafka import native as kafka_native
+from rollcall_local.stack.kafka import settings as kafka_settings
+from rollcall_local.stack.kafka.login import Login
+from rollcall_local.stack.options import Options
 from rollcall_local.stack.part import Part, Plan, Step, answers_200
-from rollcall_local.stack.postgres_binaries import account
+from rollcall_local.stack.postgres import native as postgres_native
+from rollcall_local.stack.postgres import roles as postgres_roles
+from rollcall_local.stack.postgres.binaries import account
 from rollcall_local.stack.process import wait_until
 from rollcall_local.stack.runner import Runner
 from rollcall_local.stack.services import SERVICES
 from rollcall_local.stack.stack_file import StackFile
 
-KafkaKind = Literal["external", "native", "docker"]
 _STOP_ORDER = ("notifier", "provisioner", "ingress", "mailbox", "kafka", "postgres")
 INVITATION_GRACE = "ROLLCALL_NOTIFIER_INVITATION_GRACE_S"
 """Seconds before an invitation leaves; none here, where its mistakes reach nobody."""
 _PORT_PATIENCE_S = 3.0  # what a killed supervisor leaves behind needs a moment to go
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the caller of `rollcall up` may choose."""
-
-    data: Path
-    kafka: Literal["auto", "external", "native", "docker"] = "auto"
-    replicas: Mapping[str, int] = field(default_factory=dict)
-    port: int | None = None
-    restart: bool = True
-
-    @property
-    def kafka_kind(self) -> KafkaKind:
-        """The kind that will be used. Raises StackError for `external` without an address."""
-        address = os.environ.get("ROLLCALL_KAFKA_BOOTSTRAP")
-        if self.kafka == "auto":
-            return "external" if address else "native"
-        if self.kafka == "external" and not address:
-            raise StackError("--kafka external needs ROLLCALL_KAFKA_BOOTSTRAP", exit_code=2)
-        return self.kafka
 
 
 class Stack:
@@ -196,7 +170,7 @@ class Stack:
     def _kafka(self) -> Step:
         if self.kafka_kind == "external":
             return Step("kafka topics", then=self._apply_topics)
-        settings = kafka_native.BrokerSettings(
+        settings = kafka_settings.BrokerSettings(
             self.folder.root / "kafka",
             self._ports["kafka"],
             self._ports["kafka-controller"],

@@ -5,9 +5,9 @@ from typing import Any
 
 from rollcall.control.settings import OperatorSettings
 from rollcall.runtime.config import load
-from rollcall_local.stack import kafka_login
 from rollcall_local.stack.folder import Folder, read_json
-from rollcall_local.stack.kafka_login import Login
+from rollcall_local.stack.kafka import login as kafka_login
+from rollcall_local.stack.kafka.login import Login
 from rollcall_local.stack.stack_file import StackFile
 
 

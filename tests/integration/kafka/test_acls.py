@@ -47,7 +47,8 @@ from rollcall.kafka.admin import apply_topics, check_topics, wait_until_reachabl
 from rollcall.kafka.client import client_options
 from rollcall.runtime.config import Settings, load
 from rollcall_local.stack import ports
-from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
+from rollcall_local.stack.kafka.settings import BrokerSettings
 from rollcall_operator.cli import app
 from tests.support.servers import KafkaServer
 

@@ -19,7 +19,8 @@ from rollcall.kafka.admin import (
 from rollcall.runtime.config import Settings, load
 from rollcall.runtime.errors import Unavailable
 from rollcall_local.stack import ports
-from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
+from rollcall_local.stack.kafka.settings import BrokerSettings
 from tests.support.servers import KafkaServer
 
 

@@ -18,7 +18,7 @@ from rollcall.kafka.feed import Feed
 from rollcall.kafka.pump import Pump, PumpOptions
 from rollcall.kafka.worker import OutOfRange, PartitionHalted
 from rollcall.runtime.config import Settings, load
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from tests.support.servers import KafkaServer
 
 

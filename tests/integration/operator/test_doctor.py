@@ -14,7 +14,7 @@ from rollcall.postgres.migrate import available
 from rollcall.postgres.upkeep import rights
 from rollcall.runtime.config import Settings, load
 from rollcall.runtime.ids import new_id
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from rollcall_operator.cli import app
 from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer

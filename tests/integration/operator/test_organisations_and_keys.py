@@ -15,7 +15,7 @@ from rollcall.runtime.clock import now
 from rollcall.runtime.ids import new_id
 from rollcall.tenancy import api_key
 from rollcall.tenancy.organisation import Organisation
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from rollcall_operator.cli import app
 from tests.integration.operator.conftest import Deployment
 from tests.support.servers import KafkaServer

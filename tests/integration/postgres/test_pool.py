@@ -11,7 +11,7 @@ import pytest
 from rollcall.postgres import pool
 from rollcall.postgres.pool import CutOff, Database
 from rollcall.runtime.errors import Unavailable
-from rollcall_local.stack.postgres_native import PostgresServer as NativePostgres
+from rollcall_local.stack.postgres.native import PostgresServer as NativePostgres
 from tests.support.databases import TestDatabase
 
 

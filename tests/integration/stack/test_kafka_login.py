@@ -15,9 +15,11 @@ from rollcall.control.tenancy_log import open_log
 from rollcall.events.topics import Topics
 from rollcall.kafka.admin import apply_topics, wait_until_reachable
 from rollcall.runtime.config import Settings, load
-from rollcall_local.stack import kafka_native, ports
-from rollcall_local.stack.kafka_login import Login
-from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
+from rollcall_local.stack import ports
+from rollcall_local.stack.kafka import native as kafka_native
+from rollcall_local.stack.kafka.login import Login
+from rollcall_local.stack.kafka.native import KafkaBroker
+from rollcall_local.stack.kafka.settings import BrokerSettings
 
 pytestmark = pytest.mark.timeout(240)
 LOGIN = Login(f"-starts_like_an_option-{uuid.uuid4().hex}")

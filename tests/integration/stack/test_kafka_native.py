@@ -8,9 +8,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from rollcall_local.stack import kafka_jars, kafka_native
 from rollcall_local.stack.errors import StackError
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka import jars as kafka_jars
+from rollcall_local.stack.kafka import native as kafka_native
+from rollcall_local.stack.kafka.native import KafkaBroker
 
 
 async def _acknowledged(bootstrap: str, topic: str, value: bytes) -> int:

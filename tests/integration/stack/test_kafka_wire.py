@@ -5,7 +5,7 @@ import uuid
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from rollcall_local.stack import ports
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from rollcall_local.stack.process import wait_until
 from tests.support import kafka_wire
 

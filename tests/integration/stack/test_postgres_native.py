@@ -7,8 +7,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from rollcall_local.stack import ports, postgres_native, postgres_roles
-from rollcall_local.stack.postgres_native import PostgresServer, ServerSettings
+from rollcall_local.stack import ports
+from rollcall_local.stack.postgres import native as postgres_native
+from rollcall_local.stack.postgres import roles as postgres_roles
+from rollcall_local.stack.postgres.native import PostgresServer, ServerSettings
 
 
 async def _value(url: str, query: str) -> object:

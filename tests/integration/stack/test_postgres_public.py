@@ -12,8 +12,8 @@ from rollcall.control.settings import OperatorSettings
 from rollcall.postgres.migrate import migrate
 from rollcall.postgres.upkeep import rights
 from rollcall.runtime.config import load
-from rollcall_local.stack import postgres_roles
-from rollcall_local.stack.postgres_native import PostgresServer
+from rollcall_local.stack.postgres import roles as postgres_roles
+from rollcall_local.stack.postgres.native import PostgresServer
 from rollcall_operator.owner import connected
 from tests.integration.operator.test_backup import call, tool
 

@@ -20,9 +20,11 @@ from pydantic import SecretStr
 
 from rollcall.kafka.admin import wait_until_reachable
 from rollcall.runtime.config import Settings, load
-from rollcall_local.stack import kafka_native, ports, postgres_native
+from rollcall_local.stack import ports
 from rollcall_local.stack.errors import StackError
 from rollcall_local.stack.folder import Folder
+from rollcall_local.stack.kafka import native as kafka_native
+from rollcall_local.stack.postgres import native as postgres_native
 from rollcall_local.stack.process import wait_until
 from rollcall_operator.deployment import find
 

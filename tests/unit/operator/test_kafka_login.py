@@ -6,9 +6,11 @@ import pytest
 
 from rollcall.kafka.client import client_options
 from rollcall.runtime.config import Settings, load
-from rollcall_local.stack import kafka_docker, kafka_native
-from rollcall_local.stack.kafka_login import Login, plain_for_once
-from rollcall_local.stack.kafka_native import BrokerSettings
+from rollcall_local.stack.kafka import docker as kafka_docker
+from rollcall_local.stack.kafka import native as kafka_native
+from rollcall_local.stack.kafka import settings as kafka_settings
+from rollcall_local.stack.kafka.login import Login, plain_for_once
+from rollcall_local.stack.kafka.settings import BrokerSettings
 from tests.support.manifests import ROOT
 
 PASSWORD = "of-this-stack_0123456789"
@@ -19,7 +21,7 @@ def test_no_listener_is_open(mechanism: str) -> None:
     login = Login.of("native" if mechanism != "PLAIN" else "docker", PASSWORD)
     assert login is not None
 
-    found = kafka_native.server_properties(BrokerSettings(ROOT, 1, 2, login=login))
+    found = kafka_settings.server_properties(BrokerSettings(ROOT, 1, 2, login=login))
 
     protocols = dict(each.split(":") for each in found["listener.security.protocol.map"].split(","))
     assert set(protocols.values()) == {"SASL_PLAINTEXT"}
@@ -28,7 +30,7 @@ def test_no_listener_is_open(mechanism: str) -> None:
 
 
 def test_a_broker_without_a_login_is_what_it_was() -> None:
-    found = kafka_native.server_properties(BrokerSettings(ROOT, 1, 2))
+    found = kafka_settings.server_properties(BrokerSettings(ROOT, 1, 2))
 
     assert "sasl" not in " ".join(found)
     assert found["listener.security.protocol.map"] == "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
@@ -36,7 +38,7 @@ def test_a_broker_without_a_login_is_what_it_was() -> None:
 
 def test_scram_names_nobody_else_and_the_controller_has_a_password_of_its_own() -> None:
     def once() -> dict[str, str]:
-        return kafka_native.server_properties(BrokerSettings(ROOT, 1, 2, login=Login(PASSWORD)))
+        return kafka_settings.server_properties(BrokerSettings(ROOT, 1, 2, login=Login(PASSWORD)))
 
     own = "listener.name.client.scram-sha-512.sasl.jaas.config"
     between = "listener.name.controller.plain.sasl.jaas.config"

@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollcall_local.stack import hold, kafka_jars, noted, owned, postgres_native
+from rollcall_local.stack import hold, noted, owned
 from rollcall_local.stack.errors import StackError
 from rollcall_local.stack.folder import Folder, read_json
+from rollcall_local.stack.kafka import jars as kafka_jars
 from rollcall_local.stack.mails import read as read_mails
 from rollcall_local.stack.owned import NotOurs
+from rollcall_local.stack.postgres import native as postgres_native
 
 NOBODY = 65534
 ONLY_ROOT = pytest.mark.skipif(

@@ -16,8 +16,8 @@ from rollcall.observability import output
 from rollcall_local.demo import narrator
 from rollcall_local.demo.own_stack import running_stack
 from rollcall_local.demo.sizes import Sizes
-from rollcall_local.stack import postgres_native
 from rollcall_local.stack.folder import Folder
+from rollcall_local.stack.postgres import native as postgres_native
 from rollcall_operator import terminal
 from rollcall_operator.terminal import CommandError
 

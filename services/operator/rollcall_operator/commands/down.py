@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from rollcall.observability import output
-from rollcall_local.stack import noted, postgres_native, report
+from rollcall_local.stack import noted, report
 from rollcall_local.stack.errors import StackError
 from rollcall_local.stack.folder import Folder
+from rollcall_local.stack.postgres import native as postgres_native
 from rollcall_local.stack.process import wait_until
 
 _TIMEOUT_S = 90.0

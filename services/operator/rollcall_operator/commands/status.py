@@ -7,9 +7,11 @@ from typing import Any
 
 import typer
 
-from rollcall_local.stack import kafka_native, ports, postgres_native
+from rollcall_local.stack import ports
 from rollcall_local.stack.folder import Folder, read_json
+from rollcall_local.stack.kafka import native as kafka_native
 from rollcall_local.stack.part import answers_200
+from rollcall_local.stack.postgres import native as postgres_native
 from rollcall_local.stack.report import show_failure
 from rollcall_operator import terminal
 from rollcall_operator.deployment import HERE, DataOption, JsonOption

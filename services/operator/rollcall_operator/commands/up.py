@@ -20,8 +20,9 @@ from rollcall.observability import output
 from rollcall_local.stack import owned, report
 from rollcall_local.stack.errors import StackError
 from rollcall_local.stack.folder import Folder
+from rollcall_local.stack.options import Options
 from rollcall_local.stack.owned import open_log, tail
-from rollcall_local.stack.plan import INVITATION_GRACE, Options, Stack
+from rollcall_local.stack.plan import INVITATION_GRACE, Stack
 from rollcall_local.stack.services import SERVICES
 from rollcall_local.stack.supervisor import Supervisor
 

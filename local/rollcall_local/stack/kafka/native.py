@@ -1,13 +1,12 @@
-"""One Apache Kafka broker in KRaft mode, as a child process: the JVM itself, no script between.
+"""One Apache Kafka broker in KRaft mode, as a child process: the JVM itself, no script around it.
 
-The storage is formatted once; settings are written at every start, so that a new release of ours
-can change them. Three of them: `kafka_cluster`.
+The storage is formatted once; settings are written at every start, so that a new release of
+Rollcall can change them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import os
 import shutil
@@ -15,108 +14,22 @@ import signal
 import socket
 import struct
 import subprocess
-import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from rollcall_local.stack import kafka_login, owned, ports
+from rollcall_local.stack import owned, ports
 from rollcall_local.stack.errors import StackError
-from rollcall_local.stack.kafka_jars import find_jars
-from rollcall_local.stack.kafka_login import Login
+from rollcall_local.stack.kafka.jars import find_jars
+from rollcall_local.stack.kafka.login import Login, plain_for_once
+from rollcall_local.stack.kafka.settings import BrokerSettings, new_cluster_id, server_properties
 from rollcall_local.stack.owned import tail
 from rollcall_local.stack.process import Child, send, wait_until
 
-_LOG_SETTINGS = Path(__file__).with_name("kafka") / "log4j2.properties"
+_LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
 _START_TIMEOUT_S = 60.0
 _NO_SASL_HERE = 34
 """Kafka's ILLEGAL_SASL_STATE."""
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerSettings:
-    """Where a broker keeps its data, where it listens, and what differs from our defaults.
-
-    `cluster_id` belongs to a broker of a cluster, whose voters stand in `extra`. Without a `login`
-    everybody who reaches the port may do everything: for tests.
-    """
-
-    folder: Path
-    port: int
-    controller_port: int
-    heap_mib: int = 256
-    extra: Mapping[str, str] = field(default_factory=dict)
-    cluster_id: str | None = None
-    login: Login | None = None
-
-    @property
-    def bootstrap(self) -> str:
-        """The address for clients, `host:port`."""
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def data(self) -> Path:
-        """The folder of the log itself."""
-        return self.folder / "data"
-
-    @property
-    def has_scram(self) -> bool:
-        """Whether the storage has to know the login."""
-        return self.login is not None and self.login.mechanism != "PLAIN"
-
-    @property
-    def login_note(self) -> Path:
-        """The file that says which login the storage knows."""
-        return self.folder / "login"
-
-    @property
-    def properties_file(self) -> Path:
-        """The broker's `server.properties`."""
-        return self.folder / "server.properties"
-
-
-def server_properties(settings: BrokerSettings) -> dict[str, str]:
-    """Return the settings of a lone broker on a developer's machine."""
-    listener = f"PLAINTEXT://{settings.bootstrap}"
-    controller = f"127.0.0.1:{settings.controller_port}"
-    guard = (
-        {}
-        if settings.login is None
-        else kafka_login.properties(settings.login, settings.bootstrap, controller)
-    )
-    internal_topics = {
-        "offsets.topic.num.partitions": "4",
-        "offsets.topic.replication.factor": "1",
-        "transaction.state.log.num.partitions": "4",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "share.coordinator.state.topic.num.partitions": "4",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
-    }
-    return {
-        "process.roles": "broker,controller",
-        "node.id": "1",
-        "listeners": f"{listener},CONTROLLER://{controller}",
-        "advertised.listeners": f"{listener},CONTROLLER://{controller}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "controller.listener.names": "CONTROLLER",
-        "controller.quorum.bootstrap.servers": controller,
-        "log.dirs": str(settings.data),
-        "auto.create.topics.enable": "false",
-        # After a SIGKILL the restarted broker waits until its former session has expired.
-        "broker.session.timeout.ms": "2000",
-        "broker.heartbeat.interval.ms": "500",
-        "group.initial.rebalance.delay.ms": "0",
-        "log.cleaner.dedupe.buffer.size": "8388608",
-        "log.retention.ms": "-1",  # topics say for themselves what may go
-        "message.max.bytes": "10485760",
-        "num.network.threads": "2",
-        "num.io.threads": "2",
-        **internal_topics,
-        **guard,
-        **settings.extra,
-    }
 
 
 def java() -> str:
@@ -153,12 +66,6 @@ def prepare(settings: BrokerSettings, say: Callable[[str], None] = lambda _: Non
         _note(settings)
     heap = ["-Xms128m", f"-Xmx{settings.heap_mib}m"]
     return [machine[0], *heap, *machine[1:], "kafka.Kafka", str(settings.properties_file)]
-
-
-def new_cluster_id() -> str:
-    """Return an id in the form that Kafka's own `random-uuid` prints."""
-    # A first "-" would read as an option.
-    return "R" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
 
 
 def _write_properties(settings: BrokerSettings) -> None:
@@ -218,7 +125,7 @@ def _adopt(settings: BrokerSettings, say: Callable[[str], None]) -> None:
             return
     say("Giving Kafka's log a login, once")
     taken = (settings.port, settings.controller_port)
-    door = kafka_login.plain_for_once()
+    door = plain_for_once()
     broker = KafkaBroker(replace(settings, port=ports.choose(taken), login=door))
     broker.start()
     try:

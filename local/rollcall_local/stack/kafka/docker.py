@@ -12,9 +12,9 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from rollcall_local.stack import kafka_native
 from rollcall_local.stack.errors import StackError
-from rollcall_local.stack.kafka_login import Login
+from rollcall_local.stack.kafka.login import Login
+from rollcall_local.stack.kafka.settings import BrokerSettings, server_properties
 
 IMAGE = "apache/kafka:4.3.1@sha256:77e3df9054047a88b520d0cc46e16696d3b22022e1d580aeccd2632df6532837"
 _DATA = "/var/lib/kafka/data"
@@ -29,10 +29,10 @@ def environment(port: int, login: Login | None = None) -> dict[str, str]:
     The broker listens on `port` in the container, which has to be published as the same port of
     127.0.0.1.
     """
-    lone = kafka_native.BrokerSettings(Path("/unused"), port, _CONTROLLER_PORT, login=login)
+    lone = BrokerSettings(Path("/unused"), port, _CONTROLLER_PORT, login=login)
     variables = {
         f"KAFKA_{key.upper().replace('-', '___').replace('.', '_')}": value
-        for key, value in kafka_native.server_properties(lone).items()
+        for key, value in server_properties(lone).items()
         if not key.startswith("controller.quorum.")
     }
     client = "PLAINTEXT" if login is None else "CLIENT"

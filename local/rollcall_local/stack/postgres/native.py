@@ -23,7 +23,7 @@ from urllib.parse import quote
 from rollcall_local.stack import owned
 from rollcall_local.stack.errors import StackError
 from rollcall_local.stack.owned import tail
-from rollcall_local.stack.postgres_binaries import account, binaries, is_reachable
+from rollcall_local.stack.postgres.binaries import account, binaries, is_reachable
 from rollcall_local.stack.process import Account, Child, descendants, send, wait_until
 
 SUPERUSER = "postgres"

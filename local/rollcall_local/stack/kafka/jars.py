@@ -1,9 +1,9 @@
 """The jars of Apache Kafka: fetched once by jgo, checked at every start.
 
-`kafka/jgo.toml` pins all of them, `kafka/jgo.lock.toml` holds their SHA-256. The two lie inside
-the package, so that a checkout and an installed wheel find them alike. jgo is asked for each jar
-by its full coordinate: its environments would resolve the tree again, and fetch a JDK to do so.
-The digests of all 46 files are computed at each start (44 MB, 30 ms), so no stamp is needed.
+`jgo.toml` pins all of them and `jgo.lock.toml` holds their SHA-256. Both lie beside this module, so
+that a checkout and an installed wheel find them alike. jgo is asked for each jar by its full
+coordinate: its environments would resolve the tree again, and fetch a JDK to do so. The digests of
+all 46 files are computed at each start (44 MB, 30 ms), so no stamp is needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from rollcall_local.stack import owned
 from rollcall_local.stack.errors import StackError
 
-_LOCK_FILE = Path(__file__).with_name("kafka") / "jgo.lock.toml"
+_LOCK_FILE = Path(__file__).with_name("jgo.lock.toml")
 _WHAT_TO_DO = (
     "set ROLLCALL_KAFKA_BOOTSTRAP to a Kafka of yours, "
     "or ROLLCALL_KAFKA_LIBS to a folder that holds the jars of Apache Kafka 4.3"

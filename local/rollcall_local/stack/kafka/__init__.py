@@ -1,0 +1,1 @@
+"""The stack's Kafka: a broker of its own (`native`), or one in a container (`docker`)."""
