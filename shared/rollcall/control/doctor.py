@@ -16,9 +16,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
-from rollcall.control import acls
-from rollcall.control.acl_wire import MayNot, NoAuthorizer
-from rollcall.control.acls import Names
+from rollcall.control.rights import table as acls
+from rollcall.control.rights.bindings import MayNot, NoAuthorizer
+from rollcall.control.rights.table import Names
 from rollcall.control.settings import OperatorSettings
 from rollcall.events.topics import Topics
 from rollcall.kafka import admin

@@ -28,8 +28,9 @@ from aiokafka.protocol.group import JoinGroupRequest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from rollcall.control import acls, doctor
-from rollcall.control.acl_wire import (
+from rollcall.control import doctor
+from rollcall.control.rights import table as acls
+from rollcall.control.rights.bindings import (
     Binding,
     MayNot,
     NoAuthorizer,
@@ -39,8 +40,8 @@ from rollcall.control.acl_wire import (
     add_bindings,
     read_bindings,
 )
-from rollcall.control.acls import Names
-from rollcall.control.scram import set_logins
+from rollcall.control.rights.logins import set_logins
+from rollcall.control.rights.table import Names
 from rollcall.control.settings import OperatorSettings
 from rollcall.events.topics import Topics
 from rollcall.kafka.admin import apply_topics, check_topics, wait_until_reachable

@@ -136,7 +136,7 @@ def _adopt(settings: BrokerSettings, say: Callable[[str], None]) -> None:
 
 
 async def _set_login(bootstrap: str, door: Login, login: Login) -> None:
-    from rollcall.control.scram import set_logins  # slow to import, and needed once
+    from rollcall.control.rights.logins import set_logins  # slow to import, and needed once
     from rollcall.kafka.admin import wait_until_reachable
     from rollcall.runtime.config import Settings, load
     from rollcall.runtime.errors import Unavailable

@@ -9,8 +9,8 @@ from typing import Annotated, Final
 import typer
 
 from rollcall.control import doctor
-from rollcall.control.acls import PRINCIPAL
 from rollcall.control.doctor import Finding, Wanted
+from rollcall.control.rights.table import PRINCIPAL
 from rollcall.runtime.errors import InvalidSettings
 from rollcall_local.stack.services import installed, module_of
 from rollcall_operator import terminal

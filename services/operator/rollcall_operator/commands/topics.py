@@ -6,10 +6,10 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from rollcall.control import acls
-from rollcall.control.acl_wire import MayNot, NoAuthorizer
-from rollcall.control.acls import PRINCIPAL, SERVICES, Names
-from rollcall.control.scram import set_logins
+from rollcall.control.rights import table as acls
+from rollcall.control.rights.bindings import MayNot, NoAuthorizer
+from rollcall.control.rights.logins import set_logins
+from rollcall.control.rights.table import PRINCIPAL, SERVICES, Names
 from rollcall.events.topics import Topics
 from rollcall.kafka import admin
 from rollcall.kafka.admin import is_of_broker

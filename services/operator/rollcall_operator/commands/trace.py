@@ -6,13 +6,14 @@ from typing import Annotated, Final
 
 import typer
 
-from rollcall.control import members, trace
+from rollcall.control import members
 from rollcall.control.dead_letters import parse_since
 from rollcall.control.deployment import Deployment
 from rollcall.control.settings import OperatorSettings
 from rollcall.control.tenancy_log import find_organisation
-from rollcall.control.trace import Found, Mail, Told, Trace
-from rollcall.control.trace_find import CHANGES, SCAN_RECORDS, Tracer
+from rollcall.control.trace import traces
+from rollcall.control.trace.find import CHANGES, SCAN_RECORDS, Tracer
+from rollcall.control.trace.traces import Found, Mail, Told, Trace
 from rollcall.control.words import counted
 from rollcall.events.envelope import format_time
 from rollcall.runtime.ids import parse_id
@@ -63,7 +64,7 @@ def run(
     asked = _Asked(words, since, copies, last, scan)
     found = terminal.run(asked.find(find(data)))
     if as_json:
-        terminal.print_json(trace.to_json(found))
+        terminal.print_json(traces.to_json(found))
         return
     for each in found.traces:
         show(each)
@@ -118,7 +119,7 @@ class _Asked:
         found = [
             await tracer.member(each.organisation, each.id, since, self.last) for each in known
         ]
-        return trace.together(found)
+        return traces.together(found)
 
 
 def show(found: Trace) -> None:
@@ -134,7 +135,7 @@ def show(found: Trace) -> None:
         why = f" {row.scim_type}" if row.scim_type else ""
         early = ", answered before it" if row.optimistic else ""
         print(
-            f"  decision  {trace.fate_of(found.decision)} ({row.status}{why}) "
+            f"  decision  {traces.fate_of(found.decision)} ({row.status}{why}) "
             f"at {format_time(found.decision.recorded)}{early}"
         )
     if found.letter is not None:
@@ -145,8 +146,8 @@ def show(found: Trace) -> None:
         )
     for later in found.later:
         print(
-            f"  later     {trace.later_fate(found.event_id, later)} by {later.row.id}  "
-            f"{trace.kind_of(later.row.type)} at {format_time(later.recorded)}"
+            f"  later     {traces.later_fate(found.event_id, later)} by {later.row.id}  "
+            f"{traces.kind_of(later.row.type)} at {format_time(later.recorded)}"
         )
     for told in found.outcomes:
         print(f"  outcome   {_outcome(told)}")

@@ -9,11 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from rollcall.control import trace_log
 from rollcall.control.deployment import Deployment
 from rollcall.control.errors import ControlError, NoSuch, NotPossible
 from rollcall.control.meter import Meter
-from rollcall.control.trace import (
+from rollcall.control.trace import records
+from rollcall.control.trace.records import Scan, Seen
+from rollcall.control.trace.traces import (
     NOTICE_OF,
     Fate,
     Found,
@@ -25,7 +26,6 @@ from rollcall.control.trace import (
     kind_of,
     state_of,
 )
-from rollcall.control.trace_log import Scan, Seen
 from rollcall.control.words import counted
 from rollcall.events.mail import MailSent
 from rollcall.events.outcome import outcome_id
@@ -61,8 +61,8 @@ class Tracer:
             known = await trace.decisions(connection, [event_id])
         scan = None
         if event_id not in known or copies or since is not None:
-            begins = await trace_log.from_time(self._deployment, since or _minted(event_id))
-            scan = await trace_log.scan_requests(
+            begins = await records.from_time(self._deployment, since or _minted(event_id))
+            scan = await records.scan_requests(
                 self._deployment, begins, {event_id}, (), self._limit, self._meter
             )
         if event_id not in known and scan is not None and not scan.found:
@@ -84,9 +84,9 @@ class Tracer:
             at = self._positions.get(partition)
             begins = {partition: 0 if at is None else at.next_offset}
         else:
-            begins = {partition: (await trace_log.from_time(self._deployment, since))[partition]}
+            begins = {partition: (await records.from_time(self._deployment, since))[partition]}
         subjects = {f"{organisation_id}/{kind}/{resource_id}" for kind in ("Users", "Groups")}
-        scan = await trace_log.scan_requests(
+        scan = await records.scan_requests(
             self._deployment, begins, (), subjects, self._limit, self._meter
         )
         if not decisions and not scan.found:
@@ -107,7 +107,7 @@ class Tracer:
         self, partition: int, moment: datetime, ids: Collection[str]
     ) -> dict[str, Seen]:
         held = self._outcomes.get(partition, Extent(0, 0))
-        return await trace_log.announced(self._deployment, partition, held, moment, ids)
+        return await records.announced(self._deployment, partition, held, moment, ids)
 
     async def _assemble(self, known: Mapping[str, Decision], seen: Sequence[Seen]) -> list[Trace]:
         """A trace for each id that is decided or was seen, in the order of their first records."""
@@ -158,7 +158,7 @@ class Tracer:
         seen = None
         position = self._positions.get(row.partition)
         if position is not None and position.epoch == row.epoch:
-            seen = await trace_log.record_at(
+            seen = await records.record_at(
                 self._deployment.probe, row.topic, row.partition, row.offset
             )
         is_it = seen is not None and seen.event_id in (row.id, None)

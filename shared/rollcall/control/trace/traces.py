@@ -1,6 +1,6 @@
 """What a change has come to, as a command tells it: ids, names of attributes, classes of errors.
 
-No personal data, and no I/O: `trace_find.py` finds it.
+No personal data, and no I/O: `find.py` finds it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from rollcall.control.trace_log import Scan, Seen
+from rollcall.control.trace.records import Scan, Seen
 from rollcall.events.envelope import format_time
 from rollcall.events.outcome import Fact
 from rollcall.events.request import TYPE_PREFIX

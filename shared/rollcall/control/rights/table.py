@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from rollcall.control.acl_wire import (
+from rollcall.control.rights.bindings import (
     ANY_HOST,
     Binding,
     Operation,

@@ -24,7 +24,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from rollcall.control.acl_wire import MayNot, connected
+from rollcall.control.rights.bindings import MayNot, connected
 from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import Unavailable
 
