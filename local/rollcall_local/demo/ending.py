@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from rollcall_local.demo import narrator, verdict
-from rollcall_local.demo.places import Place
+from rollcall_local.demo.organisations import DemoOrganisation
 from rollcall_local.demo.scenario import Result
 
 ShowTable = Callable[[Sequence[str], Sequence[Sequence[str]]], None]
@@ -49,18 +49,18 @@ def show(result: Result, show_table: ShowTable) -> None:
     )
 
 
-def show_the_way(place: Place, mailbox: Path) -> None:
+def show_the_way(organisation: DemoOrganisation, mailbox: Path) -> None:
     """Print what a newcomer needs to go on: URL, key, mails, and a line to paste."""
     lines: Sequence[tuple[str, str]] = (
-        ("SCIM URL", place.base),
-        ("API key", place.key),
+        ("SCIM URL", organisation.base),
+        ("API key", organisation.key),
         ("Mails", _show_mails(mailbox)),
     )
     narrator.say("\nAn empty organisation for you:")
     for name, value in lines:
         narrator.say(f"  {name:<9} {value}")
     narrator.say("\nInvite somebody:")
-    narrator.say(curl(place))
+    narrator.say(curl(organisation))
 
 
 def _show_mails(mailbox: Path) -> str:
@@ -71,7 +71,7 @@ def _show_mails(mailbox: Path) -> str:
     return f"{program} mails --last{where}"
 
 
-def curl(place: Place) -> str:
+def curl(organisation: DemoOrganisation) -> str:
     """A command that creates a member, as it stands, once."""
     body = orjson.dumps(
         {
@@ -81,6 +81,6 @@ def curl(place: Place) -> str:
         }
     ).decode()
     return (
-        f"  curl -sS -H 'Authorization: Bearer {place.key}' "
-        f"-H 'Content-Type: application/scim+json' -d '{body}' {place.base}/Users"
+        f"  curl -sS -H 'Authorization: Bearer {organisation.key}' "
+        f"-H 'Content-Type: application/scim+json' -d '{body}' {organisation.base}/Users"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from rollcall_local.demo import ending
 from rollcall_local.demo.ending import ShowTable
 from rollcall_local.demo.observe import open_observer
-from rollcall_local.demo.places import open_places
+from rollcall_local.demo.organisations import open_organisations
 from rollcall_local.demo.scenario import Scenario
 from rollcall_local.demo.sizes import Sizes
 from rollcall_local.stack.reach import of_stack
@@ -25,10 +25,10 @@ async def perform(
     at = datetime.now().astimezone()
     async with (
         open_observer(settings, mailbox) as observer,
-        open_places(settings, sizes.connections, at) as places,
+        open_organisations(settings, sizes.connections, at) as organisations,
     ):
-        result = await Scenario(data, sizes, observer, places).run()
+        result = await Scenario(data, sizes, observer, organisations).run()
     ending.show(result, show_table)
     if goes_on:
-        ending.show_the_way(places.playground, mailbox)
+        ending.show_the_way(organisations.playground, mailbox)
     return result.has_held

@@ -19,8 +19,8 @@ from rollcall_local.demo import burst, conversation, crowd, narrator, verdict
 from rollcall_local.demo.burst import Watched
 from rollcall_local.demo.crowd import Crowd
 from rollcall_local.demo.observe import Notice, Observer
+from rollcall_local.demo.organisations import DemoOrganisations
 from rollcall_local.demo.people import Person, people
-from rollcall_local.demo.places import Places
 from rollcall_local.demo.player import play
 from rollcall_local.demo.sizes import Sizes
 from rollcall_local.demo.verdict import Check, Crew, Phase
@@ -54,18 +54,18 @@ class Scenario:
     data: Path
     sizes: Sizes
     observer: Observer
-    places: Places
+    organisations: DemoOrganisations
     phases: list[Phase] = field(default_factory=list)
 
     async def run(self) -> Result:
         """The demo from its first request to its last expectation. Raises Unavailable."""
         await self._converse()
-        joiners = people(self.places.crowd.id, 1, self.sizes.joiners)
+        joiners = people(self.organisations.crowd.id, 1, self.sizes.joiners)
         ids = await self._join(joiners)
         await self._until_invited(len(ids))
         leavers = joiners[: self.sizes.leavers]
         await self._leave([ids[person.address] for person in leavers if person.address in ids])
-        late = people(self.places.crowd.id, len(joiners) + 1, self.sizes.absorbed)
+        late = people(self.organisations.crowd.id, len(joiners) + 1, self.sizes.absorbed)
         watched = await self._join_while_stopped(late)
         await self._until_settled()
         return await self._judge(Crew([*joiners, *late], leavers), watched)
@@ -73,18 +73,18 @@ class Scenario:
     async def _converse(self) -> None:
         narrator.say("Entra and Okta talk at once, each to an organisation of its own.")
         talks = [
-            ("Entra conversation", self.places.entra, conversation.load("entra-default")),
-            ("Okta conversation", self.places.okta, conversation.load("okta-oin")),
+            ("Entra conversation", self.organisations.entra, conversation.load("entra-default")),
+            ("Okta conversation", self.organisations.okta, conversation.load("okta-oin")),
         ]
         with narrator.bar("steps", sum(len(steps) for _, _, steps in talks)) as bar:
             async with asyncio.TaskGroup() as group:
-                for title, place, steps in talks:
+                for title, organisation, steps in talks:
                     tally = self._phase(title).tally
                     group.create_task(
                         play(
-                            place.client,
+                            organisation.client,
                             steps,
-                            names={"apiKey": place.key},
+                            names={"apiKey": organisation.key},
                             tally=tally,
                             on_step=lambda _: bar.advance(),
                         )
@@ -117,7 +117,7 @@ class Scenario:
         callers = self._crowd(phase, lambda: None)
         watching = burst.watch(
             self.observer,
-            {self.places.crowd.organisation.partition},
+            {self.organisations.crowd.organisation.partition},
             phase.tally,
             size=len(joiners),
             patience_s=PATIENCE_S,
@@ -139,7 +139,7 @@ class Scenario:
         with narrator.bar("invitations", wanted) as bar:
 
             async def have_arrived() -> bool:
-                arrived = await self._arrived([self.places.crowd.id])
+                arrived = await self._arrived([self.organisations.crowd.id])
                 bar.reach(arrived)
                 return arrived >= wanted
 
@@ -151,7 +151,7 @@ class Scenario:
         start_s = time.monotonic()
         if behind := await self.observer.lag(self._partitions):
             await self._until_no_lag(behind)
-        ids = [place.id for place in self.places.used]
+        ids = [each.id for each in self.organisations.used]
         notices = await self.observer.notices(ids)
         with narrator.bar("mails", len(notices)) as bar:
 
@@ -178,10 +178,12 @@ class Scenario:
 
     async def _judge(self, crew: Crew, watched: Watched) -> Result:
         lag = await self.observer.lag(self._partitions)
-        notices = await self.observer.notices([place.id for place in self.places.used])
+        notices = await self.observer.notices([each.id for each in self.organisations.used])
         maildir = await self.observer.scan_mails()
-        members = {place.id: await self.observer.members(place.id) for place in self.places.used}
-        crew_id = self.places.crowd.id
+        members = {
+            each.id: await self.observer.members(each.id) for each in self.organisations.used
+        }
+        crew_id = self.organisations.crowd.id
         stopped = self.phases[-1].tally
         checks = [
             *verdict.check_phases(self.phases),
@@ -196,14 +198,14 @@ class Scenario:
             Check("nothing is left to apply or to read (lag 0)", lag == 0, f"{lag:,} records"),
         ]
         by_status = {
-            place.organisation.name: Counter(each.status for each in members[place.id])
-            for place in self.places.used
+            used.organisation.name: Counter(each.status for each in members[used.id])
+            for used in self.organisations.used
         }
         return Result(self.phases, checks, by_status, notices, lag)
 
     @property
     def _partitions(self) -> set[int]:
-        return {place.organisation.partition for place in self.places.used}
+        return {each.organisation.partition for each in self.organisations.used}
 
     def _phase(self, title: str) -> Phase:
         self.phases.append(Phase(title))
@@ -211,7 +213,7 @@ class Scenario:
 
     def _crowd(self, phase: Phase, on_done: Callable[[], None]) -> Crowd:
         connections = self.sizes.connections
-        return Crowd(self.places.crowd.client, connections, phase.tally, on_done)
+        return Crowd(self.organisations.crowd.client, connections, phase.tally, on_done)
 
     async def _arrived(self, organisation_ids: Sequence[str]) -> int:
         """How many of the notifier's mails for these organisations are in the mailbox."""
@@ -231,6 +233,6 @@ class Scenario:
 
     async def _grace_left_s(self) -> float:
         """Seconds until the last mail is due: a stack that ran before may have a grace time."""
-        notices = await self.observer.notices([place.id for place in self.places.used])
+        notices = await self.observer.notices([each.id for each in self.organisations.used])
         due = [each.due_at for each in notices if each.state == "due"]
         return max(0.0, (max(due) - now()).total_seconds()) if due else 0.0

@@ -40,7 +40,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StartStep:
     """A thing to do at the start: a part to bring up (if any), then work to do once (if any)."""
 
     what: str
@@ -55,7 +55,7 @@ class Plan:
     Parts are stopped service by service in the order of `stop_order`; others come last.
     """
 
-    stages: tuple[tuple[Step, ...], ...]
+    stages: tuple[tuple[StartStep, ...], ...]
     stop_order: tuple[str, ...] = ()
     ready_timeout_s: float = 60.0
 

@@ -17,7 +17,7 @@ from rollcall_local.stack.kafka import native as kafka_native
 from rollcall_local.stack.kafka import settings as kafka_settings
 from rollcall_local.stack.kafka.login import Login
 from rollcall_local.stack.options import Options
-from rollcall_local.stack.part import Part, Plan, Step, answers_200
+from rollcall_local.stack.part import Part, Plan, StartStep, answers_200
 from rollcall_local.stack.postgres import native as postgres_native
 from rollcall_local.stack.postgres import roles as postgres_roles
 from rollcall_local.stack.postgres.binaries import account
@@ -72,11 +72,11 @@ class Stack:
         """Return all steps of the start."""
         first = (
             self._kafka(),
-            Step("postgres", self._postgres(), self._prepare_database),
-            Step("mailbox", self._mailbox()),
+            StartStep("postgres", self._postgres(), self._prepare_database),
+            StartStep("mailbox", self._mailbox()),
         )
         replicas = [(name, n) for name in SERVICES for n in range(1, self._replicas[name] + 1)]
-        second = tuple(Step(part.label, part) for part in map(self._service, replicas))
+        second = tuple(StartStep(part.label, part) for part in map(self._service, replicas))
         return Plan((first, second), _STOP_ORDER)
 
     def publish(self, runners: Sequence[Runner], is_ready: bool) -> None:
@@ -167,9 +167,9 @@ class Stack:
 
     # Kafka
 
-    def _kafka(self) -> Step:
+    def _kafka(self) -> StartStep:
         if self.kafka_kind == "external":
-            return Step("kafka topics", then=self._apply_topics)
+            return StartStep("kafka topics", then=self._apply_topics)
         settings = kafka_settings.BrokerSettings(
             self.folder.root / "kafka",
             self._ports["kafka"],
@@ -191,7 +191,7 @@ class Stack:
             self.folder.root,
             address=settings.bootstrap,
         )
-        return Step("kafka", part, self._apply_topics)
+        return StartStep("kafka", part, self._apply_topics)
 
     async def _apply_topics(self) -> None:
         # Slow to import, so while the broker comes up or not at all.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from rollcall_local.stack.errors import StackError
 from rollcall_local.stack.owned import NotOurs
-from rollcall_local.stack.part import Plan, Step
+from rollcall_local.stack.part import Plan, StartStep
 from rollcall_local.stack.report import Reporter
 from rollcall_local.stack.runner import Runner
 
@@ -118,7 +118,7 @@ class Supervisor:
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from None
 
-    async def _do(self, step: Step) -> None:
+    async def _do(self, step: StartStep) -> None:
         since = time.monotonic()
         self._under_way.append(step.what)
         try:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, get_args
 
+from rollcall.control.before_event import find_unapplied, why_not_applied
 from rollcall.control.errors import NotPossible
-from rollcall.control.standing import pending, why_it_stands
 from rollcall.control.tenancy_log import NotThere, read_tenancy
 from rollcall.events.request import Endpoint, Kind, Request, to_event
 from rollcall.kafka.producer import Producer
@@ -160,7 +160,7 @@ async def close(
             done[_key(letter)] = await _close_alone(database, letter, action)
         elif letter.resource_id is None:
             done[_key(letter)] = Done(letter, "would be", "it is about no resource")
-        elif why := await why_it_stands(database, letter.topic, letter.partition):
+        elif why := await why_not_applied(database, letter.topic, letter.partition):
             done[_key(letter)] = Done(letter, "stands", f"{why}; nothing was written")
         elif dry_run:
             done[_key(letter)] = Done(letter, "would be", "dry run")
@@ -185,7 +185,7 @@ async def _earlier(
     settings: Settings, database: Database, letter: DeadLetterSummary
 ) -> Request | None:
     """A redrive or discard of the letter that is in the log and not applied yet."""
-    return await pending(
+    return await find_unapplied(
         settings,
         database,
         letter.topic,

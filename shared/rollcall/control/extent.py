@@ -25,7 +25,7 @@ class CannotKnow(NotPossible):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LivePartition:
     """One partition of the requests: where the live directory stands, and its log.
 
     `end` is the offset up to which the live directory has applied it. Where `progress` and the log
@@ -41,7 +41,7 @@ class Standing:
     trouble: PartitionHalted | None = None
 
 
-async def standings(deployment: Deployment, connection: "Connection") -> list[Standing]:
+async def live_partitions(deployment: Deployment, connection: "Connection") -> list[LivePartition]:
     """Every partition of the requests, as `connection` sees the directory. Raises Unavailable."""
     topic = deployment.topics.requests
     known = {each.partition: each for each in await progress.read_all(connection, topic)}
@@ -52,37 +52,37 @@ async def standings(deployment: Deployment, connection: "Connection") -> list[St
         *(deployment.probe.look(number, _next_offset(known.get(number))) for number in range(count))
     )
     return [
-        await _standing(connection, topic, number, known.get(number), look)
+        await _live_partition(connection, topic, number, known.get(number), look)
         for number, look in enumerate(looks)
     ]
 
 
-async def _standing(
+async def _live_partition(
     connection: "Connection", topic: str, partition: int, found: Progress | None, log: Look
-) -> Standing:
+) -> LivePartition:
     epoch = 0 if found is None else found.epoch
     trouble = None if found is None else difference(found, log)
     if found is not None and trouble is None:
         decided = await refold.epoch_decided(connection, found)
         if decided is None or decided == epoch:
-            return Standing(partition, found, log, found.next_offset, epoch)
+            return LivePartition(partition, found, log, found.next_offset, epoch)
         trouble = log_differs(RECORD_DIFFERS, f"its last event was decided in epoch {decided}")
         epoch = decided
     last = await refold.last_decided(connection, topic, partition, epoch)
-    return Standing(partition, found, log, 0 if last is None else last + 1, epoch, trouble)
+    return LivePartition(partition, found, log, 0 if last is None else last + 1, epoch, trouble)
 
 
 def _next_offset(position: Progress | None) -> int:
     return 0 if position is None else position.next_offset
 
 
-def ranges(standing: list[Standing], begin: Mapping[int, Progress]) -> list[Range]:
+def ranges(live: list[LivePartition], begin: Mapping[int, Progress]) -> list[Range]:
     """What is left to fold of each partition; `begin`: where the scratch stands.
 
     Raises CannotKnow where the log does not hold it, or holds another one.
     """
     found = []
-    for each in standing:
+    for each in live:
         start = begin.get(each.partition)
         position = 0 if start is None else start.next_offset
         epoch = 0 if start is None else start.epoch

@@ -67,7 +67,7 @@ async def complete(found: Overview, settings: Settings, database: Database) -> N
         found.members = await directory_search.count_members(connection, organisation.id)
         found.counts = await people.counts(connection, organisation.id)
     async with open_partitions(settings, "requests", database) as partitions:
-        standing = await partitions.find(organisation.partition)
-    found.lag = standing.lag
-    found.partition_state = "unowned" if standing.progress is None else standing.progress.state
+        status = await partitions.find(organisation.partition)
+    found.lag = status.lag
+    found.partition_state = "unowned" if status.progress is None else status.progress.state
     found.used = await last_used(database, organisation.id)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from rollcall.control.before_event import find_unapplied, why_not_applied
 from rollcall.control.dead_letters import decided, publish
-from rollcall.control.standing import pending, why_it_stands
 from rollcall.events.request import Request
 from rollcall.postgres import parked
 from rollcall.postgres.audit import AuditRow
@@ -85,7 +85,7 @@ async def free(
     """Let them go on, and wait until nothing waits any more. Raises Unavailable."""
     done = []
     for park in parks:
-        if why := await why_it_stands(database, park.topic, park.partition):
+        if why := await why_not_applied(database, park.topic, park.partition):
             done.append(Freed(park, "stands", f"{why}; nothing was written"))
         elif dry_run:
             done.append(Freed(park, "would be", f"{park.waiting} events wait"))
@@ -117,7 +117,7 @@ async def _free(settings: Settings, database: Database, park: ParkedOrganisation
 
 async def _ask(settings: Settings, database: Database, park: ParkedOrganisation) -> str:
     """The id of a release that is in the log and not applied yet, or else of a new one."""
-    earlier = await pending(
+    earlier = await find_unapplied(
         settings,
         database,
         park.topic,

@@ -33,7 +33,7 @@ class StillHalted(NotPossible):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PartitionStatus:
     """One partition: its progress (None: nobody ever owned it) and its log (None: not known).
 
     `tried`: a time-out cut off what stands at the position; it is tried again.
@@ -69,7 +69,7 @@ class Partitions:
         """Leave Kafka."""
         await self._probe.close()
 
-    async def list_all(self) -> tuple[list[Standing], str]:
+    async def list_all(self) -> tuple[list[PartitionStatus], str]:
         """Every partition that Postgres or Kafka knows, and a line for people if Kafka is away."""
         async with self._database.connection() as connection:
             rows = await progress.read_all(connection, self.topic, schema=self._schema)
@@ -87,11 +87,11 @@ class Partitions:
         except Unavailable as error:
             note = f"ends and lag are not known: {error}"
         return [
-            Standing(number, known.get(number), logs.get(number), tried.get(number))
+            PartitionStatus(number, known.get(number), logs.get(number), tried.get(number))
             for number in sorted({*known, *logs})
         ], note
 
-    async def find(self, partition: int) -> Standing:
+    async def find(self, partition: int) -> PartitionStatus:
         """One partition, with the record before its position. Raises NotPossible, Unavailable."""
         async with self._database.connection() as connection:
             found = await progress.read(connection, self.topic, partition, schema=self._schema)
@@ -100,9 +100,9 @@ class Partitions:
         if found is None and partition >= count:
             raise NotPossible(f"{self.topic} has no partition {partition}")
         if partition >= count:
-            return Standing(partition, found, None, tried)
+            return PartitionStatus(partition, found, None, tried)
         position = 0 if found is None else found.next_offset
-        return Standing(partition, found, await self._probe.look(partition, position), tried)
+        return PartitionStatus(partition, found, await self._probe.look(partition, position), tried)
 
     async def _tried(self, connection: "Connection") -> dict[int, Tried]:
         """The partitions that stand because a time-out cut something off; the notifier's do not."""
@@ -112,13 +112,13 @@ class Partitions:
 
     async def halted(self, partition: int) -> tuple[Progress, Look]:
         """A partition that stands. Raises NotPossible where it does not, or has no log."""
-        standing = await self.find(partition)
-        found = standing.progress
+        status = await self.find(partition)
+        found = status.progress
         if found is None or found.state != "halted":
             raise NotPossible(f"partition {partition} of {self.topic} is not halted")
-        if standing.log is None:
+        if status.log is None:
             raise StillHalted(f"Kafka has no partition {partition} of {self.topic}")
-        return found, standing.log
+        return found, status.log
 
     async def check_cause(self, halted: Progress, log: Look) -> None:
         """Raise StillHalted where the partition would halt again at once."""

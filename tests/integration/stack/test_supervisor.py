@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rollcall_local.stack.errors import StackError
-from rollcall_local.stack.part import Part, Plan, Step
+from rollcall_local.stack.part import Part, Plan, StartStep
 from rollcall_local.stack.runner import Runner
 from rollcall_local.stack.supervisor import Supervisor
 
@@ -71,7 +71,9 @@ def a_part(folder: Path, name: str, code: str = _LIVES) -> Part:
 
 
 def a_plan(*parts: Part) -> Plan:
-    return Plan((tuple(Step(part.label, part) for part in parts),), tuple(p.service for p in parts))
+    return Plan(
+        (tuple(StartStep(part.label, part) for part in parts),), tuple(p.service for p in parts)
+    )
 
 
 @asynccontextmanager
@@ -177,7 +179,7 @@ async def test_work_after_readiness_that_fails_stops_the_start(tmp_path: Path) -
     async def fail() -> None:
         raise ValueError("no such table")
 
-    plan = Plan(((Step("postgres", a_part(tmp_path, "postgres"), fail),),))
+    plan = Plan(((StartStep("postgres", a_part(tmp_path, "postgres"), fail),),))
 
     with pytest.raises(StackError, match="postgres: ValueError: no such table"):
         await Supervisor(plan, Told(), lambda *_: None, restart=True).run()
@@ -191,7 +193,7 @@ async def test_the_second_stage_starts_when_the_first_is_ready(tmp_path: Path) -
         was_ready.append(first.is_ready())
         return second.prepare()
 
-    stages = (Step("first", first),), (Step("second", replace(second, prepare=prepare)),)
+    stages = (StartStep("first", first),), (StartStep("second", replace(second, prepare=prepare)),)
 
     async with _running(Plan(stages)):
         pass

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from rollcall.control.partitions import Partitions, Standing, TopicName, open_partitions
+from rollcall.control.partitions import Partitions, PartitionStatus, TopicName, open_partitions
 from rollcall.control.words import counted
 from rollcall.events.envelope import format_time
 from rollcall.kafka.feed import Look
@@ -140,12 +140,12 @@ def explain(halted: Progress, log: Look, begin_at: int | None) -> list[str]:
     return [stands, accepted, given_up]
 
 
-def describe(standing: Standing) -> dict[str, Any]:
+def describe(status: PartitionStatus) -> dict[str, Any]:
     """A partition as JSON shows it; the names are a contract with scripts."""
-    found, log, tried = standing.progress, standing.log, standing.tried
+    found, log, tried = status.progress, status.log, status.tried
     last_append_time = None if found is None else found.last_append_time
     return {
-        "partition": standing.partition,
+        "partition": status.partition,
         "state": "unowned" if found is None else found.state,
         "reason": None if found is None else found.reason,
         "detail": None if found is None else found.detail,
@@ -153,7 +153,7 @@ def describe(standing: Standing) -> dict[str, Any]:
         "published_offset": None if found is None else found.published_offset,
         "first_offset": None if log is None else log.first_offset,
         "end_offset": None if log is None else log.end_offset,
-        "lag": standing.lag,
+        "lag": status.lag,
         "epoch": None if found is None else found.epoch,
         "last_event_id": None if found is None else found.last_event_id,
         "last_append_time": None if last_append_time is None else format_time(last_append_time),
@@ -163,12 +163,12 @@ def describe(standing: Standing) -> dict[str, Any]:
     }
 
 
-async def _list(data: Path, topic: TopicName) -> tuple[list[Standing], str]:
+async def _list(data: Path, topic: TopicName) -> tuple[list[PartitionStatus], str]:
     async with _open(data, topic) as partitions:
         return await partitions.list_all()
 
 
-async def _show(data: Path, topic: TopicName, partition: int) -> Standing:
+async def _show(data: Path, topic: TopicName, partition: int) -> PartitionStatus:
     async with _open(data, topic) as partitions:
         return await partitions.find(partition)
 
@@ -183,7 +183,9 @@ async def _halted(
         return halted, log
 
 
-async def _resume(data: Path, topic: TopicName, halted: Progress, begin_at: int | None) -> Standing:
+async def _resume(
+    data: Path, topic: TopicName, halted: Progress, begin_at: int | None
+) -> PartitionStatus:
     """Resume what was `halted` when somebody said yes, and show how it stands then."""
     async with _open(data, topic) as partitions:
         present, log = await partitions.halted(halted.partition)

@@ -15,7 +15,7 @@ from rollcall.control.disk import made
 from rollcall.control.export import Counts
 from rollcall.control.replay import as_of, downstream, notifier
 from rollcall.control.replay.as_of import Folded, Plan
-from rollcall.control.replay.bounds import parse_place
+from rollcall.control.replay.bounds import parse_boundary
 from rollcall.control.replay.copies import Report, Wanted
 from rollcall.control.replay.export import export
 from rollcall.control.settings import OperatorSettings
@@ -145,7 +145,7 @@ class _Again:
             with Bar() as meter:
                 report = await notifier.into_notifier(
                     deployment,
-                    parse_place(self.begin),
+                    parse_boundary(self.begin),
                     None if organisation is None else {organisation.partition},
                     meter,
                     dry_run=dry_run,
@@ -162,8 +162,8 @@ class _Again:
             organisation = None if self.org is None else await find_organisation(settings, self.org)
             wanted = Wanted(
                 into=self.into,
-                begin=parse_place(self.begin),
-                end=None if self.end is None else parse_place(self.end),
+                begin=parse_boundary(self.begin),
+                end=None if self.end is None else parse_boundary(self.end),
                 organisation_id=None if organisation is None else organisation.id,
                 partitions=None if organisation is None else {organisation.partition},
                 rate=self.rate,

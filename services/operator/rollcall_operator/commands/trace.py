@@ -13,7 +13,7 @@ from rollcall.control.settings import OperatorSettings
 from rollcall.control.tenancy_log import find_organisation
 from rollcall.control.trace import traces
 from rollcall.control.trace.find import CHANGES, SCAN_RECORDS, Tracer
-from rollcall.control.trace.traces import Found, Mail, Told, Trace
+from rollcall.control.trace.traces import Trace, TracedMail, TracedOutcome, Traces
 from rollcall.control.words import counted
 from rollcall.events.envelope import format_time
 from rollcall.runtime.ids import parse_id
@@ -86,7 +86,7 @@ class _Asked:
     last: int
     scan: int
 
-    async def find(self, settings: OperatorSettings) -> Found:
+    async def find(self, settings: OperatorSettings) -> Traces:
         """Find it. Raises CommandError, Unavailable."""
         since = None if self.since is None else parse_since(self.since)
         *org, what = self.words
@@ -107,7 +107,7 @@ class _Asked:
         deployment: Deployment,
         tracer: Tracer,
         since: datetime | None,
-    ) -> Found:
+    ) -> Traces:
         """The changes of everybody who has that name or address: one in each organisation."""
         *org, what = self.words
         known = await members.find(settings, deployment.database, what, org[0] if org else None)
@@ -149,23 +149,25 @@ def show(found: Trace) -> None:
             f"  later     {traces.later_fate(found.event_id, later)} by {later.row.id}  "
             f"{traces.kind_of(later.row.type)} at {format_time(later.recorded)}"
         )
-    for told in found.outcomes:
-        print(f"  outcome   {_outcome(told)}")
+    for outcome in found.outcomes:
+        print(f"  outcome   {_outcome(outcome)}")
     for mail in found.mails:
         print(f"  mail      {_mail(mail)}")
 
 
-def _outcome(told: Told) -> str:
-    about = f" ({told.attribute})" if told.attribute else ""
-    if told.unknown_members:
-        about += f" ({counted(told.unknown_members, 'unknown member')} left out)"
-    if told.seen is not None:
-        return f"{told.fact}{about}  {told.seen.name} at {format_time(told.seen.append_time)}"
-    where = "announced, not found near its time" if told.is_announced else "not announced yet"
-    return f"{told.fact}{about}  {where}"
+def _outcome(outcome: TracedOutcome) -> str:
+    about = f" ({outcome.attribute})" if outcome.attribute else ""
+    if outcome.unknown_members:
+        about += f" ({counted(outcome.unknown_members, 'unknown member')} left out)"
+    if outcome.seen is not None:
+        return (
+            f"{outcome.fact}{about}  {outcome.seen.name} at {format_time(outcome.seen.append_time)}"
+        )
+    where = "announced, not found near its time" if outcome.is_announced else "not announced yet"
+    return f"{outcome.fact}{about}  {where}"
 
 
-def _mail(mail: Mail) -> str:
+def _mail(mail: TracedMail) -> str:
     row = mail.row
     if row is None:
         return f"{mail.kind}  not planned yet"

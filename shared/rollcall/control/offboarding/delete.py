@@ -20,11 +20,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from rollcall.control.before_event import check_not_halted, find_unapplied
 from rollcall.control.deployment import Deployment
 from rollcall.control.errors import NotNow
 from rollcall.control.offboarding.publish import publish, until
 from rollcall.control.offboarding.what_stays import Kept, what_stays
-from rollcall.control.standing import check_runs, pending
 from rollcall.control.tenancy_log import NotThere, Tenancy, TenancyLog, open_log
 from rollcall.control.words import counted
 from rollcall.events.request import MAX_ACCEPT_S, Request
@@ -181,7 +181,7 @@ async def _end(
 ) -> Departure:
     """Steps 2 and 3: the last event of the organisation, and the provisioner's doing."""
     # Not before its keys are dead: that must not wait for anything.
-    await check_runs(deployment.database, deployment.topics.requests, record.partition)
+    await check_not_halted(deployment.database, deployment.topics.requests, record.partition)
     closed = max([each.revoked for each in leaver.keys if each.revoked] + [record.leaving or now()])
     wait_s = (closed + timedelta(seconds=options.settle_s) - now()).total_seconds()
     if wait_s > 0:
@@ -214,7 +214,7 @@ async def _end(
 async def _publish_last(deployment: Deployment, leaver: _Leaver, partition: int) -> str:
     """The organisation's last event, where no earlier run has written it: its place, or its id."""
     topic = deployment.topics.requests
-    earlier = await pending(
+    earlier = await find_unapplied(
         deployment.settings,
         deployment.database,
         topic,

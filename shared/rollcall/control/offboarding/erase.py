@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from rollcall.control.before_event import check_not_halted, find_unapplied
 from rollcall.control.deployment import Deployment
 from rollcall.control.errors import NotNow, NotPossible
 from rollcall.control.offboarding.publish import publish, until
 from rollcall.control.offboarding.what_stays import Kept, what_stays
 from rollcall.control.rebuild.approach import LOCK
-from rollcall.control.standing import check_runs, pending
 from rollcall.control.tenancy_log import find_organisation
 from rollcall.events.request import Request
 from rollcall.postgres import audit
@@ -111,9 +111,9 @@ async def _publish(
 ) -> tuple[str, datetime]:
     """The event, applied; its id, and when the broker appended it."""
     place = deployment.topics.requests, organisation.partition
-    await check_runs(deployment.database, *place)
+    await check_not_halted(deployment.database, *place)
     # One that was broken off, or was not applied in time, is waited for and not written again.
-    request = await pending(
+    request = await find_unapplied(
         deployment.settings,
         deployment.database,
         *place,

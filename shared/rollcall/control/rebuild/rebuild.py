@@ -22,7 +22,7 @@ import orjson
 from rollcall.control import extent
 from rollcall.control.deployment import Deployment
 from rollcall.control.errors import NotNow, NotPossible
-from rollcall.control.extent import Standing
+from rollcall.control.extent import LivePartition
 from rollcall.control.meter import Meter
 from rollcall.control.rebuild import snapshot
 from rollcall.control.rebuild.approach import approach, begin_of, fold_from, make_tables, only_one
@@ -148,16 +148,16 @@ async def _todo(
     deployment: Deployment, manifest: Manifest | None, begin: dict[int, Progress]
 ) -> list[Range]:
     async with deployment.database.connection() as connection:
-        standing = await extent.standings(deployment, connection)
-    return extent.ranges(_ends(standing, manifest), begin)
+        live = await extent.live_partitions(deployment, connection)
+    return extent.ranges(_ends(live, manifest), begin)
 
 
-def _ends(standing: Sequence[Standing], manifest: Manifest | None) -> list[Standing]:
+def _ends(live: Sequence[LivePartition], manifest: Manifest | None) -> list[LivePartition]:
     """How far to fold. A directory that is older than the snapshot gets the snapshot as it is:
     from there the provisioner goes on, and announces what it applies."""
     known = {} if manifest is None else manifest.begin()
     found = []
-    for each in standing:
+    for each in live:
         position = known.get(each.partition)
         if position is not None and (each.progress is None or each.end < position.next_offset):
             each = replace(each, end=position.next_offset, epoch=position.epoch)
@@ -174,14 +174,14 @@ async def _stop_and_swap(
         async with _paused(deployment, who):
             async with deployment.database.connection() as connection:
                 begin = await begin_of(connection, REBUILD, deployment.topics.requests)
-                standing = _ends(await extent.standings(deployment, connection), manifest)
-            todo = extent.ranges(standing, begin)
+                live = _ends(await extent.live_partitions(deployment, connection), manifest)
+            todo = extent.ranges(live, begin)
             await fold_from(deployment, folding, todo, begin)
             report.events += sum(map(len, todo))
             try:
-                if await _swap(deployment, standing, manifest):
-                    report.partitions = len(standing)
-                    report.mended = tuple(each.partition for each in standing if each.trouble)
+                if await _swap(deployment, live, manifest):
+                    report.partitions = len(live)
+                    report.mended = tuple(each.partition for each in live if each.trouble)
                     report.paused_s = time.monotonic() - began_s
                     return
             except SchemaDiffers as error:
@@ -233,16 +233,19 @@ async def _prolong(deployment: Deployment, who: str, asked_s: float) -> None:
 
 
 async def _swap(
-    deployment: Deployment, standing: Sequence[Standing], manifest: Manifest | None
+    deployment: Deployment, partitions: Sequence[LivePartition], manifest: Manifest | None
 ) -> bool:
-    """The swap; False, and nothing is done, where somebody moved a position meanwhile, or the
-    pause is over and a partition runs again."""
+    """Swap the schemas and take over the positions, in one transaction.
+
+    Returns False, and changes nothing, where a position of `partitions` has moved since it was
+    read, or a pause has ended and a partition runs again.
+    """
     topic = deployment.topics.requests
     async with deployment.database.transaction() as connection:
-        live = await refold.lock_progress(connection)
-        present = {each.partition: each for each in live if each.topic == topic}
+        locked = await refold.lock_progress(connection)
+        present = {each.partition: each for each in locked if each.topic == topic}
         positions = await begin_of(connection, REBUILD, topic)
-        for looked_at in standing:
+        for looked_at in partitions:
             now = present.get(looked_at.partition)
             if _moved(looked_at.progress, now) or (now is not None and now.state == "running"):
                 return False
@@ -254,7 +257,7 @@ async def _swap(
                 await refold.put_progress(connection, REBUILD, _position(each, position, manifest))
             elif each.progress is not None:
                 await refold.put_progress(connection, REBUILD, _unpaused(each.progress))
-        for other in live:
+        for other in locked:
             if other.topic == deployment.topics.tenancy:
                 await refold.put_progress(connection, REBUILD, _unpaused(other))
         await refold.settle_letters(connection, REBUILD)
@@ -265,25 +268,25 @@ async def _swap(
 
 
 def _moved(then: Progress | None, now: Progress | None) -> bool:
-    """Whether somebody applied something, or let another log in, since we looked."""
+    """Whether events were applied, or another log was accepted, between the two readings."""
     if then is None or now is None:
         return then is not now
     return (then.next_offset, then.epoch) != (now.next_offset, now.epoch)
 
 
-def _position(standing: Standing, made: Progress, manifest: Manifest | None) -> Progress:
+def _position(partition: LivePartition, made: Progress, manifest: Manifest | None) -> Progress:
     """The position of a partition in the new directory.
 
-    What the live directory had announced stays announced, and what it had not is announced by the
-    next owner, from the audit. Where the live position is not to be believed, all that the audit
-    knows counts as announced.
+    What the live directory had announced counts as announced; the rest is announced by the next
+    owner of the partition, from the audit. Where the log and the live position do not agree,
+    everything in the audit counts as announced.
     """
-    live = standing.progress
+    live = partition.progress
     if manifest is not None and (live is None or live.next_offset < made.next_offset):
         known = manifest.begin().get(made.partition)
         if known is not None and known.next_offset == made.next_offset:
             return replace(made, published_offset=known.published_offset)
-    if live is None or standing.trouble is not None:
+    if live is None or partition.trouble is not None:
         return replace(made, published_offset=made.next_offset)
     kept = _unpaused(live)
     return replace(

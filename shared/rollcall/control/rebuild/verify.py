@@ -143,16 +143,16 @@ async def _compare(deployment: Deployment, folding: Folding, verified: Verified)
         await transaction.start()
         try:
             await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-            standing = await extent.standings(deployment, connection)
+            live = await extent.live_partitions(deployment, connection)
             made = InScratch(connection, VERIFY)
-            todo = extent.ranges(standing, await begin_of(connection, VERIFY, topic))
-            for each in standing:
+            todo = extent.ranges(live, await begin_of(connection, VERIFY, topic))
+            for each in live:
                 if each.progress is not None or each.end:
                     await progress.ensure(made, topic, each.partition)  # type: ignore[arg-type]
             folding.meter.note("fold the rest", sum(map(len, todo)))
             await fold_here(connection, folding, todo)
             verified.events += sum(map(len, todo))
-            verified.positions = {each.partition: each.end for each in standing}
+            verified.positions = {each.partition: each.end for each in live}
             folding.meter.note("compare", None)
             await connection.execute(WHOLE_TABLES)
             await refold.settle_letters(connection, VERIFY)
@@ -170,8 +170,8 @@ async def _compare(deployment: Deployment, folding: Folding, verified: Verified)
 async def _todo(deployment: Deployment, begin: Begin) -> list[Range]:
     """What is left to fold; `begin`: where the scratch stands, or will. Raises CannotKnow."""
     async with deployment.database.connection() as connection:
-        standing = await extent.standings(deployment, connection)
-    for each in standing:
+        live = await extent.live_partitions(deployment, connection)
+    for each in live:
         start = begin.get(each.partition)
         if start is not None and each.trouble is None and each.end < start.next_offset:
             raise CannotKnow(
@@ -179,4 +179,4 @@ async def _todo(deployment: Deployment, begin: Begin) -> list[Range]:
                 f"up to offset {each.end}, and the snapshot stands at {start.next_offset}; name an "
                 "older one, or wait until `rollcall lag` shows that it has caught up"
             )
-    return extent.ranges(standing, begin)
+    return extent.ranges(live, begin)

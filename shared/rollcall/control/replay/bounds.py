@@ -9,7 +9,7 @@ from rollcall.control.deployment import Deployment
 from rollcall.control.errors import NotPossible
 from rollcall.kafka.offsets import Extent, extents, offsets_at
 
-Place = int | datetime
+Boundary = int | datetime
 """An offset, the same in each partition, or a moment of append time."""
 
 
@@ -31,7 +31,7 @@ class Part:
         return max(0, self.end - self.begin)
 
 
-def parse_place(text: str) -> Place:
+def parse_boundary(text: str) -> Boundary:
     """A whole number is an offset, anything else a date or a time. Raises NotPossible."""
     if text.isascii() and text.isdigit() and len(text) < 19:
         return int(text)
@@ -41,11 +41,11 @@ def parse_place(text: str) -> Place:
 async def parts_of(
     deployment: Deployment,
     topic: str,
-    begin: Place,
-    end: Place | None,
+    begin: Boundary,
+    end: Boundary | None,
     partitions: Collection[int] | None = None,
 ) -> list[Part]:
-    """The parts of a topic between two places; `partitions` None: of all of them.
+    """The parts of a topic between two boundaries; `partitions` None: of all of them.
 
     Raises NotPossible where the log does not hold the offset to begin with, Unavailable.
     """
@@ -77,9 +77,9 @@ async def parts_of(
 
 
 async def _offsets(
-    deployment: Deployment, topic: str, held: Mapping[int, Extent], place: Place
+    deployment: Deployment, topic: str, held: Mapping[int, Extent], boundary: Boundary
 ) -> Mapping[int, int]:
-    if isinstance(place, int):
+    if isinstance(boundary, int):
         # An empty partition, or one that is shorter, has nothing from there on.
-        return {number: min(place, extent.end) for number, extent in held.items()}
-    return await offsets_at(deployment.settings, topic, held, round(place.timestamp() * 1000))
+        return {number: min(boundary, extent.end) for number, extent in held.items()}
+    return await offsets_at(deployment.settings, topic, held, round(boundary.timestamp() * 1000))

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rollcall.control.replay.bounds import Part, Place
+from rollcall.control.replay.bounds import Boundary, Part
 from rollcall.events.envelope import format_time, from_milliseconds
 from rollcall.kafka.feed import Record
 from rollcall.kafka.log_identity import event_id_of
@@ -81,8 +81,8 @@ class Wanted:
     """What is replayed where. `rate`: records a second, None: as fast as it goes."""
 
     into: str
-    begin: Place
-    end: Place | None = None
+    begin: Boundary
+    end: Boundary | None = None
     organisation_id: str | None = None
     partitions: Collection[int] | None = None
     rate: float | None = None

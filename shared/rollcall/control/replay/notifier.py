@@ -18,7 +18,7 @@ from typing import Any, Final
 from rollcall.control.deployment import Deployment
 from rollcall.control.errors import NotNow, NotPossible
 from rollcall.control.meter import Meter
-from rollcall.control.replay.bounds import Part, Place, parts_of
+from rollcall.control.replay.bounds import Boundary, Part, parts_of
 from rollcall.events.envelope import format_time, from_milliseconds
 from rollcall.kafka.log_identity import event_id_of
 from rollcall.kafka.log_probe import LogProbe
@@ -69,7 +69,7 @@ class Report:
 
 async def into_notifier(
     deployment: Deployment,
-    begin: Place,
+    begin: Boundary,
     partitions: Collection[int] | None,
     meter: Meter,
     *,

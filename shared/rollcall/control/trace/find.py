@@ -17,11 +17,11 @@ from rollcall.control.trace.records import Scan, Seen
 from rollcall.control.trace.traces import (
     NOTICE_OF,
     Fate,
-    Found,
-    Mail,
-    Place,
-    Told,
     Trace,
+    TracedMail,
+    TracedOutcome,
+    TracedRecord,
+    Traces,
     fate_of,
     kind_of,
     state_of,
@@ -54,7 +54,7 @@ class Tracer:
         self._positions: dict[int, Progress] = {}
         self._outcomes: dict[int, Extent] = {}
 
-    async def event(self, event_id: str, since: datetime | None, copies: bool) -> Found:
+    async def event(self, event_id: str, since: datetime | None, copies: bool) -> Traces:
         """One change by its id. Raises NotPossible, Unavailable."""
         await self._read_positions()
         async with self._deployment.database.connection() as connection:
@@ -68,11 +68,11 @@ class Tracer:
         if event_id not in known and scan is not None and not scan.found:
             raise _not_found(f"no record of {event_id}", scan)
         found = await self._assemble(known, [] if scan is None else scan.found)
-        return Found(found, scan, self._limit)
+        return Traces(found, scan, self._limit)
 
     async def member(
         self, organisation: Organisation, resource_id: str, since: datetime | None, last: int
-    ) -> Found:
+    ) -> Traces:
         """The last changes of a member, or of a group. Raises NotPossible, Unavailable."""
         organisation_id, partition = organisation.id, organisation.partition
         await self._read_positions()
@@ -95,7 +95,7 @@ class Tracer:
         missing = {each.event_id for each in scan.found if each.event_id} - known.keys()
         async with self._deployment.database.connection() as connection:
             known |= await trace.decisions(connection, sorted(missing))
-        return Found(await self._assemble(known, scan.found), scan, self._limit)
+        return Traces(await self._assemble(known, scan.found), scan, self._limit)
 
     async def _read_positions(self) -> None:
         async with self._deployment.database.connection() as connection:
@@ -144,13 +144,13 @@ class Tracer:
                 found.records.append(await self._decided_record(found, found.decision))
         for each in seen:
             found = traces[each.event_id or each.name]
-            if all(each.name != place.name for place in found.records):
-                place = Place(each.name, each.append_time, self._fate(each, found, letters))
-                found.records.append(place)
+            if all(each.name != record.name for record in found.records):
+                record = TracedRecord(each.name, each.append_time, self._fate(each, found, letters))
+                found.records.append(record)
         for found in traces.values():
-            found.records.sort(key=lambda place: place.append_time)
+            found.records.sort(key=lambda record: record.append_time)
 
-    async def _decided_record(self, found: Trace, decision: Decision) -> Place:
+    async def _decided_record(self, found: Trace, decision: Decision) -> TracedRecord:
         """The record that was decided; its offset is known, so it is looked at and not for."""
         row = decision.row
         found.organisation_id, found.actor = row.organisation_id, row.actor
@@ -168,7 +168,7 @@ class Tracer:
             endpoint = "Groups" if ".group." in row.type else "Users"
             found.resource = f"{endpoint}/{row.resource_id}" if row.resource_id else None
         name = f"{row.topic}/{row.partition}/{row.offset}"
-        return Place(name, row.append_time, fate_of(decision), is_it)
+        return TracedRecord(name, row.append_time, fate_of(decision), is_it)
 
     def _fate(self, each: Seen, found: Trace, letters: Mapping[str, DeadLetterSummary]) -> Fate:
         """What a record came to that is not the one which was decided."""
@@ -197,7 +197,7 @@ class Tracer:
             for index, own_id in ids.items():
                 stored = row.outcomes[index]
                 found.outcomes.append(
-                    Told(
+                    TracedOutcome(
                         id=own_id,
                         fact=stored["fact"],
                         sequence=f"{row.epoch}.{row.offset}.{index}",
@@ -219,12 +219,12 @@ class Tracer:
                 )
                 near = await self._announced(row.partition, row.sent_at - CLOCKS_DIFFER, {fact.id})
                 seen = near.get(fact.id)
-            found.mails.append(Mail(row.kind, row, seen))
+            found.mails.append(TracedMail(row.kind, row, seen))
         planned = {row.kind for row in rows}
-        for told in found.outcomes:
-            kind = NOTICE_OF.get(told.fact)  # type: ignore[call-overload]
+        for outcome in found.outcomes:
+            kind = NOTICE_OF.get(outcome.fact)  # type: ignore[call-overload]
             if kind is not None and kind not in planned:
-                found.mails.append(Mail(kind, None))
+                found.mails.append(TracedMail(kind, None))
 
 
 def _outcomes_of(decision: Decision, event_id: str) -> list[tuple[int, str]]:

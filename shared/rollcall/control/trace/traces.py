@@ -35,7 +35,7 @@ NOTICE_OF: Final[Mapping[Fact, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TracedRecord:
     """One record of a change, and what it came to. `is_in_log`: retention has not taken it."""
 
     name: str
@@ -45,7 +45,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TracedOutcome:
     """One outcome. `unknown_members`: how many ids a group's request named that nobody knows.
 
     `seen`: its record, where it was found near the time of its decision.
@@ -61,7 +61,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Mail:
+class TracedMail:
     """A notice, or that there is none yet; `seen`: where the topic says that the mail left."""
 
     kind: str
@@ -83,12 +83,12 @@ class Trace:
     resource: str | None = None
     kind: str = "unknown"
     actor: str | None = None
-    records: list[Place] = field(default_factory=list)
+    records: list[TracedRecord] = field(default_factory=list)
     decision: Decision | None = None
     later: list[Decision] = field(default_factory=list)
     letter: DeadLetterSummary | None = None
-    outcomes: list[Told] = field(default_factory=list)
-    mails: list[Mail] = field(default_factory=list)
+    outcomes: list[TracedOutcome] = field(default_factory=list)
+    mails: list[TracedMail] = field(default_factory=list)
 
     @property
     def fate(self) -> Fate:
@@ -106,7 +106,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Traces:
     """Traces in the order of the log, and what was read for them; `limit`: of each partition."""
 
     traces: Sequence[Trace]
@@ -114,7 +114,7 @@ class Found:
     limit: int
 
 
-def together(found: Sequence[Found]) -> Found:
+def together(found: Sequence[Traces]) -> Traces:
     """The traces of several as one; what was read for them is added up."""
     scans = [each.scan for each in found if each.scan is not None]
     begins: dict[int, int] = {}
@@ -126,7 +126,7 @@ def together(found: Sequence[Found]) -> Found:
         is_complete=all(each.is_complete for each in scans),
         begins=begins,
     )
-    return Found([each for one in found for each in one.traces], whole, found[0].limit)
+    return Traces([each for one in found for each in one.traces], whole, found[0].limit)
 
 
 def fate_of(decision: Decision) -> Fate:
@@ -172,7 +172,7 @@ def state_of(letter: DeadLetterSummary) -> Fate:
             return "dead"
 
 
-def to_json(found: Found) -> dict[str, Any]:
+def to_json(found: Traces) -> dict[str, Any]:
     """As JSON; scripts rely on the names."""
     scan = found.scan
     return {
@@ -242,7 +242,7 @@ def _letter(letter: DeadLetterSummary) -> dict[str, Any]:
     }
 
 
-def _told(each: Told) -> dict[str, Any]:
+def _told(each: TracedOutcome) -> dict[str, Any]:
     return {
         "id": each.id,
         "fact": each.fact,
@@ -254,7 +254,7 @@ def _told(each: Told) -> dict[str, Any]:
     }
 
 
-def _mail(each: Mail) -> dict[str, Any]:
+def _mail(each: TracedMail) -> dict[str, Any]:
     row = each.row
     sent_at = None if row is None or row.sent_at is None else format_time(row.sent_at)
     return {

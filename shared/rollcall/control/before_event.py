@@ -20,7 +20,7 @@ from rollcall.runtime.config import Settings
 Matches = Callable[[Request], bool]
 
 
-async def why_it_stands(database: Database, topic: str, partition: int) -> str | None:
+async def why_not_applied(database: Database, topic: str, partition: int) -> str | None:
     """Why nothing of the partition is applied, and what to do first; None where it runs."""
     found = await _position(database, topic, partition)
     if found is not None and found.state == "halted":
@@ -33,7 +33,7 @@ async def why_it_stands(database: Database, topic: str, partition: int) -> str |
     return None
 
 
-async def check_runs(database: Database, topic: str, partition: int) -> None:
+async def check_not_halted(database: Database, topic: str, partition: int) -> None:
     """Raise NotPossible where the partition is halted. A pause is shorter than what waits here."""
     found = await _position(database, topic, partition)
     if found is not None and found.state == "halted":
@@ -49,7 +49,7 @@ def _halted(found: Progress) -> str:
     )
 
 
-async def pending(
+async def find_unapplied(
     settings: Settings, database: Database, topic: str, partition: int, matches: Matches
 ) -> Request | None:
     """The first request of the log that matches and is not applied yet. Raises Unavailable."""

@@ -15,7 +15,7 @@ from rollcall_local.demo.client import ScimClient, open_session
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DemoOrganisation:
     """An organisation of the demo, and a client with its key."""
 
     organisation: Organisation
@@ -30,24 +30,24 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class DemoOrganisations:
     """Two with identity providers that talk, one for the crowd, one left empty for the reader."""
 
-    entra: Place
-    okta: Place
-    crowd: Place
-    playground: Place
+    entra: DemoOrganisation
+    okta: DemoOrganisation
+    crowd: DemoOrganisation
+    playground: DemoOrganisation
 
     @property
-    def used(self) -> tuple[Place, ...]:
+    def used(self) -> tuple[DemoOrganisation, ...]:
         """Those in which the demo does something."""
         return (self.entra, self.okta, self.crowd)
 
 
 @asynccontextmanager
-async def open_places(
+async def open_organisations(
     settings: OperatorSettings, connections: int, at: datetime
-) -> AsyncIterator[Places]:
+) -> AsyncIterator[DemoOrganisations]:
     """Create the organisations, named after the local time `at`. Raises Unavailable."""
     stamp = at.strftime("%d %b %H:%M:%S")
     names = ("Entra", "Okta", "Joiners", "Playground")
@@ -56,12 +56,12 @@ async def open_places(
             made = [
                 await _create(log, settings, f"{name} demo, {stamp}", session) for name in names
             ]
-        yield Places(*made)
+        yield DemoOrganisations(*made)
 
 
 async def _create(
     log: TenancyLog, settings: OperatorSettings, name: str, session: aiohttp.ClientSession
-) -> Place:
+) -> DemoOrganisation:
     organisation, key = await organisations.create_organisation(log, name)
     base = settings.scim_base_url(organisation.id)
-    return Place(organisation, base, key.text, ScimClient(session, base, key.text))
+    return DemoOrganisation(organisation, base, key.text, ScimClient(session, base, key.text))
