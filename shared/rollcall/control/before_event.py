@@ -1,7 +1,7 @@
-"""What to look at before an event is written that somebody waits for.
+"""Checks before an event is published and waited for.
 
-A partition that stands applies nothing, so the event would only lie there; and an event that was
-written by an earlier try and is not applied yet need not be written again.
+A halted partition applies nothing, so an event would only wait there. And an event that an earlier
+try published and that is not applied yet must not be published again.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Matches = Callable[[Request], bool]
 
 
 async def why_not_applied(database: Database, topic: str, partition: int) -> str | None:
-    """Why nothing of the partition is applied, and what to do first; None where it runs."""
+    """Why the partition applies nothing, and what to do first; None where it runs."""
     found = await _position(database, topic, partition)
     if found is not None and found.state == "halted":
         return _halted(found)
@@ -34,7 +34,7 @@ async def why_not_applied(database: Database, topic: str, partition: int) -> str
 
 
 async def check_not_halted(database: Database, topic: str, partition: int) -> None:
-    """Raise NotPossible where the partition is halted. A pause is shorter than what waits here."""
+    """Raise NotPossible where the partition is halted. A pause ends sooner than callers give up."""
     found = await _position(database, topic, partition)
     if found is not None and found.state == "halted":
         raise NotPossible(f"{_halted(found)}, then this again; no event was written")
@@ -43,7 +43,7 @@ async def check_not_halted(database: Database, topic: str, partition: int) -> No
 def _halted(found: Progress) -> str:
     number = found.partition
     return (
-        f"partition {number} of {found.topic} is halted ({found.reason or 'nobody noted why'}), so "
+        f"partition {number} of {found.topic} is halted ({found.reason or 'no reason noted'}), so "
         f"nothing of it is applied; `rollcall partition show {number}` says why it stands: run "
         f"`rollcall partition resume {number}` first"
     )

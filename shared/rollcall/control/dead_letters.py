@@ -60,7 +60,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of one letter; `note` says it in words."""
+    """The result for one letter; `note` is a sentence for people."""
 
     letter: DeadLetterSummary
     result: Result
@@ -84,7 +84,7 @@ async def selection_of(
     """What the words of a command name: letters, by id or name, or else one organisation.
 
     Ids are unique among both. A word that no letter has is taken for an organisation only where it
-    stands alone: several words are letters.
+    is the only word: several words are letters.
     """
     if len(words) == 1:
         async with database.connection() as connection:
@@ -102,7 +102,7 @@ async def select(
     selection: Selection,
     states: Sequence[State] = ("dead",),
 ) -> list[DeadLetterSummary]:
-    """The letters, oldest first; named ones in whatever state.
+    """The letters, oldest first; those given by name whatever their state.
 
     Raises NotPossible for a name that no letter has and an unknown organisation, Unavailable.
     """
@@ -148,7 +148,8 @@ async def close(
 ) -> list[Done]:
     """Redrive or discard the letters, and wait for what becomes of each. Raises Unavailable.
 
-    Nothing is written for a letter whose partition stands, nor for one that is waited for already.
+    No event is written for a letter whose partition is halted or paused, or for which one is in the
+    log and not applied yet.
     """
     done: dict[tuple[str, int], Done] = {}
     asked: dict[str, DeadLetterSummary] = {}
@@ -201,14 +202,14 @@ def _key(letter: DeadLetterSummary) -> tuple[str, int]:
 async def _close_alone(database: Database, letter: DeadLetterSummary, action: Action) -> Done:
     """A letter about no resource: it changes no directory, so no event is needed."""
     if action == "redrive":
-        return Done(letter, "impossible", "nobody can tell what it is about; discard it")
+        return Done(letter, "impossible", "its record does not say what it is about; discard it")
     async with database.connection() as connection:
         was_open = await dead_letter.discard_without_resource(connection, letter)
     return Done(letter, "discarded" if was_open else "already", "it was about no resource")
 
 
 def _asking(request_id: str, letter: DeadLetterSummary, action: Action) -> tuple[Request, str, int]:
-    """The redrive or discard of a letter, with the topic and partition where it is to stand."""
+    """The redrive or discard of a letter, with the topic and partition it is published to."""
     request = Request(
         id=request_id,
         kind=KINDS[action],

@@ -1,4 +1,7 @@
-"""The deployment that is worked on: Kafka and Postgres, under the caller's login and role."""
+"""The Kafka and Postgres of one deployment, with the caller's login and role.
+
+control opens no database of its own: the caller hands it one.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +16,7 @@ from rollcall.runtime.lifecycle import FaultPoint
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """`settings` reach Kafka; `probe` looks at the log of the requests."""
+    """What functions of control are given. `probe` reads single records of the requests topic."""
 
     settings: Settings
     topics: Topics
@@ -24,7 +27,7 @@ class Deployment:
 
 @asynccontextmanager
 async def reached(settings: Settings, database: Database) -> AsyncIterator[Deployment]:
-    """The deployment behind these; the database stays open. Raises Unavailable."""
+    """A deployment from its settings and an open database, which stays open. Raises Unavailable."""
     topics = Topics(settings.topic_prefix)
     probe = LogProbe(settings, topics.requests)
     try:

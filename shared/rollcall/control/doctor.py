@@ -1,8 +1,8 @@
-"""What a deployment stands on, looked at from here: one finding for each thing, with what to do.
+"""Checks of everything a deployment needs, one finding each, with what to do.
 
-Nothing is changed and nothing is written, so it may run at any time, as the operator or (with less
-to see) with the login of a service. What cannot be looked at because something before it failed
-is left out: there is one line for each cause.
+Nothing is changed, so it may run at any time, as the operator or, with fewer findings, with the
+login of a service. A check that needs another one which failed is left out: there is one line for
+each cause.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ State = Literal["ok", "wrong", "note", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. A wrong one says what to do; a note nobody here can change."""
+    """The result of one check. `wrong` says what to do; `note` is nothing that we can change."""
 
     subject: str
     state: State
@@ -51,7 +51,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the deployment is to be: copies of each partition, names of the principals."""
+    """What the deployment should have: replicas of each partition, names of the principals."""
 
     replication: int
     names: Names
@@ -71,7 +71,7 @@ async def examine(settings: OperatorSettings, wanted: Wanted, connect: Connect) 
 
 
 def look_at_settings(settings: OperatorSettings) -> list[Finding]:
-    """What is allowed while developing and not where members exist."""
+    """Settings that are acceptable in development only."""
     wrong = list(_unsafe(settings)) if settings.environment == "production" else []
     if not settings.database_url.get_secret_value():
         wrong.append("ROLLCALL_DATABASE_URL is not set, so Postgres is not looked at; set it")

@@ -1,4 +1,4 @@
-"""Where a directory stands and where the log begins and ends: what a fold has to cover."""
+"""Which part of the log a fold has to cover, from the position of a directory on."""
 
 import asyncio
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ class CannotKnow(NotPossible):
 
 @dataclass(frozen=True, slots=True)
 class LivePartition:
-    """One partition of the requests: where the live directory stands, and its log.
+    """One partition of the requests: its position in the live directory, and its log.
 
     `end` is the offset up to which the live directory has applied it. Where `progress` and the log
-    do not agree (`trouble` says how) that is one beyond the last event that the audit knows: what
-    lies between there and the true position was dropped, and is dropped again.
+    do not agree (`trouble` says how), `end` is one beyond the last event in the audit: events
+    between there and the true position were dropped, and a fold drops them again.
     """
 
     partition: int
@@ -77,7 +77,7 @@ def _next_offset(position: Progress | None) -> int:
 
 
 def ranges(live: list[LivePartition], begin: Mapping[int, Progress]) -> list[Range]:
-    """What is left to fold of each partition; `begin`: where the scratch stands.
+    """What is left to fold of each partition; `begin`: the positions of the scratch directory.
 
     Raises CannotKnow where the log does not hold it, or holds another one.
     """
@@ -103,14 +103,14 @@ def ranges(live: list[LivePartition], begin: Mapping[int, Progress]) -> list[Ran
         if each.log.end_offset < each.end:
             raise CannotKnow(
                 f"the log of partition {each.partition} ends at offset {each.log.end_offset}, "
-                f"below {each.end}, which was applied: it was truncated or made anew"
+                f"below {each.end}, which was applied: it was truncated, or is another log"
             )
         found.append(Range(each.partition, position, each.end, epoch))
     return found
 
 
 async def check_begin(deployment: Deployment, begin: Mapping[int, Progress]) -> None:
-    """Whether the log is the one in which a snapshot was taken. Raises CannotKnow, Unavailable."""
+    """Check that the log is the one of the snapshot. Raises CannotKnow, Unavailable."""
     for partition, position in begin.items():
         differs = difference(position, await deployment.probe.look(partition, position.next_offset))
         if differs is not None:

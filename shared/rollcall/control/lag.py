@@ -1,8 +1,8 @@
-"""How far everybody is behind the log: by partition, by organisation, and against retention.
+"""How far the services are behind the log: by partition, by organisation, and against retention.
 
-The positions are those in Postgres (`progress`), which are the truth; the log is Kafka's. What an
-organisation waits for is not counted anywhere, so the unapplied end of each partition is read, up
-to a bound that the answer names: beyond it a number is a lower bound.
+Positions are those in Postgres (`progress`), which decide. Waiting requests of an organisation are
+counted nowhere, so the unapplied end of each partition is read, up to a limit that the answer
+names: where that is reached, a number is a lower bound.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ READERS: Final[Mapping[TopicName, tuple[str, Schema]]] = {
     "outcomes": ("notifier", "notice"),
     "tenancy": ("provisioner", "directory"),
 }
-"""Topic → who reads it with a position in Postgres, and the schema of that position."""
+"""Topic → the service that reads it with a position in Postgres, and the schema of the position."""
 SCAN_RECORDS: Final = 10_000
 AT_ONCE: Final = 4
 UNTOLD: Final = "-"
@@ -37,7 +37,7 @@ UNTOLD: Final = "-"
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long a topic keeps a record. `keeps_s` None: for ever, as far as `is_known`.
+    """How long a topic keeps a record. `keeps_s` None: without a time limit, if `is_known`.
 
     `is_by_size`: a full partition loses its oldest records before that.
     """
@@ -48,13 +48,13 @@ class Retention:
 
     @property
     def kind(self) -> Literal["time", "forever", "unknown"]:
-        """Whether a record is deleted after a time, or never, or nobody may know."""
+        """Whether a record is deleted after a time, never, or at a time that may not be read."""
         if not self.is_known:
             return "unknown"
         return "forever" if self.keeps_s is None else "time"
 
     def left_s(self, appended: datetime, now: datetime) -> float | None:
-        """Seconds until a record may be deleted, not below 0; None: never, or nobody knows."""
+        """Seconds until a record may be deleted, not below 0; None: never, or not known."""
         if self.keeps_s is None or not self.is_known:
             return None
         return max(0.0, self.keeps_s - (now - appended).total_seconds())
@@ -62,9 +62,9 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """One partition of one topic. `oldest`: append time of the oldest record that waits.
+    """One partition of one topic. `oldest`: append time of the oldest unread record.
 
-    `again_to`: it is replayed, and its mails wait until it is read to this offset.
+    `again_to`: the partition is replayed; its mails wait until it is read up to this offset.
     """
 
     topic: TopicName
@@ -84,7 +84,7 @@ class PartitionLag:
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong between the position and the log, in words."""
+        """What is wrong between the position and the log, as a sentence."""
         if self.position > self.held.end:
             return "the log ends below the position"
         if self.position < self.held.first and self.topic != "tenancy":
@@ -98,7 +98,7 @@ class PartitionLag:
 
 @dataclass(frozen=True, slots=True)
 class OrganisationLag:
-    """What waits of an organisation in a partition; `is_exact`: all that waits there was read."""
+    """Unread records of an organisation in a partition; `is_exact`: all of them were counted."""
 
     topic: TopicName
     partition: int
@@ -110,7 +110,7 @@ class OrganisationLag:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How everybody stands at one moment; `scanned`: at most so many records of each partition."""
+    """The lag of all partitions at one moment; `scanned`: records read of each at most."""
 
     at: datetime
     scanned: int
@@ -128,7 +128,7 @@ class Lag:
         }
 
     def age_s(self, moment: datetime | None) -> float | None:
-        """How long ago it was, by this machine's clock against the broker's."""
+        """Seconds since a moment of the broker's clock, by this machine's clock."""
         return None if moment is None else round(max(0.0, (self.at - moment).total_seconds()), 3)
 
     def left_s(self, each: PartitionLag) -> float | None:
@@ -170,7 +170,7 @@ class Lag:
 
 
 async def measure(deployment: Deployment, scan_records: int = SCAN_RECORDS) -> Lag:
-    """How everybody stands now. Raises NotPossible where a topic is missing, Unavailable.
+    """The lag now. Raises NotPossible where a topic is missing, Unavailable.
 
     At least the first waiting record of each partition is read, for its age.
     """
@@ -254,7 +254,7 @@ async def _scan(
 
 
 def retention_of(config: Mapping[str, str]) -> Retention:
-    """What a topic's settings in force say; without any, nobody may read them."""
+    """The retention in a topic's settings; empty settings are those that may not be read."""
     if "retention.ms" not in config:
         return Retention(None, is_known=False)
     if "delete" not in config.get("cleanup.policy", "delete"):

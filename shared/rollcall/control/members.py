@@ -1,4 +1,4 @@
-"""Members as commands find and show them: personal data, on the operator's own terminal."""
+"""Members, found and shown. This is personal data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

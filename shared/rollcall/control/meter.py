@@ -1,10 +1,10 @@
-"""What something long tells of its progress: a bar on a terminal, nothing elsewhere."""
+"""Progress of long work. The caller decides how it is shown: a bar on a terminal, or not at all."""
 
 from typing import Protocol
 
 
 class Meter(Protocol):
-    """Counts up to a total, one part after another."""
+    """Counts what is done, one part of the work after another."""
 
     def note(self, what: str, total: int | None) -> None:
         """Begin a part: `what`, and how many it has (None: not known)."""

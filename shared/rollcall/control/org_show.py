@@ -1,4 +1,4 @@
-"""All that is known of one organisation: its settings and keys, how much it has, how it stands."""
+"""One organisation: its settings and keys, how many members and groups, and its partition's lag."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

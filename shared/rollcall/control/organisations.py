@@ -1,4 +1,4 @@
-"""What an operator does with organisations and keys, on top of the tenancy log."""
+"""Organisations and keys: created, changed, revoked, on the tenancy topic."""
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -84,7 +84,7 @@ async def create_key(
 
 
 async def revoke_key(log: TenancyLog, id_or_name: str, public_id: str) -> ApiKey:
-    """Revoke a key; one that is revoked stays as it is. Raises NotThere, Unavailable."""
+    """Revoke a key; one that is revoked already stays as it is. Raises NotThere, Unavailable."""
     tenancy = await log.read()
     organisation = tenancy.organisation(id_or_name)
     for key in tenancy.keys_of(organisation.id):

@@ -1,8 +1,8 @@
-"""What an operator does with parked organisations: find them, and let them go on.
+"""Parked organisations: find and release them.
 
-A release is an event in the organisation's own partition, like a redrive. Each takes up a bounded
-part of what waits (`directory/release.py`), so one after another is written until nothing is
-left. What is broken off goes on where it was.
+A release is an event in the organisation's own partition, like a redrive. Each applies a limited
+part of the waiting events (`directory/release.py`), so releases are published one after another
+until none wait. Interrupted, it can be run again and goes on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ BAD: Final[frozenset[Result]] = frozenset({"stopped", "failed", "pending", "stan
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """What became of one parked organisation; `note` says it in words."""
+    """The result for one parked organisation; `note` is a sentence for people."""
 
     park: ParkedOrganisation
     result: Result
@@ -45,7 +45,7 @@ class Freed:
 
 @dataclass(slots=True)
 class _Sum:
-    """What the releases of one organisation came to."""
+    """The counts of all releases of one organisation."""
 
     applied: int = 0
     parked: int = 0
@@ -82,7 +82,7 @@ async def free(
     *,
     dry_run: bool = False,
 ) -> list[Freed]:
-    """Let them go on, and wait until nothing waits any more. Raises Unavailable."""
+    """Release them, and wait until all their events are applied. Raises Unavailable."""
     done = []
     for park in parks:
         if why := await why_not_applied(database, park.topic, park.partition):
@@ -142,7 +142,7 @@ async def _ask(settings: Settings, database: Database, park: ParkedOrganisation)
 
 
 def _detail(row: AuditRow) -> Mapping[str, Any] | None:
-    """What a release says of itself; None: it did nothing."""
+    """The detail of a release's outcome; None: it did nothing."""
     found = (each["data"]["detail"] for each in row.outcomes if each["fact"] == "dead.redriven")
     return next(found, None)
 

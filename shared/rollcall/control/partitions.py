@@ -1,4 +1,4 @@
-"""How partitions stand, and what lets a halted one go on: progress in Postgres beside the log."""
+"""The status of partitions (positions in Postgres beside the log), and resuming a halted one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,14 +29,14 @@ LOG_APPEND_TIME: Final = 1
 
 
 class StillHalted(NotPossible):
-    """What halted the partition is still there; the message says what to do."""
+    """The cause of the halt is still there; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """One partition: its progress (None: nobody ever owned it) and its log (None: not known).
+    """One partition: its progress (None: it never had an owner) and its log (None: not known).
 
-    `tried`: a time-out cut off what stands at the position; it is tried again.
+    `tried`: a time-out cut off the event at the position; it is being tried again.
     """
 
     partition: int
@@ -66,11 +66,11 @@ class Partitions:
         self._probe = LogProbe(settings, self.topic)
 
     async def close(self) -> None:
-        """Leave Kafka."""
+        """Close the connection to Kafka."""
         await self._probe.close()
 
     async def list_all(self) -> tuple[list[PartitionStatus], str]:
-        """Every partition that Postgres or Kafka knows, and a line for people if Kafka is away."""
+        """Every partition in Postgres or Kafka, and a line for people if Kafka does not answer."""
         async with self._database.connection() as connection:
             rows = await progress.read_all(connection, self.topic, schema=self._schema)
             tried = await self._tried(connection)
@@ -105,13 +105,13 @@ class Partitions:
         return PartitionStatus(partition, found, await self._probe.look(partition, position), tried)
 
     async def _tried(self, connection: "Connection") -> dict[int, Tried]:
-        """The partitions that stand because a time-out cut something off; the notifier's do not."""
+        """Partitions that retry an event after a time-out; empty for the notifier's topic."""
         if self._schema != "directory":
             return {}
         return await progress.tried(connection, self.topic)
 
     async def halted(self, partition: int) -> tuple[Progress, Look]:
-        """A partition that stands. Raises NotPossible where it does not, or has no log."""
+        """A halted partition and its log. Raises NotPossible where it is not, or has no log."""
         status = await self.find(partition)
         found = status.progress
         if found is None or found.state != "halted":
@@ -132,13 +132,13 @@ class Partitions:
             self._check_next(following.before)
 
     async def resume(self, halted: Progress) -> None:
-        """Let it go on from where it stands. Raises NotPossible where it has moved meanwhile."""
+        """Resume a partition at its position. Raises NotPossible where that has changed."""
         async with self._database.connection() as connection:
             if not await progress.resume(connection, halted, schema=self._schema):
                 raise NotPossible("the partition has changed meanwhile; look again")
 
     async def accept_log(self, halted: Progress, log: Look, begin_at: int) -> None:
-        """Let it go on in another log, in the next epoch. Raises NotPossible."""
+        """Resume a partition in another log, as the next epoch. Raises NotPossible."""
         if halted.published_offset < halted.next_offset:
             raise NotPossible(
                 f"outcomes from offset {halted.published_offset} on are applied and not announced; "
@@ -155,7 +155,7 @@ class Partitions:
                 raise NotPossible("the partition has changed meanwhile; look again")
 
     def _check_next(self, record: Record | None) -> None:
-        """Whether this release can read the record at the position."""
+        """Raise StillHalted where this release cannot read the record at the position."""
         if record is None:
             return
         if self._name == "requests" and record.timestamp_type != LOG_APPEND_TIME:

@@ -1,9 +1,9 @@
-"""What was answered with success and refused afterwards: found in the audit, with what to do.
+"""Requests that were answered with success and refused afterwards, with what to do about each.
 
-A request is listed where nobody waited for its decision, or where the refusal came too late for
-whoever waited. For the second kind the answer may have been the refusal after all (`perhaps`): the
-list rather holds one too many. After a restore what was decided before is decided again, and
-nobody knows any more whether the first refusal was heard (`unknown`).
+A request is listed where no caller waited for its decision, or where the refusal came too late for
+the caller. In the second case the caller may have got the refusal after all (`perhaps`): the list
+may hold one too many. After a restore, what was decided before is decided again, and it is not
+known whether the first refusal reached the caller (`unknown`).
 """
 
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ Told = Literal["yes", "perhaps", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refused request. `told`: whether its sender was told success.
+    """One refused request. `told`: whether its sender was answered with success.
 
-    `id` is the request's; `event_id` that of the event which decided it: its own, or a redrive's.
+    `id` is the request's; `event_id` is of the event that decided it: the same, or a redrive.
     """
 
     id: str
@@ -108,7 +108,7 @@ async def select(
 
 
 def refusals_of(found: Refused) -> list[Refusal]:
-    """The refused requests in one row of the audit: a redrive's may hold several, or none."""
+    """The refused requests in one row of the audit; the row of a redrive may hold several."""
     row = found.row
     refusals = []
     for stored in row.outcomes:
@@ -166,7 +166,7 @@ def advice(refusal: Refusal) -> str:
         )
     if refusal.status == 412:
         return (
-            f"Somebody else changed the {what} first, and this request asked not to overwrite "
+            f"Another request changed the {what} first, and this request asked not to overwrite "
             "that. Read it and send the change again."
         )
     if refusal.status == 400:

@@ -13,7 +13,7 @@ class OperatorSettings(Settings):
     )
     kafka_managed: bool = Field(
         False,
-        description="The brokers are somebody else's to configure: what only their own settings "
+        description="The brokers are configured by others: what only their own settings "
         "would mend is a note of `topics check` and `doctor`, and not wrong.",
     )
     public_url: PublicUrl = Field(

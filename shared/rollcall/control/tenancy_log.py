@@ -1,13 +1,13 @@
-"""The tenancy topic as the operator's commands use it: fold it to its end, write records, wait.
+"""Organisations and keys on the tenancy topic: read to its end, written, removed.
 
-Two commands may write at the same time; nothing locks the topic. So after each write the log is
+Two callers may write at the same time; nothing locks the topic. So after each write the log is
 read again up to the written record:
 
-- Two that create organisations may choose the same partition. That is allowed, it only costs
-  balance, and is not repaired: a partition is fixed at birth.
-- Two that change the same record: whoever finds a foreign record of the same key between what it
-  had read and what it wrote, applies its change to that one and writes again. The last record then
-  holds both changes.
+- Two that create organisations may choose the same partition. That only costs balance and is not
+  repaired: a partition is fixed when the organisation is created.
+- Two that change the same record: the one that finds a record of the other between what it had read
+  and what it wrote applies its change to that record and writes again. The last record then holds
+  both changes.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ R = TypeVar("R", Organisation, ApiKey)
 
 
 class NotThere(NotPossible):
-    """No organisation or key goes by that id or name; the message says what to do."""
+    """There is no organisation or key with that id or name; the message says what to do."""
 
 
 class TopicsMissing(NotPossible):
@@ -132,7 +132,7 @@ class TenancyLog:
         return int(sent.offset)
 
     async def change(self, record: R, alter: Callable[[R], R]) -> R:
-        """Write `alter(record)`; if somebody else wrote meanwhile, alter theirs and write again.
+        """Write `alter(record)`; if another caller wrote meanwhile, alter that record and write.
 
         `record` is as last read. Raises Unavailable, NewerVersion.
         """
@@ -222,7 +222,7 @@ async def find_organisation(settings: Settings, id_or_name: str) -> Organisation
 
 @asynccontextmanager
 async def _kafka_errors() -> AsyncIterator[None]:
-    """What fails of Kafka within, or takes too long, becomes Unavailable."""
+    """Turn errors of Kafka and time-outs inside into Unavailable."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             yield
@@ -233,7 +233,7 @@ async def _kafka_errors() -> AsyncIterator[None]:
 
 
 def _last_of_others(seen: list[tuple[int, Record]], own: int, record: R) -> R | None:
-    """The last record of the same key before our own offset: somebody else wrote it."""
+    """The last record of the same key before our own offset, written by another caller."""
     found: R | None = None
     for offset, parsed in seen:
         is_same = records.record_key(parsed) == records.record_key(record)

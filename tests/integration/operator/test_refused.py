@@ -129,7 +129,7 @@ def test_show_says_what_can_be_done(cli: CliRunner) -> None:
         ("member.replace", {"attribute": "externalId"}, "The user is unchanged."),
         ("group.create", {"attribute": "displayName"}, "Another group of the organisation"),
         ("member.patch", {"status": 404}, "was not there when this was applied"),
-        ("group.patch", {"status": 412}, "Somebody else changed the group first"),
+        ("group.patch", {"status": 412}, "Another request changed the group first"),
         ("group.patch", {"status": 400, "attribute": "members"}, "found wrong in members"),
         ("member.accept", {"attribute": None}, "Provision the user again"),
     ],

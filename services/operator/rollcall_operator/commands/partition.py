@@ -123,7 +123,7 @@ def explain(halted: Progress, log: Look, begin_at: int | None) -> list[str]:
     """What resuming will do, for whoever has to say yes. `begin_at`: the start in a new log."""
     stands = (
         f"Partition {halted.partition} of {halted.topic} stands at offset {halted.next_offset}, "
-        f"epoch {halted.epoch}: {halted.detail or halted.reason or 'nobody noted why'}."
+        f"epoch {halted.epoch}: {halted.detail or halted.reason or 'no reason noted'}."
     )
     if begin_at is None:
         waiting = max(0, log.end_offset - halted.next_offset)

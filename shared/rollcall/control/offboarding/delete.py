@@ -38,15 +38,16 @@ from rollcall.tenancy.organisation import ApiKey, Organisation
 
 CLOCKS_DIFFER_S: Final = 5.0
 SETTLE_S: Final = MAX_STALE_S + MAX_ACCEPT_S + CLOCKS_DIFFER_S
-"""A replica that hears nothing from Kafka believes its keys for so long, and what it accepts last
-may be appended so long after: the most that any replica may be set to, which nobody knows here."""
+"""Seconds from the revocation of the last key to the last request that may still be appended: a
+replica without Kafka trusts its keys for `MAX_STALE_S`, and what it accepts is appended within
+`MAX_ACCEPT_S`. These are the largest values that a replica may be set to."""
 WAIT_S: Final = 120.0
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for; `settle_s`: how long after the last key is dead the log may be closed."""
+    """What was asked for; `settle_s`: seconds between the last revoked key and the last event."""
 
     dry_run: bool = False
     settle_s: float = SETTLE_S
@@ -55,7 +56,7 @@ class Options:
 
 @dataclass(slots=True)
 class Deleted:
-    """What was done, or would be; `rows` are those that this run deleted itself."""
+    """What was done, or would be; `rows`: table → rows that this run deleted itself."""
 
     organisation_id: str
     name: str | None
@@ -147,8 +148,11 @@ async def _departure(deployment: Deployment, organisation_id: str) -> Departure 
 async def _close_door(
     deployment: Deployment, log: TenancyLog, leaver: _Leaver, say: Say
 ) -> _Leaver:
-    """Step 1. Its keys first, so that nobody is answered that SCIM is only off; then its record,
-    after which none can be made; then what was made in between."""
+    """Step 1: revoke the keys, mark the record as leaving, revoke keys made in between.
+
+    Keys come first: with only SCIM off, clients would be answered 403 instead of 401. Once the
+    record is marked, no key can be made.
+    """
     at = now()
     await _revoke(deployment, log, leaver.id, at, say)
     record = leaver.record

@@ -1,9 +1,9 @@
-"""`rollcall erase`: all that is kept of a member's person goes, beside what the log keeps.
+"""Erase a member: all personal data outside of the log.
 
-An event like any change, so that a rebuild, a verify and a restored backup come to the same: in the
-log's order the provisioner removes the member, its memberships, its dead letters and parked events.
-What no fold makes (notices, what a rebuild replaced) is deleted afterwards. The audit and the
-outcomes hold ids and names of attributes, and stay.
+It is an event like any change, so a rebuild, a verify and a restored backup give the same result:
+in the log's order the provisioner removes the member, its memberships, its dead letters and parked
+events. Rows that no fold makes (notices, the directory that a rebuild replaced) are deleted
+afterwards. The audit and the outcomes hold only ids and names of attributes, and stay.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Erased:
-    """What was done, or would be; `rows` are those that this run deleted itself."""
+    """What was done, or would be; `rows`: table → rows that this run deleted itself."""
 
     organisation_id: str
     member_id: str
@@ -90,7 +90,7 @@ async def erase(
 
 
 async def _member_id(deployment: Deployment, organisation_id: str, member: str) -> str:
-    """An id is taken as it is: a member that was removed before is erased by it."""
+    """The id of a member; one that is given as an id may have been removed before."""
     if parse_id(member.lower()) == member.lower():
         return member.lower()
     try:
@@ -109,10 +109,10 @@ async def _member_id(deployment: Deployment, organisation_id: str, member: str) 
 async def _publish(
     deployment: Deployment, organisation: Organisation, member_id: str, say: Say, wait_s: float
 ) -> tuple[str, datetime]:
-    """The event, applied; its id, and when the broker appended it."""
+    """Publish the event and wait until it is applied; its id, and when the broker appended it."""
     place = deployment.topics.requests, organisation.partition
     await check_not_halted(deployment.database, *place)
-    # One that was broken off, or was not applied in time, is waited for and not written again.
+    # The event of an earlier try that is not applied yet is waited for, and not published again.
     request = await find_unapplied(
         deployment.settings,
         deployment.database,
@@ -160,14 +160,14 @@ async def _publish(
 async def _delete_rows(
     deployment: Deployment, organisation_id: str, member_id: str
 ) -> dict[str, int]:
-    """Rows about the member outside of the live directory, and of what is being made anew."""
+    """Delete rows about the member outside of the live directory and of running folds."""
     async with deployment.database.connection() as connection:
         await _drop_left_behind(connection)
         tables = [each for each in await leaving.tables(connection) if not each.is_live]
     done: dict[str, int] = {}
     for table in tables:
         if table.schema.endswith(("_rebuild", "_verify")):
-            continue  # the fold that fills it comes to the event as well
+            continue  # the fold that fills it will reach the event as well
         while True:
             async with deployment.database.transaction() as connection:
                 number = await leaving.delete_member_rows(
@@ -180,7 +180,7 @@ async def _delete_rows(
 
 
 async def _drop_left_behind(connection: "Connection") -> None:
-    """What a verify that was killed has left: no fold comes to the event there any more."""
+    """Drop the schema of a verify that was killed: no fold will reach the event there."""
     if await scratch.lock(connection, LOCK["verify"]):
         try:
             await scratch.drop(connection, VERIFY.directory, VERIFY.audit)

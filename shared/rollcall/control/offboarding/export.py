@@ -18,7 +18,7 @@ from rollcall.tenancy.organisation import Organisation
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """How much was written, and the SHA-256 of what stands before the manifest."""
+    """How much was written, and the SHA-256 of everything before the manifest."""
 
     users: int
     groups: int

@@ -1,4 +1,4 @@
-"""One event into the log, and waiting for what it leads to."""
+"""Publish one event, and wait for its effect."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What the log keeps of who has left, and until when: told after every deletion.
+"""What the log still holds after a deletion, and until when.
 
 Kafka deletes whole segments. A segment goes once its last record is older than the retention, and
 takes records for up to `segment.ms`: so a record is gone at the latest `retention.ms` plus
@@ -46,7 +46,10 @@ HOLDS: Final[Mapping[str, Mapping[Who, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One topic: what it holds, and until when at the latest; None: nothing but `removed_by`."""
+    """One topic: what it holds, and until when at the latest.
+
+    `gone_by` None: no time limit; `removed_by` says what removes it.
+    """
 
     topic: str
     holds: str
@@ -68,7 +71,7 @@ class Kept:
 
     def __str__(self) -> str:
         if self.gone_by is None:
-            return f"{self.topic} keeps {self.holds}, for ever: {self.removed_by}"
+            return f"{self.topic} keeps {self.holds}, without a time limit: {self.removed_by}"
         return f"{self.topic} keeps {self.holds}, until {format_time(self.gone_by)} at the latest"
 
 
@@ -114,7 +117,7 @@ def judge(topic: str, holds: str, config: Mapping[str, str], at: datetime) -> Ke
 
 
 def _after(at: datetime, milliseconds: int) -> datetime | None:
-    """So long after; None where no calendar reaches: Kafka takes any 64 bits for a time."""
+    """The moment so many milliseconds later; None where it is beyond the year 9999."""
     try:
         return at + timedelta(milliseconds=milliseconds)
     except OverflowError:
@@ -122,6 +125,6 @@ def _after(at: datetime, milliseconds: int) -> datetime | None:
 
 
 def _number(config: Mapping[str, str], name: str) -> int | None:
-    """A bound in milliseconds; None for -1, and where it may not be read."""
+    """A limit in milliseconds; None for -1 (no limit), and where it may not be read."""
     value = int(config.get(name, "-1"))
     return None if value < 0 else value

@@ -1,1 +1,1 @@
-"""Snapshot, rebuild, verify: the directory made anew from the log, and compared with it."""
+"""Snapshot, rebuild, verify: the directory folded from the log again, and compared with it."""

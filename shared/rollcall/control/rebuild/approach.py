@@ -1,4 +1,4 @@
-"""Steps that rebuild and verify share: one at a time, where the scratch stands, getting close."""
+"""Steps that rebuild and verify share: the lock, and folding up to near the live directory."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
 CLOSE_RECORDS: Final = 2000
-"""So few records are folded in a second or so: close enough to the live directory."""
+"""Records that are folded in about a second: close enough to the live directory."""
 ROUNDS: Final = 50
 LOCK: Final = {
     "rebuild": 0x726F6C6C,
@@ -24,15 +24,15 @@ LOCK: Final = {
     "replay": 0x7265706C,
     "snapshot": 0x736E6170,
 }
-"""Advisory locks: one rebuild, one verify, one replay at a time, each over a scratch of its own;
-and one snapshot, which deletes what others left half-made."""
+"""Advisory locks: one rebuild, one verify and one replay at a time, each with a scratch schema of
+its own; and one snapshot, which deletes what interrupted ones left."""
 
 Begin = dict[int, Progress]
 
 
 @asynccontextmanager
 async def only_one(deployment: Deployment, what: str) -> AsyncIterator[None]:
-    """Hold a command's lock; Postgres gives it back when the process dies. Raises NotPossible."""
+    """Hold the lock of this work; Postgres frees it when the process dies. Raises NotPossible."""
     async with deployment.database.connection() as connection:
         if not await scratch.lock(connection, LOCK[what]):
             raise NotPossible(f"another {what} is under way; wait for it, or end it")
@@ -51,7 +51,7 @@ async def make_tables(connection: "Connection", names: Names, *, is_kept: bool) 
 
 
 async def begin_of(connection: "Connection", names: Names, topic: str) -> Begin:
-    """Partition → how far the scratch is folded."""
+    """Partition → how far the scratch directory is folded."""
     rows = await progress.read_all(InScratch(connection, names), topic)  # type: ignore[arg-type]
     return {each.partition: each for each in rows}
 
@@ -59,10 +59,10 @@ async def begin_of(connection: "Connection", names: Names, topic: str) -> Begin:
 async def approach(
     deployment: Deployment, folding: Folding, todo_of: Callable[[Begin], Awaitable[Sequence[Range]]]
 ) -> int:
-    """Fold up to where the live directory stands, until what came meanwhile is little.
+    """Fold up to the live directory's position, repeatedly, until at most `CLOSE_RECORDS` are left.
 
-    Returns how many records were folded. What is left is for whoever stops the live directory, or
-    looks at one moment of it.
+    Returns how many records were folded. The caller folds the rest once it has paused the live
+    directory, or sees it in one transaction.
     """
     folded = 0
     for _ in range(ROUNDS):
@@ -80,7 +80,7 @@ async def approach(
 async def fold_from(
     deployment: Deployment, folding: Folding, todo: Sequence[Range], begin: Begin
 ) -> None:
-    """Fold the ranges, of partitions of which nothing is folded yet as well."""
+    """Fold the ranges; partitions of which nothing is folded yet get their position first."""
     topic = deployment.topics.requests
     async with deployment.database.connection() as connection:
         for part in todo:

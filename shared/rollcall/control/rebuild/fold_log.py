@@ -1,11 +1,10 @@
 """The log folded into a scratch directory by the provisioner's own steps.
 
 Read `fold_records` first: it is the provisioner's batch, over other tables, without announcements.
-Two things come from the live audit, because the log does not say them: which events were dead when
-they were decided (they stay dead: a fix that was rolled out since must not apply them at their old
-place, where later events did not find them applied), with the organisations that were parked
-behind one, and when. So each batch is cut at redrives: an
-event that was dead at its place may have been applied by one.
+Two things are taken from the live audit, because they are not in the log: which events were dead
+when they were decided, and which organisations were parked behind one, and when. Such events stay
+dead: a fix that was rolled out since must not apply them at their old place, because later events
+were decided without them. Each batch is cut at redrives, which may have applied a dead event.
 """
 
 import asyncio
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
 AT_ONCE: Final = 2
-"""Partitions that are folded side by side: Python and Postgres keep a core busy each."""
+"""Partitions that are folded at the same time: Python and Postgres keep one core busy each."""
 FAST: Final = "; ".join(
     [f"SET LOCAL {name} = {value}" for name, value in KEYS_ONLY.items()]
     + ["SET LOCAL synchronous_commit = off"]  # what a crash takes is folded again
@@ -49,10 +48,10 @@ FAST: Final = "; ".join(
 
 @dataclass(frozen=True, slots=True)
 class Folding:
-    """What a fold needs: where the log is, where it goes, and how strict it is.
+    """What a fold needs: the log, the scratch directory, and how strict it is.
 
-    `applies_dead`: events that are recorded dead are tried as if they were new. `is_strict`: an
-    event that cannot be applied now and was applied before ends the fold.
+    `applies_dead`: events that are recorded as dead are tried as if they were new. `is_strict`: the
+    fold ends at an event that was applied before and cannot be applied now.
     """
 
     settings: Settings
@@ -77,7 +76,7 @@ class Range:
 
 
 async def fold(database: Database, folding: Folding, ranges: Sequence[Range]) -> None:
-    """Fold the ranges, each batch in a transaction of its own: what is done stays done.
+    """Fold the ranges, each batch in a transaction of its own.
 
     Raises Unavailable, NotPossible.
     """
@@ -107,7 +106,7 @@ async def fold(database: Database, folding: Folding, ranges: Sequence[Range]) ->
 
 
 async def fold_here(connection: "Connection", folding: Folding, ranges: Sequence[Range]) -> None:
-    """The same inside the caller's transaction, which sees both directories as of its snapshot."""
+    """Fold the ranges inside the caller's transaction: it sees both directories as of its start."""
     await connection.execute(FAST)
     for part in ranges:
         homes, position = Homes(part.partition), part.begin
@@ -127,12 +126,12 @@ async def fold_records(
     position: int,
     records: Sequence[Record],
 ) -> None:
-    """One batch, inside the caller's transaction; `position` is where the scratch stands.
+    """Fold one batch in the caller's transaction; `position` is the scratch directory's.
 
-    Raises NotPossible: somebody else fills the same scratch, or this release cannot read or apply
-    what was applied before.
+    Raises NotPossible where another process fills the same scratch directory, or this release
+    cannot read or apply what was applied before.
     """
-    # All of it was decided before; what the live audit has not kept of that, nobody knows.
+    # All of it was decided before, also what the live audit does not hold any more.
     place = Place(folding.topics.requests, part.partition, part.epoch, decided_below=part.end)
     scratch = InScratch(connection, folding.names)
     understood = understand(records)
@@ -206,10 +205,10 @@ async def _apply(
 async def _kept_though_late(
     connection: "Connection", place: Place, entries: Sequence[Entry]
 ) -> set[int]:
-    """Offsets of late events that the release which decided them kept: it could not read them.
+    """Offsets of late events that were kept: the release that decided them could not read them.
 
-    They set their resource's quarantine, which later events of the log stood behind. Only the row
-    of their own place in the audit says so: what could not be read has no rules.
+    They set their resource's quarantine, and later events were parked behind it. Only their own row
+    in the audit says so: an event that could not be read has no rules.
     """
     late = {audit_id(place, each): each for each in entries if each.is_expired}
     rows = await audit.find(connection, list(late)) if late else {}
@@ -223,7 +222,7 @@ async def _kept_though_late(
 
 
 async def _check_deaths(connection: "Connection", place: Place, dead: Sequence[Entry]) -> None:
-    """What was applied before must not be lost because this release cannot apply it."""
+    """Raise NotPossible where an event that was applied before cannot be applied now."""
     rows = await audit.find(connection, [audit_id(place, entry) for entry in dead])
     for entry in dead:
         row = rows.get(audit_id(place, entry))
@@ -239,6 +238,6 @@ def _stands_alone(request: Request) -> bool:
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error of a task group, to be told in one line."""
+    """The first error of a task group, to be reported in one line."""
     error: BaseException = group.exceptions[0]
     return first_error(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,12 +1,12 @@
-"""`rollcall rebuild`: the directory made anew beside the live one, and put in its place.
+"""Rebuild: a new directory folded from the log beside the live one, then swapped in.
 
-Four steps, of which the first two may be broken off and go on where they were:
+Four steps; after an interruption the first two go on where they were:
 1. load the snapshot, if one is named, into a scratch directory;
-2. fold the log up to where the live directory stands, again and again until little is left;
-3. pause the partitions (identity providers are answered `pending`), fold the rest;
+2. fold the log up to the live directory's position, repeatedly, until little is left;
+3. pause the partitions (identity providers are answered `pending`) and fold the rest;
 4. in one transaction: take over the positions, rename the schemas. The former directory stays as
    `directory_previous`.
-A pause ends by itself after half a minute, so a rebuild that dies in step 3 holds nothing up.
+A pause ends by itself after half a minute, so a rebuild that dies in step 3 blocks nothing.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ TRIES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `restarts`: throw away what an earlier rebuild left half-made."""
+    """What was asked for. `restarts`: drop what an earlier, interrupted rebuild has made."""
 
     snapshot: Path | None = None
     applies_dead: bool = False
@@ -75,7 +75,7 @@ class Report:
 
 
 async def rebuild(deployment: Deployment, options: Options, meter: Meter) -> Report:
-    """Make the directory anew. Raises NotPossible (2: it cannot be known), Unavailable."""
+    """Rebuild the directory. Raises CannotKnow, NotPossible, NotNow, Unavailable."""
     began_s = time.monotonic()
     manifest = None if options.snapshot is None else snapshot.read_manifest(options.snapshot)
     if manifest is not None and manifest.topic != deployment.topics.requests:
@@ -112,7 +112,7 @@ async def rebuild(deployment: Deployment, options: Options, meter: Meter) -> Rep
 async def _prepare(
     deployment: Deployment, manifest: Manifest | None, options: Options, meter: Meter
 ) -> bool:
-    """Make the scratch and load the snapshot, unless that is done; whether it was done."""
+    """Make the scratch directory and load the snapshot; True where an earlier run had done so."""
     note = _note(manifest, options)
     async with deployment.database.connection() as connection:
         found = await scratch.note_of(connection, REBUILD.directory)
@@ -133,7 +133,7 @@ async def _prepare(
 
 
 def _note(manifest: Manifest | None, options: Options) -> str:
-    """What a scratch is made of: only a rebuild of the same goes on with it."""
+    """What the scratch directory is made from; only a rebuild with the same note resumes it."""
     return orjson.dumps(
         {
             "rebuild": None
@@ -153,8 +153,11 @@ async def _todo(
 
 
 def _ends(live: Sequence[LivePartition], manifest: Manifest | None) -> list[LivePartition]:
-    """How far to fold. A directory that is older than the snapshot gets the snapshot as it is:
-    from there the provisioner goes on, and announces what it applies."""
+    """How far to fold each partition.
+
+    Where the live directory is older than the snapshot, the snapshot is taken as it is: the
+    provisioner goes on from there and announces what it applies.
+    """
     known = {} if manifest is None else manifest.begin()
     found = []
     for each in live:
@@ -191,11 +194,11 @@ async def _stop_and_swap(
 
 @asynccontextmanager
 async def _paused(deployment: Deployment, who: str) -> AsyncIterator[None]:
-    """The requests' partitions stand, for as long as the block runs and half a minute at most."""
+    """Pause the partitions of the requests while the block runs, for half a minute at most."""
 
     asked_s = await _pause(deployment, who)
     try:
-        async with asyncio.TaskGroup() as tasks:  # whatever ends the prolonging ends the block
+        async with asyncio.TaskGroup() as tasks:  # an error in prolonging ends the block
             prolonging = tasks.create_task(_prolong(deployment, who, asked_s))
             try:
                 yield

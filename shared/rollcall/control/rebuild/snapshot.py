@@ -3,8 +3,8 @@
 One REPEATABLE READ transaction writes the tables of the directory (with `progress`, dead letters,
 parked events), the organisations, and the audit's events of the last ten minutes of each
 partition, which a fold needs to know copies across the cut. Each table is one file of Postgres's
-COPY text, compressed, streamed: nothing is held in memory. `manifest.json` is written last, in a
-folder that gets its name last, so what has the name is whole. Files are readable by their owner
+COPY text, compressed and streamed. `manifest.json` is written last and the folder is renamed
+last, so a folder with the final name is whole. Files are readable by their owner
 alone: they hold personal data.
 """
 
@@ -45,7 +45,7 @@ _CHUNK: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One table of a snapshot. `sha256` and `size_bytes` are of the file as it lies there."""
+    """One table of a snapshot. `sha256` and `size_bytes` are of the compressed file."""
 
     name: str
     schema: str
@@ -58,7 +58,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a snapshot says of itself; `progress` are the positions of the requests' partitions."""
+    """The manifest of a snapshot; `progress`: the positions of the requests' partitions."""
 
     folder: Path
     made: datetime
@@ -68,7 +68,7 @@ class Manifest:
     files: tuple[File, ...]
 
     def begin(self) -> dict[int, Progress]:
-        """Partition → where it stands."""
+        """Partition → its position."""
         return {each.partition: each for each in self.progress}
 
 

@@ -1,9 +1,8 @@
-"""`rollcall verify`: the log folded beside the live directory, and every row compared.
+"""Verify: the log folded beside the live directory, and every row compared.
 
-Under load the two are compared at one place: a REPEATABLE READ transaction sees the directory with
-its positions, the scratch is folded exactly so far inside the same transaction, and compared in it.
-What comes before that is folded in transactions of its own, up to where the live directory was a
-moment ago, so that the last one is short.
+Under load both are compared at one position: a REPEATABLE READ transaction sees the directory with
+its positions, and inside it the scratch directory is folded up to exactly there and compared. What
+comes before is folded in transactions of its own, so that this last one is short.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ from rollcall.postgres.upkeep import refold, scratch
 from rollcall.postgres.upkeep.scratch import VERIFY, Difference, InScratch
 
 LIMIT: Final = 10_000
-"""At most so many drifts of a table are named; there may be more."""
+"""How many differences of a table are listed at most; there may be more."""
 CONTROL: Final = {
     "progress": frozenset(
         {
@@ -42,8 +41,7 @@ CONTROL: Final = {
         },
     )
 }
-"""Columns about which the log says nothing: how far is announced, who made what stand, and what is
-tried again."""
+"""Columns that do not follow from the log: what is announced, halted, paused, or tried again."""
 
 
 WHOLE_TABLES: Final = "; ".join(f"SET LOCAL {name} = on" for name in KEYS_ONLY)
@@ -86,7 +84,7 @@ async def verify(deployment: Deployment, from_snapshot: Path | None, meter: Mete
         manifest = None if from_snapshot is None else await _whole(deployment, from_snapshot, meter)
         await _todo(
             deployment, {} if manifest is None else manifest.begin()
-        )  # refuses what it cannot
+        )  # raises where it is not possible
         try:
             async with deployment.database.connection() as connection:
                 await scratch.drop(connection, VERIFY.directory, VERIFY.audit)
@@ -107,9 +105,9 @@ async def verify(deployment: Deployment, from_snapshot: Path | None, meter: Mete
 
 
 async def would_read(deployment: Deployment, from_snapshot: Path | None, meter: Meter) -> Verified:
-    """What `verify` would read now, and whether it could: nothing is folded, nothing compared.
+    """What `verify` would read now; nothing is folded or compared.
 
-    Raises as `verify` does, except where another one is under way.
+    Raises what `verify` raises, but runs beside another verify.
     """
     began_s = time.monotonic()
     begin = (
@@ -124,7 +122,7 @@ async def would_read(deployment: Deployment, from_snapshot: Path | None, meter: 
 
 
 async def _whole(deployment: Deployment, from_snapshot: Path, meter: Meter) -> Manifest:
-    """A snapshot that is known to be whole and of this log. Raises CannotKnow, NotPossible."""
+    """Check that a snapshot is whole and of this log. Raises CannotKnow, NotPossible."""
     manifest = snapshot.read_manifest(from_snapshot)
     if manifest.topic != deployment.topics.requests:
         raise NotPossible(
@@ -136,7 +134,7 @@ async def _whole(deployment: Deployment, from_snapshot: Path, meter: Meter) -> M
 
 
 async def _compare(deployment: Deployment, folding: Folding, verified: Verified) -> None:
-    """One transaction: the live directory as of its beginning, the scratch folded so far."""
+    """Fold the rest and compare, in one transaction: it sees the directory as of its start."""
     topic, tenancy = deployment.topics.requests, deployment.topics.tenancy
     async with deployment.database.connection() as connection:
         transaction = connection.transaction(isolation="repeatable_read")
@@ -168,7 +166,7 @@ async def _compare(deployment: Deployment, folding: Folding, verified: Verified)
 
 
 async def _todo(deployment: Deployment, begin: Begin) -> list[Range]:
-    """What is left to fold; `begin`: where the scratch stands, or will. Raises CannotKnow."""
+    """What is left to fold; `begin`: the positions of the scratch directory. Raises CannotKnow."""
     async with deployment.database.connection() as connection:
         live = await extent.live_partitions(deployment, connection)
     for each in live:
@@ -176,7 +174,7 @@ async def _todo(deployment: Deployment, begin: Begin) -> list[Range]:
         if start is not None and each.trouble is None and each.end < start.next_offset:
             raise CannotKnow(
                 f"the directory is older than the snapshot: partition {each.partition} is applied "
-                f"up to offset {each.end}, and the snapshot stands at {start.next_offset}; name an "
+                f"up to offset {each.end}, and the snapshot is at {start.next_offset}; name an "
                 "older one, or wait until `rollcall lag` shows that it has caught up"
             )
     return extent.ranges(live, begin)

@@ -1,8 +1,8 @@
 """One organisation as it was: its part of the log folded up to a moment, beside the live directory.
 
-The fold is the rebuild's, which is the provisioner's; the schema that it fills is dropped at the
-end, however it ends. One that a killed process left behind is dropped by the next. What is not
-applied yet is no past, so a moment behind which the provisioner still is, is refused.
+The fold is the one of a rebuild, which uses the provisioner's steps. Its schema is dropped at the
+end, also after an error; one that a killed process left is dropped by the next call. A moment that
+the provisioner has not reached yet is refused.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Folded:
-    """An organisation in a scratch. `events`: how many records of its own were folded."""
+    """A folded organisation. `events`: how many records of its own were folded."""
 
     plan: Plan
     found_stale: bool = False
@@ -85,9 +85,9 @@ class Folded:
 async def plan(
     deployment: Deployment, organisation: Organisation, at: datetime, folder: Path | None
 ) -> Plan:
-    """What has to be folded. Raises CannotKnow, NotPossible, Unavailable.
+    """Plan the fold. Raises CannotKnow, NotPossible, Unavailable.
 
-    `folder`: a snapshot, or a folder of them, of which the newest that is not younger is taken.
+    `folder`: a snapshot, or a folder of snapshots, of which the newest from before `at` is taken.
     """
     if at > clock.now():
         raise NotPossible(f"{format_time(at)} is still to come")
@@ -120,7 +120,7 @@ async def plan(
 
 
 async def _erased(deployment: Deployment, organisation: Organisation) -> frozenset[str]:
-    """Members that were erased, whenever: the log may hold them yet, and nobody shall see them.
+    """Members that were erased at any time: the log may hold them, but they must not be shown.
 
     Raises NotPossible where the whole organisation was deleted.
     """
@@ -152,7 +152,7 @@ async def _check_applied(deployment: Deployment, number: int, end: int) -> int:
 
 
 def _newest(folder: Path, topic: str, number: int, end: int) -> Manifest:
-    """The newest snapshot in a folder, or the one that it is, that is not beyond `end`."""
+    """The newest snapshot not beyond `end`: the folder itself, or one of those inside it."""
     own = [folder] if (folder / MANIFEST).exists() else []
     if not own and folder.is_dir():
         own = [each for each in folder.iterdir() if (each / MANIFEST).exists()]
@@ -172,7 +172,7 @@ def _newest(folder: Path, topic: str, number: int, end: int) -> Manifest:
 async def folded(deployment: Deployment, planned: Plan, meter: Meter) -> AsyncIterator[Folded]:
     """The organisation in the scratch `AS_OF`, which is gone after the block.
 
-    Raises NotPossible (1: this release cannot apply what was applied before), Unavailable.
+    Raises NotPossible where this release cannot apply what was applied before, Unavailable.
     """
     began_s = time.monotonic()
     done = Folded(planned)
@@ -195,7 +195,7 @@ async def folded(deployment: Deployment, planned: Plan, meter: Meter) -> AsyncIt
 async def _prepare(
     connection: "Connection", deployment: Deployment, planned: Plan, meter: Meter
 ) -> None:
-    """Empty tables, or those of the snapshot; the partition stands at the beginning, and runs."""
+    """Make the tables, empty or from the snapshot, with the partition running at its begin."""
     topic, part = deployment.topics.requests, planned.part
     await make_tables(connection, AS_OF, is_kept=False)
     if planned.manifest is not None:
@@ -203,13 +203,13 @@ async def _prepare(
     await scratch.finish_tables(connection, AS_OF)
     made = InScratch(connection, AS_OF)
     found: Progress = await progress.ensure(made, topic, part.partition)  # type: ignore[arg-type]
-    # A partition may have stood when the snapshot was taken.
+    # The partition may have been halted when the snapshot was taken.
     runs = replace(found, state="running", reason=None, detail=None)
     await refold.put_progress(connection, AS_OF, runs)
 
 
 async def _fold(deployment: Deployment, planned: Plan, done: Folded, meter: Meter) -> None:
-    """Fold the organisation's own records; whoever else is in the partition changes none of it."""
+    """Fold the organisation's own records; others in the partition do not change it."""
     part, key = planned.part, planned.organisation.id.encode()
     folding = Folding(deployment.settings, deployment.topics, AS_OF, meter)
     homes, position = Homes(part.partition), part.begin

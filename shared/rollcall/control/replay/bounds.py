@@ -1,4 +1,4 @@
-"""From where to where a topic is replayed: an offset or a time, for each partition."""
+"""The part of a topic that is replayed, from an offset or a time to another, by partition."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ Boundary = int | datetime
 class Part:
     """What is replayed of one partition, from offset `begin` to below `end`.
 
-    `held`: what the log has. `is_short`: it may have lost what was appended after the moment that
-    was asked for, because it begins later.
+    `held`: what the log holds. `is_short`: the log begins after the requested time, so records may
+    be missing.
     """
 
     partition: int
@@ -80,6 +80,6 @@ async def _offsets(
     deployment: Deployment, topic: str, held: Mapping[int, Extent], boundary: Boundary
 ) -> Mapping[int, int]:
     if isinstance(boundary, int):
-        # An empty partition, or one that is shorter, has nothing from there on.
+        # A partition that ends before the offset has nothing to replay.
         return {number: min(boundary, extent.end) for number, extent in held.items()}
     return await offsets_at(deployment.settings, topic, held, round(boundary.timestamp() * 1000))

@@ -1,9 +1,9 @@
-"""Outcomes replayed into a topic of somebody else's: history for a new reader, once.
+"""Outcomes replayed into another topic: history for a new downstream reader, once.
 
-Every record goes to the partition of its own number, in its order, with its key, its value and its
-headers, and three headers more that say where it is from. They are also how a replay that was
-broken off goes on: what the target holds is read from its end, never remembered elsewhere. So a
-replay may be run twice and adds nothing the second time.
+Every record goes to the partition of the same number, in order, with its key, value and headers,
+and three more headers that say where it is from. An interrupted replay goes on by them: what the
+target holds is read from its end and stored nowhere else. So a replay that is run twice adds
+nothing the second time.
 """
 
 import time
@@ -30,7 +30,7 @@ FIRST_WINDOW: Final = 64
 
 
 async def into_topic(deployment: Deployment, wanted: Wanted, meter: Meter) -> Report:
-    """Send what the target has not. Raises NotPossible, Unavailable."""
+    """Send the records that the target does not have. Raises NotPossible, Unavailable."""
     began_s = time.monotonic()
     source = deployment.topics.outcomes
     refuse_ours(deployment.topics, wanted.into)
@@ -58,7 +58,7 @@ async def into_topic(deployment: Deployment, wanted: Wanted, meter: Meter) -> Re
 
 
 def refuse_ours(topics: Topics, name: str) -> None:
-    """No topic of this deployment is written to, nor one that another one may own."""
+    """Raise NotPossible for a topic of this deployment, or of another one by its name."""
     if name in {each.name for each in topics.all()} or name.endswith(OURS):
         raise NotPossible(
             f"{name} is, or is named like, a topic of a deployment, and is not written to: name a "
@@ -89,7 +89,7 @@ def _refuse_unfit(
 async def last_mark(
     deployment: Deployment, topic: str, partition: int, held: Extent, meter: Meter
 ) -> Mark | None:
-    """The last replayed record of a partition; it is looked for from the end, ever further."""
+    """The last replayed record of a partition, searched from the end in growing steps."""
     end, window = held.end, FIRST_WINDOW
     while end > held.first:
         begin, found = max(held.first, end - window), None
@@ -106,7 +106,7 @@ async def last_mark(
 async def _copy(
     probe: LogProbe, source: str, part: Part, wanted: Wanted, mark: Mark | None
 ) -> Copy:
-    """Where a partition goes on. Raises NotPossible where what the target has does not fit."""
+    """Where to go on in a partition. Raises NotPossible where the target holds another replay."""
     if mark is None:
         return Copy(part, part.begin, part.begin)
     where = f"partition {part.partition} of {wanted.into}"

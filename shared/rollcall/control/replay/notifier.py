@@ -1,11 +1,11 @@
 """Outcomes replayed into the notifier: it reads them again, and no mail leaves a second time.
 
-What is known to the notifier's rows stays as it is. What its rows have lost (a table that was
-restored from an older backup) is planned again, and the outcomes topic itself says which of those
-mails left: each is told there, behind the outcome that caused it. So while a partition is read
-again, none of its mails leave before it is read to its end as it was when the replay began. That
-rule is in the notifier's claim (`notice.progress`: `next_offset` below `published_offset`), holds
-for every replica, and outlives a crash of anybody.
+Notices that the notifier has stay as they are. Those that it lost (its table was restored from an
+older backup) are planned again, and the outcomes topic says which of their mails were sent: each is
+reported there, behind the outcome that caused it. So while a partition is read again, none of its
+mails are sent before it is read up to the end that it had when the replay began. The rule is in the
+notifier's claim (`notice.progress`: `next_offset` below `published_offset`), so it holds for every
+replica and after any crash.
 """
 
 import asyncio
@@ -29,12 +29,12 @@ from rollcall.postgres.upkeep import replay
 TRIES: Final = 50
 POLL_S: Final = 0.2
 SILENT_S: Final = 60.0
-"""So long nothing may be read before nobody seems to read."""
+"""After this long without progress the notifier counts as not running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """One partition that is read again from `begin`; it was at `was`, and is due at `until`."""
+    """One partition that is read again from `begin` to `until`; its position was `was`."""
 
     partition: int
     begin: int
@@ -47,7 +47,7 @@ class Again:
 
 @dataclass(slots=True)
 class Report:
-    """What is read again, or would be. `is_read`: the notifier has been through it."""
+    """What is read again, or would be. `is_read`: the notifier has read it."""
 
     parts: list[Again] = field(default_factory=list)
     is_read: bool = False
@@ -76,9 +76,9 @@ async def into_notifier(
     dry_run: bool = False,
     waits: bool = True,
 ) -> Report:
-    """Set the notifier back, and wait until it has read. Raises NotPossible, Unavailable.
+    """Set the notifier back, and wait until it has read. Raises NotPossible, NotNow, Unavailable.
 
-    Broken off while it waits, the notifier goes on; run again, it reads once more: both harmless.
+    Interrupted while it waits, the notifier goes on; run again, it reads once more. Both are safe.
     """
     began_s = time.monotonic()
     report = Report()
@@ -110,7 +110,7 @@ async def _positions(deployment: Deployment) -> dict[int, Progress]:
 
 
 def _check(parts: Sequence[Part], found: dict[int, Progress]) -> None:
-    """Nothing is changed where a partition stands, or its log is another one."""
+    """Raise NotPossible where a partition is halted, or its log is another one."""
     for part in parts:
         position = found.get(part.partition)
         if position is None:
@@ -130,7 +130,7 @@ def _check(parts: Sequence[Part], found: dict[int, Progress]) -> None:
 async def _check_due(
     deployment: Deployment, probe: LogProbe, parts: Sequence[Part], found: dict[int, Progress]
 ) -> None:
-    """Refuse to begin behind what is due: only what is read again can say that it left."""
+    """Refuse to begin after a due notice: only what is read again says that its mail was sent."""
     async with deployment.database.connection() as connection:
         due = await replay.oldest_due(connection)
     for part in parts:
@@ -146,7 +146,7 @@ async def _check_due(
 
 
 async def _rewind(deployment: Deployment, probe: LogProbe, part: Part) -> None:
-    """Set one partition back, however fast the notifier moves on meanwhile."""
+    """Set one partition back, while the notifier may be moving it on."""
     before = None
     if part.begin > part.held.first:
         before = (await probe.look(part.partition, part.begin)).before
@@ -180,7 +180,7 @@ async def _append_time(probe: LogProbe, part: Part, offset: int) -> datetime | N
 
 
 async def _until_read(deployment: Deployment, report: Report, meter: Meter) -> None:
-    """Watch the notifier read. Raises NotPossible where nobody does."""
+    """Wait until the notifier has read everything again. Raises NotNow where it does not run."""
     meter.note("the notifier reads", sum(map(len, report.parts)))
     seen, seen_s = 0, time.monotonic()
     while True:
@@ -197,6 +197,6 @@ async def _until_read(deployment: Deployment, report: Report, meter: Meter) -> N
             return
         if time.monotonic() - seen_s > SILENT_S:
             raise NotNow(
-                "the notifier is set back, and nobody reads: start it, and it goes on by itself"
+                "the notifier is set back, and does not read: start it, and it goes on by itself"
             )
         await asyncio.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""Sends what a downstream replay copies: in order, evenly, never more than a little under way."""
+"""Sends the records of a downstream replay: in order, at an even rate, few of them in flight."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from rollcall.kafka.reading import read
 from rollcall.runtime.errors import Unavailable
 
 WAITING: Final = 500
-"""Records that are sent and not acknowledged yet."""
+"""Records in flight: sent and not acknowledged yet."""
 BATCH_BYTES: Final = 256 * 1024
 OVERHEAD_BYTES: Final = 1024
 STOP_S: Final = 10.0
@@ -33,7 +33,7 @@ SLEEP_S: Final = 0.005
 class Sender:
     """Sends copies, one partition after another. `limit_bytes`: the largest record of the target.
 
-    What is acknowledged stays, whatever happens then; `report` counts it.
+    Acknowledged records stay even if the replay fails later; `report` counts them.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Sender:
         )
 
     async def run(self, meter: Meter) -> None:
-        """Send all that is left. Raises NotPossible, Unavailable."""
+        """Send everything that is left. Raises NotPossible, Unavailable."""
         meter.note("replay", sum(map(len, self._report.copies)))
         try:
             async with asyncio.timeout(START_S):
@@ -101,14 +101,14 @@ class Sender:
         self._waiting.append(delivery)
 
     async def _acknowledged(self, but: int) -> None:
-        """Wait until at most `but` records are under way."""
+        """Wait until at most `but` records are in flight."""
         while len(self._waiting) > but:
             async with asyncio.timeout(ACKNOWLEDGE_S):
                 await self._waiting.popleft()
             self._report.sent += 1
 
     def _check_size(self, record: Record, headers: Sequence[tuple[str, bytes]], name: str) -> None:
-        """A record that the target refuses would end the producer, and say less."""
+        """Raise NotPossible for a record that is too large for the target."""
         size = len(record.value or b"") + len(record.key or b"") + OVERHEAD_BYTES
         size += sum(len(header) + len(value) + 10 for header, value in headers)
         if size > self._limit_bytes:
@@ -119,14 +119,14 @@ class Sender:
 
 
 class _Pace:
-    """So many a second, evenly; without a rate as fast as it goes."""
+    """An even rate; without one there is no limit."""
 
     def __init__(self, rate: float | None) -> None:
         self._gap_s = 0.0 if rate is None else 1 / rate
         self._next_s = time.monotonic()
 
     async def wait(self) -> None:
-        """Until the next one may go."""
+        """Wait until the next record may be sent."""
         if not self._gap_s:
             return
         now_s = time.monotonic()

@@ -66,7 +66,7 @@ class Permission(IntEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Binding:
-    """One line of Kafka's access control lists; `principal` has its type, `User:somebody`."""
+    """One line of Kafka's access control lists; `principal` has its type, `User:name`."""
 
     resource_type: ResourceType
     name: str
@@ -98,7 +98,7 @@ async def read_bindings(settings: Settings) -> frozenset[Binding]:
 
 
 async def add_bindings(settings: Settings, bindings: Iterable[Binding]) -> None:
-    """Add bindings; one that is there already stays. Raises NoAuthorizer, MayNot, Unavailable."""
+    """Add bindings; existing ones stay as they are. Raises NoAuthorizer, MayNot, Unavailable."""
     async with connected(settings) as admin:
         for each in bindings:
             request = CreateAclsRequest(
@@ -144,7 +144,7 @@ def _check(code: int, message: str | None) -> None:
 
 async def _ask(admin: AIOKafkaAdminClient, request: Any) -> Any:
     async with asyncio.timeout(_TIMEOUT_S):
-        return await admin._send_request(request)  # noqa: SLF001 it has no public door
+        return await admin._send_request(request)  # noqa: SLF001 no public method sends it
 
 
 @asynccontextmanager

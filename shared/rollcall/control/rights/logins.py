@@ -91,7 +91,7 @@ class _Alter(Request[_Struct]):  # type: ignore[misc]  # aiokafka is untyped
 
 
 async def set_logins(settings: Settings, passwords: Mapping[str, str]) -> None:
-    """Let each of these users log in with SCRAM-SHA-512 and its password, and no other.
+    """Set the SCRAM-SHA-512 password of each of these users; other users keep theirs.
 
     Raises MayNot, Unavailable.
     """
@@ -113,4 +113,4 @@ def _upsertion(name: str, password: str) -> tuple[Any, ...]:
 
 async def _ask(admin: AIOKafkaAdminClient, request: Any) -> Any:
     async with asyncio.timeout(_TIMEOUT_S):
-        return await admin._send_to_controller(request)  # noqa: SLF001 it has no public door
+        return await admin._send_to_controller(request)  # noqa: SLF001 no public method sends it

@@ -1,10 +1,10 @@
-"""Who may do what on the log: one Kafka principal for each service, and nobody else.
+"""What each service's Kafka principal may do on the topics: the table, applied and checked.
 
-Whoever may write the requests topic owns every directory, and whoever may read it reads personal
-data. So the table below is the whole of what our principals get, each line with the reason, and
-`check` also names what anybody else was given on our topics.
+A principal that may write the requests topic can change every directory, and one that may read it
+reads personal data. So the table below lists everything that our principals get, with the reason,
+and `check` also reports what other principals were given on our topics.
 
-Kafka's super users stand in the brokers' own settings and are not seen from here.
+Kafka's super users are set in the brokers' own settings and are not visible here.
 """
 
 from collections.abc import Iterable, Iterator
@@ -39,12 +39,12 @@ _HARMLESS: Final = frozenset({Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS})
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the principals are called: `pattern` has `{service}` where they differ."""
+    """The names of the principals; `{service}` in `pattern` is replaced by the service."""
 
     pattern: str = PRINCIPAL
 
     def principal(self, service: str) -> str:
-        """As Kafka's lists have it, `User:rollcall-ingress`."""
+        """As Kafka writes it: `User:rollcall-ingress`."""
         return f"User:{self.pattern.replace('{service}', service)}"
 
 
@@ -79,7 +79,7 @@ async def check(settings: Settings, names: Names) -> list[str]:
 
 
 def differences(topics: Topics, names: Names, found: frozenset[Binding]) -> list[str]:
-    """What is missing, what is denied, and who may do what nobody but ours may."""
+    """What is missing, what is denied, and what other principals may do on our topics."""
     wanted = required(topics, names)
     lines = [
         f"{_subject(each)} may not {_verb(each)} {_object(each)}; "
@@ -99,7 +99,7 @@ def _ingress(topics: Topics, who: str) -> Iterator[Binding]:
     # Writing brings DESCRIBE: the log's end is asked before a resource is called absent.
     yield _topic(who, topics.requests, Operation.WRITE)
     yield _topic(who, topics.replies, Operation.READ)
-    # Its marks: by them it knows how far it has read the replies.
+    # Its own marks, by which it knows how far it has read the replies.
     yield _topic(who, topics.replies, Operation.WRITE)
     yield _topic(who, topics.tenancy, Operation.READ)
 
@@ -111,7 +111,7 @@ def _provisioner(topics: Topics, who: str) -> Iterator[Binding]:
     yield _topic(who, topics.tenancy, Operation.READ)
     yield _topic(who, topics.replies, Operation.WRITE)
     yield _topic(who, topics.outcomes, Operation.WRITE)
-    # After a restore they say what was decided before.
+    # After a restore they say what was decided before it.
     yield _topic(who, topics.outcomes, Operation.READ)
     yield _topic(who, topics.dead, Operation.WRITE)
     yield _group(who, f"{topics.prefix}.provisioner", Pattern.LITERAL, Operation.READ)
@@ -120,7 +120,7 @@ def _provisioner(topics: Topics, who: str) -> Iterator[Binding]:
 
 def _notifier(topics: Topics, who: str) -> Iterator[Binding]:
     yield _topic(who, topics.outcomes, Operation.READ)
-    # That a mail left is a fact as well, and stands where the others do.
+    # A sent mail is an outcome as well.
     yield _topic(who, topics.outcomes, Operation.WRITE)
     yield _group(who, f"{topics.prefix}-notifier", Pattern.LITERAL, Operation.READ)
 
@@ -152,7 +152,7 @@ def _group(who: str, name: str, pattern: Pattern, operation: Operation) -> Bindi
 
 
 def _is_allowed(wanted: Binding, found: Iterable[Binding]) -> bool:
-    """Whether the bindings give it, by whatever name and pattern, and none denies it."""
+    """Whether some binding allows it, by any name and pattern, and none denies it."""
     concerning = [
         each
         for each in found

@@ -41,11 +41,11 @@ from rollcall.tenancy.organisation import Organisation
 SCAN_RECORDS: Final = 100_000
 CHANGES: Final = 20
 CLOCKS_DIFFER: Final = timedelta(seconds=60)
-"""An id has the clock of ingress, a record that of the broker."""
+"""An id carries the time of ingress's clock, a record that of the broker's."""
 
 
 class Tracer:
-    """Follows changes. `limit`: at most so many records of a partition are read to find one."""
+    """Follows changes. `limit`: how many records of a partition are read at most to find one."""
 
     def __init__(self, deployment: Deployment, meter: Meter, limit: int) -> None:
         self._deployment = deployment
@@ -110,7 +110,7 @@ class Tracer:
         return await records.announced(self._deployment, partition, held, moment, ids)
 
     async def _assemble(self, known: Mapping[str, Decision], seen: Sequence[Seen]) -> list[Trace]:
-        """A trace for each id that is decided or was seen, in the order of their first records."""
+        """A trace for each id that is decided or in the log, ordered by their first records."""
         traces = {event_id: Trace(event_id) for event_id in known}
         for each in seen:
             key = each.event_id or each.name
@@ -151,7 +151,7 @@ class Tracer:
             found.records.sort(key=lambda record: record.append_time)
 
     async def _decided_record(self, found: Trace, decision: Decision) -> TracedRecord:
-        """The record that was decided; its offset is known, so it is looked at and not for."""
+        """The record that was decided; its offset is known, so one look-up is enough."""
         row = decision.row
         found.organisation_id, found.actor = row.organisation_id, row.actor
         found.kind = kind_of(row.type)
@@ -171,7 +171,7 @@ class Tracer:
         return TracedRecord(name, row.append_time, fate_of(decision), is_it)
 
     def _fate(self, each: Seen, found: Trace, letters: Mapping[str, DeadLetterSummary]) -> Fate:
-        """What a record came to that is not the one which was decided."""
+        """The result of a record other than the one that was decided."""
         letter = letters.get(each.name)
         if letter is not None:
             return state_of(letter)
@@ -183,7 +183,7 @@ class Tracer:
         return "unknown" if found.decision is None else "duplicate"
 
     async def _add_outcomes(self, found: Trace) -> None:
-        """Its outcomes: those of its own decision, and those of what decided it again."""
+        """Add the outcomes of its own decision and of the events that decided it again."""
         decided = [] if found.decision is None else [found.decision, *found.later]
         for decision in decided:
             row = decision.row
@@ -245,7 +245,7 @@ def _take_envelope(found: Trace, seen: Seen) -> None:
 
 
 def _minted(event_id: str) -> datetime:
-    """From when on its record can be in the log. Raises NotPossible."""
+    """The earliest time at which its record can be in the log. Raises NotPossible."""
     try:
         return minted_at(event_id) - CLOCKS_DIFFER
     except ValueError:
@@ -256,7 +256,7 @@ def _minted(event_id: str) -> datetime:
 
 
 def _not_found(what: str, scan: Scan) -> ControlError:
-    """The answer is no where it is certain that there is nothing; not known otherwise."""
+    """NoSuch where the whole log was read, NotPossible where a part was not."""
     read = f"{counted(scan.records, 'record')} of {counted(len(scan.begins), 'partition')} read"
     if scan.is_complete:
         return NoSuch(f"{what} is in the audit or in the log; {read}")

@@ -1,6 +1,6 @@
-"""Finds records in the log: at an offset that is known, or by a read that has a bound.
+"""Finds records in the log: at a known offset, or by a read with a limit.
 
-Of a record only its envelope is looked at: id, type, subject, times. Nothing here keeps a value.
+Only the headers of a record are looked at (id, type, subject, times), never its body.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,13 +19,15 @@ from rollcall.kafka.offsets import Extent, extents, offsets_at
 from rollcall.kafka.reading import read
 
 NEAR: Final = 2_000
-"""An announcement stands so few records behind the time of what it announces, or is not looked
-for any further."""
+"""An announcement is looked for in this many records after the time of what it announces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A record in the log, as its envelope describes it. `accept_by_ms`: it counts if no later."""
+    """A record in the log, as its headers describe it.
+
+    `accept_by_ms`: a record that was appended later than this is dropped.
+    """
 
     topic: str
     partition: int
@@ -50,7 +52,7 @@ class Seen:
 
 @dataclass(slots=True)
 class Scan:
-    """What was read to find something. `is_complete`: nothing between there and the end was left.
+    """What a search read and found. `is_complete`: it read everything up to the end of the log.
 
     `begins`: partition → where it was read from.
     """
@@ -62,7 +64,7 @@ class Scan:
 
 
 def describe(topic: str, partition: int, record: Record) -> Seen:
-    """What the headers say; what they do not say is empty."""
+    """A record by its headers; fields that they lack are empty."""
     headers = {name: value.decode("utf-8", "replace") for name, value in record.headers if value}
     accept_by = headers.get("ce_acceptby", "")
     return Seen(
@@ -78,7 +80,7 @@ def describe(topic: str, partition: int, record: Record) -> Seen:
 
 
 async def record_at(probe: LogProbe, topic: str, partition: int, offset: int) -> Seen | None:
-    """The record at an offset; None: the log has it not, or no more. Raises Unavailable."""
+    """The record at an offset; None where the log does not hold it. Raises Unavailable."""
     record = (await probe.look(partition, offset + 1)).before
     if record is None or record.offset != offset:
         return None
@@ -106,7 +108,7 @@ async def scan_requests(
             continue
         begin = max(offset, held[number].first)
         end = min(held[number].end, begin + limit)
-        # What retention took may have been it.
+        # Retention may have deleted the record that is looked for.
         may_be_gone = begin == held[number].first > 0
         scan.is_complete &= end == held[number].end and not may_be_gone
         scan.begins[number] = begin
@@ -138,10 +140,10 @@ async def from_time(deployment: Deployment, moment: datetime) -> dict[int, int]:
 async def announced(
     deployment: Deployment, partition: int, held: Extent, moment: datetime, ids: Collection[str]
 ) -> dict[str, Seen]:
-    """Event id → its first record on the outcomes topic, of those that stand near a moment.
+    """Event id → its first record on the outcomes topic, searched from a moment on.
 
-    Nothing is announced before what it announces, so the read begins there and ends where all are
-    found, or after `NEAR` records. `held`: what the partition holds. Raises Unavailable.
+    An announcement is never older than its event, so the read begins at `moment` and ends when all
+    are found, or after `NEAR` records. `held`: what the partition holds. Raises Unavailable.
     """
     found: dict[str, Seen] = {}
     topic = deployment.topics.outcomes

@@ -1,4 +1,4 @@
-"""What a change has come to, as a command tells it: ids, names of attributes, classes of errors.
+"""The trace of a change: its records, decision, outcomes and mails, by ids and attribute names.
 
 No personal data, and no I/O: `find.py` finds it.
 """
@@ -36,7 +36,7 @@ NOTICE_OF: Final[Mapping[Fact, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class TracedRecord:
-    """One record of a change, and what it came to. `is_in_log`: retention has not taken it."""
+    """One record of a change, and its result. `is_in_log`: retention has not deleted it."""
 
     name: str
     append_time: datetime
@@ -46,9 +46,9 @@ class TracedRecord:
 
 @dataclass(frozen=True, slots=True)
 class TracedOutcome:
-    """One outcome. `unknown_members`: how many ids a group's request named that nobody knows.
+    """One outcome. `unknown_members`: how many ids in a group's request belong to no member.
 
-    `seen`: its record, where it was found near the time of its decision.
+    `seen`: its record on the topic, if it was found near the time of its decision.
     """
 
     id: str
@@ -62,7 +62,7 @@ class TracedOutcome:
 
 @dataclass(frozen=True, slots=True)
 class TracedMail:
-    """A notice, or that there is none yet; `seen`: where the topic says that the mail left."""
+    """A notice (`row` None: not planned yet); `seen`: the record of its sent mail."""
 
     kind: str
     row: NoticeRow | None
@@ -70,13 +70,13 @@ class TracedMail:
 
     @property
     def state(self) -> str:
-        """As the notifier has it."""
+        """The state in the notifier's table, or `unplanned`."""
         return "unplanned" if self.row is None else self.row.state
 
 
 @dataclass(slots=True)
 class Trace:
-    """A change, and all that is known of it."""
+    """A change, and everything known about it."""
 
     event_id: str
     organisation_id: str | None = None
@@ -92,7 +92,7 @@ class Trace:
 
     @property
     def fate(self) -> Fate:
-        """What it has come to by now."""
+        """The result so far."""
         if self.letter is not None:
             last = state_of(self.letter)
             return last if last != "redriven" or not self.later else _fate_in(self, self.later[-1])
@@ -115,7 +115,7 @@ class Traces:
 
 
 def together(found: Sequence[Traces]) -> Traces:
-    """The traces of several as one; what was read for them is added up."""
+    """Several searches as one; the records read are added up."""
     scans = [each.scan for each in found if each.scan is not None]
     begins: dict[int, int] = {}
     for scan in scans:
@@ -130,7 +130,7 @@ def together(found: Sequence[Traces]) -> Traces:
 
 
 def fate_of(decision: Decision) -> Fate:
-    """What the decision of an event made of it, then."""
+    """The result of an event when it was decided."""
     row = decision.row
     own = [stored["fact"] for stored in row.outcomes if "of" not in stored]
     if "request.failed" in own:
@@ -146,7 +146,7 @@ def kind_of(event_type: str) -> str:
 
 
 def later_fate(event_id: str, decision: Decision) -> Fate:
-    """What a redrive, or a discard, made of an event."""
+    """The result of an event after a redrive or a discard."""
     facts = {
         stored["fact"]
         for stored in decision.row.outcomes
@@ -162,7 +162,7 @@ def _fate_in(found: Trace, decision: Decision) -> Fate:
 
 
 def state_of(letter: DeadLetterSummary) -> Fate:
-    """What a dead letter has come to."""
+    """The result of an event by the state of its dead letter."""
     match letter.state:
         case "redriven":
             return "redriven"
