@@ -1,7 +1,7 @@
-"""A burst and what becomes of it: a live line of answered, pending and lag, until all is applied.
+"""A burst and its result: a live line of answered, pending and lag, until all is applied.
 
 On a terminal the line moves in place; elsewhere, or where the terminal can move nothing (`TERM` is
-`dumb`), a line is printed twice a second, so that a file tells the same story.
+`dumb`), a line is printed twice a second, so that a file shows the same.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ BAR_CELLS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """How it stands `at_s` seconds after the start of the burst. `lag` is None where not known."""
+    """The counts `at_s` seconds after the start of the burst. `lag` is None where not known."""
 
     at_s: float
     answered: int
@@ -48,7 +48,7 @@ class Moment:
 
 
 class LiveLine:
-    """Tells moments of a burst of `size`: in place where the terminal can, else a line each."""
+    """Prints moments of a burst of `size`: in place on a terminal, else a line each."""
 
     def __init__(self, size: int) -> None:
         self._moves = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
@@ -81,7 +81,7 @@ async def watch(
     size: int,
     patience_s: float,
 ) -> AsyncIterator[Watched]:
-    """Tell twice a second how the burst of the block stands, then how it drains.
+    """Print the burst of the block twice a second, then how it drains.
 
     The block ends when the last answer is there; what is pending is waited for after that, for at
     most `patience_s` seconds. Raises what the block raises.

@@ -144,7 +144,7 @@ class ScimClient:
 
 
 def open_session(connections: int) -> aiohttp.ClientSession:
-    """A session with at most so many connections; close it when done."""
+    """A session with at most `connections` connections; close it when done."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections),
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),

@@ -42,7 +42,7 @@ class Expectation:
 class Step:
     """One request of a conversation. A header whose value is None is not sent.
 
-    `raw_body` is sent as it stands; otherwise `body` is sent as JSON, unless it is None. `save`
+    `raw_body` is sent as it is; otherwise `body` is sent as JSON, unless it is None. `save`
     maps a variable to the dotted path of its value in the answer.
     """
 

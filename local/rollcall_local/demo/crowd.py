@@ -26,7 +26,7 @@ class Unexpected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """How a crowd calls: over so many connections; `on_done` is called after each person."""
+    """How a crowd calls: over `connections` connections; `on_done` is called after each person."""
 
     client: ScimClient
     connections: int
@@ -35,7 +35,7 @@ class Crowd:
 
 
 async def join(crowd: Crowd, joiners: Sequence[Person]) -> dict[str, str]:
-    """Provision everybody; returns address → resource id of those for whom it worked."""
+    """Provision all people; returns address → resource id of those for whom it worked."""
     ids: dict[str, str] = {}
 
     async def one(person: Person) -> None:

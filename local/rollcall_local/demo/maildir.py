@@ -1,4 +1,4 @@
-"""The mails that arrived since the demo began: who got what, told apart by Message-ID."""
+"""The mails that arrived since the demo began: who got what, by Message-ID."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Tells what the demo does: a moving bar on a terminal, a line every two seconds elsewhere."""
+"""Prints what the demo does: a moving bar on a terminal, a line every two seconds elsewhere."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ class Bar(Protocol):
         """One more is done."""
 
     def reach(self, done: int) -> None:
-        """So many are done."""
+        """Note how many are done."""
 
 
 class PlainBar:

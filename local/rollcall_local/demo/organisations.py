@@ -1,4 +1,4 @@
-"""The organisations of one run of the demo: new each time, so that a kept stack serves again."""
+"""The organisations of one run of the demo: new each time, so that a stack can be used again."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,7 +31,7 @@ class DemoOrganisation:
 
 @dataclass(frozen=True, slots=True)
 class DemoOrganisations:
-    """Two with identity providers that talk, one for the crowd, one left empty for the reader."""
+    """Two for the recorded conversations, one for the crowd, an empty one for the reader."""
 
     entra: DemoOrganisation
     okta: DemoOrganisation
@@ -40,7 +40,7 @@ class DemoOrganisations:
 
     @property
     def used(self) -> tuple[DemoOrganisation, ...]:
-        """Those in which the demo does something."""
+        """The ones that the demo writes to."""
         return (self.entra, self.okta, self.crowd)
 
 

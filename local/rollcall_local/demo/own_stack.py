@@ -1,6 +1,6 @@
 """The stack that the demo runs on: one that is running, or `rollcall up` as a child.
 
-The child tells of its start on our output. It has a session of its own, so Ctrl-C reaches only
+The child reports its start on our output. It has a session of its own, so Ctrl-C reaches only
 us, and it ends with us, even if we are killed (see `rollcall_local.stack.process`).
 """
 
@@ -39,9 +39,9 @@ class RunningStack:
 
 @asynccontextmanager
 async def running_stack(data: Path) -> AsyncIterator[RunningStack]:
-    """A stack in `data`; one that we started is stopped afterwards.
+    """A running stack in `data`; if we started it, it is stopped afterwards.
 
-    Raises StackError when it does not start; what it said stands above.
+    Raises StackError when it does not start; its own output is above.
     """
     folder = Folder.at(data, making=True)
     if folder.supervisor() is not None:
@@ -98,7 +98,7 @@ async def _to_its_end(stopping: "asyncio.Task[None]") -> None:
 
 
 async def _stop(child: Process, ended: "asyncio.Future[int]") -> None:
-    """Ask the child to stop; a signal that comes meanwhile lets it kill what is left."""
+    """Ask the child to stop; another signal in the meantime makes it kill what is left."""
 
     def ask() -> None:
         if child.returncode is None:

@@ -20,7 +20,7 @@ _FAMILY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody whom an identity provider knows. `address` is also the user name."""
+    """A person in an identity provider. `address` is also the user name."""
 
     number: int
     given: str

@@ -2,8 +2,8 @@
 
 1. Two identity providers at once, each in an organisation of its own.
 2. Joiners; their invitations arrive; leavers.
-3. A burst of joiners while the provisioner stands still: each is answered from the accepted
-   request, marked pending, and the directory catches up afterwards. A live line tells of it.
+3. A burst of joiners while the provisioner is stopped: each is answered from the accepted
+   request, marked pending, and the directory catches up afterwards. A live line shows it.
 """
 
 import asyncio

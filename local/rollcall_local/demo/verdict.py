@@ -53,7 +53,7 @@ def check_phases(phases: Sequence[Phase]) -> list[Check]:
 
 
 def check_directory(crew: Crew, members: Sequence[Member]) -> list[Check]:
-    """Every joiner is there once, and the leavers, nobody else, are revoked."""
+    """Every joiner is there once, and exactly the leavers are revoked."""
     present = Counter(member.user_name for member in members)
     wanted = {person.address for person in crew.joiners}
     missing = wanted - present.keys()
@@ -84,7 +84,7 @@ def check_mails(
     copies = Counter(arrived[each.normal_id] for each in notices if each.state == "sent")
     of_crew = [each for each in notices if each.organisation_id == crew_organisation]
     invited = _recipients(of_crew, "invitation", maildir)
-    told = _recipients(of_crew, "revocation", maildir)
+    notified = _recipients(of_crew, "revocation", maildir)
     return [
         Check(
             "no mail is still due and none has failed",
@@ -97,7 +97,7 @@ def check_mails(
             ", ".join(f"{copies[times]:,} {times} times" for times in sorted(copies) if times != 1),
         ),
         _check_once("joiner", "invitation", crew.joiners, invited),
-        _check_once("leaver", "revocation notice", crew.leavers, told),
+        _check_once("leaver", "revocation notice", crew.leavers, notified),
     ]
 
 

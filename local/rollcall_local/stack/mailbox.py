@@ -14,7 +14,7 @@ The first rule that fits is followed. `action`: `refuse_for_now` (451), `refuse`
 connection is closed without an answer), `delay` (waits `seconds`, then goes on with the rules
 after it), `reset_after_yes` (the mail is stored, 250 is sent, the connection is reset). `stage`:
 `rcpt` or `data` (before the answer to the whole mail); `reset_after_yes` is always `data`.
-`times`: for the next so many hits only. `recipient`: only for recipients that contain this text.
+`times`: only for that many matching mails. `recipient`: only for recipients that contain this text.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def _text(message: EmailMessage) -> str:
         return ""
     try:
         content = str(part.get_content())
-    except LookupError:  # a charset that nobody knows
+    except LookupError:  # an unknown charset
         payload = part.get_payload(decode=True)
         content = payload.decode(errors="replace") if isinstance(payload, bytes) else ""
     return _without_control("\n".join(content.splitlines()).strip())

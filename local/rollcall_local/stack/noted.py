@@ -1,9 +1,9 @@
 """A process that a file of a stack names: looked at before it gets a signal.
 
 A process id in a file says little: the process may have ended, and its number may be another's by
-now. So its start is noted beside it, as the system tells it (which no later process can have), and
-a signal goes only to a process of our user that started then. A note of an earlier release has no
-start; there the command line must be one of ours.
+now. So its start is noted beside it, as the system reports it (no later process can have the same),
+and a signal goes only to a process of our user that started then. A note of an earlier release has
+no start; there the command line must be one of ours.
 """
 
 from __future__ import annotations

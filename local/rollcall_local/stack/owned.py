@@ -1,11 +1,11 @@
-"""Files and folders that are ours: nobody else put them there, and nobody else can swap them.
+"""Files and folders of the user who runs the stack, which no other local user can replace.
 
-A local stranger may own a folder that we are pointed at, or one above it, and may lay symbolic
-links, hard links and FIFOs where our files are to be. So a folder is opened only after every step
-of the way to it was found to be ours or root's, and closed to others (a sticky one, like /tmp, lets
-nobody swap what is another's); a file is opened relative to that folder, without following a link,
-and is used only if it is a plain file of ours with one name. `uid` is whose they must be; the
-default is the user that we run as.
+Another user may own the folder that we are given, or one above it, and may put symbolic links, hard
+links and FIFOs where our files are to be. So a folder is opened only after every folder on the way
+to it was found to belong to us or to root and to be closed to others (in a sticky one, like /tmp,
+users cannot replace what belongs to others). A file is opened relative to that folder, without
+following a link, and is used only if it is a regular file of ours with one name. `uid` is the
+required owner; the default is the user that we run as.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def open_folder(path: Path, uid: int | None = None, *, make: bool = False) -> in
     """
     owner = os.geteuid() if uid is None else uid
     if not make:
-        os.lstat(path)  # where there is nothing, there is nobody to mistrust
+        os.lstat(path)  # a folder that does not exist has no owner to check
     above = os.open(way_to(path.parent, owner), _ABOVE)
     try:
         return open_below(above, path.name, owner, make=make, shown=path)
@@ -136,7 +136,7 @@ def open_folder(path: Path, uid: int | None = None, *, make: bool = False) -> in
 def open_below(
     above: int, name: str, uid: int | None = None, *, make: bool = False, shown: Path | None = None
 ) -> int:
-    """The same for a folder in one that is open already; `shown` is its name in an error."""
+    """Open a folder inside one that is open already; `shown` is its name in an error."""
     owner = os.geteuid() if uid is None else uid
     if make:
         with suppress(FileExistsError):
@@ -238,7 +238,7 @@ def listed(path: Path, uid: int | None = None) -> list[Path]:
 
 
 def replace(path: Path, content: bytes, uid: int | None = None) -> None:
-    """Put a file (0600) with this content there in one step, whatever stood there before.
+    """Write a file (0600) in one step, in place of whatever is there.
 
     A link is replaced and not followed. Raises NotOurs, OSError, which names `path`.
     """

@@ -16,11 +16,11 @@ from rollcall_local.stack.process import Account
 class Part:
     """A child process of the supervisor.
 
-    `service` is the name in `stack.json`, `label` tells replicas apart. `prepare` makes what the
-    part needs and returns its command; it may block and is called before every start. `is_ready`
-    asks the part; it may block for a second. `is_passing` tells, after an end before readiness,
-    whether trying again is worth it; `is_held`, whether an operator wants it to stay ended for now
-    (`rollcall stop`). `address` and `ready_url` are for `rollcall status`.
+    `service` is the name in `stack.json`, `label` differs for each replica. `prepare` makes what
+    the part needs and returns its command; it may block and is called before every start.
+    `is_ready` asks the part; it may block for a second. `is_passing` says, after it ended before it
+    was ready, whether another try may succeed; `is_held`, whether an operator wants it stopped for
+    now (`rollcall stop`). `address` and `ready_url` are for `rollcall status`.
     """
 
     service: str
@@ -66,7 +66,7 @@ class Plan:
 
 
 def answers_200(url: str, timeout_s: float = 1.0) -> bool:
-    """Tell whether a GET of an `http://host:port/path` is answered with 200."""
+    """Return whether a GET of an `http://host:port/path` is answered with 200."""
     parsed = urlsplit(url)
     connection = http.client.HTTPConnection(parsed.netloc, timeout=timeout_s)
     try:

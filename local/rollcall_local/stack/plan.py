@@ -28,12 +28,12 @@ from rollcall_local.stack.stack_file import StackFile
 
 _STOP_ORDER = ("notifier", "provisioner", "ingress", "mailbox", "kafka", "postgres")
 INVITATION_GRACE = "ROLLCALL_NOTIFIER_INVITATION_GRACE_S"
-"""Seconds before an invitation leaves; none here, where its mistakes reach nobody."""
+"""Seconds before an invitation is sent; 0 here, where mails only reach the local mailbox."""
 _PORT_PATIENCE_S = 3.0  # what a killed supervisor leaves behind needs a moment to go
 
 
 class Stack:
-    """One stack: its parts, and the files that tell of them. `say` hears of what takes long."""
+    """One stack: its parts and the files that describe them. `say` gets a line about slow steps."""
 
     def __init__(self, options: Options, say: Callable[[str], None] = lambda _: None) -> None:
         self._say = say
@@ -43,7 +43,7 @@ class Stack:
         self._replicas = {name: options.replicas.get(name, 1) for name in SERVICES}
         fixed = {} if options.port is None else {"ingress-1": options.port}
         for name, port in fixed.items():
-            self._until_free(name, port)  # or a later start would be given the taken port again
+            self._until_free(name, port)  # a later start would get the taken port again
         self._ports = self.folder.ports(self._port_names(), fixed)
         names = [postgres_native.SUPERUSER, *postgres_roles.ROLES, "invitation"]
         names += [] if self.kafka_kind == "external" else [kafka_login.SECRET]
@@ -131,7 +131,7 @@ class Stack:
 
     @property
     def scim_url(self) -> str:
-        """The root of the first door."""
+        """The root URL of the first ingress."""
         return f"http://127.0.0.1:{self._ports['ingress-1']}"
 
     @property
@@ -303,7 +303,7 @@ class Stack:
         return {**defaults, **self._python_environment(), **owned}
 
     def _kafka_variables(self) -> dict[str, str]:
-        """How our services log in at a Kafka of ours, whatever the caller's variables say."""
+        """The login of our services at the stack's Kafka; it overrides the caller's variables."""
         if self._login is None:
             return {}
         return {f"ROLLCALL_{name.upper()}": value for name, value in self._login.settings().items()}

@@ -25,7 +25,7 @@ def _highest() -> int:
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Tell whether a server could listen on that port now."""
+    """Return whether a server could listen on that port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do: a connection that lingers after its end does not take the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -37,7 +37,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def is_open(port: int, host: str = "127.0.0.1", timeout_s: float = 0.5) -> bool:
-    """Tell whether somebody accepts connections on that port."""
+    """Return whether a server accepts connections on that port."""
     try:
         with socket.create_connection((host, port), timeout=timeout_s):
             return True
@@ -46,7 +46,7 @@ def is_open(port: int, host: str = "127.0.0.1", timeout_s: float = 0.5) -> bool:
 
 
 def greets(port: int, host: str = "127.0.0.1", timeout_s: float = 1.0) -> bool:
-    """Tell whether the server on that port speaks first, as one for SMTP does."""
+    """Return whether the server on that port speaks first, as one for SMTP does."""
     try:
         with socket.create_connection((host, port), timeout=timeout_s) as connection:
             return connection.recv(100).startswith(b"220")

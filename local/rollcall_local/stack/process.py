@@ -65,7 +65,7 @@ def send(pid: int, number: signal.Signals) -> bool:
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process of that id exists (a zombie counts)."""
+    """Return whether a process of that id exists (a zombie counts)."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

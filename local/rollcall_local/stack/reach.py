@@ -22,7 +22,7 @@ def of_stack(data: Path, stack: StackFile) -> OperatorSettings:
         **({} if login is None else login.settings()),
         "database_url": stack.database_url,
         "public_url": stack.scim_url,
-        # Its own, whatever the variable says here and now.
+        # The stack's own, not the caller's variable.
         "topic_prefix": prefix or OperatorSettings.model_fields["topic_prefix"].default,
     }
     return load(OperatorSettings, **given)

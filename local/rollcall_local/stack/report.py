@@ -1,8 +1,8 @@
-"""What `rollcall up` tells: lines, what is still under way, and how it ended.
+"""What `rollcall up` prints: lines, what is still starting, and how it ended.
 
 The supervisor speaks to a `Reporter`. In the foreground that is the terminal or plain lines; with
 `--detach` it is a pipe to the command that waits, which shows the same. No reporter raises because
-nobody hears it any more (`shared/rollcall/observability/output.py`).
+its output is not read any more (`shared/rollcall/observability/output.py`).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class TerminalReporter:
 class PipeReporter:
     """One JSON object a line into a pipe, for the command that waits at the other end.
 
-    That command leaves once all is ready, or earlier by Ctrl-C; then nobody listens any more.
+    That command ends once all is ready, or earlier by Ctrl-C; then its output is not read any more.
     """
 
     def __init__(self, descriptor: int) -> None:

@@ -1,7 +1,7 @@
 """Keeps one part alive: starts it, notices its end, starts it again with back-off.
 
-A part that is only silent is left alone: whoever froze it knows why, and a restart would lose
-what it was doing.
+A part that only does not answer is left alone: it may have been frozen on purpose, and a restart
+would lose what it was doing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`stack.json`: where the parts of a running stack are. A contract that scripts stand on."""
+"""`stack.json`: where the parts of a running stack are. Scripts rely on its names."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _REPORT_EVERY_S = 0.1
 class Supervisor:
     """Runs a plan. `publish` is called with all runners whenever one has changed.
 
-    Its second argument tells whether the whole stack has become ready.
+    Its second argument says whether the whole stack has become ready.
     """
 
     def __init__(self, plan: Plan, reporter: Reporter, publish: Publish, *, restart: bool) -> None:
@@ -67,7 +67,7 @@ class Supervisor:
     def stop(self) -> None:
         """What a signal does: the first asks for an orderly end, the second kills."""
         if not self._stop_asked.is_set():
-            self._stop_asked.set()  # first: whatever becomes of saying so
+            self._stop_asked.set()  # first: reporting it may fail
             self._reporter.say("stopping")
             return
         for runner in self._runners:
@@ -130,7 +130,7 @@ class Supervisor:
                     await step.then()
         except StackError:
             raise
-        except Exception as error:  # the outermost edge: whatever it was, there is no stack
+        except Exception as error:  # the outermost edge: any error ends the stack
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise StackError(f"{step.what}: {reason}") from error
         finally:

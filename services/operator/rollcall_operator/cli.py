@@ -34,13 +34,13 @@ COMMANDS = {
     "refused": "Requests that were answered with success and refused later: list, show.",
     "erase": "Erase a member: what is kept of a person, gone.",
     "snapshot": "Write the directory to files, for rebuild and verify.",
-    "rebuild": "Make the directory anew from the log, and put it in the live one's place.",
+    "rebuild": "Rebuild the directory from the log and swap it in.",
     "verify": "Compare the directory with its log, row by row.",
     "lag": "What is not applied yet, by partition and by organisation.",
     "trace": "What became of a change, from the door to the mail.",
     "replay": "Read the log again: into the notifier, a topic, or an organisation as it was.",
     "topics": "Kafka topics: apply, check.",
-    "doctor": "Look at what the deployment stands on, and say what to do.",
+    "doctor": "Check everything the deployment needs, and say what to do.",
     "migrate": "Bring the database schema up to date, or check whether it is.",
     "serve": "Run one of the services.",
     "wait": "Wait for Kafka, Postgres or the schema of this release.",
@@ -87,12 +87,12 @@ class LazyCommands(typer.core.TyperGroup):
         return super().resolve_command(ctx, args)
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
-        """Read what stands before the command."""
+        """Read the options before the command."""
         with _spoken():
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command: whatever goes wrong in one is said here."""
+        """Run the command and report its errors."""
         with _spoken():
             return super().invoke(ctx)
 

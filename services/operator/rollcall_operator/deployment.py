@@ -14,7 +14,7 @@ from rollcall_local.stack.stack_file import StackFile
 from rollcall_operator.terminal import CommandError
 
 DATA: Final = "ROLLCALL_DATA"
-"""The variable that stands for `--data` in every command."""
+"""The variable that replaces `--data` in every command."""
 DataOption = Annotated[
     Path,
     typer.Option(

@@ -29,7 +29,7 @@ MEANINGS: Final[Mapping[Exit, str]] = {
     "the disk. Run it again once that has passed.",
     Exit.BUG: "A bug of Rollcall; `rollcall --debug …` shows where.",
     Exit.INTERRUPTED: "Ctrl-C.",
-    Exit.CLOSED_PIPE: "Nobody reads the output any more (`rollcall … | head`).",
+    Exit.CLOSED_PIPE: "The reader of the output is gone (`rollcall … | head`).",
 }
 ALWAYS: Final = frozenset(Exit) - {Exit.NO}
 """What any command may end with."""

@@ -21,7 +21,7 @@ PANELS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("snapshot", "rebuild", "verify", "replay"), LOG),
     **dict.fromkeys(("doctor", "topics", "migrate", "serve", "wait", "health"), DEPLOYMENT),
 }
-"""Command → the panel of `rollcall --help` in which it stands."""
+"""Command → the panel of `rollcall --help` it is listed in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ PAGES: Final[Mapping[str, Page]] = {
 
 
 def epilog(words: str) -> str:
-    """What stands below the options of a command; empty for a group of commands."""
+    """The text below the options of a command; empty for a group of commands."""
     page = PAGES.get(words)
     if page is None:
         return ""

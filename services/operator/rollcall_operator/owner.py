@@ -51,7 +51,7 @@ async def open_as_owner(
 
 @asynccontextmanager
 async def open_deployment(settings: OperatorSettings, what: str) -> AsyncIterator[Deployment]:
-    """Database and log, for what takes long. Raises NotPossible, Unavailable."""
+    """Database and log with long time-outs, for long work. Raises NotPossible, Unavailable."""
     async with (
         open_as_owner(settings, what, statement_timeout_s=LONG_STATEMENT_S, max_size=5) as database,
         reached(settings, database) as deployment,
@@ -61,7 +61,7 @@ async def open_deployment(settings: OperatorSettings, what: str) -> AsyncIterato
 
 @asynccontextmanager
 async def connected(settings: OperatorSettings) -> AsyncIterator["Connection"]:
-    """One connection, given up soon: for a question whether Postgres is there at all.
+    """One connection with a short time-out, to ask whether Postgres answers at all.
 
     Raises Unavailable.
     """

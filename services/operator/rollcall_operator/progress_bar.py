@@ -21,7 +21,7 @@ from rich.text import Text
 
 
 class _Rate(ProgressColumn):
-    """So many a second."""
+    """Items a second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -57,9 +57,9 @@ class Bar:
         self._progress.stop()
 
     def note(self, what: str, total: int | None) -> None:
-        """A new part: `what`, with so many to come (None: nobody knows)."""
+        """Begin a part: `what`, with `total` items (None: not known)."""
         self._progress.reset(self._task, description=what, total=total, visible=True)
 
     def add(self, number: int) -> None:
-        """So many more are done."""
+        """Add `number` items that are done."""
         self._progress.advance(self._task, number)

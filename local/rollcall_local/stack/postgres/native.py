@@ -110,7 +110,7 @@ def _made_elsewhere() -> Path:
         other = base / f"postgres-{secrets.token_hex(8)}"
         try:
             base.mkdir(mode=0o711, exist_ok=True)
-            for folder in (base, other):  # a base that somebody else has made is not for us
+            for folder in (base, other):  # another user's folder is not used
                 with owned.opened(folder, make=True) as descriptor:
                     os.fchmod(descriptor, 0o711)  # whatever the umask
         except (OSError, owned.NotOurs):
@@ -120,7 +120,7 @@ def _made_elsewhere() -> Path:
 
 
 def remove(folder: Path) -> None:
-    """Remove the data of a stopped server, wherever `home` has put it.
+    """Remove the data of a stopped server, from where `home` has put it.
 
     Raises StackError where the folder, or what it notes, is not ours; nothing is removed then.
     """
@@ -189,7 +189,7 @@ def _initialise(
 
 
 def answers(port: int, host: str = "127.0.0.1", timeout_s: float = 1.0) -> bool:
-    """Tell whether the server takes logins: it asks for a password instead of sending us away."""
+    """Return whether the server takes logins: it asks for a password instead of sending us away."""
     wanted = b"user\0" + SUPERUSER.encode() + b"\0database\0postgres\0\0"
     message = struct.pack(">ii", len(wanted) + 8, 196608) + wanted
     try:
@@ -201,7 +201,7 @@ def answers(port: int, host: str = "127.0.0.1", timeout_s: float = 1.0) -> bool:
 
 
 def is_passing(log: Path) -> bool:
-    """Tell whether a failed start is worth another try: remains of a killed server are in the way.
+    """Return whether a failed start may succeed later: a killed server's remains are in the way.
 
     They end by themselves within a moment.
     """
@@ -268,7 +268,7 @@ class PostgresServer:
             send(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a frozen server go on."""
+        """Resume a frozen server (SIGCONT)."""
         for pid in self._frozen:
             send(pid, signal.SIGCONT)
         self._frozen = []

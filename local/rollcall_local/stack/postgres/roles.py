@@ -20,7 +20,7 @@ async def bootstrap(
 ) -> None:
     """Make every role of `passwords` (role → password) and `database`, owned by `OWNER`.
 
-    May be repeated: passwords are set anew, what exists stays. With `database=None` only the
+    May be repeated: passwords are set again, existing roles stay. With `database=None` only the
     roles are made. Names are ours, never a user's. Raises asyncpg's errors.
     """
     import asyncpg  # the command line starts without it

@@ -174,7 +174,7 @@ def release(
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Let parked organisations go on: what waits is applied in order; safe to run twice."""
+    """Release parked organisations: their events are applied in order; safe to run twice."""
     if (org is None) is not everything:
         terminal.fail("name an organisation, or say --all", Exit.REFUSED)
     parks = terminal.run(_find_parked(data, org))

@@ -89,7 +89,7 @@ def demo(
 async def _demo(options: Options) -> bool:
     """Whether all held. A signal ends it: while the stack stays up that is the normal end.
 
-    So does a reader of the output that leaves (`make run | head`): nobody is left to show it to.
+    So does a closed pipe (`make run | head`): no one reads the output any more.
     """
     verdict = Verdict()
     asked = asyncio.Event()
@@ -144,7 +144,7 @@ def _load() -> Callable[..., Coroutine[Any, Any, bool]]:
 
 
 def _clean(data: Path, *, keep: bool) -> None:
-    """Remove a temporary folder, unless somebody has to look into it."""
+    """Remove a temporary folder, unless it is needed to find out what went wrong."""
     if keep and Folder(data).root.exists():
         narrator.say(f"Logs and data are kept in {Folder(data).root}.")
         return

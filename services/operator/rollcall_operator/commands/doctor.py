@@ -1,4 +1,4 @@
-"""`rollcall doctor`: look at what the deployment stands on, and say what to do."""
+"""`rollcall doctor`: check everything the deployment needs, and say what to do."""
 
 import subprocess
 import sys

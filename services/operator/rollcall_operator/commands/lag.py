@@ -45,7 +45,9 @@ def run(
     ] = 2.0,
     scan: Annotated[
         int,
-        typer.Option("--scan", min=1, help="Read so many waiting records of a partition at most."),
+        typer.Option(
+            "--scan", min=1, help="Read at most this many waiting records of a partition."
+        ),
     ] = SCAN_RECORDS,
     everything: Annotated[
         bool, typer.Option("--all", help="Partitions that are not behind as well.")

@@ -43,7 +43,7 @@ def mails(
         str, typer.Option("--reason", help="With --unsent: only for this reason.")
     ] = "",
     limit: Annotated[
-        int, typer.Option("--limit", min=1, max=MOST, help="With --unsent: at most so many.")
+        int, typer.Option("--limit", min=1, max=MOST, help="With --unsent: list at most this many.")
     ] = 100,
     as_json: JsonOption = False,
 ) -> None:

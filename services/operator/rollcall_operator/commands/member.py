@@ -22,7 +22,7 @@ COLUMNS: Final = ("userName", "id", "state", "externalId", "lastModified")
 
 
 class State(StrEnum):
-    """Where a member stands in its life."""
+    """The states of a member."""
 
     invited = "invited"
     accepted = "accepted"
@@ -49,7 +49,9 @@ def list_all(
     org: OrgArgument,
     state: Annotated[State | None, typer.Option("--state", help="Only in this state.")] = None,
     after: Annotated[str, typer.Option("--after", help="Begin behind this userName.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST, help="At most so many.")] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MOST, help="List at most this many.")
+    ] = 100,
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,7 +91,7 @@ def find_all(
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Find a member by whatever is known of it, in one organisation or in all."""
+    """Find a member by id, userName, address or externalId, in one organisation or in all."""
     shown = [each.to_json() for each in terminal.run(_find(data, member, org))]
     if as_json:
         terminal.print_json(shown)

@@ -1,4 +1,4 @@
-"""`rollcall partition list|show|resume`: how far each is, why one stands, what lets it go on."""
+"""`rollcall partition list|show|resume`: how far each is, why one is halted; resuming it."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -76,7 +76,7 @@ def show(
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one partition: its position, its last event, its log, and why it stands if it does."""
+    """Show one partition: its position, its last event, its log, and why it is halted if it is."""
     described = describe(terminal.run(_show(data, topic.value, partition)))
     if as_json:
         terminal.print_json(described)
@@ -100,7 +100,7 @@ def resume(
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a halted partition go on; refused while what halted it is still there."""
+    """Resume a halted partition; refused while the cause is still there."""
     if at is not None and not new_log:
         terminal.fail("--at goes with --new-log", 2)
     halted, log = terminal.run(_halted(data, topic.value, partition, check_cause=not new_log))
@@ -120,7 +120,7 @@ def resume(
 
 
 def explain(halted: Progress, log: Look, begin_at: int | None) -> list[str]:
-    """What resuming will do, for whoever has to say yes. `begin_at`: the start in a new log."""
+    """What resuming will do, before it is confirmed. `begin_at`: the start in a new log."""
     stands = (
         f"Partition {halted.partition} of {halted.topic} stands at offset {halted.next_offset}, "
         f"epoch {halted.epoch}: {halted.detail or halted.reason or 'no reason noted'}."
@@ -186,7 +186,7 @@ async def _halted(
 async def _resume(
     data: Path, topic: TopicName, halted: Progress, begin_at: int | None
 ) -> PartitionStatus:
-    """Resume what was `halted` when somebody said yes, and show how it stands then."""
+    """Resume the partition as it was confirmed (`halted`), and return its new status."""
     async with _open(data, topic) as partitions:
         present, log = await partitions.halted(halted.partition)
         if (present.next_offset, present.epoch) != (halted.next_offset, halted.epoch):

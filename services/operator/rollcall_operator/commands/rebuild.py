@@ -1,4 +1,4 @@
-"""`rollcall rebuild`: the directory made anew from the log, and put in the live one's place."""
+"""`rollcall rebuild`: the directory folded from the log again, and swapped in."""
 
 import sys
 from dataclasses import replace
@@ -48,7 +48,7 @@ def run(
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the directory anew while the live one serves, then swap; broken off, run it again."""
+    """Rebuild the directory while the live one serves, then swap; interrupted, run it again."""
     settings = find(data)
     options = Options(snapshot, applies_dead=apply_dead, restarts=restart, dry_run=dry_run)
     if not dry_run and not yes:

@@ -1,4 +1,4 @@
-"""`rollcall replay`: the log read again, into a reader, a topic, or an organisation as it was."""
+"""`rollcall replay`: the log read again, by the notifier, into a topic, or as of a moment."""
 
 import sys
 from collections.abc import Mapping
@@ -100,7 +100,7 @@ def run(
     data: DataOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the log again. Nothing is sent twice, and a replay that was broken off goes on."""
+    """Read the log again. Nothing is sent twice, and an interrupted replay can be continued."""
     of_outcomes = {"--from": begin, "--until": until, "--into": into, "--rate": rate}
     of_requests = {"--as-of": moment, "--format": output, "--from-snapshot": from_snapshot}
     of_requests |= {"--to": to}
@@ -128,7 +128,7 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """Outcomes, as they were asked for."""
+    """A replay of outcomes, with its arguments."""
 
     into: str
     begin: str
@@ -139,7 +139,7 @@ class _Again:
     async def into_notifier(
         self, settings: OperatorSettings, wait: bool, dry_run: bool, as_json: bool
     ) -> None:
-        """Let the notifier read again, and print what it reads."""
+        """Make the notifier read again, and print what it reads."""
         async with open_deployment(settings, "replay") as deployment:
             organisation = None if self.org is None else await find_organisation(settings, self.org)
             with Bar() as meter:
@@ -157,7 +157,7 @@ class _Again:
             _tell_notifier(report, dry_run)
 
     async def into_topic(self, settings: OperatorSettings, dry_run: bool, as_json: bool) -> None:
-        """Send what the topic has not, and print how much that was."""
+        """Send the records that the topic does not have, and print how many."""
         async with open_deployment(settings, "replay") as deployment:
             organisation = None if self.org is None else await find_organisation(settings, self.org)
             wanted = Wanted(
@@ -212,7 +212,7 @@ def _tell_topic(report: Report, dry_run: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """An organisation as it was, as it was asked for. `file` None: standard output."""
+    """A look at an organisation's past, with its arguments. `file` None: standard output."""
 
     org: str
     moment: str
@@ -233,9 +233,9 @@ class _Past:
                 async with as_of.folded(deployment, planned, meter) as folded:
                     counts = await export(deployment, planned, self.output.value, target, meter)
         # Standard output may be the export itself.
-        told = sys.stderr if self.file is None else sys.stdout
-        line = _as_json(folded, counts) if as_json else _told(folded, counts)
-        print(line, file=told)
+        stream = sys.stderr if self.file is None else sys.stdout
+        line = _as_json(folded, counts) if as_json else _line(folded, counts)
+        print(line, file=stream)
 
 
 def _tell_plan(planned: Plan, as_json: bool) -> None:
@@ -259,7 +259,7 @@ def _as_json(folded: Folded, counts: Counts) -> str:
     return orjson.dumps(report, option=orjson.OPT_INDENT_2).decode()
 
 
-def _told(folded: Folded, counts: Counts) -> str:
+def _line(folded: Folded, counts: Counts) -> str:
     erased = f" ({counts.left_out:,} erased since)" if counts.left_out else ""
     return (
         f"{counted(counts.users, 'user')}{erased} and {counted(counts.groups, 'group')} as of "
@@ -269,7 +269,7 @@ def _told(folded: Folded, counts: Counts) -> str:
 
 
 def _refuse(options: Mapping[str, Any], why: str) -> None:
-    """An option that means nothing here is a misunderstanding, not to be passed over."""
+    """Fail for options that have no meaning here, instead of ignoring them."""
     for name, value in options.items():
         if value is not None:
             terminal.fail(f"{name} {why}", 2)

@@ -23,7 +23,7 @@ def serve(
 ) -> None:
     """Run a service. What follows its name (`--print-config`) is handed on to it.
 
-    The process is replaced, so the service has our process id: it gets the signals of whoever
+    The process is replaced, so the service has our process id: it gets the signals of the one who
     started us, and its exit status is ours. Nothing of it is imported here.
     """
     if name not in installed():

@@ -123,7 +123,7 @@ def _all_is_well(names: Names | None) -> str:
 
 
 def divided(lines: Sequence[str], *, is_managed: bool) -> tuple[list[str], list[str]]:
-    """What is wrong, and what is only noted because the brokers are somebody else's.
+    """What is wrong, and what is only noted because the brokers are configured by others.
 
     Whose they are cannot be seen from here, so what is wrong says how to say it.
     """
@@ -152,7 +152,7 @@ async def _apply(
 
 
 async def _check(data: Path, replication: int, names: Names | None) -> tuple[list[str], list[str]]:
-    """What is wrong, and what nobody here can change."""
+    """What is wrong, and what cannot be changed here."""
     settings = find(data)
     found = await admin.check_topics(
         settings, Topics(settings.topic_prefix), replication=replication

@@ -1,4 +1,4 @@
-"""`rollcall trace`: what became of a change, from the door to the mail."""
+"""`rollcall trace`: what became of a change, from the request to the mail."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +24,7 @@ from rollcall_operator.progress_bar import Bar
 from rollcall_operator.terminal import CommandError
 
 MOST_PEOPLE: Final = 20
-"""So many members of one name are traced at once; of more the caller has to choose."""
+"""How many members of one name are traced at most; with more the caller has to choose."""
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,7 @@ def run(
         list[str],
         typer.Argument(
             metavar="EVENT_ID | MEMBER | ORG MEMBER",
-            help="Id of a request (in logs, audit, Message-ID); or a member in whatever "
+            help="Id of a request (in logs, audit, Message-ID); or a member in any "
             "organisation, by userName or e-mail address; or an organisation, and the member by "
             "any of these or by its id, or a group by its id.",
         ),
@@ -50,10 +50,11 @@ def run(
         bool, typer.Option("--copies", help="Read the log for other copies of a decided event.")
     ] = False,
     last: Annotated[
-        int, typer.Option("--last", min=1, max=1000, help="At most so many changes of a member.")
+        int,
+        typer.Option("--last", min=1, max=1000, help="Show at most this many changes of a member."),
     ] = CHANGES,
     scan: Annotated[
-        int, typer.Option("--scan", min=1, help="Read so many records of a partition at most.")
+        int, typer.Option("--scan", min=1, help="Read at most this many records of a partition.")
     ] = SCAN_RECORDS,
     data: DataOption = HERE,
     as_json: JsonOption = False,
@@ -78,7 +79,7 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What was asked for: an event, a member of whatever organisation, or of one."""
+    """The arguments: an event, a member of any organisation, or of one."""
 
     words: list[str]
     since: str | None
@@ -108,7 +109,7 @@ class _Asked:
         tracer: Tracer,
         since: datetime | None,
     ) -> Traces:
-        """The changes of everybody who has that name or address: one in each organisation."""
+        """The changes of all members with that name or address, in all organisations."""
         *org, what = self.words
         known = await members.find(settings, deployment.database, what, org[0] if org else None)
         if len(known) > MOST_PEOPLE:

@@ -70,7 +70,7 @@ def up(
     """Start Kafka, Postgres, a mailbox and all services, and keep them running."""
     output.survive(
         patience_s=output.PATIENCE_S
-    )  # the stack goes on, and ends in order, whoever still listens
+    )  # the stack goes on and ends in order, even if its output is not read
     try:
         counts = _replicas(replicas)
         if detach:
@@ -103,7 +103,7 @@ def _replicas(text: str) -> dict[str, int]:
 
 
 def _supervise(options: Options, report_to: int | None) -> int:
-    os.umask(0o077)  # mails and the log of requests are nobody else's business
+    os.umask(0o077)  # mails and the log of requests are private
     teller: report.Reporter
     teller = report.for_output() if report_to is None else report.PipeReporter(report_to)
     try:
@@ -111,7 +111,7 @@ def _supervise(options: Options, report_to: int | None) -> int:
         folder.make()
         folder.take()
         teller = report.LoggedReporter(teller, folder.log("supervisor"))
-        owned.remove(folder.stack_file)  # of one that was killed
+        owned.remove(folder.stack_file)  # left by a stack that was killed
         folder.hold(())
         try:
             return _run(Stack(options, teller.say), teller, restart=options.restart)
@@ -145,7 +145,7 @@ def _announce(stack: Stack, supervisor: Supervisor, teller: report.Reporter, sin
 
 
 def _detached(folder: Folder, words: list[str]) -> int:
-    """Start the supervisor in a session of its own and tell what it tells, until it is ready."""
+    """Start the supervisor in a session of its own and print its lines, until it is ready."""
     folder.make()
     reader, writer = os.pipe()
     command = [*SUPERVISOR, "up", *words, "--report-to", str(writer)]

@@ -43,7 +43,7 @@ def wait(
         list[What],
         typer.Argument(
             metavar="WHAT...",
-            help="`kafka`: a broker answers; `postgres`: it lets us in; "
+            help="`kafka`: a broker answers; `postgres`: it accepts our login; "
             "`schema`: it has every migration of this release.",
         ),
     ],
@@ -73,7 +73,7 @@ async def _wait(what: list[What], timeout_s: float, data: Path) -> None:
 
 async def _until_there(name: str, ask: Question, settings: OperatorSettings) -> None:
     """Ask again and again; a line for each new reason why it is not there."""
-    attempt, told = 0, ""
+    attempt, reported = 0, ""
     while True:
         try:
             async with asyncio.timeout(ASK_S):
@@ -83,9 +83,9 @@ async def _until_there(name: str, ask: Question, settings: OperatorSettings) -> 
         else:
             print(f"{name} is there")
             return
-        if reason != told:
+        if reason != reported:
             print(f"waiting for {name}: {reason}", file=sys.stderr, flush=True)
-            told = reason
+            reported = reason
         attempt += 1
         await asyncio.sleep(backoff_s(attempt, initial_s=0.25, maximum_s=2.0))
 
