@@ -59,6 +59,17 @@ _SHARED_BROKER: Final[dict[str, Any]] = {"heap_mib": 1024, "broker_session_timeo
 _keepers: list[subprocess.Popen[bytes]] = []
 
 
+def _is_running(pid: int) -> bool:
+    """Whether a process of that id exists (a zombie counts)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaServer:
     """The run's shared broker. Nobody may kill it: tests that do so take `native_kafka`.
@@ -290,7 +301,7 @@ def _stop_keeper(pid: int) -> None:
     while time.monotonic() < deadline:
         for keeper in _keepers:
             keeper.poll()  # ours would stay zombies
-        if not process.is_running(pid):
+        if not _is_running(pid):
             return
         time.sleep(0.02)
 
@@ -309,7 +320,7 @@ def keep(what: str, kind: str) -> None:
         draft.rename(folder / f"{what}.json")
         main_pid = int(os.environ[_MAIN])
         _wait_for_end(main_pid)
-    if not process.is_running(main_pid):  # it was killed and cannot tidy up
+    if not _is_running(main_pid):  # it was killed and cannot tidy up
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -321,7 +332,7 @@ def _wait_for_end(main_pid: int) -> None:
         with contextlib.suppress(OSError):
             waiting.append(os.pidfd_open(main_pid))
     while not select.select(waiting, [], [], 0.5)[0]:
-        if not process.is_running(main_pid):
+        if not _is_running(main_pid):
             return
 
 

@@ -64,17 +64,6 @@ def send(pid: int, number: signal.Signals) -> bool:
     return True
 
 
-def is_running(pid: int) -> bool:
-    """Return whether a process of that id exists (a zombie counts)."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def descendants(pid: int) -> list[int]:
     """Return the ids of the children of `pid`, theirs, and so on."""
     listing = subprocess.run(

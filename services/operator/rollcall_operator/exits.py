@@ -31,5 +31,3 @@ MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.INTERRUPTED: "Ctrl-C.",
     Exit.CLOSED_PIPE: "The reader of the output is gone (`rollcall … | head`).",
 }
-ALWAYS: Final = frozenset(Exit) - {Exit.NO}
-"""What any command may end with."""

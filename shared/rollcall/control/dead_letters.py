@@ -5,25 +5,23 @@ applies the dead event and all that is parked behind it in one step. What is pub
 done once, so every command may be run again.
 """
 
-import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, get_args
 
 from rollcall.control.before_event import find_unapplied, why_not_applied
 from rollcall.control.errors import NotPossible
+from rollcall.control.publish import decided, publish
 from rollcall.control.tenancy_log import NotThere, read_tenancy
-from rollcall.events.request import Endpoint, Kind, Request, to_event
-from rollcall.kafka.producer import Producer
-from rollcall.postgres import audit, dead_letter
+from rollcall.events.request import Endpoint, Kind, Request
+from rollcall.postgres import dead_letter
 from rollcall.postgres.audit import AuditRow
 from rollcall.postgres.dead_letter import ALL_STATES, DeadLetterSummary, State
 from rollcall.postgres.pool import Database
 from rollcall.runtime.clock import now
 from rollcall.runtime.config import Settings
-from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.ids import new_id
 
 Action = Literal["redrive", "discard"]
@@ -43,9 +41,6 @@ KINDS: Final[Mapping[Action, Kind]] = {"redrive": "dead.redrive", "discard": "de
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {each: each for each in get_args(Endpoint)}
 LETTER_NAME: Final = re.compile(r"[^/]+/\d+/\d+")
 MOST_LETTERS: Final = 10_000
-KAFKA_TIMEOUT_S: Final = 20.0
-WAIT_S: Final = 30.0
-POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,38 +217,6 @@ def _asking(request_id: str, letter: DeadLetterSummary, action: Action) -> tuple
         actor="operator",
     )
     return request, letter.topic, letter.partition
-
-
-async def publish(settings: Settings, requests: Iterable[tuple[Request, str, int]]) -> None:
-    """Append requests, each with its topic and partition. Raises Unavailable."""
-    producer = Producer(settings, client_id="rollcall-operator")
-    try:
-        async with asyncio.timeout(KAFKA_TIMEOUT_S):
-            await producer.start()
-            for request, topic, partition in requests:
-                await producer.send(
-                    topic,
-                    partition=partition,
-                    key=request.organisation_id,
-                    event=to_event(request),
-                )
-    except TimeoutError as error:
-        raise Unavailable("Kafka") from error
-    finally:
-        await producer.stop()
-
-
-async def decided(database: Database, ids: Iterable[str]) -> dict[str, AuditRow]:
-    """Id → audit row of those that are decided in time."""
-    wanted = list(ids)
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + WAIT_S
-    while True:
-        async with database.connection() as connection:
-            found = await audit.find(connection, wanted)
-        if len(found) == len(wanted) or loop.time() > deadline_s:
-            return found
-        await asyncio.sleep(POLL_S)
 
 
 def _judge(letter: DeadLetterSummary, row: AuditRow | None, action: Action) -> Done:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from rollcall.control.before_event import find_unapplied, why_not_applied
-from rollcall.control.dead_letters import decided, publish
+from rollcall.control.publish import decided, publish
 from rollcall.events.request import Request
 from rollcall.postgres import parked
 from rollcall.postgres.audit import AuditRow

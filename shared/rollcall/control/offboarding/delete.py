@@ -23,8 +23,8 @@ from typing import Any, Final
 from rollcall.control.before_event import check_not_halted, find_unapplied
 from rollcall.control.deployment import Deployment
 from rollcall.control.errors import NotNow
-from rollcall.control.offboarding.publish import publish, until
 from rollcall.control.offboarding.what_stays import Kept, what_stays
+from rollcall.control.publish import publish, until
 from rollcall.control.tenancy_log import NotThere, Tenancy, TenancyLog, open_log
 from rollcall.control.words import counted
 from rollcall.events.request import MAX_ACCEPT_S, Request
@@ -235,7 +235,8 @@ async def _publish_last(deployment: Deployment, leaver: _Leaver, partition: int)
         time=now(),
         actor="operator",
     )
-    return f"{topic}/{partition}/{await publish(deployment, request, partition)}"
+    (offset,) = await publish(deployment.settings, [(request, topic, partition)])
+    return f"{topic}/{partition}/{offset}"
 
 
 async def _announced(deployment: Deployment, found: Departure, options: Options) -> None:

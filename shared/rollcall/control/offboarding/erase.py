@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from rollcall.control.before_event import check_not_halted, find_unapplied
 from rollcall.control.deployment import Deployment
 from rollcall.control.errors import NotNow, NotPossible
-from rollcall.control.offboarding.publish import publish, until
 from rollcall.control.offboarding.what_stays import Kept, what_stays
+from rollcall.control.publish import publish, until
 from rollcall.control.rebuild.approach import LOCK
 from rollcall.control.tenancy_log import find_organisation
 from rollcall.events.request import Request
@@ -131,7 +131,7 @@ async def _publish(
             time=now(),
             actor="operator",
         )
-        await publish(deployment, request, organisation.partition)
+        await publish(deployment.settings, [(request, *place)])
     deployment.faults.passes("erase.after_event")
     say(f"the provisioner erases the member {member_id}")
     decided: list[audit.AuditRow] = []

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 ERASE: Final = f"{TYPE_PREFIX}member.erase.v1"
 DELETE: Final = f"{TYPE_PREFIX}organisation.delete.v1"
 AS_OF: Final = Names("directory_as_of", "audit_as_of")
-MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)

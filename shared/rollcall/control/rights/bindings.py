@@ -156,6 +156,8 @@ async def connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
             await admin.start()
         yield admin
     except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"Kafka ({type(error).__name__}: {error})") from error
+        # aiokafka's own errors begin with their name.
+        said = str(error) if isinstance(error, KafkaError) else f"{type(error).__name__}: {error}"
+        raise Unavailable(f"Kafka ({said})") from error
     finally:
         await admin.close()
