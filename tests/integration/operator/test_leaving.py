@@ -48,7 +48,7 @@ from tests.integration.operator.rebuilding import (
 )
 from tests.integration.operator.test_operations_pages import blocks
 from tests.integration.operator.test_operations_pages import run as run_block
-from tests.integration.operator.test_rebuild import poisoned
+from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.provisioner.conftest import Deployment
 from tests.integration.provisioner.conftest import deployment as deployment
 from tests.support.builders import (

@@ -22,7 +22,7 @@ from tests.integration.operator.rebuilding import (
     settings_of,
 )
 from tests.integration.operator.test_backup import tool
-from tests.integration.operator.test_rebuild import poisoned
+from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.provisioner.conftest import Deployment
 from tests.integration.provisioner.conftest import deployment as deployment
 from tests.support.builders import MOMENT, ORGANISATION, a_member, an_id, create, patch, replacing

@@ -27,7 +27,7 @@ from tests.integration.operator.rebuilding import (
     start,
 )
 from tests.integration.operator.test_operations_pages import blocks, run
-from tests.integration.operator.test_rebuild import heed_ctrl_c
+from tests.integration.operator.rebuild.test_rebuild import heed_ctrl_c
 from tests.integration.provisioner import logs
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.integration.provisioner.conftest import deployment as deployment

@@ -33,7 +33,7 @@ from tests.integration.operator.rebuilding import (
     start,
     without_room,
 )
-from tests.integration.operator.test_rebuild import heed_ctrl_c, poisoned
+from tests.integration.operator.rebuild.test_rebuild import heed_ctrl_c, poisoned
 from tests.integration.provisioner import logs
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.integration.provisioner.conftest import deployment as deployment

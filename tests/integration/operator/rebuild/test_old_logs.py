@@ -26,7 +26,7 @@ from tests.integration.provisioner.conftest import deployment as deployment
 from tests.support import fold_recorded
 from tests.support.builders import an_id
 
-GOLDEN = Path(__file__).parents[2] / "contract" / "golden"
+GOLDEN = Path(__file__).parents[3] / "contract" / "golden"
 
 
 def golden_requests() -> list[Request]:

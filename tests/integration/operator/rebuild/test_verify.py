@@ -25,7 +25,7 @@ from tests.integration.operator.rebuilding import (
     rollcall_json,
     send_all,
 )
-from tests.integration.operator.test_rebuild import poisoned
+from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.provisioner import logs
 from tests.integration.provisioner.conftest import Deployment
 from tests.integration.provisioner.conftest import deployment as deployment

@@ -1,0 +1,1 @@
+"""Snapshot, rebuild and verify, over real Kafka and Postgres."""
