@@ -31,6 +31,7 @@ from rollcall.postgres.pool import Service
 from rollcall.runtime.clock import now
 from rollcall.tenancy.organisation import ApiKey, Organisation
 from rollcall_operator.owner import open_deployment
+from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.operator.rebuilding import (
     FIX,
     POISON,
@@ -48,7 +49,6 @@ from tests.integration.operator.rebuilding import (
 )
 from tests.integration.operator.test_operations_pages import blocks
 from tests.integration.operator.test_operations_pages import run as run_block
-from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.provisioner.conftest import Deployment
 from tests.integration.provisioner.conftest import deployment as deployment
 from tests.support.builders import (

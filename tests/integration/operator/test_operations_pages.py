@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rollcall.control.tenancy_log import open_log
 from rollcall.tenancy.organisation import Organisation
+from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.operator.rebuilding import (
     FIX,
     POISON,
@@ -22,7 +23,6 @@ from tests.integration.operator.rebuilding import (
     settings_of,
 )
 from tests.integration.operator.test_backup import tool
-from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.provisioner.conftest import Deployment
 from tests.integration.provisioner.conftest import deployment as deployment
 from tests.support.builders import MOMENT, ORGANISATION, a_member, an_id, create, patch, replacing

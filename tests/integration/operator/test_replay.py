@@ -18,6 +18,7 @@ from rollcall.events import outcome
 from rollcall.events.envelope import decode, format_time, from_milliseconds
 from rollcall.runtime.ids import new_id
 from rollcall.tenancy.organisation import Organisation
+from tests.integration.operator.rebuild.test_rebuild import heed_ctrl_c
 from tests.integration.operator.rebuilding import (
     apply_all,
     history,
@@ -27,7 +28,6 @@ from tests.integration.operator.rebuilding import (
     start,
 )
 from tests.integration.operator.test_operations_pages import blocks, run
-from tests.integration.operator.rebuild.test_rebuild import heed_ctrl_c
 from tests.integration.provisioner import logs
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.integration.provisioner.conftest import deployment as deployment

@@ -20,6 +20,7 @@ from rollcall.events.envelope import format_time
 from rollcall.runtime import clock
 from rollcall.runtime.ids import new_id
 from rollcall.tenancy.organisation import Organisation
+from tests.integration.operator.rebuild.test_rebuild import heed_ctrl_c, poisoned
 from tests.integration.operator.rebuilding import (
     apply_all,
     contents,
@@ -33,7 +34,6 @@ from tests.integration.operator.rebuilding import (
     start,
     without_room,
 )
-from tests.integration.operator.rebuild.test_rebuild import heed_ctrl_c, poisoned
 from tests.integration.provisioner import logs
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.integration.provisioner.conftest import deployment as deployment

@@ -17,8 +17,8 @@ from rollcall.postgres import notification, progress
 from rollcall.postgres.upkeep import replay
 from rollcall_operator.cli import app
 from tests.crash.load import creates
-from tests.integration.operator.test_backup import mails, settled
 from tests.integration.operator.rebuild.test_rebuild import heed_ctrl_c
+from tests.integration.operator.test_backup import mails, settled
 from tests.integration.postgres.test_notification import NOW, a_notice
 from tests.support.databases import Connection, TestDatabase
 from tests.support.poison import rollcall

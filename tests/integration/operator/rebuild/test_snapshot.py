@@ -15,6 +15,7 @@ from rollcall.control.errors import ControlError
 from rollcall.control.rebuild import snapshot
 from rollcall.control.rebuild.approach import only_one
 from rollcall.runtime.config import load
+from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.operator.rebuilding import (
     apply_all,
     contents,
@@ -28,7 +29,6 @@ from tests.integration.operator.rebuilding import (
     without_room,
     world_of,
 )
-from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.provisioner import logs
 from tests.integration.provisioner.conftest import Deployment
 from tests.integration.provisioner.conftest import deployment as deployment

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rollcall.control.extent import CannotKnow
 from rollcall.control.rebuild.verify import CONTROL
 from rollcall.events.request import to_event
+from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.operator.rebuilding import (
     apply_all,
     contents,
@@ -25,7 +26,6 @@ from tests.integration.operator.rebuilding import (
     rollcall_json,
     send_all,
 )
-from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.provisioner import logs
 from tests.integration.provisioner.conftest import Deployment
 from tests.integration.provisioner.conftest import deployment as deployment
