@@ -45,7 +45,8 @@ from rollcall_local.stack.kafka.settings import BrokerSettings
 from rollcall_local.stack.postgres import roles as postgres_roles
 from rollcall_local.stack.postgres.native import PostgresServer, ServerSettings
 from rollcall_provisioner.config import ProvisionerSettings
-from rollcall_provisioner.partition import PartitionWorker, Tools
+from rollcall_provisioner.partition import PartitionWorker
+from rollcall_provisioner.tools import Tools
 
 PARTITIONS: Final = 4
 EVERY_S: Final = 0.02

@@ -8,28 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from rollcall.consuming.position import Position
 from rollcall.events import mail
-from rollcall.events.envelope import MalformedEvent, NewerVersion, decode, from_milliseconds
+from rollcall.events.envelope import MalformedEvent, NewerVersion, decode
 from rollcall.events.mail import MailSent
 from rollcall.events.outcome import Announcement, from_event
 from rollcall.events.topics import MEBIBYTE
 from rollcall.kafka.feed import Feed, FeedClosed, Record
-from rollcall.kafka.log_identity import difference, event_id_of
-from rollcall.kafka.worker import (
-    OUT_OF_RANGE,
-    TRIED_AGAIN,
-    Fenced,
-    OutOfRange,
-    PartitionHalted,
-    halted_before,
-    insist,
-    log_differs,
-    until,
-)
+from rollcall.kafka.worker import OUT_OF_RANGE, OutOfRange, PartitionHalted, log_differs
 from rollcall.observability.logging import get_logger
-from rollcall.postgres import notification, progress
+from rollcall.postgres import notification
 from rollcall.runtime.ids import parse_id
 from rollcall.runtime.lifecycle import FaultPoint
 from rollcall_notifier.due import KINDS
@@ -74,37 +65,26 @@ class OutcomesWorker:
     def __init__(self, tools: PlannerTools, partition: int) -> None:
         self._tools = tools
         self._partition = partition
-        self._next_offset = 0
-        self._epoch = 0
-        self._waits = False
-        self._log = log.bind(topic=tools.topic, partition=partition)
+        self._position = Position(tools.database, tools.topic, partition, schema="notice")
+        self._log = self._position.log
 
     @property
     def next_offset(self) -> int:
         """The offset behind the last outcome that is planned for good."""
-        return self._next_offset
+        return self._position.next_offset
 
     @property
     def waits_for_outage(self) -> bool:
-        """Whether Postgres is away."""
-        return self._waits
+        """Whether Postgres or Kafka is away."""
+        return self._position.waits_for_outage
 
     async def start(self, feed: Feed) -> int:
         """The position that Postgres holds, once the log is known to be the one it belongs to."""
-        found = await insist(feed, self._read_position, self._outage)
-        self._next_offset, self._epoch = found.next_offset, found.epoch
-        if found.state == "halted":
-            raise halted_before(found.reason, found.detail)
-        look = await insist(feed, lambda: feed.look(found.next_offset), self._outage)
-        differs = None if look is None else difference(found, look)
-        if differs is not None:
-            await self._halt(feed, differs)
-        self._log.info("partition.started", next_offset=self._next_offset)
-        return self._next_offset
+        return await self._position.start(feed)
 
     async def until_resumed(self, feed: Feed) -> None:
         """Wait for `rollcall partition resume --topic outcomes`."""
-        await until(feed, self._is_running, self._outage)
+        await self._position.until_resumed(feed)
 
     async def run(self, feed: Feed) -> None:
         """Plan batch after batch. Raises Fenced, PartitionHalted."""
@@ -113,14 +93,14 @@ class OutcomesWorker:
                 records = await feed.take(self._tools.batch_records, BATCH_BYTES, IDLE_S)
                 if records:
                     await self._apply(feed, records)
-                elif await insist(feed, self._was_moved, self._outage):
-                    self._fenced()  # `rollcall replay`: there is something to read again
+                elif await self._position.was_moved(feed):
+                    self._position.fence()  # `rollcall replay`: there is something to read again
         except FeedClosed:
             return
         except OutOfRange as error:
-            await self._halt(feed, log_differs(OUT_OF_RANGE, str(error)))
+            await self._position.halt(feed, log_differs(OUT_OF_RANGE, str(error)))
         finally:
-            self._log.info("partition.stopped", next_offset=self._next_offset)
+            self._log.info("partition.stopped", next_offset=self.next_offset)
 
     async def _apply(self, feed: Feed, records: Sequence[Record]) -> None:
         await self._tools.faults.reaches("notifier.before_batch")
@@ -131,93 +111,25 @@ class OutcomesWorker:
             grace_s=self._tools.grace_s,
             settle_s=self._tools.settle_s,
         )
-        last = understood.last
+        last, mails = understood.last, understood.mails
         if last is not None:
-            mails = understood.mails
-            await insist(feed, lambda: self._commit(last, layers, mails), self._outage)
-            self._tools.on_position(self._partition, self._epoch, self._next_offset)
+            await self._position.insist(feed, partial(self._commit, last, layers, mails))
+            self._tools.on_position(self._partition, self._position.epoch, self.next_offset)
             if layers or mails:
                 self._tools.on_planned()
         if understood.halt is not None:
-            await self._halt(feed, understood.halt)
+            await self._position.halt(feed, understood.halt)
 
     async def _commit(
         self, last: Record, layers: Sequence[Layer], mails: Sequence[MailSent]
     ) -> None:
         """One batch in one transaction. Raises Unavailable: nothing, or all of it, was written."""
-        async with self._tools.database.transaction() as connection:
-            is_ours = await progress.advance(
-                connection,
-                self._tools.topic,
-                self._partition,
-                expected=self._next_offset,
-                epoch=self._epoch,
-                new=last.offset + 1,
-                published=last.offset + 1,
-                last_event_id=event_id_of(last.headers),
-                last_append_time=from_milliseconds(last.timestamp),
-                schema="notice",
-            )
-            if not is_ours:
-                self._fenced()
+        async with self._position.advance(last) as connection:
             planned = sum([await write_layer(connection, layer) for layer in layers])
             # Last, because a mail's outcome stands before it; whatever came of its row since.
             await notification.mark_sent(connection, mails)
-        self._next_offset = last.offset + 1
         if planned:
             self._log.debug("notification.planned", notices=planned)
-
-    def _fenced(self) -> None:
-        self._log.warning("batch.fenced", expected=self._next_offset)
-        raise Fenced
-
-    async def _read_position(self) -> progress.Progress:
-        async with self._tools.database.transaction() as connection:
-            return await progress.begin(
-                connection,
-                self._tools.topic,
-                self._partition,
-                tried_again=TRIED_AGAIN,
-                schema="notice",
-            )
-
-    async def _halt(self, feed: Feed, halted: PartitionHalted) -> None:
-        """Note in Postgres that the partition stands, and raise `halted`; Fenced if not ours."""
-
-        async def note() -> bool:
-            async with self._tools.database.connection() as connection:
-                return await progress.halt(
-                    connection,
-                    self._tools.topic,
-                    self._partition,
-                    expected=self._next_offset,
-                    epoch=self._epoch,
-                    reason=halted.cause,
-                    detail=str(halted),
-                    schema="notice",
-                )
-
-        if not await insist(feed, note, self._outage):
-            self._fenced()
-        raise halted
-
-    async def _is_running(self) -> bool:
-        async with self._tools.database.connection() as connection:
-            found = await progress.read(
-                connection, self._tools.topic, self._partition, schema="notice"
-            )
-        return found is not None and found.state == "running"
-
-    async def _was_moved(self) -> bool:
-        async with self._tools.database.connection() as connection:
-            found = await progress.read(
-                connection, self._tools.topic, self._partition, schema="notice"
-            )
-        here = (self._next_offset, self._epoch)
-        return found is None or (found.next_offset, found.epoch) != here
-
-    def _outage(self, is_away: bool) -> None:
-        self._waits = is_away
 
 
 async def write_layer(connection: Connection, layer: Layer) -> int:

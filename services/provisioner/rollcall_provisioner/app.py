@@ -19,7 +19,7 @@ from rollcall.runtime.lifecycle import FaultPoint, drain_step
 from rollcall.runtime.retry import backoff_s
 from rollcall_provisioner.config import ProvisionerSettings
 from rollcall_provisioner.consume import requests_pump, tenancy_pump
-from rollcall_provisioner.partition import Tools
+from rollcall_provisioner.tools import Tools
 
 APPEND_TIME: Final = "LogAppendTime"
 MEASURE_EVERY_S: Final = 1.0

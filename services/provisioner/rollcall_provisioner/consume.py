@@ -9,8 +9,9 @@ says so after two minutes (`consumer.idle`) and takes over when another one ends
 from rollcall.events.topics import MEBIBYTE
 from rollcall.kafka.pump import Pump, PumpOptions
 from rollcall_provisioner.config import ProvisionerSettings
-from rollcall_provisioner.partition import PartitionWorker, Tools
+from rollcall_provisioner.partition import PartitionWorker
 from rollcall_provisioner.tenancy_worker import TenancyWorker
+from rollcall_provisioner.tools import Tools
 
 QUEUED_BATCHES = 8
 """A partition's feed holds so many full batches; half of it is drained before it is refilled."""

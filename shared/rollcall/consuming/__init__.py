@@ -1,1 +1,1 @@
-"""Where a consumer stands in its log, kept in Postgres."""
+"""What a consumer of a topic keeps: its position, stored beside what it writes."""

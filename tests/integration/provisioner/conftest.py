@@ -26,7 +26,7 @@ from rollcall.runtime.config import load
 from rollcall.runtime.lifecycle import FaultPoint
 from rollcall_provisioner.config import ProvisionerSettings
 from rollcall_provisioner.consume import requests_pump, tenancy_pump
-from rollcall_provisioner.partition import Tools
+from rollcall_provisioner.tools import Tools
 from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner, Result
 
+from rollcall.consuming import identity
 from rollcall.events.request import Request, to_event
 from rollcall.kafka import pump
 from rollcall.kafka.client import client_options
 from rollcall.observability import metrics
 from rollcall.runtime.clock import now_ms
 from rollcall_operator.cli import app
-from rollcall_provisioner import identity
 from tests.integration.provisioner.conftest import Deployment, Running, until
 from tests.integration.provisioner.logs import copy, cut, make_anew
 from tests.integration.provisioner.test_ownership import creates

@@ -19,34 +19,37 @@ def test_the_last_record_of_a_key_counts() -> None:
     renamed = replace(ZEEBURG, name="Zeeburg-Oost")
     other = Organisation(OTHER_ORGANISATION, "Other", 1, MOMENT)
 
-    copied = read([record_of(3, ZEEBURG), record_of(4, other), record_of(7, renamed)], 3)
+    copied = read([record_of(3, ZEEBURG), record_of(4, other), record_of(7, renamed)])
 
     assert set(copied.records) == {renamed, other}
-    assert copied.next_offset == 8
+    assert copied.last is not None
+    assert copied.last.offset == 7
 
 
 def test_a_tombstone_removes_and_a_later_record_brings_back() -> None:
     gone = FakeRecord(2, key=ORGANISATION.encode(), value=None)
 
-    removed = read([record_of(1, ZEEBURG), gone], 1)
-    back = read([record_of(1, ZEEBURG), gone, record_of(3, ZEEBURG)], 1)
+    removed = read([record_of(1, ZEEBURG), gone])
+    back = read([record_of(1, ZEEBURG), gone, record_of(3, ZEEBURG)])
 
     assert (removed.records, removed.removed) == ((), frozenset({ORGANISATION}))
     assert (back.records, back.removed) == ((ZEEBURG,), frozenset())
 
 
 def test_a_malformed_record_is_passed_over() -> None:
-    copied = read([FakeRecord(1, key=b"x", value=b"{"), record_of(2, ZEEBURG)], 1)
+    copied = read([FakeRecord(1, key=b"x", value=b"{"), record_of(2, ZEEBURG)])
 
     assert copied.records == (ZEEBURG,)
-    assert copied.next_offset == 3
+    assert copied.last is not None
+    assert copied.last.offset == 2
 
 
 def test_a_newer_version_halts_before_its_record() -> None:
     event = to_event(ZEEBURG, event_id=an_id(1), time=MOMENT)
     newer = a_record(2, replace(event, type="io.rollcall.tenancy.organisation.v2"))
 
-    copied = read([record_of(1, ZEEBURG), newer, record_of(3, ZEEBURG)], 1)
+    copied = read([record_of(1, ZEEBURG), newer, record_of(3, ZEEBURG)])
 
-    assert copied.next_offset == 2
+    assert copied.last is not None
+    assert copied.last.offset == 1
     assert copied.halt is not None

@@ -1,0 +1,32 @@
+"""What the workers of all partitions of one process share."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from rollcall.events.topics import MEBIBYTE, Topics
+from rollcall.kafka.log_probe import LogProbe
+from rollcall.kafka.producer import Producer
+from rollcall.postgres.pool import Database
+from rollcall.runtime.budget import Budget
+from rollcall.runtime.lifecycle import FaultPoint
+from rollcall_provisioner.attempts import Standing
+
+BUDGET_BYTES: Final = 256 * MEBIBYTE
+"""Memory that the batches of a process take together: four parts of 64 MiB (`PART_BYTES`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all workers of the process share, and the bounds of a batch."""
+
+    database: Database
+    producer: Producer
+    topics: Topics
+    faults: FaultPoint
+    batch_records: int = 500
+    batch_bytes: int = 4 * MEBIBYTE
+    dead_letter_limit: int = 10
+    budget: Budget = field(default_factory=lambda: Budget(BUDGET_BYTES))
+    standing: Standing = field(default_factory=Standing)
+    outcomes: LogProbe | None = None
+    """Reads from the outcomes what was decided before; None: nobody asks."""
