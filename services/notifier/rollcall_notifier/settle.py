@@ -96,23 +96,26 @@ class Ledger:
         self, notice: Notice, wait_s: float, reason: str, *, may_have_left: bool = False
     ) -> None:
         """It was not taken this time, as far as anybody knows."""
-        await self._give_back(notice, wait_s, reason, may_have_left=may_have_left)
+        await self.given_back(notice, wait_s, reason, may_have_left=may_have_left)
         _tell("postponed", notice, reason)
 
-    async def given_back(self, notice: Notice, wait_s: float, reason: str) -> None:
-        """It was not tried; nobody tries it before `wait_s` seconds are over."""
-        await self._give_back(notice, wait_s, reason)
-
-    async def _give_back(
+    async def given_back(
         self, notice: Notice, wait_s: float, reason: str, *, may_have_left: bool = False
     ) -> None:
-        async def give_back(connection: Connection) -> bool:
-            moment = await _after(connection, wait_s)
-            return await self._retry(
-                connection, notice, moment, reason, may_have_left=may_have_left
+        """Whoever claims next may try it, after `wait_s` seconds."""
+
+        async def settle(connection: Connection) -> bool:
+            return await notification.retry_later(
+                connection,
+                notice.event_id,
+                notice.kind,
+                self._owner,
+                next_attempt_at=await _after(connection, wait_s),
+                reason=reason,
+                may_have_left=may_have_left,
             )
 
-        await self._write(give_back)
+        await self._write(settle)
 
     async def all_given_back(self, notices: Sequence[Notice], reason: str) -> None:
         """Let another replica have them at once; tried once, because leases run out anyway."""
@@ -120,28 +123,16 @@ class Ledger:
             async with self._database.connection() as connection:
                 moment = await _after(connection, 0)
                 for notice in notices:
-                    await self._retry(connection, notice, moment, reason)
+                    await notification.retry_later(
+                        connection,
+                        notice.event_id,
+                        notice.kind,
+                        self._owner,
+                        next_attempt_at=moment,
+                        reason=reason,
+                    )
         except Unavailable as error:
             log.debug("postgres.unavailable", doing="give back", reason=error.what)
-
-    async def _retry(
-        self,
-        connection: Connection,
-        notice: Notice,
-        moment: datetime,
-        reason: str,
-        *,
-        may_have_left: bool = False,
-    ) -> bool:
-        return await notification.retry_later(
-            connection,
-            notice.event_id,
-            notice.kind,
-            self._owner,
-            next_attempt_at=moment,
-            reason=reason,
-            may_have_left=may_have_left,
-        )
 
     async def _write(self, settle: Callable[[Connection], Awaitable[bool]]) -> bool:
         """False: the lease was lost."""
