@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from aiohttp import web
 
 from rollcall.events.reply import Reply
 from rollcall.events.topics import Topics
-from rollcall.http.health import health_app
 from rollcall.http.server import Listener
 from rollcall.kafka.log_probe import LogProbe
 from rollcall.kafka.producer import Producer
@@ -21,8 +21,9 @@ from rollcall.observability.metrics import INGRESS_KEYS_AGE
 from rollcall.postgres import audit
 from rollcall.postgres.pool import Database, open_pool
 from rollcall.runtime.errors import Unavailable
-from rollcall.runtime.lifecycle import drain_step
+from rollcall.runtime.lifecycle import drain_step, ends_before
 from rollcall.scim.schema import GROUP, USER
+from rollcall.service import STOP_S, CannotServe, Service
 from rollcall_ingress import invitation
 from rollcall_ingress.behind.log_end import LogEnd
 from rollcall_ingress.behind.lookup import Lookup
@@ -56,8 +57,6 @@ PRODUCER_STOP_S = 5.0
 QUIET_S = 1.0
 """Part of the drain where ingress goes on accepting first: behind a load balancer."""
 DATABASE_CLOSE_S = 3.0
-STOP_S = 5.0
-"""How long any other step of the drain may take, beside those that are settings."""
 TENANCY_FETCH_WAIT_MS = 100
 LOG_END_AGAIN_S = 0.5
 LEARN_AGAIN_S = 0.5
@@ -96,14 +95,16 @@ def route_table(reading: Reading, writing: Writing, discovery: Discovery) -> tup
     return tuple(routes)
 
 
-class PartFailed(Exception):
-    """A part of ingress has ended by itself; the log says which."""
-
-
-class Ingress:
-    """The whole service. `start` it, `stop` it; `port` and `admin_port` are what it listens on."""
+class Ingress(Service):
+    """The whole service; `port` and `admin_port` are what it listens on."""
 
     def __init__(self, settings: IngressSettings, database: Database) -> None:
+        super().__init__(
+            "ingress",
+            admin_host=settings.ingress_admin_host,
+            admin_port=settings.ingress_admin_port,
+            shown={"/ignored": IGNORED.counts},
+        )
         topics = Topics(settings.topic_prefix)
         self._settings = settings
         self._topics = topics
@@ -169,14 +170,8 @@ class Ingress:
             on_malformed=malformed,
             quiet_s=min(QUIET_S, settings.ingress_pre_stop_s),
         )
-        self._admin = Listener(
-            health_app("ingress", not_ready=self.not_ready, shown={"/ignored": IGNORED.counts}),
-            settings.ingress_admin_host,
-            settings.ingress_admin_port,
-            drain_s=1.0,
-        )
         self._tasks: list[asyncio.Task[None]] = []
-        self.has_failed = asyncio.Event()
+        self._has_failed = asyncio.Event()
 
     def _routes(self, authenticator: Authenticator, admission: Admission) -> tuple[Route, ...]:
         settings = self._settings
@@ -243,16 +238,13 @@ class Ingress:
         """The port of the door."""
         return self._listener.port
 
-    @property
-    def admin_port(self) -> int:
-        """The port of probes and metrics."""
-        return self._admin.port
+    def facts(self) -> Mapping[str, Any]:
+        """The port of the door."""
+        return {"port": self.port}
 
-    def not_ready(self) -> Sequence[str]:
-        """Why no request should come here. Kafka or Postgres going away later is no reason."""
+    def missing(self) -> Sequence[str]:
+        """What has to be read from Kafka before a request can be answered."""
         reasons = []
-        if self._door.is_draining:
-            reasons.append("draining")
         if not self._tenancy.caught_up.is_set():
             reasons.append("organisations and keys are not loaded (Kafka)")
         if not self._replies.positioned.is_set():
@@ -263,9 +255,8 @@ class Ingress:
             reasons.append("the broker's clock is not known (Kafka)")
         return reasons
 
-    async def start(self) -> None:
-        """Listen, and connect in the background. Raises CannotListen, NoFastParser."""
-        await self._admin.start()
+    async def open(self) -> None:
+        """Listen, and connect in the background. Raises CannotListen."""
         await self._listener.start()
         self._tenancy.start(self.directory.apply)
         self._replies.start(self._waiting.apply)
@@ -275,17 +266,20 @@ class Ingress:
             ("keys age", self._tell_age()),
             ("log end", self._find_log_end()),
             ("clock", self._learn_clock()),
-            ("ready", self._tell_ready()),
+            ("keys loaded", self._tell_loaded()),
         ):
             self._tasks.append(asyncio.create_task(work, name=name))
         for task in self._tasks:
             task.add_done_callback(self._tell_failure)
-        log.info("service.started", port=self.port, admin_port=self.admin_port)
 
-    async def stop(self) -> None:
-        """Drain: not ready, go on for a moment, finish what is in flight, flush, close."""
+    async def work(self, stop: asyncio.Event) -> None:
+        """Answer until `stop` is set. Raises CannotServe where a part has ended by itself."""
+        if await ends_before(self._has_failed.wait(), stop):
+            raise CannotServe("a part of ingress has ended by itself; the log says which")
+
+    async def close(self) -> None:
+        """Go on for a moment, finish what is in flight, flush, close."""
         self._door.is_draining = True
-        log.info("service.draining")
         await asyncio.sleep(self._settings.ingress_pre_stop_s)
         await self._listener.drain()
         for task in self._tasks:
@@ -300,8 +294,6 @@ class Ingress:
             drain_step("key use", self._key_use.flush(), STOP_S),
         )
         await drain_step("postgres", self._database.close(DATABASE_CLOSE_S), STOP_S)
-        await drain_step("admin port", self._admin.drain(), STOP_S)
-        log.info("service.stopped")
 
     def _tell_failure(self, task: "asyncio.Task[None]") -> None:
         """A part that ends by itself is our bug: drain and let a new process take over."""
@@ -313,7 +305,7 @@ class Ingress:
                 exc_info=error,
                 runbook="worker-failed",
             )
-            self.has_failed.set()
+            self._has_failed.set()
 
     async def _tell_age(self) -> None:
         """Keep the metric, and say once when the keys have become too old for writes."""
@@ -360,13 +352,9 @@ class Ingress:
         self._overlay.decided(reply.request_id)
         self._hearing.on_reply(reply)
 
-    async def _tell_ready(self) -> None:
+    async def _tell_loaded(self) -> None:
         await self._tenancy.caught_up.wait()
         log.info("keys.loaded")
-        await self._replies.positioned.wait()
-        await self._is_log_known.wait()
-        await self._is_clock_known.wait()
-        log.info("service.ready")
 
 
 async def _ended(tasks: Sequence["asyncio.Task[None]"]) -> None:
@@ -384,19 +372,3 @@ async def build(settings: IngressSettings) -> Ingress:
         acquire_timeout_s=settings.ingress_statement_timeout_s,
     )
     return Ingress(settings, database)
-
-
-async def run(settings: IngressSettings, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set, then drain. Raises PartFailed where a part has ended by itself."""
-    ingress = await build(settings)
-    await ingress.start()
-    ends = [asyncio.create_task(event.wait()) for event in (stop, ingress.has_failed)]
-    try:
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for end in ends:
-            end.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await ingress.stop()
-    if ingress.has_failed.is_set():
-        raise PartFailed

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from rollcall.events.topics import Topics
-from rollcall.http.health import health_app
-from rollcall.http.server import Listener
 from rollcall.kafka.pump import Pump, PumpOptions
-from rollcall.kafka.watchdog import Watchdog
-from rollcall.observability.logging import get_logger
 from rollcall.postgres.pool import Database, open_pool
 from rollcall.runtime.ids import new_id
 from rollcall.runtime.lifecycle import FaultPoint, drain_step
+from rollcall.service import STOP_S, Service
 from rollcall_notifier.budget import Budget, Limits
 from rollcall_notifier.compose import Sender
 from rollcall_notifier.config import NotifierSettings, parse_sender
@@ -26,16 +23,51 @@ from rollcall_notifier.send import MailSender, SenderOptions
 from rollcall_notifier.settle import Ledger
 
 DATABASE_CLOSE_S: Final = 3.0
-STOP_S: Final = 5.0
-
-log = get_logger()
 
 
-async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
-    """Run the notifier until `stop` is set, then drain. Raises CannotListen, NoProgress.
+class Notifier(Service):
+    """One process: a pump that plans mails, and a sender of them."""
 
-    Kafka, Postgres and the mail server may be away, at the start or later: each is waited for.
-    """
+    def __init__(self, settings: NotifierSettings, database: Database) -> None:
+        super().__init__(
+            "notifier",
+            admin_host=settings.notifier_admin_host,
+            admin_port=settings.notifier_admin_port,
+            stall_s=settings.stall_s,
+        )
+        self._stall_limit_s = settings.stall_s
+        self._database = database
+        floors = Floors()
+        self._sender = make_sender(settings, database, floors)
+        self._pump = make_pump(settings, database, self._sender, floors)
+
+    def missing(self) -> Sequence[str]:
+        """Kafka or Postgres has not been reached yet. The mail server is no reason."""
+        reasons = []
+        if not self._pump.has_joined:
+            reasons.append("Kafka has given no assignment yet")
+        if not self._sender.is_ready:
+            reasons.append("Postgres has not answered yet")
+        return reasons
+
+    def not_alive(self) -> Sequence[str]:
+        """Partitions where outcomes wait, and nothing explains it."""
+        stalled = self._pump.stalled(self._stall_limit_s)
+        return [f"partition {number} makes no progress" for number in stalled]
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Plan and send. Kafka, Postgres and the mail server may be away at any time."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._pump.run(stop))
+            tasks.create_task(self._sender.run(stop))
+
+    async def close(self) -> None:
+        """Close the pool; pump and sender have closed what they had."""
+        await drain_step("postgres", self._database.close(DATABASE_CLOSE_S), STOP_S)
+
+
+async def build(settings: NotifierSettings) -> Notifier:
+    """The notifier of these settings; Kafka, Postgres and the mail server may be away."""
     database = await open_pool(
         settings.database_url.get_secret_value(),
         role_hint="notifier",
@@ -43,33 +75,7 @@ async def serve(settings: NotifierSettings, stop: asyncio.Event) -> None:
         statement_timeout_s=settings.notifier_statement_timeout_s,
         application_name="rollcall-notifier",
     )
-    floors = Floors()
-    sender = make_sender(settings, database, floors)
-    pump = make_pump(settings, database, sender, floors)
-    health = Listener(
-        health_app(
-            "notifier",
-            not_ready=lambda: not_ready(pump, sender, stop),
-            not_alive=lambda: not_alive(pump, settings.stall_s),
-        ),
-        settings.notifier_admin_host,
-        settings.notifier_admin_port,
-        drain_s=1.0,
-    )
-    watchdog = Watchdog(lambda: not_alive(pump, settings.stall_s), limit_s=settings.stall_s)
-    try:
-        await health.start()
-        log.info("service.started", admin_port=health.port)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(watchdog.run(stop))
-            tasks.create_task(pump.run(stop))
-            tasks.create_task(sender.run(stop))
-            tasks.create_task(_tell_draining(stop))
-        watchdog.raise_if_fired()
-    finally:
-        await drain_step("postgres", database.close(DATABASE_CLOSE_S), STOP_S)
-        await drain_step("admin port", health.drain(), STOP_S)
-        log.info("service.stopped")
+    return Notifier(settings, database)
 
 
 def make_sender(
@@ -153,25 +159,3 @@ def make_pump(
         topic=topic, group_id=settings.group_id, drain_timeout_s=settings.notifier_drain_s
     )
     return Pump(settings, options, lambda partition: OutcomesWorker(tools, partition))
-
-
-def not_ready(pump: Pump, sender: MailSender, stop: asyncio.Event) -> Sequence[str]:
-    """Why this replica does not take part yet, or no more. The mail server is no reason."""
-    reasons = []
-    if stop.is_set():
-        reasons.append("draining")
-    if not pump.has_joined:
-        reasons.append("Kafka has given no assignment yet")
-    if not sender.is_ready:
-        reasons.append("Postgres has not answered yet")
-    return reasons
-
-
-def not_alive(pump: Pump, stall_s: float) -> Sequence[str]:
-    """Why this process should be ended: outcomes wait, and nothing explains it."""
-    return [f"partition {number} makes no progress" for number in pump.stalled(stall_s)]
-
-
-async def _tell_draining(stop: asyncio.Event) -> None:
-    await stop.wait()
-    log.info("service.draining")

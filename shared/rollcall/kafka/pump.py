@@ -37,6 +37,7 @@ from rollcall.kafka.worker import OutOfRange, Worker
 from rollcall.observability.logging import get_logger
 from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.lifecycle import is_set_within
 from rollcall.runtime.retry import backoff_s
 
 START_TIMEOUT_S: Final = 60.0
@@ -126,7 +127,7 @@ class Pump:
                     error=f"{type(error).__name__}: {error}",
                 )
                 pause_s = backoff_s(failures, initial_s=0.5, maximum_s=10)
-                await _is_set_within(stop, pause_s)
+                await is_set_within(stop, pause_s)
 
     async def _consume(self, stop: asyncio.Event) -> None:
         """The life of one consumer. Raises the error that ends it."""
@@ -306,12 +307,3 @@ async def _start(consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
         for task in (starting, stopping):
             task.cancel()
         await asyncio.wait([starting, stopping])
-
-
-async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -45,6 +45,31 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
+async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for the event, at most so long; whether it is set."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def ends_before(work: Coroutine[Any, Any, object], stop: asyncio.Event) -> bool:
+    """Do `work` until `stop` is set; whether it ended before that. Raises what it raises."""
+    task, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+            return True
+        return False
+    finally:
+        for waiting in (task, stopping):
+            waiting.cancel()
+        await asyncio.wait([task, stopping])
+
+
 async def drain_step(name: str, work: Coroutine[Any, Any, object], timeout_s: float) -> bool:
     """One step of a drain, in a task of its own; whether it ended well, and in time.
 

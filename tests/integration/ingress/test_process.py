@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 
 from rollcall.runtime.config import load
-from rollcall_ingress import app
+from rollcall.service import CannotServe
+from rollcall_ingress.app import build
 from rollcall_ingress.config import IngressSettings
 from rollcall_ingress.door.key_use import KeyUse
 from tests.integration.ingress.conftest import SECRET, free_port
@@ -119,6 +120,7 @@ async def test_an_ingress_whose_part_ends_by_itself_makes_room_for_a_new_process
 
     monkeypatch.setattr(KeyUse, "run", fail)
 
-    with pytest.raises(app.PartFailed):
+    ingress = await build(settings)
+    with pytest.raises(CannotServe):
         async with asyncio.timeout(20):
-            await app.run(settings, asyncio.Event())
+            await ingress.serve(asyncio.Event())
