@@ -1,15 +1,14 @@
 """How many mails one recipient gets, over all organisations, members and kinds (decision 0055).
 
-A mail is taken out of its recipient's budget before it is said to the mail server, in Postgres, by
-one replica at a time for each recipient; so neither a second replica nor a restart has a budget of
-its own. It is given back if the server did not take it. A crash in between counts as a mail, and
-the next try of the same mail is the one that was counted: a server that breaks connections uses
-nobody's budget up.
+A mail is counted in Postgres before it is handed to the mail server, by one replica at a time for
+each recipient, so a second replica or a restart has no budget of its own. It is given back if the
+server did not take it. A crash in between leaves it counted, and the next try of the same mail is
+not counted again: a server that breaks connections uses up no budget.
 
-Three bounds, by the time of Postgres: `mails` within `window_s`, `mails_a_day` within a day, and of
-that no more than half for one organisation: who is written to on behalf of one must still be
-reached by another. For a revocation each bound is `reserve` higher: invitations that somebody
-causes keep nobody from hearing that access has ended.
+Three bounds, by Postgres's time: `mails` within `window_s`, `mails_a_day` within a day, and of
+those at most half for one organisation, so that others can still reach the person. For a
+revocation each bound is `reserve` higher: no number of invitations can keep a person from hearing
+that access has ended.
 """
 
 import asyncio
@@ -52,8 +51,10 @@ def has_room(counts: Counts, kind: Kind, limits: Limits) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A mail out of somebody's budget. `is_again`: it was taken for an earlier try, which may have
-    left, so it stays taken even if this one fails."""
+    """A mail that is counted for its recipient.
+
+    `is_again`: an earlier try was counted and may have left, so it stays counted if this fails.
+    """
 
     notice: Notice
     recipient: bytes
@@ -61,7 +62,7 @@ class Taken:
 
 
 class Budget:
-    """Takes mails out of the budgets of recipients. `key` makes digests of their addresses."""
+    """Counts the mails of each recipient. `key` makes the digests of their addresses."""
 
     def __init__(self, database: Database, limits: Limits, key: bytes) -> None:
         self._database = database
@@ -69,7 +70,7 @@ class Budget:
         self._key = key
 
     async def take(self, notice: Notice, kind: Kind, address: str) -> Taken | None:
-        """Take this mail; None: its recipient has had enough. Waits for Postgres."""
+        """Count this mail; None: its recipient's budget is used up. Waits for Postgres."""
         recipient = digest(self._key, address)
 
         async def take() -> Taken | None:
@@ -96,7 +97,7 @@ class Budget:
             await insist(give_back)
 
     async def sweep(self) -> None:
-        """Forget, now and then, what no bound reaches any more; until it is cancelled."""
+        """Every minute, delete what no bound counts any more, until it is cancelled."""
         while True:
             try:
                 async with self._database.connection() as connection:

@@ -1,7 +1,7 @@
 """One worker per partition of the outcomes: records → plan → rows, with the position beside them.
 
-Rows and position are written in one transaction, so an outcome is planned once in effect. A slow
-mail server never stops consumption: mails are the sender's matter (send.py).
+Rows and position are written in one transaction, so an outcome takes effect once. A slow mail
+server never stops consumption: mails leave in the sender (send.py).
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class OutcomesWorker:
         """One batch in one transaction. Raises Unavailable: nothing, or all of it, was written."""
         async with self._position.advance(last) as connection:
             planned = sum([await write_layer(connection, layer) for layer in layers])
-            # Last, because a mail's outcome stands before it; whatever came of its row since.
+            # Last: the outcome that caused a mail stands before it, so its row is there by now.
             await notification.mark_sent(connection, mails)
         if planned:
             self._log.debug("notification.planned", notices=planned)
@@ -153,7 +153,7 @@ async def write_layer(connection: Connection, layer: Layer) -> int:
 
 
 def understand(records: Sequence[Record]) -> Understood:
-    """Read the outcomes; stop before a newer version, pass over what is none of ours."""
+    """Read the outcomes; stop before a newer version, skip and log what is malformed."""
     announcements: list[Announcement] = []
     mails: list[MailSent] = []
     last: Record | None = None

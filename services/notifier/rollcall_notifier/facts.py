@@ -1,12 +1,13 @@
-"""That a mail left is told on the outcomes topic, and read back before any mail is sent.
+"""Announces on the outcomes topic that a mail left, and reads that back before any mail is sent.
 
 A database that was restored, or that failed over without its last commits, has forgotten mails that
 left: their rows are due again, or will be planned again when the outcomes are read again. The
 topic remembers. So each mail that the server took is announced there, at once where Kafka answers,
-and from its row otherwise; and nothing is sent for a partition before its outcomes are read up to
-where they ended when this process started, or up to where it has read them itself (`Floors`).
-Offsets belong to one log: a floor has an epoch, and a later one is beyond it wherever it begins.
-How far a new log must be read is in its position, written by who accepted it (`published_offset`).
+and later from its row otherwise. And nothing is sent for a partition before its outcomes are read
+up to where they ended when this process started, or up to where it has read them since (`Floors`).
+Offsets belong to one log: a floor has an epoch, and any offset of a later epoch is beyond it. How
+far a new log must be read is in its position (`published_offset`), written when an operator
+accepted the log.
 """
 
 import asyncio
@@ -29,9 +30,9 @@ from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.retry import backoff_s
 from rollcall_notifier.settle import insist
 
-TELL_TIMEOUT_S: Final = 2.0
+ANNOUNCE_TIMEOUT_S: Final = 2.0
 SILENT_S: Final = 10.0
-"""After a failure no mail waits for Kafka for so long: what is left over is told from its row."""
+"""How long after a failure no mail waits for Kafka: those mails are announced from their rows."""
 SWEEP_EVERY_S: Final = 5.0
 SWEEP_ROWS: Final = 500
 ACKNOWLEDGE_TIMEOUT_S: Final = 30.0
@@ -50,23 +51,23 @@ class Floors:
         return self._places is not None
 
     def know(self, ends: Mapping[int, int], epochs: Mapping[int, int]) -> None:
-        """Where the outcomes ended at the start, in the epochs of before that was asked."""
+        """Set where the outcomes ended at the start; `epochs` were read before that was asked."""
         self._places = {number: (epochs.get(number, 0), end) for number, end in ends.items()}
 
     def raise_to(self, partition: int, epoch: int, offset: int) -> None:
-        """It was read so far: a database that says less has forgotten something."""
+        """The partition is read up to `offset`: a database that says less has lost something."""
         if self._places is not None and self._places.get(partition, (0, 0)) < (epoch, offset):
             self._places[partition] = epoch, offset
 
     def columns(self) -> tuple[list[int], list[int], list[int]]:
-        """Partitions, epochs and offsets, in threes."""
+        """Three lists of one length: partitions, their epochs, their offsets."""
         places = self._places or {}
         epochs = [epoch for epoch, _ in places.values()]
         return list(places), epochs, [offset for _, offset in places.values()]
 
 
 class Facts:
-    """Tells of mails that left. Its producer connects in `run`, and is ended there."""
+    """Announces mails that left. Its producer is started and stopped in `run`."""
 
     def __init__(self, settings: Settings, database: Database, floors: Floors) -> None:
         self._settings = settings
@@ -78,7 +79,7 @@ class Facts:
         self._silent_until_s = 0.0
 
     async def run(self) -> None:
-        """Learn where the outcomes end; then tell, now and then, what was not told at once."""
+        """Learn where the outcomes end; then announce every 5 s what was not announced at once."""
         try:
             await self._know_the_ends()
             await self._producer.start()
@@ -88,20 +89,20 @@ class Facts:
                     while await self._sweep() == SWEEP_ROWS:
                         pass
                 except (Unavailable, TimeoutError) as error:
-                    log.debug("kafka.unavailable", doing="tell of mails", reason=str(error))
+                    log.debug("kafka.unavailable", doing="announce mails", reason=str(error))
                 await asyncio.sleep(SWEEP_EVERY_S)
         finally:
-            await self._producer.stop(TELL_TIMEOUT_S)
+            await self._producer.stop(ANNOUNCE_TIMEOUT_S)
 
-    async def tell(self, notice: Notice, message_id: str, at: datetime) -> bool:
-        """Tell that the mail left; whether it is certain that it is told. Takes 2 s at most."""
+    async def announce(self, notice: Notice, message_id: str, at: datetime) -> bool:
+        """Announce that the mail left; whether that is acknowledged. Takes at most 2 s."""
         if not self._is_started or time.monotonic() < self._silent_until_s:
             return False
         try:
-            async with asyncio.timeout(TELL_TIMEOUT_S):
+            async with asyncio.timeout(ANNOUNCE_TIMEOUT_S):
                 await (await self._send(_fact(notice, message_id, at), notice.partition))
         except (Unavailable, TimeoutError) as error:
-            log.debug("kafka.unavailable", doing="tell of a mail", reason=str(error))
+            log.debug("kafka.unavailable", doing="announce a mail", reason=str(error))
             self._silent_until_s = time.monotonic() + SILENT_S
             return False
         return True
@@ -124,7 +125,7 @@ class Facts:
         return {each.partition: each.epoch for each in rows}
 
     async def _sweep(self) -> int:
-        """Tell of mails whose rows say that they are not told; how many there were."""
+        """Announce up to 500 mails whose rows are not marked as announced; how many there were."""
         async with self._database.connection() as connection:
             rows = await notification.unannounced(connection, SWEEP_ROWS)
         waiting = [

@@ -1,4 +1,4 @@
-"""What this sender holds, and for how long it may believe so."""
+"""Which notices this sender holds under a lease, and until when it may rely on that."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from rollcall.runtime.errors import Unavailable
 from rollcall_notifier.facts import Floors
 
 MARGIN: Final = 0.1
-"""Part of a lease that is not counted on: the way to the mail server."""
+"""Part of a lease that is kept in reserve, for the way to the mail server."""
 LOST: Final = float("-inf")
 log = get_logger()
 
@@ -24,9 +24,9 @@ class Leases:
     A lease counts from the moment before it was asked for, or asked to last longer. One that had
     run out by then (the process slept, Postgres was away) is not held any more.
 
-    Rows carry Postgres's time, which all replicas share: by a clock that is a minute ahead, another
-    replica's lease would look over while it sends. How long a lease has lasted is measured here, by
-    a clock that nobody sets.
+    Rows carry Postgres's time, which all replicas share: by the clock of a machine that is a minute
+    ahead, another replica's lease would look over while it sends. How long a lease has lasted is
+    measured here, by a monotonic clock.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Leases:
                 outcomes_topic=self._outcomes_topic,
                 floors=((), (), ()) if self._floors is None else self._floors.columns(),
             )
-        # What was settled while this was asked is neither: its lease runs out, if it has one.
+        # What was settled meanwhile is neither fresh nor held: its lease runs out, if it has one.
         fresh = [one for one in claimed if _key(one) not in in_hand]
         held = in_hand & self._claimed.keys()
         self._claimed.update((_key(one), now_s) for one in claimed if _key(one) in held)
@@ -81,21 +81,21 @@ class Leases:
         return fresh
 
     def holds(self, claimed: ClaimedNotice) -> bool:
-        """Whether nobody else can have claimed it by now."""
+        """Whether no other sender can have claimed it by now."""
         since_s = self._claimed.get(_key(claimed), LOST)
         return clock.elapsed_s() < since_s + self._lease_s * (1 - MARGIN)
 
     def present(self) -> datetime:
-        """Postgres's time, as it was when a claim asked last, and so long after."""
+        """Postgres's time: as the last claim read it, plus the time since then."""
         at, at_s = self._asked
         return at + timedelta(seconds=clock.elapsed_s() - at_s)
 
     def forget(self, claimed: ClaimedNotice) -> None:
-        """It is settled."""
+        """Hold it no longer: it is settled."""
         self._claimed.pop(_key(claimed), None)
 
     async def keep(self) -> None:
-        """Renew three times a lease, for ever."""
+        """Renew what is held, three times within a lease, until it is cancelled."""
         while True:
             await asyncio.sleep(self._lease_s / 3)
             if self._claimed:

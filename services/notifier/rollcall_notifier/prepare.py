@@ -41,7 +41,7 @@ class Found:
 
 
 async def read(database: Database, notice: Notice) -> Found:
-    """The present state. Raises Unavailable."""
+    """Read the present state from Postgres. Raises Unavailable."""
     organisation_id, member_id = notice.organisation_id, notice.member_id
     async with database.connection() as connection:
         found = await directory_search.find_member(connection, organisation_id, member_id)
@@ -62,10 +62,10 @@ async def read(database: Database, notice: Notice) -> Found:
 
 
 def is_unanswered(member: Member) -> bool:
-    """Whether nobody has answered yet: then only mails about the open invitation count.
+    """Whether the invitation is not answered yet: then only mails about it count as sent.
 
-    One that was sent before it went to another address: whoever reads the present one was never
-    written to.
+    A mail about an earlier invitation went to another address, so the reader of the present one
+    has not had it.
     """
     return Status.INVITED in (member.status, member.restore_status)
 
@@ -98,7 +98,7 @@ def judge_found(notice: Notice, found: Found, options: LetterOptions, at: dateti
 def write_letter(
     notice: Notice, found: Found, send: Send, options: LetterOptions, at: datetime
 ) -> Letter:
-    """The letter of a notice that leaves; member and organisation are there."""
+    """The letter of a notice that leaves. Raises ValueError without a member or organisation."""
     member, organisation = found.member, found.organisation
     if member is None or organisation is None:
         raise ValueError("a letter needs a member and an organisation")

@@ -2,14 +2,14 @@
 
 One loop claims; several workers, each with a connection of its own, take what is claimed. For each
 notice the order is that of `_handle`: pace → read the member's state → judge (due.py) → compose →
-connect → take from the recipient's budget (budget.py) → send → tell (facts.py) → record. A notice
+connect → count it for its recipient (budget.py) → send → announce (facts.py) → record. A notice
 is recorded as sent only after the server's yes; a crash between the two sends a second copy, with
 the same Message-ID and the same link.
 
-Who holds what: a lease runs out a few seconds after its owner died, and is renewed while it lives,
-so that a slow mail server is not taken for a dead sender. Nothing is sent under a lease that ran
-out. While no connection can be made (breaker), nothing is claimed, and one connection is tried now
-and then: an outage costs no notice an attempt.
+A lease runs out a few seconds after its owner died, and is renewed while the owner lives, so that
+a slow mail server is not taken for a dead sender. Nothing is sent under a lease that ran out. While
+no connection can be made (breaker), nothing is claimed, and one connection is tried from time to
+time: an outage costs no notice an attempt.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class SenderOptions:
 
 
 class MailSender:
-    """Sends what is due until it is told to stop."""
+    """Sends what is due until `stop` is set."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class MailSender:
         self._facts = facts
         self._pacer = Pacer(options.rate_per_organisation, options.burst_per_organisation)
         self._breaker = Breaker(failures_to_open=1, probe_every_s=options.probe_s)
-        # Bounded by what is claimed: never more than `_queue_size` at once.
+        # Bounded by what is claimed: at most `_queue_size` at once.
         self._queue: asyncio.Queue[ClaimedNotice | None] = asyncio.Queue()
         self._queue_size = options.connections * QUEUED_PER_CONNECTION
         self._wake = asyncio.Event()
@@ -112,7 +112,7 @@ class MailSender:
             others.append(asyncio.create_task(self._facts.run()))
         claiming = asyncio.create_task(self._claim_until(stop))
         try:
-            # Whichever ends first: the claims because of `stop`, anything else by an error.
+            # The claims end because of `stop`, anything else only by an error.
             await asyncio.wait([claiming, *workers, *others], return_when=asyncio.FIRST_COMPLETED)
         finally:
             await self._drain(claiming, workers, others)
@@ -181,7 +181,9 @@ class MailSender:
             while (claimed := await self._next(session)) is not None:
                 try:
                     await self._handle(session, claimed)
-                except Exception as error:  # outermost edge of one mail: our bug, others go on
+                except (
+                    Exception
+                ) as error:  # outermost edge of one mail: a bug of ours, the others go on
                     log.error(
                         "task.failed",
                         event_id=claimed.notice.event_id,
@@ -242,13 +244,15 @@ class MailSender:
             return await ledger.failed(notice, str(error))
         self._faults.passes("notifier.after_yes")
         at = self._leases.present()
-        is_told = self._facts is not None and await self._facts.tell(notice, letter.message_id, at)
-        return await ledger.sent(notice, letter.message_id, at, announced=is_told)
+        is_announced = self._facts is not None and await self._facts.announce(
+            notice, letter.message_id, at
+        )
+        return await ledger.sent(notice, letter.message_id, at, announced=is_announced)
 
     async def _send(
         self, session: Session, claimed: ClaimedNotice, letter: Letter, message: EmailMessage
     ) -> bool:
-        """Hand it over, out of its recipient's budget; False: there is no room in it.
+        """Hand it over; False: its recipient's budget is used up.
 
         Raises what `Session.send` raises; what has not left for certain is given back.
         """
@@ -270,7 +274,7 @@ class MailSender:
         return True
 
     def _pace(self, claimed: ClaimedNotice) -> float:
-        """Seconds until its slot, of which it takes one; joiners come by the thousand."""
+        """Reserve a slot of its organisation's rate; seconds until then."""
         if claimed.has_slot:
             return 0.0
         notice = claimed.notice
@@ -280,7 +284,7 @@ class MailSender:
     async def _postpone(
         self, claimed: ClaimedNotice, reason: str, *, may_have_left: bool = False
     ) -> None:
-        """Try again later, ever later; give up after days."""
+        """Try again later, after longer and longer waits; give up after days."""
         notice, options = claimed.notice, self._options
         if self._leases.present() - notice.due_at > timedelta(seconds=options.give_up_after_s):
             return await self._ledger.failed(notice, f"gave_up_{reason}")

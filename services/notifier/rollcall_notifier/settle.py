@@ -1,4 +1,4 @@
-"""What became of a notice, written into its row: for as long as Postgres is away, and told once."""
+"""What became of a notice: logged once, and written into its row as soon as Postgres is there."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _COUNTED_AS: Final[Mapping[str, str]] = {
     "recipient_not_public": "not_allowed",
     "recipient_not_allowed": "not_allowed",
 }
-"""Drops that an operator should see apart from those of what is not due any more."""
+"""Drops that are counted apart: an operator should see them."""
 T = TypeVar("T")
 log = get_logger()
 
 
 class Ledger:
-    """Settles notices that `owner` holds. A lost lease settles nothing: another sender does."""
+    """Settles notices that `owner` holds. Under a lost lease nothing is written: another has it."""
 
     def __init__(self, database: Database, owner: str, grace_s: float) -> None:
         self._database = database
@@ -58,7 +58,7 @@ class Ledger:
             )
 
         await self._write(settle)
-        _tell("sent", notice)
+        _report("sent", notice)
 
     async def dropped(self, notice: Notice, drop: Drop) -> None:
         """It is not due any more; an invitation that this opens again is due after the grace."""
@@ -79,10 +79,10 @@ class Ledger:
                 )
 
         await self._write(settle)
-        _tell("dropped", notice, drop.reason)
+        _report("dropped", notice, drop.reason)
 
     async def failed(self, notice: Notice, reason: str) -> None:
-        """It will never be taken; an operator should look."""
+        """The mail server will never take it; an operator should look."""
 
         async def settle(connection: Connection) -> bool:
             return await notification.settle_failed(
@@ -90,19 +90,19 @@ class Ledger:
             )
 
         await self._write(settle)
-        _tell("failed", notice, reason)
+        _report("failed", notice, reason)
 
     async def postponed(
         self, notice: Notice, wait_s: float, reason: str, *, may_have_left: bool = False
     ) -> None:
-        """It was not taken this time, as far as anybody knows."""
+        """It was not taken this time, as far as is known."""
         await self.given_back(notice, wait_s, reason, may_have_left=may_have_left)
-        _tell("postponed", notice, reason)
+        _report("postponed", notice, reason)
 
     async def given_back(
         self, notice: Notice, wait_s: float, reason: str, *, may_have_left: bool = False
     ) -> None:
-        """Whoever claims next may try it, after `wait_s` seconds."""
+        """Release it: the next claim after `wait_s` seconds may try it."""
 
         async def settle(connection: Connection) -> bool:
             return await notification.retry_later(
@@ -118,7 +118,7 @@ class Ledger:
         await self._write(settle)
 
     async def all_given_back(self, notices: Sequence[Notice], reason: str) -> None:
-        """Let another replica have them at once; tried once, because leases run out anyway."""
+        """Release them for other replicas; tried once, because leases run out anyway."""
         try:
             async with self._database.connection() as connection:
                 moment = await _after(connection, 0)
@@ -135,7 +135,7 @@ class Ledger:
             log.debug("postgres.unavailable", doing="give back", reason=error.what)
 
     async def _write(self, settle: Callable[[Connection], Awaitable[bool]]) -> bool:
-        """False: the lease was lost."""
+        """Whether it was written; False: the lease was lost. Waits for Postgres."""
 
         async def write() -> bool:
             async with self._database.connection() as connection:
@@ -145,7 +145,7 @@ class Ledger:
 
 
 async def _after(connection: Connection, wait_s: float) -> datetime:
-    """So many seconds from now on, by the clock by which all replicas claim."""
+    """`wait_s` seconds from now by Postgres's clock, by which all replicas claim."""
     return await notification.present(connection) + timedelta(seconds=wait_s)
 
 
@@ -157,7 +157,7 @@ async def insist(action: Callable[[], Awaitable[T]]) -> T:
     raise AssertionError("attempts have no end")
 
 
-def _tell(result: str, notice: Notice, reason: str | None = None) -> None:
+def _report(result: str, notice: Notice, reason: str | None = None) -> None:
     """A line and a count for each mail: event id and kind, nothing about the person."""
     counted = _COUNTED_AS.get(reason or "", result)
     metrics.NOTIFIER_MAILS.labels(notice.kind, counted).inc()

@@ -1,15 +1,16 @@
-"""What is told after the commit: replies to whoever waits, then outcomes; the audit is the outbox.
+"""What is announced after the commit: replies, then outcomes. The audit is the outbox.
 
-Everything below `published` is announced. It is written in the next batch's transaction, and on
-its own when nothing comes. A successor, and this worker after a failed delivery, announces the
-audit's rows from there before anything else: the same events with the same ids and sequence,
-because both are made by `announcements` from the same row. Replies are never repeated: they are
-not kept, and a waiter that hears nothing is answered `pending`.
+Everything below `published` is announced. `published` is written in the next batch's transaction,
+or on its own when no batch comes. The next worker, and this one after a failed delivery, announces
+the audit's rows from there before anything else: the same events with the same ids and sequence,
+because both are made by `announcements` from the same row. Replies are not kept and never repeated:
+a request whose reply is lost is answered `pending` by ingress.
 
-A refusal that somebody waited for is *heard* if the broker appended its reply before `answerby`:
-who waits answers with success only after it has read all that is dated before that, or has noted
-that it did not (rollcall_ingress.write.hearing). Both dates are the broker's; no clock of ours is
-asked. One that is not heard is unheard: its sender was answered with success, or nobody can tell.
+A refusal whose sender was waiting is *heard* if the broker appended its reply before `answerby`:
+ingress answers with success only after it has read everything that is dated before that, or has
+noted that it did not (rollcall_ingress.write.hearing). Both dates are the broker's; no clock of
+this machine is asked. A refusal that is not heard is *unheard*: its sender was answered with
+success, or that cannot be ruled out.
 Its id is written in the transaction that moves `published` beyond it, so a crash in between loses
 none: the successor announces the row, did not see the reply, and takes it for unheard. A request
 with a precondition is never answered with success undecided, so it is never unheard.
@@ -46,11 +47,11 @@ from rollcall.runtime.ids import new_id
 from rollcall_provisioner.broker_time import BrokerTime
 
 LATE_REPLY_MS = 5_000
-"""A reply is sent until so long after `answerby` by the broker's clock; later nobody waits."""
+"""How long after `answerby`, by the broker's clock, a reply is still sent: nothing waits later."""
 ACKNOWLEDGE_TIMEOUT_S = 60.0
 HEARD_MS = 250
-"""So long before `answerby` a refusal must be dated: where another broker begins to lead, its clock
-may be behind by so much, and a reply behind the mark that was read would be dated before it."""
+"""Margin before `answerby` for clock skew between brokers: after a change of leader, a reply that
+stands behind the mark that ingress read could be dated up to this much before it."""
 PAGE_ROWS = 500
 Unsent = Literal["late", "too large", "unknown partition", "Kafka"]
 
@@ -59,7 +60,7 @@ log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """A refusal that was decided while somebody waited, and its reply's delivery if it was sent."""
+    """A refusal whose sender was waiting, and the delivery of its reply if that was sent."""
 
     request_id: str
     answer_by_ms: int
@@ -100,11 +101,11 @@ class Announcer:
 
     @property
     def unheard(self) -> frozenset[str]:
-        """Ids of refusals below `published` that nobody is sure to have heard."""
+        """Ids of refusals below `published` that are not known to be heard."""
         return frozenset(self._unheard)
 
     def noted(self, unheard: frozenset[str]) -> None:
-        """These are written down for good."""
+        """These are stored: forget them here."""
         self._unheard -= unheard
 
     @property
@@ -123,9 +124,10 @@ class Announcer:
         return self._is_settling
 
     async def say_size(self, entries: Sequence[Entry]) -> None:
-        """Tell those who wait for this batch, and behind it, that it is large. A loss is harmless.
+        """Announce to the waiting replicas of ingress that this batch is large.
 
-        So one slow batch does not look to them as if nobody worked.
+        Otherwise a slow batch would look to them like a provisioner that does not work. It does no
+        harm if this is lost.
         """
         waiting = {
             entry.request.reply_to
@@ -150,11 +152,12 @@ class Announcer:
                 return
 
     async def send_replies(self, replies: Sequence[Waiting], backlog: int) -> None:
-        """Answer those who wait; `backlog` records are known behind the batch. A loss is harmless.
+        """Send the replies that may still be waited for; it does no harm if one is lost.
 
-        Who cannot be waiting any more is not answered: after an outage these would be thousands.
-        Each reply stands alone: a partition that is not there, or takes nothing, costs only those
-        who wait on it. Where a second one takes nothing, it is Kafka that does not.
+        `backlog`: records that are known to stand behind the batch. After an outage there would be
+        thousands of replies that no request waits for any more. A replies partition that does not
+        exist or takes no record costs only the requests that wait on it. When a second partition
+        takes no record, Kafka is taken to be away.
         """
         now, late, unknown, away = clock.now(), 0, 0, 0
         stuck: set[int] = set()
@@ -185,7 +188,7 @@ class Announcer:
             except Unavailable:
                 if stuck:
                     away += len(replies) - sent
-                    break  # each of the others would wait as long
+                    break  # each of the others would take as long
                 stuck.add(waiting.partition)
                 away += 1
         _unsent("late", late)
@@ -238,7 +241,7 @@ class Announcer:
                     PAGE_ROWS,
                     epoch=self._place.epoch,
                 )
-            for row in rows:  # what this process did not reply to, nobody heard of
+            for row in rows:  # this process sent no reply for them, so none was heard
                 if _is_refusal(row) and not row.optimistic:
                     self._refusals.setdefault(row.id, _Refusal(row.id, 0))
             is_last = len(rows) < PAGE_ROWS

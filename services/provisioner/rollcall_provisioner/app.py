@@ -143,7 +143,7 @@ async def build(settings: ProvisionerSettings) -> Provisioner:
 async def _check_append_times(
     settings: ProvisionerSettings, topics: Topics, stop: asyncio.Event
 ) -> bool:
-    """Make sure that the requests carry the broker's append times; False if told to stop.
+    """Make sure that the requests carry the broker's append times; False if `stop` was set before.
 
     Waits for Kafka and for the topic. Raises WrongTopic. Where the principal may not read the
     topic's settings, each record is still looked at, and halts its partition (understand.py).

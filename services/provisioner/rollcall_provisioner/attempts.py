@@ -1,14 +1,14 @@
-"""A batch tried until it is applied: what an outage is, and what too much at once.
+"""A batch tried until it is applied: what is an outage, and what is too much at once.
 
-The rule. Postgres away is waited for, for hours if need be, and is no event's fault. A time-out of
-our own (a statement over its time, a session that was idle in its transaction, an answer that did
-not come) may be either. So the same part is tried twice; if it was cut off both times while
-Postgres answered somebody else at once, it is too much: it is halved, and a half that is cut off
-once more is applied event by event. An event that is cut off twice alone is a dead letter
-(`Refused`, with a class that says which time-out it was). What cannot be one halts the partition:
-the end of an organisation, an erasure, a discard. Memory that this process has not got counts as a
-time-out does. Whether Postgres answers is asked by a small write that commits: a Postgres that is
-slow for everybody is slow for that as well.
+The rule. While Postgres is away the batch waits, for hours if it has to, and no event is to blame.
+A time-out that this service sets (a statement over its time, a session that was idle in its
+transaction, an answer that did not come) may be an outage or the batch's own fault. So the same
+part is tried twice. If it was cut off both times while Postgres answered another session at once,
+it is too much: it is halved, and a half that is cut off once more is applied event by event. An
+event that is cut off twice alone is a dead letter (`Refused`, with a class that says which time-out
+it was). The end of an organisation, an erasure and a discard cannot be dead letters: they halt the
+partition. Running out of memory counts as a time-out. Whether Postgres answers is asked by a small
+write that commits: a Postgres that is slow for every session is slow for that as well.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ONCE: Final = 1
 TWICE: Final = 2
 ANSWERS_WITHIN_S: Final = 1.0
-"""A small write that commits takes milliseconds where Postgres is well."""
+"""Longest time for a small write that commits; it takes milliseconds where Postgres is well."""
 
 CLASSES: Final = {
     "statement-timeout": ("StatementTimeout", "a statement of it took longer than its time-out"),
@@ -43,7 +43,7 @@ CLASSES: Final = {
     "no-answer": ("NoAnswer", "Postgres did not answer in time, and answered others"),
     "memory": ("OutOfMemory", "the process has not got the memory that it takes"),
 }
-"""Cause → error class of a dead letter, and what is said of it."""
+"""Cause → error class of a dead letter, and its description."""
 
 log = get_logger()
 
@@ -89,8 +89,8 @@ def divided(part: Part, tries: int) -> list[tuple[Part, int]]:
 class Attempts:
     """The attempts at one part of `size` events, which begins at `position`.
 
-    Cut off so many times (`most`) while Postgres is well, it is too much; what an outage cut off
-    does not count.
+    After `most` attempts that were cut off while Postgres was well, the part is too much. Attempts
+    that an outage cut off do not count.
     """
 
     database: Database
@@ -131,7 +131,7 @@ class Attempts:
             times=self.cuts,
             postgres="well" if is_well else "slow",
         )
-        if not is_too_much:  # once may be the end of an outage, which is nothing to look at
+        if not is_too_much:  # once may be the end of an outage; no operator needs to look
             said.warning("batch.cut_off")
             return
         said.warning("batch.cut_off", runbook="cut-off")
@@ -156,25 +156,25 @@ class Attempts:
 
 
 class Standing:
-    """Which positions of this process's partitions were tried and are not passed, and since when.
+    """Per partition, the position that could not be applied, and since when.
 
-    One for the process: a worker that failed is followed by another at the same position.
+    The process has one, because a worker that fails is followed by another at the same position.
     """
 
     def __init__(self) -> None:
         self._since: dict[int, tuple[int, float]] = {}
 
     def tried(self, partition: int, position: int) -> None:
-        """What stands there could not be applied, for whatever reason."""
+        """What stands at the position could not be applied."""
         known = self._since.get(partition)
         if known is None or known[0] != position:
             self._since[partition] = position, time.monotonic()
 
     def passed(self, partition: int) -> None:
-        """The position has moved, or the partition is somebody else's."""
+        """The position has moved, or another process owns the partition."""
         self._since.pop(partition, None)
 
     def seconds(self, partition: int) -> float:
-        """How long the same position has been tried; 0: it is not."""
+        """For how many seconds the present position could not be applied; 0: it can."""
         known = self._since.get(partition)
         return 0.0 if known is None else time.monotonic() - known[1]

@@ -248,8 +248,8 @@ class Batches:
         """Ask once, before the first batch, what was decided before and is forgotten.
 
         Where Kafka does not answer within two seconds, lateness alone decides, as it does for new
-        requests: then too many refusals are listed, never too few. After three such batches nobody
-        asks again, so that a burst does not wait again and again.
+        requests: then too many refusals are listed, never too few. After three such batches it is
+        not asked any more, so that a burst does not wait again and again.
         """
         outcomes = self._tools.outcomes
         if (

@@ -1,12 +1,12 @@
-"""The broker's time, as far as this process can be certain of it, without its own clock's date.
+"""A lower bound of the broker's time that does not rest on this machine's date.
 
-A record that was read was appended before; a record that was acknowledged was appended between its
-sending and its acknowledgement. Since then a stopwatch runs. So the broker's clock shows at least
-the append time plus what the stopwatch says; only durations are measured here, which all machines
-agree on. Where an acknowledgement contradicts what was known, the broker's clock was set, or
+A record that was read had been appended before. A record that was acknowledged was appended
+between its sending and its acknowledgement. A stopwatch runs since then, so the broker's clock
+shows at least the append time plus the elapsed time. Only durations are measured here, on which all
+machines agree. Where an acknowledgement contradicts the bound, the broker's clock was set, or
 another broker leads: then only the acknowledgement counts.
 
-It is a bound from below. Whether a reply was heard does not rest on it (announce.py).
+Whether a reply was heard does not rest on this bound (announce.py).
 """
 
 import time
@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 
 def stopwatch_ms() -> float:
-    """Milliseconds that only ever rise, also while nothing runs in this process."""
+    """Milliseconds that only rise, also while nothing runs in this process."""
     return time.monotonic() * 1000
 
 
 class BrokerTime:
-    """Epoch milliseconds of the broker; `stopwatch` gives milliseconds from any moment on."""
+    """Epoch milliseconds of the broker; `stopwatch` gives milliseconds since some fixed moment."""
 
     def __init__(self, stopwatch: Callable[[], float] = stopwatch_ms) -> None:
         self._stopwatch = stopwatch
@@ -42,7 +42,7 @@ class BrokerTime:
             self._ahead_ms = seen_ms
 
     def acknowledged(self, sent: float, append_ms: int) -> None:
-        """A record that was sent then, by the stopwatch, was appended, and that is known now."""
+        """A record that was sent at `sent`, by the stopwatch, has just been acknowledged."""
         if self._ahead_ms is not None and self._ahead_ms > append_ms - sent:
             self._ahead_ms = None
         self.read(append_ms)

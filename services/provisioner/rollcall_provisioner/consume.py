@@ -14,7 +14,7 @@ from rollcall_provisioner.tenancy_worker import TenancyWorker
 from rollcall_provisioner.tools import Tools
 
 QUEUED_BATCHES = 8
-"""A partition's feed holds so many full batches; half of it is drained before it is refilled."""
+"""Full batches that a partition's feed holds; half of it is drained before it is refilled."""
 
 
 def requests_pump(settings: ProvisionerSettings, tools: Tools) -> Pump:

@@ -1,12 +1,12 @@
-"""What was decided before, and is forgotten: by a restore, or a failover without its last commits.
+"""How far the requests were decided before Postgres lost it, by a restore or a failover.
 
-Its events are applied again, long after anybody waited for them. By the time alone each refusal
-among them would count as answered with success, though it was heard in time. The outcomes remember
-how far the partition was decided: each has the place of its request (`sequence`). What is at or
-below the last of them, and not applied, was decided before.
+Such events are applied again, long after their senders were answered. Judged by the time alone,
+each refusal among them would count as answered with success, though it was heard in time. The
+outcomes topic remembers how far the partition was decided: each outcome carries the position of its
+request (`sequence`). An event at or below the last of them that is not applied was decided before.
 
-That is all they say for certain: whether a refusal was heard in time was in what is forgotten. So
-such a refusal is neither told nor untold, and is listed as `unknown` (docs/decisions/0046).
+The outcomes do not say whether a refusal was heard in time. So such a refusal counts neither as
+heard nor as unheard, and is listed as `unknown` (docs/decisions/0046).
 """
 
 from rollcall.applying.dead_letters import Place
@@ -20,13 +20,13 @@ from rollcall.kafka.log_probe import LogProbe
 async def decided_below(outcomes: LogProbe, place: Place) -> int:
     """Everything below this offset of the requests was decided before, by what is announced.
 
-    Rather too little than too much: what lies between is judged by its time, as if it were new.
-    Raises Unavailable.
+    The answer may be too low, never too high: what lies between is judged by its time, like a new
+    request. Raises Unavailable.
     """
     look = await outcomes.look(place.partition, 0)
     first, end = look.first_offset, look.end_offset
-    # Outcomes have a sequence, mails that left have none: back in ever longer steps to an outcome,
-    # then half-way forth to the last one before the mails.
+    # Outcomes have a sequence, mails that left have none: go back in longer and longer steps to an
+    # outcome, then forward by halves to the last one before the mails.
     at, behind, distance, found = end, end, 1, None
     while found is None:
         if at == first:
@@ -51,7 +51,10 @@ async def _offset_at(outcomes: LogProbe, place: Place, at: int) -> int | None:
 
 
 def offset_in(record: Record, epoch: int) -> int | None:
-    """The same of a record; -1 for an outcome of another epoch: nothing of this one is decided."""
+    """The offset of the request whose outcome the record is; None where it is no outcome.
+
+    -1 for an outcome of another epoch: nothing of this epoch is decided.
+    """
     try:
         event = decode(record.headers, record.value)
         if event.type.startswith(mail.TYPE_PREFIX):

@@ -135,7 +135,7 @@ class PartitionWorker:
             await self._position.insist(feed, self._write_published)
 
     async def _store_published_once(self) -> None:
-        """The same at the end, tried once: without it a successor announces some again."""
+        """As `_store_published`, tried once at the end: a failure costs only repeated outcomes."""
         if self._announcer.published > self._position.published_offset:
             try:
                 await self._write_published()

@@ -1,8 +1,9 @@
 """The tenancy topic, copied into Postgres: a worker of the same kind, with a position of its own.
 
 The topic has one partition, so one replica of the group copies it. A malformed record is logged
-and skipped: whoever may write this topic owns every organisation already, and the record can be
-written again. A newer version than this release knows halts the copy, not the requests.
+and skipped: an intruder who can write this topic owns every organisation already, and a mistake is
+mended by writing the record again. A version that this release does not know halts the copy, not
+the requests.
 """
 
 from collections.abc import Sequence

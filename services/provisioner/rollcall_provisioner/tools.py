@@ -29,4 +29,4 @@ class Tools:
     budget: Budget = field(default_factory=lambda: Budget(BUDGET_BYTES))
     standing: Standing = field(default_factory=Standing)
     outcomes: LogProbe | None = None
-    """Reads from the outcomes what was decided before; None: nobody asks."""
+    """Reads from the outcomes what was decided before; None: that is not asked."""

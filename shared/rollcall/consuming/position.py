@@ -104,7 +104,7 @@ class Position:
         return found
 
     def require_running(self, found: Progress) -> None:
-        """Raise PartitionHalted where it was halted before and nobody has resumed it."""
+        """Raise PartitionHalted where it was halted before and is not resumed."""
         if found.state == "halted":
             raise halted_before(found.reason, found.detail)
 
@@ -203,7 +203,7 @@ class Position:
         await until(feed, self._is_running, self._outage)
 
     async def was_moved(self, feed: Feed) -> bool:
-        """Whether somebody else has set the position: `rollcall replay`, or another consumer."""
+        """Whether the position was set from outside: by `rollcall replay`, or another consumer."""
         found = await self.insist(feed, self._read)
         here = (self.next_offset, self.epoch)
         return found is None or (found.next_offset, found.epoch) != here

@@ -1,16 +1,16 @@
-"""A circuit breaker: after missed budgets nobody waits, but one probe a second. No I/O, no clock.
+"""A circuit breaker: after missed budgets only one probe a second waits. No I/O, no clock.
 
 | state | event | then |
 |---|---|---|
 | closed | `failures_to_open` budgets missed one after the other | open |
-| closed | `trip`: it is known that waiting is of no use | open |
+| closed | `trip`: it is known that waiting is useless | open |
 | closed | a miss while it is excused | closed, not counted |
 | open | a second has passed since the last probe | one caller may wait |
 | any | an answer in time | closed, nothing counted, may be excused again |
 
-An excuse is for one piece of work that said that it would take long. It is given once between two
-answers in time, and for a bounded time: work that never ends, or one long piece after the other,
-opens the breaker after all.
+An excuse is for one piece of work that announced that it takes long. It is given once between two
+answers in time, and for a bounded time: work that never ends, or one long piece after another,
+opens the breaker all the same.
 """
 
 from dataclasses import dataclass, field
@@ -62,6 +62,6 @@ class Breaker:
             self._next_probe_s = now_s + self.probe_every_s
 
     def excuse(self, now_s: float, for_s: float) -> None:
-        """For so long misses are no news, unless it was excused before without an answer since."""
+        """Do not count misses for `for_s` seconds; once only until the next answer in time."""
         if self._excused_until_s is None:
             self._excused_until_s = now_s + for_s

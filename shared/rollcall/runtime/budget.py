@@ -1,7 +1,7 @@
 """Bytes of memory that several tasks share: a weighted semaphore, first come, first served.
 
-Who wants more than there is waits until nobody else holds any, and is then let in alone: so one
-is always let in. Nobody waits for more while it holds some, so no two can wait for one another.
+A task that wants more than there is waits until no other task holds any, and then runs alone. A
+task gives back what it holds before it waits for more, so two tasks cannot wait for each other.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ class Budget:
 
     @property
     def held_bytes(self) -> int:
-        """What is given out now."""
+        """How many bytes are given out now."""
         return self._held
 
     @asynccontextmanager
@@ -47,12 +47,12 @@ class Budget:
             if turn.done() and not turn.cancelled():
                 self.give(share)  # its turn had come in the same moment
             else:
-                self._let_in()  # passes over it: whoever stood behind it may fit
+                self._let_in()  # skips it: the next in the queue may fit
             raise
         return share
 
     def give(self, share: int) -> None:
-        """Give back so much of what was taken."""
+        """Give back `share` bytes of what was taken."""
         self._held -= share
         self._let_in()
 
@@ -75,7 +75,7 @@ class Seat:
         self._share = 0
 
     async def resize(self, size_bytes: int) -> None:
-        """Hold so much from now on. For more, what is held is given back first."""
+        """Hold `size_bytes` from now on. To get more, what is held is given back first."""
         if size_bytes > self._share:
             self.give_back()
             self._share = await self._budget.take(size_bytes)
@@ -84,7 +84,7 @@ class Seat:
             self._budget.give(surplus)
 
     def give_back(self) -> None:
-        """Hold nothing any more."""
+        """Hold nothing."""
         share, self._share = self._share, 0
         if share:
             self._budget.give(share)

@@ -8,7 +8,7 @@ _ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def set_offset(seconds: float) -> None:
-    """Let this process's clock be so far ahead (behind, if negative) of the machine's."""
+    """Set this process's clock ahead of the machine's by `seconds` (behind, if negative)."""
     global _offset
     _offset = timedelta(seconds=seconds)
 
@@ -29,14 +29,14 @@ def now_ms() -> int:
 
 
 def elapsed_s() -> float:
-    """Seconds since some moment: only their difference counts, within one process.
+    """Seconds since some fixed moment: only differences within one process mean anything.
 
-    Nobody sets this clock, and it goes on while the machine sleeps (where the system has such a
-    one): what was to last so long by another machine's clock has lasted so long by this one.
+    This clock is monotonic, and it goes on while the machine is suspended where the system has such
+    a clock (`CLOCK_BOOTTIME`): a duration measured here agrees with other machines' clocks.
     """
     return time.clock_gettime(_ELAPSED)
 
 
 def machine_ms() -> int:
-    """The machine's own clock, to be compared with what a library has read from it."""
+    """The machine's own clock in epoch milliseconds, without the offset of tests."""
     return time.time_ns() // 1_000_000

@@ -19,7 +19,7 @@ from rollcall.runtime.errors import InvalidSettings
 
 PREFIX = "ROLLCALL_"
 PUBLISHED = "dev-only-"
-"""What the secrets in deploy/ that everybody can read have in them."""
+"""Part of each secret in deploy/, which everybody can read."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=86400 * 30)]
 

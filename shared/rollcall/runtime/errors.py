@@ -1,8 +1,8 @@
-"""What stops a process from outside: settings that are wrong, and something that is away."""
+"""Two errors that a process meets from outside: wrong settings, and a dependency that is away."""
 
 
 class Unavailable(Exception):
-    """Something outside this process cannot be used at present; try later.
+    """A dependency of this process cannot be used at present; try later.
 
     `what` names it in plain words (`Postgres`, `Kafka`, `the mail server`); `retry_after_s` is a
     guess in seconds when trying again makes sense.

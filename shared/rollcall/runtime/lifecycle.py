@@ -15,15 +15,15 @@ from rollcall.observability.logging import get_logger
 
 CANCELLED_WITHIN_S: Final = 1.0
 SWITCH_S: Final = 0.0005
-"""How long a thread that calculates keeps the interpreter from the event loop, which asks for it
-after every read and write: with Python's 5 ms, a small request beside a group of 5 MB would wait
-for that a dozen times."""
+"""How long a calculating thread keeps the interpreter when the event loop asks for it, which it
+does after every read and write. With Python's 5 ms, a small request beside a group of 5 MB would
+wait that long a dozen times."""
 COLLECT_EVERY: Final = (100_000, 10, 10)
 """New containers before the cycle collector looks at the youngest ones, and how many such looks
 before the older ones have their turn. A request makes hundreds of containers, nearly none of them
-in a cycle, and an overlay of 20,000 requests is looked through again and again: with Python's
-(700, 10, 10) that was 27 % of what a create costs ingress. What is in a cycle waits for a few
-megabytes longer."""
+in a cycle, and an overlay of 20,000 requests would be looked through again and again: with Python's
+(700, 10, 10) that was 27 % of what a create costs ingress. The price: what is in a cycle is freed a
+few megabytes later."""
 
 log = get_logger()
 
@@ -46,7 +46,7 @@ def stop_on_signals() -> asyncio.Event:
 
 
 async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for the event, at most so long; whether it is set."""
+    """Wait for the event for at most `seconds`; whether it is set."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()
@@ -73,9 +73,9 @@ async def ends_before(work: Coroutine[Any, Any, object], stop: asyncio.Event) ->
 async def drain_step(name: str, work: Coroutine[Any, Any, object], timeout_s: float) -> bool:
     """One step of a drain, in a task of its own; whether it ended well, and in time.
 
-    A step that does not end (Kafka or Postgres stands still) is cancelled, said, and left behind:
-    the next one has to have its turn before somebody kills the process. What a step raises is
-    said as well: nothing that goes wrong at the end may keep the rest from being closed.
+    A step that does not end (Kafka or Postgres does not answer) is cancelled, logged and left
+    behind: the next one must have its turn before the process is killed. What a step raises is
+    logged too: no failure at the end may keep the other parts from being closed.
     """
     task = asyncio.create_task(work, name=f"drain: {name}")
     await asyncio.wait([task], timeout=timeout_s)
@@ -95,8 +95,8 @@ class FaultPoint:
 
     `provisioner.before_commit` dies at the first pass, `provisioner.before_commit:50` at the 50th;
     `provisioner.before_commit:50:stop` freezes there by SIGSTOP, as a suspended machine does, until
-    somebody sends SIGCONT. With `:hang` a worker that `reaches` the place stays there for ever, and
-    `:block` keeps the whole event loop there. The settings refuse a fault outside
+    it gets SIGCONT. With `:hang` a worker that `reaches` the place never goes on, and with `:block`
+    the whole event loop stops there. The settings refuse a fault outside
     `ROLLCALL_ENVIRONMENT=test`.
     """
 
@@ -111,7 +111,7 @@ class FaultPoint:
             self._strike()
 
     async def reaches(self, name: str) -> None:
-        """The same where a worker can wait: there it may also hang."""
+        """As `passes`, at a place where a worker can wait: there it may also hang."""
         if self._strikes(name):
             if self._kind == "hang":
                 await asyncio.Event().wait()

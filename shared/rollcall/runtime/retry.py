@@ -13,7 +13,7 @@ def until_available(
 ) -> AsyncIterator[stamina.Attempt]:
     """Attempts without end: `async for attempt in until_available(): with attempt: …`.
 
-    For what must come back some day: Kafka or Postgres away at the start or for hours.
+    For what is waited for without a limit: Kafka or Postgres away at the start, or for hours.
     """
     return aiter(
         stamina.retry_context(
@@ -27,8 +27,8 @@ def backoff_s(
 ) -> float:
     """Seconds to wait after failure number `attempt` (from 1): between half and all of its step.
 
-    `jitter`, in [0, 1), says where between; by default chance does, so that those who failed
-    together do not come again together.
+    `jitter`, in [0, 1), says where in between; the default is random, so that clients that failed
+    together do not try again together.
     """
     full = min(maximum_s, initial_s * 2.0 ** min(attempt - 1, 30))
     chance = random.random() if jitter is None else jitter  # noqa: S311 - no secret
