@@ -42,7 +42,6 @@ ENVIRONMENT = {
     # The model expects every mail; few people go to and fro all the time.
     "ROLLCALL_NOTIFIER_RECIPIENT_MAILS": "100000",
     "ROLLCALL_NOTIFIER_RECIPIENT_MAILS_A_DAY": "100000",
-    "ROLLCALL_NOTIFIER_RETRY_INITIAL_S": "0.5",
     "ROLLCALL_NOTIFIER_RETRY_MAXIMUM_S": "4",
     "ROLLCALL_NOTIFIER_LEASE_S": "5",
 }

@@ -207,7 +207,6 @@ async def test_a_notifier_whose_clock_is_wrong_puts_no_mail_off_by_as_much(
     offset_s: str, quick: Stack
 ) -> None:
     """What is tried again, and what is given back, is due by Postgres's clock."""
-    quick.environment["ROLLCALL_NOTIFIER_RETRY_INITIAL_S"] = "0.1"
     quick.misbehave(Rule("refuse_for_now", "rcpt"))
     organisation = await quick.organisation()
     await quick.start("ingress")

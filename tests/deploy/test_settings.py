@@ -284,9 +284,7 @@ def test_keda_watches_the_provisioners_own_group_and_topic(overlay: str) -> None
     [trigger] = scaled["spec"]["triggers"]
     settings = manifests.environment(manifests.pod("provisioner").spec["containers"][0])
     topics = Topics(settings.get("ROLLCALL_TOPIC_PREFIX", "rollcall"))
-    provisioner = ProvisionerSettings.model_construct(
-        topic_prefix=topics.prefix, provisioner_group_id=""
-    )
+    provisioner = ProvisionerSettings.model_construct(topic_prefix=topics.prefix)
 
     assert trigger["metadata"]["topic"] == topics.requests
     assert trigger["metadata"]["consumerGroup"] == provisioner.group_id

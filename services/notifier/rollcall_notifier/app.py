@@ -23,6 +23,13 @@ from rollcall_notifier.send import MailSender, SenderOptions
 from rollcall_notifier.settle import Ledger
 
 DATABASE_CLOSE_S: Final = 3.0
+POOL_SIZE: Final = 8
+"""Most connections to Postgres. Four connections to the mail server settle their notices, two more
+claim and renew leases; a partition of the outcomes takes one for a moment."""
+STATEMENT_TIMEOUT_S: Final = 10.0
+"""Longest statement: each reads or writes a few hundred rows by an index, in milliseconds."""
+STALL_S: Final = 120.0
+"""No batch of outcomes stands still that long by itself: its statements end after 10 s."""
 
 
 class Notifier(Service):
@@ -33,9 +40,8 @@ class Notifier(Service):
             "notifier",
             admin_host=settings.notifier_admin_host,
             admin_port=settings.notifier_admin_port,
-            stall_s=settings.stall_s,
+            stall_s=STALL_S,
         )
-        self._stall_limit_s = settings.stall_s
         self._database = database
         floors = Floors()
         self._sender = make_sender(settings, database, floors)
@@ -52,7 +58,7 @@ class Notifier(Service):
 
     def not_alive(self) -> Sequence[str]:
         """Partitions where outcomes wait, and nothing explains it."""
-        stalled = self._pump.stalled(self._stall_limit_s)
+        stalled = self._pump.stalled(STALL_S)
         return [f"partition {number} makes no progress" for number in stalled]
 
     async def work(self, stop: asyncio.Event) -> None:
@@ -71,8 +77,8 @@ async def build(settings: NotifierSettings) -> Notifier:
     database = await open_pool(
         settings.database_url.get_secret_value(),
         role_hint="notifier",
-        max_size=settings.notifier_pool_size,
-        statement_timeout_s=settings.notifier_statement_timeout_s,
+        max_size=POOL_SIZE,
+        statement_timeout_s=STATEMENT_TIMEOUT_S,
         application_name="rollcall-notifier",
     )
     return Notifier(settings, database)
@@ -90,7 +96,6 @@ def make_sender(
         username=settings.smtp_username,
         password=settings.smtp_password.get_secret_value(),
         ca_file=settings.smtp_ca_file,
-        timeout_s=settings.smtp_timeout_s,
     )
     secret = settings.invitation_secret.get_secret_value().encode()
     letters = LetterOptions(
@@ -105,19 +110,13 @@ def make_sender(
     )
     limits = Limits(
         mails=settings.notifier_recipient_mails,
-        window_s=settings.notifier_recipient_window_s,
         mails_a_day=settings.notifier_recipient_mails_a_day,
-        reserve=settings.notifier_recipient_reserve,
     )
     options = SenderOptions(
         letters=letters,
         connections=settings.notifier_connections,
         rate_per_organisation=settings.notifier_rate_per_organisation,
-        burst_per_organisation=settings.notifier_burst_per_organisation,
-        retry_initial_s=settings.notifier_retry_initial_s,
         retry_maximum_s=settings.notifier_retry_maximum_s,
-        give_up_after_s=settings.notifier_give_up_after_s,
-        probe_s=settings.notifier_probe_s,
         drain_s=settings.notifier_drain_s,
     )
     owner, topics = new_id(), Topics(settings.topic_prefix)
@@ -150,7 +149,6 @@ def make_pump(
         topic=topic,
         grace_s=settings.notifier_invitation_grace_s,
         settle_s=settings.notifier_settle_s,
-        batch_records=settings.notifier_batch_records,
         on_planned=sender.wake,
         on_position=floors.raise_to,
         faults=FaultPoint(settings.fault),

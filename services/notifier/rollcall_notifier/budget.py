@@ -26,6 +26,11 @@ from rollcall_notifier.recipient import digest
 from rollcall_notifier.settle import insist
 
 SWEEP_EVERY_S: Final = 60.0
+WINDOW_S: Final = 600.0
+"""Time in which the mails of the shorter bound are counted. A person who is invited, revoked and
+restored by mistake gets three mails within minutes; a burst of mails to one address is a misuse."""
+RESERVE: Final = 2
+"""Mails beyond each bound that may be revocations: access that ends, is restored and ends again."""
 log = get_logger()
 
 
@@ -34,9 +39,9 @@ class Limits:
     """How many mails one recipient gets, and how many more of them may be revocations."""
 
     mails: int
-    window_s: float
     mails_a_day: int
-    reserve: int
+    window_s: float = WINDOW_S
+    reserve: int = RESERVE
 
 
 def has_room(counts: Counts, kind: Kind, limits: Limits) -> bool:

@@ -60,9 +60,6 @@ class NotifierSettings(Settings):
         "Rollcall <no-reply@localhost>",
         description="Whom mails come from, `Name <local@domain>`; its domain is in Message-IDs.",
     )
-    smtp_timeout_s: float = Field(
-        30, ge=0.1, le=600, description="Longest wait for one answer of the mail server."
-    )
     invitation_secret: SecretStr = Field(
         min_length=32,
         description="Secret that makes and checks invitation links; the same in ingress.",
@@ -83,36 +80,20 @@ class NotifierSettings(Settings):
         gt=0,
         le=100_000,
         description="Invitations a second for one organisation, per replica, and as many notices "
-        "of other kinds, once the burst is used up.",
-    )
-    notifier_burst_per_organisation: int = Field(
-        3000,
-        ge=1,
-        le=1_000_000,
-        description="Invitations that leave at once for one organisation, per replica, and as many "
-        "notices of other kinds: enough for a first synchronisation.",
+        "of other kinds, once a burst of 3,000 is used up.",
     )
     notifier_recipient_mails: int = Field(
         3,
         ge=1,
         le=1_000_000,
-        description="Most mails to one recipient within ROLLCALL_NOTIFIER_RECIPIENT_WINDOW_S, of "
-        "all kinds, for all organisations, by all replicas; what is beyond it is dropped.",
-    )
-    notifier_recipient_window_s: float = Field(
-        600, ge=1, le=86400, description="Time in which mails to one recipient are counted."
+        description="Most mails to one recipient within ten minutes, of all kinds, for all "
+        "organisations, by all replicas; what is beyond it is dropped.",
     )
     notifier_recipient_mails_a_day: int = Field(
         10,
         ge=1,
         le=1_000_000,
         description="Most mails to one recipient within 24 hours; for one organisation half of it.",
-    )
-    notifier_recipient_reserve: int = Field(
-        2,
-        ge=0,
-        le=1_000_000,
-        description="So many more mails to one recipient may be notices that access has ended.",
     )
     notifier_recipient_domains: Annotated[str, AfterValidator(_check_domains)] = Field(
         "",
@@ -126,39 +107,16 @@ class NotifierSettings(Settings):
         15,
         ge=1,
         le=600,
-        description="After so long without renewal another replica sends what this one held.",
-    )
-    notifier_retry_initial_s: float = Field(
-        5, ge=0.05, le=3600, description="Wait after the first failure; it doubles with each."
+        description="Seconds without renewal after which another replica sends what this one held.",
     )
     notifier_retry_maximum_s: float = Field(
-        900, ge=0.05, le=86400, description="Longest wait between two attempts of one mail."
-    )
-    notifier_give_up_after_s: Seconds = Field(
-        7 * 86400, description="A mail that has been due for so long fails at its next refusal."
-    )
-    notifier_probe_s: float = Field(
-        1, ge=0.05, le=3600, description="While no connection can be made, one is tried this often."
-    )
-    notifier_batch_records: int = Field(
-        500, ge=1, le=5000, description="Most outcomes in one transaction."
-    )
-    notifier_pool_size: int = Field(8, ge=2, le=100, description="Most connections to Postgres.")
-    notifier_statement_timeout_s: float = Field(
-        10, ge=1, le=600, description="Longest statement; what it belongs to is then tried again."
-    )
-    notifier_stall_s: Seconds = Field(
-        120,
-        description="A worker with lag, no known outage and no progress for so long ends the "
-        "process; never less than two statement timeouts.",
+        900,
+        ge=0.05,
+        le=86400,
+        description="Longest wait between two attempts of one mail, which doubles from 5 s on.",
     )
     notifier_drain_s: Seconds = Field(
         10, description="Longest wait, at a stop, for mails that are being sent."
-    )
-    notifier_group_id: str = Field(
-        "",
-        pattern=r"^[a-zA-Z0-9._-]{0,120}$",
-        description="Consumer group of the outcomes; empty: `<topic prefix>-notifier`.",
     )
 
     def unsafe(self) -> list[str]:
@@ -173,11 +131,6 @@ class NotifierSettings(Settings):
         return lines
 
     @property
-    def stall_s(self) -> float:
-        """Seconds after which standing still is no slow statement any more."""
-        return max(self.notifier_stall_s, 2 * self.notifier_statement_timeout_s)
-
-    @property
     def group_id(self) -> str:
         """The consumer group of the outcomes topic."""
-        return self.notifier_group_id or f"{self.topic_prefix}-notifier"
+        return f"{self.topic_prefix}-notifier"

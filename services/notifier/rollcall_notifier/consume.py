@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection, Database
 
 IDLE_S = 5.0
+BATCH_RECORDS = 500
+"""Most outcomes in one transaction: their rows are written in one statement, in milliseconds."""
 BATCH_BYTES = 4 * MEBIBYTE
 log = get_logger()
 
@@ -43,7 +45,6 @@ class PlannerTools:
     topic: str
     grace_s: float
     settle_s: float
-    batch_records: int
     on_planned: Callable[[], None]
     faults: FaultPoint
     on_position: Callable[[int, int, int], None] = lambda _partition, _epoch, _offset: None
@@ -90,7 +91,7 @@ class OutcomesWorker:
         """Plan batch after batch. Raises Fenced, PartitionHalted."""
         try:
             while True:
-                records = await feed.take(self._tools.batch_records, BATCH_BYTES, IDLE_S)
+                records = await feed.take(BATCH_RECORDS, BATCH_BYTES, IDLE_S)
                 if records:
                     await self._apply(feed, records)
                 elif await self._position.was_moved(feed):

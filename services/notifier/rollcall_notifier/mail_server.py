@@ -26,6 +26,9 @@ from rollcall.runtime.errors import Unavailable
 MAIL_SERVER: Final = "the mail server"
 CLOSE_TIMEOUT_S: Final = 2.0
 MAILS_PER_CONNECTION: Final = 200
+ANSWER_S = 30.0
+"""Longest wait for one answer of the mail server. RFC 5321 §4.5.3.2 would allow five minutes; a
+mail that is given up earlier is tried again under the same Message-ID."""
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?")
 # 552: too large. 555: a parameter that this mail needs is not known.
 _OF_THE_MAIL: Final = frozenset({552, 555})
@@ -48,7 +51,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """Where the mail server is and how to speak to it. `timeout_s` is per answer."""
+    """Where the mail server is and how to speak to it."""
 
     host: str
     port: int
@@ -56,7 +59,6 @@ class ServerOptions:
     username: str
     password: str
     ca_file: str
-    timeout_s: float
 
 
 class LeaseLost(Exception):
@@ -92,7 +94,7 @@ class Session:
         await self.close()
         try:
             client = self._new_client()
-            async with asyncio.timeout(4 * self._options.timeout_s):
+            async with asyncio.timeout(4 * ANSWER_S):
                 await client.connect()
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             raise Unavailable(f"{MAIL_SERVER} ({_kind(error)})") from error
@@ -111,7 +113,7 @@ class Session:
             raise Postponed("no_connection")
         is_open = False
         try:
-            async with asyncio.timeout(5 * self._options.timeout_s):
+            async with asyncio.timeout(5 * ANSWER_S):
                 client.is_ours = is_ours
                 await client.send_message(message, sender=sender, recipients=[recipient])
             is_open = True
@@ -180,7 +182,7 @@ class Session:
             username=options.username or None,
             password=options.password or None,
             local_hostname=_own_name(),
-            timeout=options.timeout_s,
+            timeout=ANSWER_S,
             use_tls=options.tls == "tls",
             start_tls=options.tls == "starttls",
             tls_context=context,

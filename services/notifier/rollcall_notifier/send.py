@@ -45,6 +45,16 @@ IDLE_CONNECTION_S = 10.0
 QUEUED_PER_CONNECTION = 8
 MEASURE_EVERY_S = 5.0
 STOP_TIMEOUT_S = 5.0
+BURST_PER_ORGANISATION = 3000
+"""Invitations of one organisation that leave at once, and as many notices of other kinds: enough
+for a first synchronisation of 3,000 people."""
+RETRY_INITIAL_S = 5.0
+"""Wait after the first failure of a mail, doubled by each: greylisting lets go after minutes."""
+GIVE_UP_AFTER_S = 7 * 86400
+"""A mail that has been due for a week fails at its next refusal: a mail server gives up earlier
+(RFC 5321 §4.5.4.1: four to five days), and an invitation has expired by then."""
+PROBE_S = 1.0
+"""While no connection to the mail server can be made, one is tried this often, by each replica."""
 log = get_logger()
 
 
@@ -55,11 +65,7 @@ class SenderOptions:
     letters: LetterOptions
     connections: int
     rate_per_organisation: float
-    burst_per_organisation: int
-    retry_initial_s: float
     retry_maximum_s: float
-    give_up_after_s: float
-    probe_s: float
     drain_s: float
 
 
@@ -86,8 +92,8 @@ class MailSender:
         self._new_session = new_session
         self._faults = faults
         self._facts = facts
-        self._pacer = Pacer(options.rate_per_organisation, options.burst_per_organisation)
-        self._breaker = Breaker(failures_to_open=1, probe_every_s=options.probe_s)
+        self._pacer = Pacer(options.rate_per_organisation, BURST_PER_ORGANISATION)
+        self._breaker = Breaker(failures_to_open=1, probe_every_s=PROBE_S)
         # Bounded by what is claimed: at most `_queue_size` at once.
         self._queue: asyncio.Queue[ClaimedNotice | None] = asyncio.Queue()
         self._queue_size = options.connections * QUEUED_PER_CONNECTION
@@ -143,7 +149,7 @@ class MailSender:
         while not stop.is_set():
             self._wake.clear()
             if self._breaker.is_open and not await self._probe():
-                await _first_of(self._options.probe_s, stop)
+                await _first_of(PROBE_S, stop)
                 continue
             free = self._queue_size - self._queue.qsize()
             if free * 2 >= self._queue_size and self._leases.may_claim:
@@ -286,17 +292,17 @@ class MailSender:
     ) -> None:
         """Try again later, after longer and longer waits; give up after days."""
         notice, options = claimed.notice, self._options
-        if self._leases.present() - notice.due_at > timedelta(seconds=options.give_up_after_s):
+        if self._leases.present() - notice.due_at > timedelta(seconds=GIVE_UP_AFTER_S):
             return await self._ledger.failed(notice, f"gave_up_{reason}")
         wait_s = backoff_s(
             claimed.attempts,
-            initial_s=options.retry_initial_s,
+            initial_s=RETRY_INITIAL_S,
             maximum_s=options.retry_maximum_s,
         )
         return await self._ledger.postponed(notice, wait_s, reason, may_have_left=may_have_left)
 
     async def _server_away(self, notice: Notice) -> None:
-        await self._ledger.given_back(notice, self._options.probe_s, "mail_server_away")
+        await self._ledger.given_back(notice, PROBE_S, "mail_server_away")
 
     def _lost(self, error: Unavailable) -> None:
         if not self._breaker.is_open:

@@ -21,6 +21,9 @@ from rollcall_provisioner.tools import Tools
 
 APPEND_TIME: Final = "LogAppendTime"
 MEASURE_EVERY_S: Final = 1.0
+POOL_SIZE: Final = 8
+"""Most connections to Postgres, shared by the partitions: each uses one while it applies a batch,
+which is calculated in one interpreter. More connections would wait for that."""
 PRODUCER_STOP_S: Final = 5.0
 DATABASE_CLOSE_S: Final = 3.0
 
@@ -122,7 +125,7 @@ async def build(settings: ProvisionerSettings) -> Provisioner:
     database = await open_pool(
         settings.database_url.get_secret_value(),
         role_hint="provisioner",
-        max_size=settings.provisioner_pool_size,
+        max_size=POOL_SIZE,
         statement_timeout_s=settings.provisioner_statement_timeout_s,
         application_name="rollcall provisioner",
     )
@@ -132,8 +135,6 @@ async def build(settings: ProvisionerSettings) -> Provisioner:
         producer=Producer(settings, client_id="rollcall-provisioner"),
         topics=topics,
         faults=FaultPoint(settings.fault),
-        batch_records=settings.provisioner_batch_records,
-        batch_bytes=settings.provisioner_batch_bytes,
         dead_letter_limit=settings.provisioner_dead_letter_limit,
         outcomes=LogProbe(settings, topics.outcomes),
     )

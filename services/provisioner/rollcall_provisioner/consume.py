@@ -6,12 +6,11 @@ The group is shared by all replicas, so there may be as many as partitions; a re
 says so after two minutes (`consumer.idle`) and takes over when another one ends.
 """
 
-from rollcall.events.topics import MEBIBYTE
 from rollcall.kafka.pump import Pump, PumpOptions
 from rollcall_provisioner.config import ProvisionerSettings
 from rollcall_provisioner.partition import PartitionWorker
 from rollcall_provisioner.tenancy_worker import TenancyWorker
-from rollcall_provisioner.tools import Tools
+from rollcall_provisioner.tools import BATCH_BYTES, BATCH_RECORDS, Tools
 
 QUEUED_BATCHES = 8
 """Full batches that a partition's feed holds; half of it is drained before it is refilled."""
@@ -22,8 +21,8 @@ def requests_pump(settings: ProvisionerSettings, tools: Tools) -> Pump:
     options = PumpOptions(
         topic=tools.topics.requests,
         group_id=settings.group_id,
-        max_queued_records=settings.provisioner_batch_records * QUEUED_BATCHES,
-        max_queued_bytes=max(2 * settings.provisioner_batch_bytes, 8 * MEBIBYTE),
+        max_queued_records=BATCH_RECORDS * QUEUED_BATCHES,
+        max_queued_bytes=2 * BATCH_BYTES,
         drain_timeout_s=settings.provisioner_drain_s,
     )
     return Pump(settings, options, lambda partition: PartitionWorker(tools, partition))

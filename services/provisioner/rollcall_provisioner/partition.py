@@ -16,7 +16,7 @@ from rollcall.postgres import audit
 from rollcall.runtime.errors import Unavailable
 from rollcall_provisioner.announce import Announcer
 from rollcall_provisioner.batch import Batches
-from rollcall_provisioner.tools import Tools
+from rollcall_provisioner.tools import BATCH_BYTES, Tools
 
 IDLE_S: Final = 1.0
 """After a second without a record, how far the announcements are is written on its own."""
@@ -81,9 +81,7 @@ class PartitionWorker:
         try:
             await self._catch_up(feed)
             while True:
-                records = await feed.take(
-                    self._tools.batch_records, self._tools.batch_bytes, IDLE_S
-                )
+                records = await feed.take(self._tools.batch_records, BATCH_BYTES, IDLE_S)
                 if records:
                     await self._apply(feed, records)
                 else:

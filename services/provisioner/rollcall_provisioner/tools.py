@@ -13,6 +13,11 @@ from rollcall_provisioner.attempts import Standing
 
 BUDGET_BYTES: Final = 256 * MEBIBYTE
 """Memory that the batches of a process take together: four parts of 64 MiB (`PART_BYTES`)."""
+BATCH_RECORDS: Final = 500
+"""Most requests in one transaction: the reply to the first of them waits for the last."""
+BATCH_BYTES: Final = 4 * MEBIBYTE
+"""Most bytes of requests taken at once, or one larger request: 64 MiB once they are Python objects
+(`FACTOR`), which is one part (`PART_BYTES`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,7 @@ class Tools:
     producer: Producer
     topics: Topics
     faults: FaultPoint
-    batch_records: int = 500
-    batch_bytes: int = 4 * MEBIBYTE
+    batch_records: int = BATCH_RECORDS
     dead_letter_limit: int = 10
     budget: Budget = field(default_factory=lambda: Budget(BUDGET_BYTES))
     standing: Standing = field(default_factory=Standing)

@@ -218,8 +218,13 @@ async def test_after_the_window_what_was_dropped_can_be_opened_again(scene: Scen
 
 async def test_a_revocation_that_was_dropped_is_told_the_next_time(scene: Scene) -> None:
     member = await invite(scene, "ana")
-    async with scene.sending(notifier_recipient_mails=1, notifier_recipient_reserve=0):
+    async with scene.sending(notifier_recipient_mails=1):
         await scene.until_settled()
+        # As if two more notices that access has ended had left.
+        await scene.stack.rows(
+            "INSERT INTO notice.mail_taken SELECT gen_random_uuid(), 'revocation', recipient, "
+            "organisation_id, member_id FROM notice.mail_taken, generate_series(1, 2)"
+        )
         revoked = await scene.revoke(member)
         await scene.until_settled()
         assert (await scene.rows())[-1] == ("revocation", "dropped", "recipient_budget")

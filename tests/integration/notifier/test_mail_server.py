@@ -28,7 +28,7 @@ async def a_server(**answers: bytes) -> AsyncIterator[Session]:
 
     server = await asyncio.start_server(begin, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    session = Session(ServerOptions("127.0.0.1", port, "none", "", "", "", timeout_s=3))
+    session = Session(ServerOptions("127.0.0.1", port, "none", "", "", ""))
     try:
         yield session
     finally:

@@ -7,11 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 from email.message import EmailMessage
 
+import pytest
+
 from rollcall.directory.invitation import read_token
 from rollcall.directory.lifecycle import Status
 from rollcall.postgres import notification
 from rollcall.runtime.ids import new_id
 from rollcall_local.stack.mailbox import Rule
+from rollcall_notifier import mail_server
 from rollcall_notifier.leases import Leases
 from rollcall_notifier.settle import Ledger
 from tests.integration.notifier.conftest import Scene
@@ -105,11 +108,14 @@ async def test_a_slow_server_is_waited_for_beyond_the_lease(scene: Scene) -> Non
     assert scene.recipients() == ["ana@example.org"]
 
 
-async def test_a_server_that_does_not_answer_postpones(scene: Scene) -> None:
+async def test_a_server_that_does_not_answer_postpones(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene.stack.misbehave(Rule("delay", "rcpt", times=1, seconds=3))
     await scene.invite("ana")
 
-    async with scene.sending(smtp_timeout_s=0.5):
+    monkeypatch.setattr(mail_server, "ANSWER_S", 0.5)
+    async with scene.sending():
         await scene.until_rows(("invitation", "sent", None))
 
     assert scene.recipients() == ["ana@example.org"]
@@ -327,7 +333,7 @@ async def test_nothing_is_tried_while_no_connection_can_be_made(scene: Scene) ->
     for number in range(40):
         await scene.invite(f"p{number}")
 
-    async with scene.sending(smtp_port=1, notifier_probe_s=0.05):
+    async with scene.sending({"PROBE_S": 0.05}, smtp_port=1):
         await asyncio.sleep(1.0)  # time passes; nothing to wait for may happen
 
     rows = await scene.stack.rows("SELECT sum(attempts) AS attempts FROM notice.notification")
@@ -393,7 +399,7 @@ async def test_a_mail_due_for_too_long_fails_at_its_next_refusal(scene: Scene) -
     await scene.invite("ana")
     await scene.age(hours=2)
 
-    async with scene.sending(notifier_give_up_after_s=3600):
+    async with scene.sending({"GIVE_UP_AFTER_S": 3600}):
         await scene.until_rows(("invitation", "failed", "gave_up_smtp_recipient_451"))
 
 
@@ -402,7 +408,7 @@ async def test_an_organisation_is_paced_and_others_are_not(scene: Scene) -> None
         await scene.invite(f"p{number}")
 
     started_s = time.monotonic()
-    async with scene.sending(notifier_rate_per_organisation=4, notifier_burst_per_organisation=5):
+    async with scene.sending({"BURST_PER_ORGANISATION": 5}, notifier_rate_per_organisation=4):
         await scene.until_settled()
 
     assert time.monotonic() - started_s > 1.2
@@ -421,7 +427,7 @@ async def test_notices_of_every_kind_are_paced_and_no_sync_keeps_them_waiting(
         await scene.invite(f"late{number}")
 
     started_s = time.monotonic()
-    async with scene.sending(notifier_rate_per_organisation=4, notifier_burst_per_organisation=2):
+    async with scene.sending({"BURST_PER_ORGANISATION": 2}, notifier_rate_per_organisation=4):
 
         async def are_told() -> bool:
             return [row for row in await scene.rows() if row[:2] == ("revocation", "sent")] == [
@@ -441,9 +447,10 @@ async def test_two_senders_take_over_each_other_s_slots(scene: Scene) -> None:
     for number in range(24):
         await scene.invite(f"p{number}")
 
-    paced = {"notifier_rate_per_organisation": 4, "notifier_burst_per_organisation": 1}
+    one = {"BURST_PER_ORGANISATION": 1}
+    paced = {"notifier_rate_per_organisation": 4}
     started_s = time.monotonic()
-    async with scene.sending(**paced), scene.sending(**paced):
+    async with scene.sending(one, **paced), scene.sending(one, **paced):
         await scene.until_settled(30)
         took_s = time.monotonic() - started_s
 
@@ -457,7 +464,7 @@ async def test_what_waits_for_its_slot_is_not_overdue(scene: Scene) -> None:
     for number in range(20):
         await scene.invite(f"p{number}")
 
-    async with scene.sending(notifier_rate_per_organisation=0.1, notifier_burst_per_organisation=1):
+    async with scene.sending({"BURST_PER_ORGANISATION": 1}, notifier_rate_per_organisation=0.1):
 
         async def is_paced() -> bool:
             rows = await scene.rows()

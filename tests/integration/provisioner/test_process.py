@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import aiohttp
 from aiokafka.admin import AIOKafkaAdminClient
@@ -13,7 +14,7 @@ from rollcall.events.request import to_event
 from rollcall.kafka.admin import apply_topics, topic_config
 from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import ORGANISATION, create
-from tests.support.stack import ROOT, Stack
+from tests.support.stack import ROOT, Process, Stack
 
 
 async def test_it_starts_applies_and_drains(stack: Stack, deployment: Deployment) -> None:
@@ -73,10 +74,10 @@ async def test_a_zombie_is_fenced_and_writes_nothing(stack: Stack, deployment: D
     variables = {
         "ROLLCALL_TOPIC_PREFIX": deployment.topics.prefix,
         "ROLLCALL_DATABASE_URL": deployment.database.url("provisioner"),
-        "ROLLCALL_PROVISIONER_BATCH_RECORDS": "20",
     }
     number = 3000
-    zombie = await stack.start("provisioner", ready=True, **variables)
+    fault = "provisioner.before_batch:2:stop"
+    zombie = await stack.start("provisioner", ROLLCALL_FAULT=fault, ready=True, **variables)
     sent = [
         await deployment.producer.enqueue(
             deployment.topics.requests,
@@ -86,9 +87,8 @@ async def test_a_zombie_is_fenced_and_writes_nothing(stack: Stack, deployment: D
         )
         for n in range(number)
     ]
-    await deployment.applied(60)
-    zombie.pause()
     await asyncio.gather(*sent)
+    await until(lambda: is_stopped(zombie), "it stands before its second batch")
     stopped_at = (await deployment.progress())["next_offset"]
 
     await stack.start("provisioner", ready=True, **variables)
@@ -123,7 +123,7 @@ def test_every_mistake_in_the_settings_is_named() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "rollcall_provisioner"],
         cwd=ROOT,
-        env={**environment, "ROLLCALL_PROVISIONER_BATCH_RECORDS": "0"},
+        env={**environment, "ROLLCALL_PROVISIONER_DEAD_LETTER_LIMIT": "0"},
         capture_output=True,
         text=True,
         timeout=30,
@@ -131,8 +131,13 @@ def test_every_mistake_in_the_settings_is_named() -> None:
     )
 
     assert done.returncode == 2
-    for name in ("KAFKA_BOOTSTRAP", "DATABASE_URL", "PROVISIONER_BATCH_RECORDS"):
+    for name in ("KAFKA_BOOTSTRAP", "DATABASE_URL", "PROVISIONER_DEAD_LETTER_LIMIT"):
         assert f"ROLLCALL_{name}" in done.stderr
+
+
+def is_stopped(process: Process) -> bool:
+    """Whether the process has stopped itself (SIGSTOP)."""
+    return "State:\tT" in Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
 
 
 async def _set_create_time(deployment: Deployment) -> None:

@@ -4,7 +4,9 @@ import pytest
 
 from rollcall.runtime.config import load
 from rollcall.runtime.errors import InvalidSettings
+from rollcall_notifier.budget import RESERVE, WINDOW_S
 from rollcall_notifier.config import NotifierSettings
+from rollcall_notifier.send import BURST_PER_ORGANISATION
 
 SECRET = "made-for-this-deployment-alone-0123"
 GIVEN = {
@@ -47,12 +49,9 @@ def test_production_makes_no_links_with_the_published_secret() -> None:
 def test_the_bounds_of_mails_are_there_without_a_setting() -> None:
     given = settings("production")
 
-    assert (given.notifier_recipient_mails, given.notifier_recipient_window_s) == (3, 600)
-    assert (given.notifier_recipient_mails_a_day, given.notifier_recipient_reserve) == (10, 2)
-    assert (given.notifier_rate_per_organisation, given.notifier_burst_per_organisation) == (
-        5,
-        3000,
-    )
+    assert (given.notifier_recipient_mails, WINDOW_S) == (3, 600)
+    assert (given.notifier_recipient_mails_a_day, RESERVE) == (10, 2)
+    assert (given.notifier_rate_per_organisation, BURST_PER_ORGANISATION) == (5, 3000)
     assert given.notifier_settle_s == 10
     assert given.notifier_recipient_domains == ""
 
