@@ -1,0 +1,1 @@
+"""Integration tests of what a consumer keeps: over real Postgres."""
