@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from rollcall.consuming.position import Position
-from rollcall.events.envelope import MalformedEvent, NewerVersion, decode
+from rollcall.events.envelope import MalformedEvent, NewerVersion
 from rollcall.kafka.feed import Feed, Record
 from rollcall.kafka.worker import OUT_OF_RANGE, OutOfRange, PartitionHalted, log_differs
 from rollcall.observability import metrics
@@ -99,12 +99,6 @@ def read(taken: Sequence[Record]) -> Copied:
     found: dict[str, TenancyRecord | None] = {}
     last: Record | None = None
     for record in taken:
-        key = (record.key or b"").decode("utf-8", "replace")
-        if record.value is None:
-            found.pop(key, None)
-            found[key] = None
-            last = record
-            continue
         try:
             change = read_change(record)
         except NewerVersion as newer:
@@ -113,8 +107,8 @@ def read(taken: Sequence[Record]) -> Copied:
         except MalformedEvent:
             log.warning("tenancy.malformed", offset=record.offset)
         else:
-            found.pop(records.record_key(known), None)
-            found[records.record_key(known)] = known
+            found.pop(change.key, None)
+            found[change.key] = change.record
         last = record
     return _copied(found, last, None)
 
