@@ -32,7 +32,7 @@ from rollcall_ingress.behind.overlay import Overlay
 from rollcall_ingress.behind.precheck import Beforehand
 from rollcall_ingress.behind.reads import OverlayReads
 from rollcall_ingress.config import IngressSettings
-from rollcall_ingress.discovery import Discovery
+from rollcall_ingress.discovery import NOT_OFFERED, Discovery, NotOffered
 from rollcall_ingress.door.admission import INVITATION_PAGE, Admission, Bounds
 from rollcall_ingress.door.authenticate import Authenticator, StaleAfter
 from rollcall_ingress.door.edge import Door, expect_later, malformed
@@ -41,7 +41,6 @@ from rollcall_ingress.door.key_use import KeyUse
 from rollcall_ingress.door.rate import Rates
 from rollcall_ingress.door.routes import SEARCH, Route
 from rollcall_ingress.invitation import InvitationPage
-from rollcall_ingress.not_offered import METHODS, NotOffered
 from rollcall_ingress.read.directory_reads import DirectoryReads
 from rollcall_ingress.scim_read import Reading, ScimRead
 from rollcall_ingress.scim_write import ScimWrite, Writing
@@ -61,13 +60,6 @@ TENANCY_FETCH_WAIT_MS = 100
 LOG_END_AGAIN_S = 0.5
 LEARN_AGAIN_S = 0.5
 
-NOT_OFFERED = (
-    ("Me", METHODS, "There is no /Me here: an API key stands for an organisation, not for a user."),
-    ("Bulk", METHODS, "Bulk requests are not offered; send each operation as its own request."),
-    ("", ("GET",), "All types together cannot be listed; list /Users and /Groups."),
-    (SEARCH, ("POST",), "All types together cannot be searched; search /Users and /Groups."),
-)
-
 log = get_logger()
 
 
@@ -76,22 +68,16 @@ def route_table(reading: Reading, writing: Writing, discovery: Discovery) -> tup
     routes: list[Route] = []
     for schema in (USER, GROUP):
         read, write = ScimRead(reading, schema), ScimWrite(writing, schema)
-        routes.append(Route(schema.endpoint, False, {"GET": read.many, "POST": write}))
+        routes.append(Route(schema.endpoint, False, {"GET": read.many}, {"POST": write}))
         routes.append(Route(f"{schema.endpoint}/{SEARCH}", False, {"POST": read.search}))
-        routes.append(
-            Route(
-                schema.endpoint,
-                True,
-                {"GET": read.one, "PUT": write, "PATCH": write, "DELETE": write},
-            )
-        )
+        writes = {"PUT": write, "PATCH": write, "DELETE": write}
+        routes.append(Route(schema.endpoint, True, {"GET": read.one}, writes))
     routes.append(Route("ServiceProviderConfig", False, {"GET": discovery}))
     for endpoint in ("ResourceTypes", "Schemas"):
         routes.append(Route(endpoint, False, {"GET": discovery}))
         routes.append(Route(endpoint, True, {"GET": discovery}))
     for endpoint, methods, detail in NOT_OFFERED:
-        handler = NotOffered(discovery.authenticator, detail)
-        routes.append(Route(endpoint, False, dict.fromkeys(methods, handler)))
+        routes.append(Route(endpoint, False, dict.fromkeys(methods, NotOffered(detail))))
     return tuple(routes)
 
 
@@ -161,7 +147,9 @@ class Ingress(Service):
                 body_timeout_s=settings.ingress_body_timeout_s,
             )
         )
-        self._door = Door(self._routes(authenticator, admission), authenticator, admission)
+        self._door = Door(
+            self._routes(authenticator, admission), authenticator, self._key_use, admission
+        )
         self._listener = Listener(
             self._door_app(),
             settings.ingress_host,
@@ -196,8 +184,6 @@ class Ingress(Service):
         return route_table(
             Reading(
                 root_url=root_url,
-                authenticator=authenticator,
-                key_use=self._key_use,
                 admission=admission,
                 write_path=self.write_path,
                 known=known,
@@ -207,7 +193,6 @@ class Ingress(Service):
             Writing(
                 root_url=root_url,
                 authenticator=authenticator,
-                key_use=self._key_use,
                 admission=admission,
                 write_path=self.write_path,
                 reads=reads,
@@ -215,7 +200,7 @@ class Ingress(Service):
                 beforehand=Beforehand(known, time.monotonic),
                 limits=settings.request_limits,
             ),
-            Discovery(root_url, authenticator, self._key_use, settings.request_limits),
+            Discovery(root_url, settings.request_limits),
         )
 
     def _door_app(self) -> web.Application:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rollcall.postgres.directory_search import FoundMember
-from rollcall.runtime.clock import now
 from rollcall.runtime.ids import parse_id
 from rollcall.scim.body.json_body import Json
 from rollcall.scim.errors import NotFound
@@ -18,13 +17,12 @@ from rollcall.scim.prefer import Preferences, parse_prefer
 from rollcall.scim.profile import Profile
 from rollcall.scim.projection import parse_projection
 from rollcall.scim.schema import USER, ResourceSchema
+from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import THREAD_FROM_BYTES, THREAD_FROM_WORK, aside
 from rollcall_ingress.behind.reads import OverlayReads
 from rollcall_ingress.door import answer
 from rollcall_ingress.door.admission import Admission
 from rollcall_ingress.door.answer import Answer, View, wants
-from rollcall_ingress.door.authenticate import Authenticator, Principal
-from rollcall_ingress.door.key_use import KeyUse
 from rollcall_ingress.door.query import Query, parse_query
 from rollcall_ingress.door.routes import Arrival
 from rollcall_ingress.read.listing import count_repairs, read_listing, read_search_request
@@ -36,8 +34,6 @@ class Reading:
     """What the steps of a read need; the same for both resource types."""
 
     root_url: str
-    authenticator: Authenticator
-    key_use: KeyUse
     admission: Admission
     write_path: WritePath
     known: OverlayReads
@@ -54,12 +50,11 @@ class ScimRead:
 
     async def one(self, arrival: Arrival) -> Answer:
         """One resource by its id (RFC 7644 §3.4.1); 304 where the client's copy is current."""
-        principal = await self._authenticate(arrival)
-        organisation = principal.organisation
+        organisation = arrival.principal.organisation
         organisation_id = organisation.id
         with self.parts.admission.admit(organisation_id):
             resource_id = parse_id(arrival.target.rest or "")
-            profile = self._preferences(arrival).profile(principal.organisation.profile)
+            profile = self._preferences(arrival).profile(organisation.profile)
             view = self._view(organisation_id, parse_query(arrival.target.query), profile)
             copies = arrival.http.headers.getall("If-None-Match", ())
             if resource_id is None or resource_id != arrival.target.rest:  # ids are caseExact
@@ -86,29 +81,30 @@ class ScimRead:
 
     async def many(self, arrival: Arrival) -> Answer:
         """A page of the resources that match the filter (RFC 7644 §3.4.2)."""
-        principal = await self._authenticate(arrival)
-        with self.parts.admission.admit(principal.organisation.id):
+        organisation = arrival.principal.organisation
+        with self.parts.admission.admit(organisation.id):
             query = parse_query(arrival.target.query)
-            return await self._list(principal, query, self._preferences(arrival))
+            return await self._list(organisation, query, self._preferences(arrival))
 
     async def search(self, arrival: Arrival) -> Answer:
         """The same, asked by POST so that no address has personal data (RFC 7644 §3.4.3)."""
-        principal = await self._authenticate(arrival)
-        with self.parts.admission.admit(principal.organisation.id) as seat:
+        organisation = arrival.principal.organisation
+        with self.parts.admission.admit(organisation.id) as seat:
             preferences = self._preferences(arrival)
             raw = await self.parts.admission.read_body(arrival.http, seat)
-            profile = preferences.profile(principal.organisation.profile)
+            profile = preferences.profile(organisation.profile)
             if len(raw) > THREAD_FROM_BYTES:
                 query = await asyncio.to_thread(
                     read_search_request, raw, profile, self.parts.limits
                 )
             else:
                 query = read_search_request(raw, profile, self.parts.limits)
-            return await self._list(principal, query, preferences)
+            return await self._list(organisation, query, preferences)
 
-    async def _list(self, principal: Principal, query: Query, preferences: Preferences) -> Answer:
+    async def _list(
+        self, organisation: Organisation, query: Query, preferences: Preferences
+    ) -> Answer:
         """Understand → wait for own writes → read a page → show it."""
-        organisation = principal.organisation
         profile = preferences.profile(organisation.profile)
         view = self._view(organisation.id, query, profile)
         asked = read_listing(
@@ -145,17 +141,6 @@ class ScimRead:
 
     def _preferences(self, arrival: Arrival) -> Preferences:
         return parse_prefer(arrival.http.headers.getall("Prefer", ()))
-
-    async def _authenticate(self, arrival: Arrival) -> Principal:
-        at = now()
-        principal = await self.parts.authenticator.authenticate(
-            arrival.http.headers.getall("Authorization", ()),
-            arrival.target.organisation,
-            is_write=False,
-            at=at,
-        )
-        self.parts.key_use.note(principal.key.public_id, at)
-        return principal
 
     def _view(self, organisation_id: str, query: Query, profile: Profile) -> View:
         projection = parse_projection(

@@ -32,7 +32,6 @@ from rollcall_ingress.door import answer
 from rollcall_ingress.door.admission import Admission
 from rollcall_ingress.door.answer import Answer, View, wants
 from rollcall_ingress.door.authenticate import Authenticator
-from rollcall_ingress.door.key_use import KeyUse
 from rollcall_ingress.door.query import parse_query
 from rollcall_ingress.door.routes import Arrival
 from rollcall_ingress.read.directory_reads import DirectoryReads
@@ -63,7 +62,6 @@ class Writing:
 
     root_url: str
     authenticator: Authenticator
-    key_use: KeyUse
     admission: Admission
     write_path: WritePath
     reads: DirectoryReads
@@ -80,13 +78,8 @@ class ScimWrite:
     schema: ResourceSchema
 
     async def __call__(self, arrival: Arrival) -> Answer:
-        """Authenticate → admit → understand → compare, foresee → submit → answer."""
-        http, target, at = arrival.http, arrival.target, now()
-
-        principal = await self.parts.authenticator.authenticate(
-            http.headers.getall("Authorization", ()), target.organisation, is_write=True, at=at
-        )
-        self.parts.key_use.note(principal.key.public_id, at)
+        """Admit → understand → compare, foresee → submit → answer."""
+        http, target, principal = arrival.http, arrival.target, arrival.principal
         verb, preferences = VERBS[http.method], parse_prefer(http.headers.getall("Prefer", ()))
         command = Command(
             id=new_id(),
@@ -95,7 +88,7 @@ class ScimWrite:
             resource_id=_resource_id(target.rest, self.schema),
             organisation=principal.organisation,
             actor=principal.actor,
-            time=at,
+            time=arrival.at,
             traceparent=valid_traceparent(http.headers.getall("traceparent", ())),
             limits=self.parts.limits,
             precondition=read_precondition(

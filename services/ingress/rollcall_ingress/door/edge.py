@@ -1,7 +1,7 @@
-"""The outermost edge of the SCIM side: find the route, serve it, turn every error into an answer.
+"""The outermost edge of the SCIM side: authenticate, serve the route, turn errors into answers.
 
-Every address below the base authenticates first, those that do not exist included: so nobody
-learns from a 404 or a 405 what there is.
+Every request below `/v2/` is authenticated here, before its handler is called. Addresses that do
+not exist are no exception, so a 404 or a 405 tells a stranger nothing about what there is.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
@@ -32,7 +33,8 @@ from rollcall.scim.errors import (
 )
 from rollcall_ingress.door.admission import LARGE_ANSWER_BYTES, Admission
 from rollcall_ingress.door.answer import REQUEST_ID, Answer, error_answer, unavailable
-from rollcall_ingress.door.authenticate import Authenticator
+from rollcall_ingress.door.authenticate import Authenticator, Principal
+from rollcall_ingress.door.key_use import KeyUse
 from rollcall_ingress.door.routes import Arrival, Route, Target, place_of, read_target
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -48,43 +50,45 @@ class Door:
     """Serves all SCIM requests; `handle` is the only aiohttp handler of that side."""
 
     def __init__(
-        self, routes: Sequence[Route], authenticator: Authenticator, admission: Admission
+        self,
+        routes: Sequence[Route],
+        authenticator: Authenticator,
+        key_use: KeyUse,
+        admission: Admission,
     ) -> None:
         self._routes = {route.place: route for route in routes}
         self._authenticator = authenticator
+        self._key_use = key_use
         self._admission = admission
         self.is_draining = False
 
     async def handle(self, http: web.Request) -> web.Response:
         """One request; raises nothing but its own cancellation."""
-        with ExitStack() as held:
-            return await self._handle(http, held)
-
-    async def _handle(self, http: web.Request, held: ExitStack) -> web.Response:
         began_s = time.perf_counter()
-        try:
-            answer = await self._serve(http)
+        with ExitStack() as held:
+            try:
+                answer = await self._serve(http)
+                if len(answer.body) >= LARGE_ANSWER_BYTES:
+                    held.enter_context(self._room_for(http, len(answer.body)))
+            except ScimError as error:
+                answer = error_answer(error)
+                tell = log.info if error.status in AT_THE_DOOR else log.debug
+                tell("request.refused", status=error.status, scim_type=error.scim_type)
+            except Unavailable as error:
+                INGRESS_REFUSALS.labels("unavailable").inc()
+                log.warning("request.refused", status=503, what=error.what)
+                answer = error_answer(unavailable(error))
+            except Exception as error:  # the outermost edge: our bug, and the request's end
+                answer = _internal(error)
+            method = http.method if http.method in METHODS else "other"
+            _counter(method, answer.status, answer.is_pending).inc()
+            _seconds(method).observe(time.perf_counter() - began_s)
+            response = answer.to_response()
+            if self.is_draining:
+                response.force_close()
             if len(answer.body) >= LARGE_ANSWER_BYTES:
-                held.enter_context(self._room_for(http, len(answer.body)))
-        except ScimError as error:
-            answer = error_answer(error)
-            tell = log.info if error.status in AT_THE_DOOR else log.debug
-            tell("request.refused", status=error.status, scim_type=error.scim_type)
-        except Unavailable as error:
-            INGRESS_REFUSALS.labels("unavailable").inc()
-            log.warning("request.refused", status=503, what=error.what)
-            answer = error_answer(unavailable(error))
-        except Exception as error:  # the outermost edge: our bug, and the request's end
-            answer = _internal(error)
-        method = http.method if http.method in METHODS else "other"
-        _counter(method, answer.status, answer.is_pending).inc()
-        _seconds(method).observe(time.perf_counter() - began_s)
-        response = answer.to_response()
-        if self.is_draining:
-            response.force_close()
-        if len(answer.body) >= LARGE_ANSWER_BYTES:
-            await _send(http, response)
-        return response
+                await _send(http, response)
+            return response
 
     def _room_for(self, http: web.Request, size: int) -> AbstractContextManager[None]:
         """Room for a large answer, in the share of the organisation that was authenticated.
@@ -103,24 +107,31 @@ class Door:
             if _OTHER_VERSION.match(http.raw_path):
                 raise InvalidVers
             raise NotFound("There is nothing at this address; SCIM is below /v2/.")
-        route = self._routes.get(place_of(target))
+        route = self._routes.get(place_of(target)) if target.is_known else None
         # HEAD is GET without the body (RFC 9110 §9.3.2), which the server leaves out by itself.
         method = "GET" if http.method == "HEAD" else http.method
-        handler = None if route is None else route.methods.get(method)
-        if route is not None and handler is not None and target.is_known:
-            return await handler(Arrival(http, replace(target, endpoint=route.endpoint)))
-        await self._authenticate(http, target)
-        if route is None or not target.is_known:
+        at = now()
+        is_write = route is not None and method in route.writes
+        principal = await self._authenticate(http, target, is_write=is_write, at=at)
+        if route is None:
             raise NotFound("There is nothing at this address; ResourceTypes lists what there is.")
-        raise MethodNotAllowed(_allowed(route))
+        handler = route.methods.get(method)
+        if handler is None:
+            raise MethodNotAllowed(_allowed(route))
+        return await handler(Arrival(http, replace(target, endpoint=route.endpoint), principal, at))
 
-    async def _authenticate(self, http: web.Request, target: Target) -> None:
-        await self._authenticator.authenticate(
+    async def _authenticate(
+        self, http: web.Request, target: Target, *, is_write: bool, at: datetime
+    ) -> Principal:
+        """Who asks; the use of the key is noted. Raises as `Authenticator.authenticate` does."""
+        principal = await self._authenticator.authenticate(
             http.headers.getall("Authorization", ()),
             target.organisation,
-            is_write=False,
-            at=now(),
+            is_write=is_write,
+            at=at,
         )
+        self._key_use.note(principal.key.public_id, at)
+        return principal
 
 
 async def _send(http: web.Request, response: web.Response) -> None:

@@ -5,13 +5,16 @@ what the handler gets. `/v2/ORGANISATION/Users/ID` has an organisation, an endpo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from aiohttp import web
 
 from rollcall_ingress.door.answer import Answer
+from rollcall_ingress.door.authenticate import Principal
 
 BASE: Final = "v2"
 SEARCH: Final = ".search"
@@ -41,29 +44,42 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request at its place: what a handler is called with."""
+    """An authenticated request and its route: what a handler is called with.
+
+    `at` is the moment at which the request came, before it was authenticated.
+    """
 
     http: web.Request
     target: Target
+    principal: Principal
+    at: datetime
 
 
 class Handler(Protocol):
-    """Serves one method of one route, authentication included."""
+    """Serves one method of one route, for a request that the door has authenticated."""
 
     async def __call__(self, arrival: Arrival) -> Answer: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Route:
     """One endpoint, as a collection or (`with_id`) with a segment behind it.
 
     The endpoint of a search is `.search`, or with a resource type before it `Users/.search`; that
-    of the organisation's base itself is empty.
+    of the organisation's base itself is empty. `reads` and `writes` are its handlers by method.
+    Those of `writes` can change something, so a key that opens them must have been confirmed more
+    recently (`StaleAfter`).
     """
 
     endpoint: str
     with_id: bool
-    methods: Mapping[str, Handler]
+    reads: Mapping[str, Handler]
+    writes: Mapping[str, Handler] = field(default_factory=dict)
+
+    @cached_property
+    def methods(self) -> Mapping[str, Handler]:
+        """All handlers by method."""
+        return {**self.reads, **self.writes}
 
     @property
     def place(self) -> "Place":
