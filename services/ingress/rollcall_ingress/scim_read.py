@@ -20,12 +20,13 @@ from rollcall.scim.schema import USER, ResourceSchema
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import THREAD_FROM_BYTES, THREAD_FROM_WORK, aside
 from rollcall_ingress.behind.reads import OverlayReads
-from rollcall_ingress.door import answer
 from rollcall_ingress.door.admission import Admission
-from rollcall_ingress.door.answer import Answer, View, wants
+from rollcall_ingress.door.answer import Answer
 from rollcall_ingress.door.query import Query, parse_query
 from rollcall_ingress.door.routes import Arrival
+from rollcall_ingress.read import show
 from rollcall_ingress.read.listing import count_repairs, read_listing, read_search_request
+from rollcall_ingress.read.show import View, wants
 from rollcall_ingress.write.write_path import WritePath
 
 
@@ -67,7 +68,7 @@ class ScimRead:
                 if member is not None:
                     if member.is_exact and none_match(copies, member.member.version):
                         return _not_modified(member.member.version)
-                    return answer.found_member(member, view)
+                    return show.found_member(member, view)
             else:
                 group = await self.parts.known.group(
                     organisation, resource_id, with_members=wants(view, "members")
@@ -76,7 +77,7 @@ class ScimRead:
                     if group.is_exact and none_match(copies, group.group.version):
                         return _not_modified(group.group.version)
                     size = len(group.members)
-                    return await answer.render(size, answer.found_group, group, view)
+                    return await show.render(size, show.found_group, group, view)
         raise NotFound(f"There is no {self.schema.name} with the id {resource_id}.")
 
     async def many(self, arrival: Arrival) -> Answer:
@@ -119,21 +120,21 @@ class ScimRead:
             total, members = await self.parts.known.members(
                 organisation, asked, with_groups=wants(view, "groups")
             )
-            units = answer.work_to_show(found.member.resource for found in members)
+            units = show.work_to_show(found.member.resource for found in members)
             shown = await aside(units, _shown, members, view)
         else:
             total, groups = await self.parts.known.groups(
                 organisation, asked, with_members=wants(view, "members")
             )
             shown = [
-                await answer.render(len(group.members), answer.show_group, group, view)
+                await show.render(len(group.members), show.show_group, group, view)
                 for group in groups
             ]
         related = sum(len(item.get("members", ())) for item in shown)
-        units = related * answer.MEMBERSHIP
+        units = related * show.MEMBERSHIP
         if units <= THREAD_FROM_WORK:
-            units += answer.work_to_show(shown)
-        given = await aside(units, answer.listing, shown, total, asked.page)
+            units += show.work_to_show(shown)
+        given = await aside(units, show.listing, shown, total, asked.page)
         applied = preferences.applied(returns=False)
         if applied is None:
             return given
@@ -152,7 +153,7 @@ class ScimRead:
 
 
 def _shown(members: Sequence[FoundMember], view: View) -> list[Json]:
-    return [answer.show_member(member, view) for member in members]
+    return [show.show_member(member, view) for member in members]
 
 
 def _not_modified(version: str) -> Answer:

@@ -30,12 +30,13 @@ from rollcall_ingress.behind.precheck import Beforehand
 from rollcall_ingress.behind.reads import OverlayReads
 from rollcall_ingress.door import answer
 from rollcall_ingress.door.admission import Admission
-from rollcall_ingress.door.answer import Answer, View, wants
+from rollcall_ingress.door.answer import Answer
 from rollcall_ingress.door.authenticate import Authenticator
 from rollcall_ingress.door.query import parse_query
 from rollcall_ingress.door.routes import Arrival
 from rollcall_ingress.read.directory_reads import DirectoryReads
 from rollcall_ingress.read.listing import count_repairs
+from rollcall_ingress.read.show import View, render, wants
 from rollcall_ingress.write import write_answer
 from rollcall_ingress.write.understand import (
     Command,
@@ -168,17 +169,15 @@ class ScimWrite:
             mark = answer.PENDING if reply is None else answer.PARKED
             accepted = None if reply else await self._accepted(request, view, organisation)
             if accepted is not None:
-                return await answer.render(named, write_answer.accepted, request, accepted, view)
-            return await answer.render(named, write_answer.pending, request, view, mark, foreseen)
+                return await render(named, write_answer.accepted, request, accepted, view)
+            return await render(named, write_answer.pending, request, view, mark, foreseen)
         if reply.status >= 400:
             raise write_answer.refusal(reply)
         group = None
         if not request.is_member and write_answer.has_body(request, view):
             group = await self._read_group(request.organisation_id, request.resource_id, view)
         size = named if group is None else len(group.members)
-        return await answer.render(
-            size, write_answer.applied, request, reply, view, group, foreseen
-        )
+        return await render(size, write_answer.applied, request, reply, view, group, foreseen)
 
     async def _accepted(
         self, request: Request, view: View, organisation: Organisation

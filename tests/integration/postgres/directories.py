@@ -17,7 +17,7 @@ from rollcall.scim.profile import Profile
 from rollcall.scim.resource import canonicalise
 from rollcall.scim.schema import ENTERPRISE_URN, USER, Attribute, ResourceSchema
 from rollcall.scim.username import display_name_key
-from rollcall_ingress.door.answer import View, show_group, show_member
+from rollcall_ingress.read.show import View, show_group, show_member
 from tests.support.builders import MOMENT, ORGANISATION, Json, a_group, a_member, an_id
 from tests.support.databases import Connection
 from tests.unit.scim import strategies

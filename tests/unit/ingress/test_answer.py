@@ -18,7 +18,9 @@ from rollcall.scim.projection import parse_projection
 from rollcall.scim.schema import GROUP, USER
 from rollcall_ingress.behind.foresee import Foreseen
 from rollcall_ingress.door import answer
-from rollcall_ingress.door.answer import Answer, View
+from rollcall_ingress.door.answer import Answer
+from rollcall_ingress.read import show
+from rollcall_ingress.read.show import View
 from rollcall_ingress.write import write_answer
 from tests.support.builders import MOMENT, ORGANISATION, a_group, a_member, an_id
 
@@ -146,15 +148,15 @@ def test_projections_hold_for_every_answer() -> None:
     for given in (
         write_answer.pending(a_request("member.create"), view),
         write_answer.applied(a_request("member.create"), a_reply(201), view, None),
-        answer.found_member(FoundMember(a_member()), view),
+        show.found_member(FoundMember(a_member()), view),
     ):
         assert document(given).keys() == {"schemas", "id", "meta", "userName"}
         assert "ETag" in given.headers
 
 
 def test_a_user_shows_its_groups_and_a_group_its_members() -> None:
-    member = document(answer.found_member(FoundMember(a_member(), ((an_id(50), "Crew"),)), VIEW))
-    group = document(answer.found_group(FoundGroup(a_group(), ((an_id(1), "Ana"),)), VIEW))
+    member = document(show.found_member(FoundMember(a_member(), ((an_id(50), "Crew"),)), VIEW))
+    group = document(show.found_group(FoundGroup(a_group(), ((an_id(1), "Ana"),)), VIEW))
 
     assert member["groups"][0]["value"] == an_id(50)
     assert group["members"][0]["display"] == "Ana"
@@ -162,9 +164,9 @@ def test_a_user_shows_its_groups_and_a_group_its_members() -> None:
 
 
 def test_a_listing_counts_what_it_shows() -> None:
-    shown = [answer.show_member(FoundMember(a_member()), VIEW)]
+    shown = [show.show_member(FoundMember(a_member()), VIEW)]
 
-    page = document(answer.listing(shown, 7, Page(3, 1)))
+    page = document(show.listing(shown, 7, Page(3, 1)))
 
     assert (page["totalResults"], page["itemsPerPage"], page["startIndex"]) == (7, 1, 3)
 
@@ -334,12 +336,12 @@ def test_an_unknown_outcome_says_to_read_first() -> None:
 def test_a_state_in_which_something_may_be_missing_has_no_version() -> None:
     found = FoundMember(a_member(), is_exact=False)
 
-    whole = answer.found_member(found, VIEW)
+    whole = show.found_member(found, VIEW)
 
     assert "ETag" not in whole.headers
     assert "version" not in document(whole)["meta"]
-    assert "version" not in answer.show_member(found, VIEW)["meta"]
-    assert "ETag" in answer.found_member(FoundMember(a_member()), VIEW).headers
+    assert "version" not in show.show_member(found, VIEW)["meta"]
+    assert "ETag" in show.found_member(FoundMember(a_member()), VIEW).headers
 
 
 @pytest.mark.parametrize("number", [0, 1, 5000, 5001, 12_345])
@@ -351,7 +353,7 @@ def test_many_members_are_written_in_parts_that_make_the_same_document(
     projection = None if attributes is None else parse_projection(attributes, None, GROUP)
     view = View(BASE, projection)
 
-    given = answer.found_group(FoundGroup(a_group(2), members), view)
+    given = show.found_group(FoundGroup(a_group(2), members), view)
 
-    shown = answer.show_group(FoundGroup(a_group(2), members), view)
+    shown = show.show_group(FoundGroup(a_group(2), members), view)
     assert given.body == orjson.dumps(shown)

@@ -23,7 +23,7 @@ from rollcall.scim.work import most_work
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import THREAD_FROM_WORK
 from rollcall_ingress.behind.reads import OverlayReads
-from rollcall_ingress.door.answer import MEMBERSHIP
+from rollcall_ingress.read.show import MEMBERSHIP
 
 Found = FoundMember | FoundGroup
 SOMEBODY = "somebody"

@@ -22,8 +22,8 @@ from rollcall.scim.sort import Sort, in_order
 from rollcall.scim.work import MAX_WORK, Work, of_fold
 from rollcall_ingress.aside import enough_of
 from rollcall_ingress.behind.selecting import KINDS, Attribute
-from rollcall_ingress.door import answer
-from rollcall_ingress.door.answer import View, stored_times
+from rollcall_ingress.read import show
+from rollcall_ingress.read.show import View, stored_times
 
 Found = FoundMember | FoundGroup
 T = TypeVar("T", FoundMember, FoundGroup)
@@ -79,8 +79,7 @@ def most_work_of(found: Sequence[Found], condition: Filter | None, sort: Sort | 
     """The units of `page_of`, for `aside`: its texts are folded, and each part looks at them."""
     looks = 1 + size(condition) + (sort is not None)
     return enough_of(
-        answer.MEMBERSHIP * len(_related(each))
-        + of_fold(len(orjson.dumps(_resource(each)))) * looks
+        show.MEMBERSHIP * len(_related(each)) + of_fold(len(orjson.dumps(_resource(each)))) * looks
         for each in found
     )
 
@@ -119,6 +118,6 @@ def _document(found: Found, base_url: str) -> Json:
     if isinstance(found, FoundMember):
         member = found.member
         times = stored_times(member)
-        return answer.user_document(member.id, times, member.resource, view, found.groups)
+        return show.user_document(member.id, times, member.resource, view, found.groups)
     group = found.group
-    return answer.group_document(group.id, stored_times(group), group.resource, view, found.members)
+    return show.group_document(group.id, stored_times(group), group.resource, view, found.members)

@@ -31,10 +31,8 @@ from rollcall.scim.errors import NO_HEADERS, ScimError, from_parts
 from rollcall.scim.etag import weak_etag
 from rollcall.scim.prefer import Preferences
 from rollcall_ingress.behind.foresee import Foreseen
-from rollcall_ingress.door.answer import (
-    OUTCOME,
-    PENDING,
-    Answer,
+from rollcall_ingress.door.answer import OUTCOME, PENDING, Answer
+from rollcall_ingress.read.show import (
     Pairs,
     Times,
     View,
