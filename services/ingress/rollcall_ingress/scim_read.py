@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rollcall.postgres.directory_search import FoundMember
-from rollcall.runtime.ids import parse_id
 from rollcall.scim.body.json_body import Json
 from rollcall.scim.errors import NotFound
 from rollcall.scim.etag import none_match, weak_etag
 from rollcall.scim.limits import LIMITS, Limits
 from rollcall.scim.prefer import Preferences, parse_prefer
 from rollcall.scim.profile import Profile
-from rollcall.scim.projection import parse_projection
 from rollcall.scim.schema import USER, ResourceSchema
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import THREAD_FROM_BYTES, THREAD_FROM_WORK, aside
@@ -23,9 +21,9 @@ from rollcall_ingress.behind.reads import OverlayReads
 from rollcall_ingress.door.admission import Admission
 from rollcall_ingress.door.answer import Answer
 from rollcall_ingress.door.query import Query, parse_query
-from rollcall_ingress.door.routes import Arrival
+from rollcall_ingress.door.routes import Arrival, resource_id_of
 from rollcall_ingress.read import show
-from rollcall_ingress.read.listing import count_repairs, read_listing, read_search_request
+from rollcall_ingress.read.listing import read_listing, read_search_request
 from rollcall_ingress.read.show import View, wants
 from rollcall_ingress.write.write_path import WritePath
 
@@ -54,12 +52,10 @@ class ScimRead:
         organisation = arrival.principal.organisation
         organisation_id = organisation.id
         with self.parts.admission.admit(organisation_id):
-            resource_id = parse_id(arrival.target.rest or "")
             profile = self._preferences(arrival).profile(organisation.profile)
-            view = self._view(organisation_id, parse_query(arrival.target.query), profile)
+            view = self._view(organisation, parse_query(arrival.target.query), profile)
             copies = arrival.http.headers.getall("If-None-Match", ())
-            if resource_id is None or resource_id != arrival.target.rest:  # ids are caseExact
-                raise NotFound(f"There is no {self.schema.name} with this id.")
+            resource_id = resource_id_of(arrival.target.rest or "", self.schema)
             await self.parts.write_path.settled(organisation_id, self.parts.settle_s)
             if self.schema is USER:
                 member = await self.parts.known.member(
@@ -107,7 +103,7 @@ class ScimRead:
     ) -> Answer:
         """Understand → wait for own writes → read a page → show it."""
         profile = preferences.profile(organisation.profile)
-        view = self._view(organisation.id, query, profile)
+        view = self._view(organisation, query, profile)
         asked = read_listing(
             query,
             self.schema,
@@ -143,13 +139,9 @@ class ScimRead:
     def _preferences(self, arrival: Arrival) -> Preferences:
         return parse_prefer(arrival.http.headers.getall("Prefer", ()))
 
-    def _view(self, organisation_id: str, query: Query, profile: Profile) -> View:
-        projection = parse_projection(
-            query.get("attributes"), query.get("excludedAttributes"), self.schema, profile
-        )
-        if projection is not None:
-            count_repairs(projection.repairs)
-        return View(f"{self.parts.root_url}/v2/{organisation_id}", projection)
+    def _view(self, organisation: Organisation, query: Query, profile: Profile) -> View:
+        base_url = f"{self.parts.root_url}/v2/{organisation.id}"
+        return show.read_view(query, self.schema, profile, base_url)
 
 
 def _shown(members: Sequence[FoundMember], view: View) -> list[Json]:

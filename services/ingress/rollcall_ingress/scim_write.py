@@ -11,11 +11,9 @@ from rollcall.observability.logging import get_logger
 from rollcall.postgres.directory_search import FoundGroup
 from rollcall.runtime.clock import now
 from rollcall.runtime.errors import Unavailable
-from rollcall.runtime.ids import new_id, parse_id
-from rollcall.scim.errors import NotFound
+from rollcall.runtime.ids import new_id
 from rollcall.scim.limits import LIMITS, Limits
-from rollcall.scim.prefer import Preferences, parse_prefer
-from rollcall.scim.projection import parse_projection
+from rollcall.scim.prefer import parse_prefer
 from rollcall.scim.schema import ResourceSchema
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import THREAD_FROM_BYTES, aside
@@ -33,10 +31,9 @@ from rollcall_ingress.door.admission import Admission
 from rollcall_ingress.door.answer import Answer
 from rollcall_ingress.door.authenticate import Authenticator
 from rollcall_ingress.door.query import parse_query
-from rollcall_ingress.door.routes import Arrival
+from rollcall_ingress.door.routes import Arrival, resource_id_of
 from rollcall_ingress.read.directory_reads import DirectoryReads
-from rollcall_ingress.read.listing import count_repairs
-from rollcall_ingress.read.show import View, render, wants
+from rollcall_ingress.read.show import View, read_view, render, wants
 from rollcall_ingress.write import write_answer
 from rollcall_ingress.write.understand import (
     Command,
@@ -81,13 +78,14 @@ class ScimWrite:
     async def __call__(self, arrival: Arrival) -> Answer:
         """Admit → understand → compare, foresee → submit → answer."""
         http, target, principal = arrival.http, arrival.target, arrival.principal
+        organisation = principal.organisation
         verb, preferences = VERBS[http.method], parse_prefer(http.headers.getall("Prefer", ()))
         command = Command(
             id=new_id(),
             verb=verb,
             schema=self.schema,
-            resource_id=_resource_id(target.rest, self.schema),
-            organisation=principal.organisation,
+            resource_id=(None if target.rest is None else resource_id_of(target.rest, self.schema)),
+            organisation=organisation,
             actor=principal.actor,
             time=arrival.at,
             traceparent=valid_traceparent(http.headers.getall("traceparent", ())),
@@ -99,35 +97,28 @@ class ScimWrite:
             ),
             preferences=preferences,
         )
-        with self.parts.admission.admit(principal.organisation.id) as seat:
+        with self.parts.admission.admit(organisation.id) as seat:
             body = b""
             if command.verb != "delete":
                 body = await self.parts.admission.read_body(http, seat)
 
-            view = self._view(principal.organisation, target.query, preferences)
+            view = read_view(
+                parse_query(target.query),
+                self.schema,
+                preferences.profile(organisation.profile),
+                f"{self.parts.root_url}/v2/{organisation.id}",
+                preferences.returns,
+            )
             request = await understand(command, body)
             if request.precondition is None:
-                await self.parts.beforehand.check(request, principal.organisation)
-            foreseen = await self._foresee(request, view, principal.organisation)
+                await self.parts.beforehand.check(request, organisation)
+            foreseen = await self._foresee(request, view, organisation)
             self.parts.authenticator.check_again(principal, at=now())
 
             is_large = len(body) > THREAD_FROM_BYTES
             submitted = await self.parts.write_path.submit(request, is_large=is_large)
-            given = await self._answer(submitted, view, foreseen, principal.organisation)
+            given = await self._answer(submitted, view, foreseen, organisation)
             return write_answer.with_preferences(given, request, preferences)
-
-    def _view(self, organisation: Organisation, query_text: str, preferences: Preferences) -> View:
-        base_url = f"{self.parts.root_url}/v2/{organisation.id}"
-        if not query_text:
-            return View(base_url, None, preferences.returns)
-        query = parse_query(query_text)
-        profile = preferences.profile(organisation.profile)
-        projection = parse_projection(
-            query.get("attributes"), query.get("excludedAttributes"), self.schema, profile
-        )
-        if projection is not None:
-            count_repairs(projection.repairs)
-        return View(base_url, projection, preferences.returns)
 
     async def _foresee(
         self, request: Request, view: View, organisation: Organisation
@@ -205,13 +196,3 @@ class ScimWrite:
         except Unavailable:
             log.warning("postgres.unavailable", organisation_id=organisation_id)
             return None
-
-
-def _resource_id(text: str | None, schema: ResourceSchema) -> str | None:
-    """The id in the address; what is no UUID is nobody's id."""
-    if text is None:
-        return None
-    resource_id = parse_id(text)
-    if resource_id != text:  # ids are caseExact (RFC 7643 §3.1)
-        raise NotFound(f"There is no {schema.name} with this id.")
-    return resource_id

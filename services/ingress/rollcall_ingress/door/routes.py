@@ -13,6 +13,9 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
+from rollcall.runtime.ids import parse_id
+from rollcall.scim.errors import NotFound
+from rollcall.scim.schema import ResourceSchema
 from rollcall_ingress.door.answer import Answer
 from rollcall_ingress.door.authenticate import Principal
 
@@ -102,6 +105,16 @@ def place_of(target: Target) -> Place:
     if target.rest == SEARCH:
         return f"{name}/{SEARCH}", False
     return name, target.rest is not None
+
+
+def resource_id_of(text: str, schema: ResourceSchema) -> str:
+    """The id of a resource in an address. Raises NotFound for what no resource can have as its id.
+
+    Ids are UUIDs and are case-sensitive (RFC 7643 §3.1).
+    """
+    if parse_id(text) != text:
+        raise NotFound(f"There is no {schema.name} with this id.")
+    return text
 
 
 def read_target(raw: str) -> Target | None:

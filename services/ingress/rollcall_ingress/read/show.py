@@ -15,11 +15,14 @@ from rollcall.scim.errors import NO_HEADERS
 from rollcall.scim.etag import weak_etag
 from rollcall.scim.page import Page, list_response
 from rollcall.scim.prefer import Return
-from rollcall.scim.projection import Projection, project
+from rollcall.scim.profile import Profile
+from rollcall.scim.projection import Projection, parse_projection, project
 from rollcall.scim.schema import GROUP, USER, ResourceSchema
 from rollcall.scim.work import of_bytes
 from rollcall_ingress.aside import aside, enough_of
 from rollcall_ingress.door.answer import Answer, json_answer
+from rollcall_ingress.door.query import Query
+from rollcall_ingress.read.listing import count_repairs
 
 MEMBERSHIP: Final = 25
 """Units of work to show one membership: 2,000 are shown in a thread."""
@@ -33,6 +36,25 @@ class View:
     base_url: str
     projection: Projection | None = None
     returns: Return | None = None
+
+
+def read_view(
+    query: Query,
+    schema: ResourceSchema,
+    profile: Profile,
+    base_url: str,
+    returns: Return | None = None,
+) -> View:
+    """The view that `attributes` and `excludedAttributes` ask for. Repairs are counted.
+
+    Raises InvalidValue.
+    """
+    projection = parse_projection(
+        query.get("attributes"), query.get("excludedAttributes"), schema, profile
+    )
+    if projection is not None:
+        count_repairs(projection.repairs)
+    return View(base_url, projection, returns)
 
 
 def found_member(found: FoundMember, view: View) -> Answer:
