@@ -1,22 +1,7 @@
 """The overlay: what this replica has accepted and has not seen applied yet. In memory, bounded.
 
-A read is Postgres's state with these requests folded in (overlay_lookup.py). The rules:
-
-- A request is *sending* from `begin` until `accept` (the broker appended it in time, and its sender
-  is answered before it is decided), `settle` (its sender is told the decision) or `abandon`.
-  Only accepted ones are folded into reads; sending ones count where a `userName` is asked for.
-- It is dropped when a reply shows that it is decided, or a read's `next_offset` is beyond it. The
-  provisioner commits in the order of the log, so all below it in its partition go with it.
-- Beyond the bounds, in requests or in bytes, the oldest are forgotten. A look-up that finds nothing
-  is then not certain until `next_offset` is beyond the last one that was forgotten. What another
-  process of this replica accepted before is forgotten too: `begin_at` says where its log ended.
-  So is what Kafka may or may not have appended: `doubt`.
-- Offsets mean something in one log only. Where the operator has accepted another log (a read tells
-  of another epoch), or an acknowledgement shows that the partition begins anew, all that is kept
-  of the partition is dropped, and misses are not certain until the log's end was asked. Until the
-  operator has accepted it, no offset of the directory's says anything about the new log.
-
-One per process; not for several threads. `WritePath` writes it, `Lookup` reads it.
+A read is Postgres's state with these requests folded in. README.md of this folder has the rules by
+which they are kept, dropped and forgotten.
 """
 
 from collections.abc import Iterable, KeysView, Mapping
