@@ -53,10 +53,9 @@ CUT = "cut down to it"
 LIMITS_HEAD = """# Limits
 
 What a SCIM request may be at most. Beyond it the answer is an error (RFC 7644 §3.12) whose
-`detail` names the limit and what to change, and nothing is put on the log. A setting of ingress
-lowers its limit; none can be raised above the number here. The others are the same everywhere,
-because the provisioner checks them as well, and each replica and each replay must decide alike
-(decision 0019). What was understood must also fit into a record of Kafka of 10 MiB; the little that
+`detail` names the limit and what to change, and nothing is put on the log. They are the same
+everywhere and no settings: each replica and each replay must decide alike (decision 0019). What was
+understood must also fit into a record of Kafka of 10 MiB; the little that
 does not is refused with 413 before it is sent. This page is written from
 `shared/rollcall/scim/limits.py` (`make docs`); a test compares the two.
 
@@ -67,8 +66,8 @@ until an operator sets one (decision 0020): `rollcall org set ORG rate=50 burst=
 second and requests at once, for each replica of ingress; beyond it 429 with `Retry-After`, before
 the body is read. No rate below 25 a second can be set.
 
-| what | at most | beyond it | setting |
-|---|---|---|---|"""
+| what | at most | beyond it |
+|---|---|---|"""
 
 
 def asyncapi_document() -> str:
@@ -102,11 +101,8 @@ def limits_reference() -> str:
     lines = [LIMITS_HEAD]
     for row in limits.TABLE:
         most = f"{row.most:,} {row.unit}".rstrip()
-        setting = f"`{config.PREFIX}{row.setting.upper()}`" if row.setting else ""
         refusal = f"{row.status} {row.scim_type or ''}".rstrip()
-        lines.append(
-            f"| {row.name} | {most} | {CUT if row.status == 200 else refusal} | {setting} |"
-        )
+        lines.append(f"| {row.name} | {most} | {CUT if row.status == 200 else refusal} |")
     return "\n".join(lines) + "\n"
 
 

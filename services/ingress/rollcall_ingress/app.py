@@ -21,19 +21,19 @@ from rollcall.observability.metrics import INGRESS_KEYS_AGE
 from rollcall.postgres import audit
 from rollcall.postgres.pool import Database, open_pool
 from rollcall.runtime.errors import Unavailable
-from rollcall.runtime.lifecycle import drain_step, ends_before
+from rollcall.runtime.lifecycle import drain_step
+from rollcall.scim.limits import MAX_BODY_BYTES
 from rollcall.scim.schema import GROUP, USER
 from rollcall.service import STOP_S, CannotServe, Service
 from rollcall_ingress import invitation
 from rollcall_ingress.behind.log_end import LogEnd
 from rollcall_ingress.behind.lookup import Lookup
-from rollcall_ingress.behind.overlay import Bounds as OverlayBounds
 from rollcall_ingress.behind.overlay import Overlay
 from rollcall_ingress.behind.precheck import Beforehand
 from rollcall_ingress.behind.reads import OverlayReads
 from rollcall_ingress.config import IngressSettings
 from rollcall_ingress.discovery import NOT_OFFERED, Discovery, NotOffered
-from rollcall_ingress.door.admission import INVITATION_PAGE, Admission, Bounds
+from rollcall_ingress.door.admission import BODY_TIMEOUT_S, INVITATION_PAGE, Admission, Bounds
 from rollcall_ingress.door.authenticate import Authenticator, StaleAfter
 from rollcall_ingress.door.edge import Door, expect_later, malformed
 from rollcall_ingress.door.key_directory import KeyDirectory
@@ -41,7 +41,7 @@ from rollcall_ingress.door.key_use import KeyUse
 from rollcall_ingress.door.rate import Rates
 from rollcall_ingress.door.routes import SEARCH, Route
 from rollcall_ingress.invitation import InvitationPage
-from rollcall_ingress.read.directory_reads import DirectoryReads
+from rollcall_ingress.read.directory_reads import STATEMENT_TIMEOUT_S, DirectoryReads
 from rollcall_ingress.scim_read import Reading, ScimRead
 from rollcall_ingress.scim_write import ScimWrite, Writing
 from rollcall_ingress.write.await_reply import Breakers, Waiting
@@ -106,10 +106,8 @@ class Ingress(Service):
         )
         self._is_clock_known = asyncio.Event()
         self.directory = KeyDirectory(self._tenancy)
-        breakers = Breakers(long_queue=settings.ingress_long_queue, clock=time.monotonic)
-        self._overlay = Overlay(
-            OverlayBounds(settings.ingress_overlay_requests, settings.ingress_overlay_bytes)
-        )
+        breakers = Breakers(clock=time.monotonic)
+        self._overlay = Overlay()
         self._log_end = LogEnd(LogProbe(settings, topics.requests))
         self._is_log_known = asyncio.Event()
         self._waiting = Waiting(
@@ -118,11 +116,8 @@ class Ingress(Service):
             on_mark=self._hearing.on_mark,
         )
         self._key_use = KeyUse(database)
-        authenticator = Authenticator(
-            self.directory,
-            StaleAfter(settings.ingress_keys_read_s, settings.ingress_keys_write_s),
-            Rates(time.monotonic_ns),
-        )
+        self._stale_after = StaleAfter()
+        authenticator = Authenticator(self.directory, self._stale_after, Rates(time.monotonic_ns))
         self.write_path = WritePath(
             self.directory,
             Publisher(
@@ -143,8 +138,8 @@ class Ingress(Service):
             Bounds(
                 requests=settings.ingress_max_requests,
                 bytes=settings.ingress_max_bytes,
-                body_bytes=settings.ingress_body_limit_bytes,
-                body_timeout_s=settings.ingress_body_timeout_s,
+                body_bytes=MAX_BODY_BYTES,
+                body_timeout_s=BODY_TIMEOUT_S,
             )
         )
         self._door = Door(
@@ -166,7 +161,7 @@ class Ingress(Service):
         reads = DirectoryReads(
             self._database,
             pool_size=settings.ingress_pool_size,
-            wait_s=settings.ingress_statement_timeout_s,
+            wait_s=STATEMENT_TIMEOUT_S,
         )
         known = OverlayReads(
             reads,
@@ -188,7 +183,6 @@ class Ingress(Service):
                 write_path=self.write_path,
                 known=known,
                 settle_s=settings.ingress_reply_budget_s,
-                limits=settings.request_limits,
             ),
             Writing(
                 root_url=root_url,
@@ -198,9 +192,8 @@ class Ingress(Service):
                 reads=reads,
                 known=known,
                 beforehand=Beforehand(known, time.monotonic),
-                limits=settings.request_limits,
             ),
-            Discovery(root_url, settings.request_limits),
+            Discovery(root_url),
         )
 
     def _door_app(self) -> web.Application:
@@ -298,7 +291,7 @@ class Ingress(Service):
         while True:
             age_s = self.directory.age_s
             INGRESS_KEYS_AGE.set(age_s)
-            is_stale = age_s > self._settings.ingress_keys_write_s
+            is_stale = age_s > self._stale_after.write_s
             if is_stale and not was_stale:
                 log.warning("keys.stale", age_s=round(age_s))
             was_stale = is_stale
@@ -352,8 +345,8 @@ async def build(settings: IngressSettings) -> Ingress:
         settings.database_url.get_secret_value(),
         role_hint="ingress",
         max_size=settings.ingress_pool_size,
-        statement_timeout_s=settings.ingress_statement_timeout_s,
+        statement_timeout_s=STATEMENT_TIMEOUT_S,
         application_name=CLIENT_ID,
-        acquire_timeout_s=settings.ingress_statement_timeout_s,
+        acquire_timeout_s=STATEMENT_TIMEOUT_S,
     )
     return Ingress(settings, database)

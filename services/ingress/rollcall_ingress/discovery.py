@@ -14,7 +14,6 @@ import orjson
 from rollcall.scim import discovery
 from rollcall.scim.body.json_body import Json
 from rollcall.scim.errors import Forbidden, NotFound, NotImplementedByServer
-from rollcall.scim.limits import LIMITS, Limits
 from rollcall.scim.page import Page, list_response
 from rollcall.scim.profile import Profile
 from rollcall_ingress.door.answer import Answer
@@ -47,14 +46,13 @@ class Discovery:
     """Serves the three endpoints, GET only."""
 
     root_url: str
-    limits: Limits = LIMITS
 
     async def __call__(self, arrival: Arrival) -> Answer:
         """One document or a list of them; paging and sorting are ignored (RFC 7644 §4)."""
         organisation = arrival.principal.organisation
         if any(name.lower() == "filter" for name in parse_query(arrival.target.query)):
             raise Forbidden("Discovery endpoints cannot be filtered; leave `filter` out.")
-        documents = _documents(Profile(organisation.profile), self.limits)
+        documents = _documents(Profile(organisation.profile))
         name = arrival.target.endpoint
         if arrival.target.rest is not None:
             name = f"{name}/{unquote(arrival.target.rest)}"
@@ -77,9 +75,9 @@ class NotOffered:
 
 
 @lru_cache(maxsize=len(Profile))
-def _documents(profile: Profile, limits: Limits) -> MappingProxyType[str, bytes]:
+def _documents(profile: Profile) -> MappingProxyType[str, bytes]:
     """Endpoint, or endpoint and id, in lower case → the bytes of the answer, for `_ANY_BASE`."""
-    config = discovery.service_provider_config(_ANY_BASE, profile, limits)
+    config = discovery.service_provider_config(_ANY_BASE, profile)
     documents = {"serviceproviderconfig": orjson.dumps(config)}
     for endpoint, found in (
         ("resourcetypes", discovery.resource_types(_ANY_BASE)),

@@ -11,7 +11,6 @@ from rollcall.postgres.directory_search import FoundMember
 from rollcall.scim.body.json_body import Json
 from rollcall.scim.errors import NotFound
 from rollcall.scim.etag import none_match, weak_etag
-from rollcall.scim.limits import LIMITS, Limits
 from rollcall.scim.prefer import Preferences, parse_prefer
 from rollcall.scim.profile import Profile
 from rollcall.scim.schema import USER, ResourceSchema
@@ -37,7 +36,6 @@ class Reading:
     write_path: WritePath
     known: OverlayReads
     settle_s: float
-    limits: Limits = LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +89,9 @@ class ScimRead:
             raw = await self.parts.admission.read_body(arrival.http, seat)
             profile = preferences.profile(organisation.profile)
             if len(raw) > THREAD_FROM_BYTES:
-                query = await asyncio.to_thread(
-                    read_search_request, raw, profile, self.parts.limits
-                )
+                query = await asyncio.to_thread(read_search_request, raw, profile)
             else:
-                query = read_search_request(raw, profile, self.parts.limits)
+                query = read_search_request(raw, profile)
             return await self._list(organisation, query, preferences)
 
     async def _list(
@@ -104,13 +100,7 @@ class ScimRead:
         """Understand → wait for own writes → read a page → show it."""
         profile = preferences.profile(organisation.profile)
         view = self._view(organisation, query, profile)
-        asked = read_listing(
-            query,
-            self.schema,
-            profile,
-            self.parts.limits,
-            view.base_url,
-        )
+        asked = read_listing(query, self.schema, profile, view.base_url)
         await self.parts.write_path.settled(organisation.id, self.parts.settle_s)
         if self.schema is USER:
             total, members = await self.parts.known.members(

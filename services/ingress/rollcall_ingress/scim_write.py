@@ -12,7 +12,6 @@ from rollcall.postgres.directory_search import FoundGroup
 from rollcall.runtime.clock import now
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.ids import new_id
-from rollcall.scim.limits import LIMITS, Limits
 from rollcall.scim.prefer import parse_prefer
 from rollcall.scim.schema import ResourceSchema
 from rollcall.tenancy.organisation import Organisation
@@ -65,7 +64,6 @@ class Writing:
     reads: DirectoryReads
     known: OverlayReads
     beforehand: Beforehand
-    limits: Limits = LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,6 @@ class ScimWrite:
             actor=principal.actor,
             time=arrival.at,
             traceparent=valid_traceparent(http.headers.getall("traceparent", ())),
-            limits=self.parts.limits,
             precondition=read_precondition(
                 verb,
                 http.headers.getall("If-Match", ()),

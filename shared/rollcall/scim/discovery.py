@@ -8,7 +8,7 @@ from typing import Final
 import orjson
 
 from rollcall.scim.body.json_body import Json
-from rollcall.scim.limits import LIMITS, Limits
+from rollcall.scim.limits import DEFAULT_PAGE, MAX_PAGE
 from rollcall.scim.profile import Profile
 from rollcall.scim.schema import GROUP, USER, ResourceSchema, read_document
 
@@ -22,7 +22,7 @@ SERVICE_DOCUMENTS: Final = ("ServiceProviderConfig", "ResourceType", "Schema")
 _DESCRIPTIONS = {"User": "Members of the organisation.", "Group": "Groups of members."}
 
 
-def service_provider_config(base_url: str, profile: Profile, limits: Limits = LIMITS) -> Json:
+def service_provider_config(base_url: str, profile: Profile) -> Json:
     """The ServiceProviderConfig resource (RFC 7643 §5), with the pages of RFC 9865 §4.
 
     The compatible profile accepts what the interop profile must refuse, so only an organisation in
@@ -35,7 +35,7 @@ def service_provider_config(base_url: str, profile: Profile, limits: Limits = LI
         "id": "ServiceProviderConfig",
         "patch": {"supported": True},
         "bulk": {"supported": False, "maxOperations": 0, "maxPayloadSize": 0},
-        "filter": {"supported": True, "maxResults": limits.largest_page},
+        "filter": {"supported": True, "maxResults": MAX_PAGE},
         "changePassword": {"supported": False},
         "sort": {"supported": True},
         "etag": {"supported": True},
@@ -43,8 +43,8 @@ def service_provider_config(base_url: str, profile: Profile, limits: Limits = LI
             "cursor": False,
             "index": True,
             "defaultPaginationMethod": "index",
-            "defaultPageSize": limits.default_page,
-            "maxPageSize": limits.largest_page,
+            "defaultPageSize": DEFAULT_PAGE,
+            "maxPageSize": MAX_PAGE,
         },
         "authenticationSchemes": [
             {

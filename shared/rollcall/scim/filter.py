@@ -21,7 +21,7 @@ from typing import Any, Literal, NoReturn, cast
 import orjson
 
 from rollcall.scim.errors import InvalidFilter
-from rollcall.scim.limits import FILTER, FilterLimits
+from rollcall.scim.limits import MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES
 from rollcall.scim.path import AttributePath, read_attribute_path
 from rollcall.scim.profile import Profile
 from rollcall.scim.quirks import Repairs, repair_boolean, repair_date_time
@@ -94,41 +94,33 @@ class ReadFilter:
     repairs: tuple[str, ...]
 
 
-def parse_filter(
-    text: str, schema: ResourceSchema, profile: Profile, limits: FilterLimits = FILTER
-) -> Filter:
-    """The filter in `text`, for the endpoint of this resource type.
+def parse_filter(text: str, schema: ResourceSchema, profile: Profile) -> Filter:
+    """The filter that `text` means at this resource type's endpoint.
 
     Raises InvalidFilter, which names the unknown operator or attribute, or the limit.
     """
-    return read_filter(text, schema, profile, limits=limits).filter
+    return read_filter(text, schema, profile).filter
 
 
 def read_filter(
-    text: str,
-    schema: ResourceSchema,
-    profile: Profile,
-    inside: Attribute | None = None,
-    limits: FilterLimits = FILTER,
+    text: str, schema: ResourceSchema, profile: Profile, inside: Attribute | None = None
 ) -> ReadFilter:
-    """Like `parse_filter`, with the repairs; `inside`: the attribute in whose brackets it is."""
-    if len(text) > limits.bytes or len(text.encode("utf-8", "surrogatepass")) > limits.bytes:
-        raise InvalidFilter(f"The filter is longer than {limits.bytes} bytes; shorten it.")
+    """As `parse_filter`, with the repairs; `inside` the brackets of that attribute's PATCH path."""
+    if len(text) > MAX_FILTER_BYTES or (
+        len(text.encode("utf-8", "surrogatepass")) > MAX_FILTER_BYTES
+    ):
+        raise InvalidFilter(f"The filter is longer than {MAX_FILTER_BYTES} bytes; shorten it.")
     if len(text) > MAX_CACHED:
-        return _read_filter.__wrapped__(text, schema, profile, inside, limits)
-    return _read_filter(text, schema, profile, inside, limits)
+        return _read_filter.__wrapped__(text, schema, profile, inside)
+    return _read_filter(text, schema, profile, inside)
 
 
 @lru_cache(maxsize=2048)
 def _read_filter(
-    text: str,
-    schema: ResourceSchema,
-    profile: Profile,
-    inside: Attribute | None,
-    limits: FilterLimits,
+    text: str, schema: ResourceSchema, profile: Profile, inside: Attribute | None
 ) -> ReadFilter:
     repairs = Repairs(profile)
-    return ReadFilter(_Parser(text, schema, inside, repairs, limits).whole(), repairs.fired)
+    return ReadFilter(_Parser(text, schema, inside, repairs).whole(), repairs.fired)
 
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -152,18 +144,12 @@ class _Parser:
     """Recursive descent over the text; `inside` is the attribute in whose brackets it stands."""
 
     def __init__(
-        self,
-        text: str,
-        schema: ResourceSchema,
-        inside: Attribute | None,
-        repairs: Repairs,
-        limits: FilterLimits,
+        self, text: str, schema: ResourceSchema, inside: Attribute | None, repairs: Repairs
     ) -> None:
         self.text = text
         self.schema = schema
         self.inside = inside
         self.repairs = repairs
-        self.limits = limits
         self.at = 0
         self.nodes = 0
         self.depth = 0
@@ -177,9 +163,9 @@ class _Parser:
 
     def _or(self) -> Filter:
         self.depth += 1
-        if self.depth > self.limits.depth:
+        if self.depth > MAX_FILTER_DEPTH:
             raise InvalidFilter(
-                f"The filter is nested deeper than {self.limits.depth} levels; split it."
+                f"The filter is nested deeper than {MAX_FILTER_DEPTH} levels; split it."
             )
         terms = [self._and()]
         while self._take_word("or"):
@@ -344,8 +330,8 @@ class _Parser:
 
     def _node(self, node: Filter) -> Filter:
         self.nodes += 1
-        if self.nodes > self.limits.nodes:
-            raise InvalidFilter(f"The filter has more than {self.limits.nodes} parts; split it.")
+        if self.nodes > MAX_FILTER_NODES:
+            raise InvalidFilter(f"The filter has more than {MAX_FILTER_NODES} parts; split it.")
         return node
 
     def _skip_space(self) -> None:

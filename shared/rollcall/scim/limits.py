@@ -1,12 +1,11 @@
 """All limits on requests, in one place.
 
-There are two kinds. Limits that only ingress checks, before anything is in the log, are fields of
-`Limits` and settings: an operator may lower them, but not raise them above the numbers here, which
-guarantee that a request fits into a record. Limits that the decision checks again are constants,
-because all replicas and replays must decide alike (docs/decisions/0019).
+None of them is a setting (docs/decisions/0019). Some are checked again when a request is decided,
+and every replica and every replay must decide alike. With the others a request nearly always fits
+into a record of Kafka.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 KIBIBYTE: Final = 1024
@@ -52,43 +51,11 @@ DEFAULT_PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class FilterLimits:
-    """Limits of one filter: bytes of text, parts (conditions, connections), levels of brackets."""
-
-    bytes: int = MAX_FILTER_BYTES
-    nodes: int = MAX_FILTER_NODES
-    depth: int = MAX_FILTER_DEPTH
-
-
-FILTER: Final = FilterLimits()
-"""Limits of a filter in a PATCH path, which the decision reads again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits that ingress checks; none may be larger than its default, a constant above.
-
-    `filter` is for the query parameter and for a SearchRequest.
-    """
-
-    body_bytes: int = MAX_BODY_BYTES
-    depth: int = MAX_DEPTH
-    members: int = MAX_MEMBERS
-    patch_operations: int = MAX_OPERATIONS
-    filter: FilterLimits = field(default_factory=FilterLimits)
-    default_page: int = DEFAULT_PAGE
-    largest_page: int = MAX_PAGE
-
-
-LIMITS: Final = Limits()
-
-
-@dataclass(frozen=True, slots=True)
 class Described:
     """One limit as `docs/reference/limits.md` shows it and tests check it.
 
-    `setting` is the setting of ingress that lowers it, None for a constant. A request over the
-    limit is refused with `status` and `scim_type`; with status 200 the excess is cut off instead.
+    What is over it is refused with `status` and `scim_type`; status 200 means that it is cut down
+    instead.
     """
 
     name: str
@@ -96,12 +63,11 @@ class Described:
     unit: str
     status: int
     scim_type: str | None
-    setting: str | None = None
 
 
 TABLE: Final = (
-    Described("body", MAX_BODY_BYTES, "bytes", 413, None, "ingress_body_limit_bytes"),
-    Described("nesting of a body", MAX_DEPTH, "levels", 400, "invalidSyntax", "ingress_max_depth"),
+    Described("body", MAX_BODY_BYTES, "bytes", 413, None),
+    Described("nesting of a body", MAX_DEPTH, "levels", 400, "invalidSyntax"),
     Described("objects and lists in a body", MAX_CONTAINERS, "", 413, None),
     Described("values in a body", MAX_VALUES, "", 413, None),
     Described(f"names in a body, beside {NAMES_PER_OBJECT} an object", MAX_NAMES, "", 413, None),
@@ -124,39 +90,16 @@ TABLE: Final = (
     Described("binary value as base64", MAX_BINARY, "characters", 400, "invalidValue"),
     Described("elements of an attribute, `members` apart", MAX_ELEMENTS, "", 400, "invalidValue"),
     Described("resource, `members` apart", MAX_RESOURCE_BYTES, "bytes", 400, "invalidValue"),
-    Described(
-        "members named by one request", MAX_MEMBERS, "", 400, "invalidValue", "ingress_max_members"
-    ),
-    Described(
-        "operations of a PATCH",
-        MAX_OPERATIONS,
-        "",
-        400,
-        "invalidValue",
-        "ingress_max_patch_operations",
-    ),
+    Described("members named by one request", MAX_MEMBERS, "", 400, "invalidValue"),
+    Described("operations of a PATCH", MAX_OPERATIONS, "", 400, "invalidValue"),
     Described("steps of a PATCH", MAX_STEPS, "paths and parts of filters", 400, "invalidValue"),
     Described("work of a POST, PUT or PATCH", MAX_WORK, "units", 400, "invalidValue"),
     Described("path of a PATCH operation", MAX_FILTER_BYTES, "characters", 400, "invalidPath"),
     Described("list of attributes", MAX_ATTRIBUTE_LIST, "characters", 400, "invalidValue"),
+    Described("filter", MAX_FILTER_BYTES, "bytes", 400, "invalidFilter"),
     Described(
-        "filter", MAX_FILTER_BYTES, "bytes", 400, "invalidFilter", "ingress_filter_limit_bytes"
+        "parts of a filter", MAX_FILTER_NODES, "conditions and connections", 400, "invalidFilter"
     ),
-    Described(
-        "parts of a filter",
-        MAX_FILTER_NODES,
-        "conditions and connections",
-        400,
-        "invalidFilter",
-        "ingress_max_filter_nodes",
-    ),
-    Described(
-        "nesting of a filter",
-        MAX_FILTER_DEPTH,
-        "levels",
-        400,
-        "invalidFilter",
-        "ingress_max_filter_depth",
-    ),
-    Described("page of a list", MAX_PAGE, "resources", 200, None, "ingress_largest_page"),
+    Described("nesting of a filter", MAX_FILTER_DEPTH, "levels", 400, "invalidFilter"),
+    Described("page of a list", MAX_PAGE, "resources", 200, None),
 )

@@ -8,6 +8,7 @@ import pytest
 
 from rollcall.runtime.clock import now, now_ms
 from rollcall.runtime.ids import new_id
+from rollcall.scim.limits import MAX_BODY_BYTES
 from tests.integration.ingress.conftest import Door
 from tests.support.builders import an_id
 
@@ -119,7 +120,7 @@ async def test_bad_bodies_are_refused_and_nothing_is_published(
 
 
 async def test_a_body_over_the_limit_is_413_with_the_limit(door: Door) -> None:
-    limit = door.settings.ingress_body_limit_bytes
+    limit = MAX_BODY_BYTES
 
     async def chunks() -> Any:
         for _ in range(limit // 65536 + 2):

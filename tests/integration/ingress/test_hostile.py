@@ -100,13 +100,15 @@ async def test_hostile_requests_are_refused_in_words(
     [(LENGTH, [b"{"]), (CHUNKED, [b"1\r\n{\r\n"])],
 )
 async def test_a_body_that_never_ends_gives_its_seat_back(
-    kafka_server: KafkaServer, database: TestDatabase, headers: bytes, parts: list[bytes]
+    kafka_server: KafkaServer,
+    database: TestDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    headers: bytes,
+    parts: list[bytes],
 ) -> None:
+    monkeypatch.setattr("rollcall_ingress.app.BODY_TIMEOUT_S", 0.3)
     door, _ = await open_door(
-        kafka_server.bootstrap,
-        database.url("ingress"),
-        f"t{new_id().replace('-', '')}",
-        ingress_body_timeout_s=0.3,
+        kafka_server.bootstrap, database.url("ingress"), f"t{new_id().replace('-', '')}"
     )
     try:
         line = f"POST /v2/{door.organisation.id}/Users".encode()

@@ -111,51 +111,6 @@ async def test_what_grows_beyond_a_record_is_413_and_not_on_the_log(door: Door) 
     assert [request.kind for _, request in await door.log()] == ["member.create"]
 
 
-async def test_lowered_limits_are_in_force_and_announced(
-    kafka_server: KafkaServer, database: TestDatabase
-) -> None:
-    async with a_door(
-        kafka_server,
-        database,
-        ingress_body_limit_bytes=4096,
-        ingress_max_depth=8,
-        ingress_max_patch_operations=10,
-        ingress_max_filter_nodes=10,
-        ingress_largest_page=7,
-        ingress_default_page=3,
-    ) as door:
-        deep: Any = "x"
-        for _ in range(8):
-            deep = [deep]
-        operations = [{"op": "replace", "path": "title", "value": "x"}] * 11
-        patch = {"schemas": [PATCH_URN], "Operations": operations}
-        many = "+or+".join(["title+pr"] * 11)
-
-        answers = [
-            await door.call("POST", "/Users", {**USER, "displayName": "x" * 4096}),
-            await door.call("POST", "/Users", {**USER, "x": deep}),
-            await door.call("PATCH", f"/Users/{new_id()}", patch),
-            await door.call("GET", f"/Users?filter={many}"),
-        ]
-        _, config, _ = await door.call("GET", "/ServiceProviderConfig")
-
-        seen = [
-            (status, body and body.get("scimType"), body and body["detail"])
-            for status, body, _ in answers
-        ]
-        assert [each[:2] for each in seen] == [
-            (413, None),
-            (400, "invalidSyntax"),
-            (400, "invalidValue"),
-            (400, "invalidFilter"),
-        ]
-        for (_, _, detail), limit in zip(seen, ("4096", "8", "10", "10"), strict=True):
-            assert f" {limit} " in str(detail)
-        assert config is not None
-        assert config["filter"]["maxResults"] == 7
-        assert await door.log() == []
-
-
 # --- A rate --------------------------------------------------------------------------------------
 
 
@@ -357,13 +312,13 @@ async def test_bodies_that_never_come_leave_another_organisation_served(
 
 
 async def test_what_a_flood_held_is_free_when_it_is_over(
-    kafka_server: KafkaServer, database: TestDatabase
+    kafka_server: KafkaServer, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("rollcall_ingress.app.BODY_TIMEOUT_S", 0.5)
     async with a_door(
         kafka_server,
         database,
         ingress_max_requests=16,
-        ingress_body_timeout_s=0.5,
         ingress_reply_budget_s=0.05,
     ) as door:
         async with contextlib.AsyncExitStack() as flood:
@@ -423,12 +378,11 @@ async def test_a_connection_on_which_nobody_asks_is_closed() -> None:
 
 
 async def test_answers_that_nobody_takes_are_bounded(
-    kafka_server: KafkaServer, database: TestDatabase
+    kafka_server: KafkaServer, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seven MiB each: more than the socket's buffers, so the rest stays in the process."""
-    async with a_door(
-        kafka_server, database, ingress_max_bytes=16 * MEBIBYTE, ingress_statement_timeout_s=20
-    ) as door:
+    monkeypatch.setattr("rollcall_ingress.app.STATEMENT_TIMEOUT_S", 20)
+    async with a_door(kafka_server, database, ingress_max_bytes=16 * MEBIBYTE) as door:
         guest = await a_guest(door)
         await seed_large_members(database, door.organisation.id, count=35)
         loop = asyncio.get_running_loop()

@@ -9,36 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docs import generate
-from rollcall.runtime.config import load
-from rollcall.runtime.errors import InvalidSettings
 from rollcall.scim.body.json_body import parse_object
 from rollcall.scim.errors import ScimError
 from rollcall.scim.filter import parse_filter
-from rollcall.scim.limits import LIMITS, NAMES_PER_OBJECT, TABLE, Described, Limits
-from rollcall.scim.page import parse_page
+from rollcall.scim.limits import MAX_DEPTH, NAMES_PER_OBJECT, TABLE, Described
 from rollcall.scim.patch.patch import PATCH_URN
 from rollcall.scim.profile import Profile
 from rollcall.scim.projection import parse_projection
 from rollcall.scim.resource import canonicalise
 from rollcall.scim.schema import GROUP, USER, ResourceSchema
-from rollcall_ingress.config import IngressSettings
+from rollcall_ingress.read.listing import read_listing
 from rollcall_ingress.write.understand import Command, Verb, understand_body
 from tests.support.builders import MOMENT, an_id
 from tests.unit.ingress.tenants import an_organisation
 
-SETTINGS: dict[str, Any] = {
-    "kafka_bootstrap": "127.0.0.1:9092",
-    "database_url": "postgresql://u:p@h/d",
-    "invitation_secret": "a secret of thirty-two characters!",
-}
-Case = Callable[[int, Limits], object]
+Case = Callable[[int], object]
 
 
-def send(body: bytes, limits: Limits, verb: Verb = "create", schema: ResourceSchema = USER) -> None:
+def send(body: bytes, verb: Verb = "create", schema: ResourceSchema = USER) -> None:
     resource_id = None if verb == "create" else an_id(7)
-    command = Command(
-        an_id(1), verb, schema, resource_id, an_organisation(), "key:test", MOMENT, limits=limits
-    )
+    command = Command(an_id(1), verb, schema, resource_id, an_organisation(), "key:test", MOMENT)
     understand_body(command, body)
 
 
@@ -47,39 +37,39 @@ def user(**attributes: Any) -> dict[str, Any]:
 
 
 def with_user(make: Callable[[int], dict[str, Any]]) -> Case:
-    return lambda size, limits: send(orjson.dumps(user(**make(size))), limits)
+    return lambda size: send(orjson.dumps(user(**make(size))))
 
 
 def with_patch(make: Callable[[int], list[dict[str, Any]]], schema: ResourceSchema = USER) -> Case:
-    def case(size: int, limits: Limits) -> None:
+    def case(size: int) -> None:
         body = {"schemas": [PATCH_URN], "Operations": make(size)}
-        send(orjson.dumps(body), limits, "patch", schema)
+        send(orjson.dumps(body), "patch", schema)
 
     return case
 
 
 def with_filter(make: Callable[[int], str]) -> Case:
-    return lambda size, limits: parse_filter(make(size), USER, Profile.COMPATIBLE, limits.filter)
+    return lambda size: parse_filter(make(size), USER, Profile.COMPATIBLE)
 
 
-def nested(levels: int, limits: Limits) -> None:
+def nested(levels: int) -> None:
     inner = b"[" * (levels - 1) + b"]" * (levels - 1)
-    send(b'{"userName":"ana@example.org","x":' + inner + b"}", limits)
+    send(b'{"userName":"ana@example.org","x":' + inner + b"}")
 
 
-def containers(count: int, limits: Limits) -> None:
+def containers(count: int) -> None:
     inner = b",".join([b"[]"] * (count - 2))
-    send(b'{"userName":"ana@example.org","x":[' + inner + b"]}", limits)
+    send(b'{"userName":"ana@example.org","x":[' + inner + b"]}")
 
 
-def names(size: int, _limits: Limits) -> None:
+def names(size: int) -> None:
     """Read only: far fewer unknown names are too much work already."""
     members = ",".join(f'"x{number}":1' for number in range(size + NAMES_PER_OBJECT))
     parse_object(f"{{{members}}}".encode())
 
 
-def values(count: int, limits: Limits) -> None:
-    send(b'{"userName":"ana@example.org","x":[' + b"0," * (count - 2) + b"0]}", limits)
+def values(count: int) -> None:
+    send(b'{"userName":"ana@example.org","x":[' + b"0," * (count - 2) + b"0]}")
 
 
 def resource_of(size: int) -> dict[str, Any]:
@@ -97,9 +87,9 @@ def members(count: int) -> list[dict[str, str]]:
     return [{"value": str(number)} for number in range(count)]
 
 
-def a_group(count: int, limits: Limits) -> None:
+def a_group(count: int) -> None:
     body = {"schemas": [GROUP.urn], "displayName": "Crew", "members": members(count)}
-    send(orjson.dumps(body), limits, "replace", GROUP)
+    send(orjson.dumps(body), "replace", GROUP)
 
 
 def added_and_removed(count: int) -> list[dict[str, Any]]:
@@ -152,9 +142,8 @@ CASES: dict[str, list[Case]] = {
     "`userName`, the address in `emails`, the id of a member": [
         with_user(lambda size: {"userName": "x" * size}),
         with_user(lambda size: {"emails": [{"value": "x" * (size - 4) + "@a.b"}]}),
-        lambda size, limits: send(
+        lambda size: send(
             orjson.dumps({"displayName": "Crew", "members": [{"value": "x" * size}]}),
-            limits,
             schema=GROUP,
         ),
     ],
@@ -186,8 +175,8 @@ CASES: dict[str, list[Case]] = {
         )
     ],
     "list of attributes": [
-        lambda size, _: parse_projection("title," * (size // 6) + "x" * (size % 6), None, USER),
-        lambda size, _: parse_projection(None, "title," * (size // 6) + "x" * (size % 6), USER),
+        lambda size: parse_projection("title," * (size // 6) + "x" * (size % 6), None, USER),
+        lambda size: parse_projection(None, "title," * (size // 6) + "x" * (size % 6), USER),
     ],
     "filter": [with_filter(lambda size: 'title eq "' + "x" * (size - 11) + '"')],
     "parts of a filter": [with_filter(lambda size: " or ".join(["title pr"] * (size - 1)))],
@@ -196,28 +185,20 @@ CASES: dict[str, list[Case]] = {
         with_filter(lambda size: "not (" * (size - 1) + "title pr" + ")" * (size - 1)),
     ],
 }
-"""Name of the limit → what is as large as a number says, with the limits in force.
+"""Name of the limit → what is as large as a number says.
 
 The body's own limit and that of a page are below."""
 
 BY_NAME = {row.name: row for row in TABLE}
 EACH = [(name, number) for name, cases in CASES.items() for number in range(len(cases))]
-LOWERED = {
-    "ingress_max_depth": 9,
-    "ingress_max_members": 200,
-    "ingress_max_patch_operations": 20,
-    "ingress_filter_limit_bytes": 600,
-    "ingress_max_filter_nodes": 12,
-    "ingress_max_filter_depth": 5,
-}
 
 
-def refused(case: Case, size: int, limits: Limits, row: Described, most: int) -> None:
+def refused(case: Case, size: int, row: Described) -> None:
     with pytest.raises(ScimError) as told:
-        case(size, limits)
+        case(size)
 
     assert (told.value.status, told.value.scim_type) == (row.status, row.scim_type)
-    assert f"more than {most} " in told.value.detail or f"than {most} " in told.value.detail
+    assert f"than {row.most} " in told.value.detail
     assert told.value.detail.partition("; ")[2], "the detail says what to change"
 
 
@@ -232,57 +213,18 @@ def test_at_the_limit_it_passes_and_one_more_is_refused_with_the_number(
     row, case = BY_NAME[name], CASES[name][number]
     step = 4 if name == "binary value as base64" else 1
 
-    case(row.most, LIMITS)
+    case(row.most)
 
-    refused(case, row.most + step, LIMITS, row, row.most)
-
-
-@pytest.mark.parametrize("setting", LOWERED)
-def test_what_an_operator_lowers_is_refused_with_that_number(setting: str) -> None:
-    (row,) = (row for row in TABLE if row.setting == setting)
-    lowered = LOWERED[setting]
-    limits = load(IngressSettings, **SETTINGS, **{setting: lowered}).request_limits
-
-    for case in CASES[row.name]:
-        case(lowered, limits)
-        refused(case, lowered + 1, limits, row, lowered)
-
-
-def test_every_limit_that_can_be_lowered_is_tried() -> None:
-    settings = {row.setting for row in TABLE if row.setting is not None}
-
-    assert settings == {*LOWERED, "ingress_body_limit_bytes", "ingress_largest_page"}
-
-
-@pytest.mark.parametrize("row", [row for row in TABLE if row.setting], ids=lambda row: row.setting)
-def test_no_setting_raises_a_limit_above_its_number(row: Described) -> None:
-    assert row.setting is not None
-    settings = load(IngressSettings, **SETTINGS)
-
-    assert getattr(settings, row.setting) == row.most
-    with pytest.raises(InvalidSettings, match=f"to {row.most}"):
-        load(IngressSettings, **SETTINGS, **{row.setting: row.most + 1})
-
-
-def test_without_settings_the_limits_are_those_of_the_table() -> None:
-    assert load(IngressSettings, **SETTINGS).request_limits == LIMITS
+    refused(case, row.most + step, row)
 
 
 def test_the_page_of_a_list_is_cut_down_to_the_largest() -> None:
-    limits = load(IngressSettings, **SETTINGS, ingress_largest_page=50, ingress_default_page=20)
+    counted = [
+        read_listing(query, USER, Profile.COMPATIBLE, "https://scim.example/v2/o").page.count
+        for query in ({}, {"count": "1000"}, {"count": "1001"})
+    ]
 
-    def counted(text: str | None, limits: Limits) -> int:
-        return parse_page(
-            None, text, default=limits.default_page, maximum=limits.largest_page
-        ).count
-
-    assert [counted(text, LIMITS) for text in (None, "1000", "1001")] == [100, 1000, 1000]
-    assert [counted(text, limits.request_limits) for text in (None, "50", "51")] == [20, 50, 50]
-
-
-def test_a_default_page_beyond_the_largest_is_a_mistake_that_names_both() -> None:
-    with pytest.raises(InvalidSettings, match=r"DEFAULT_PAGE is more than .*LARGEST_PAGE"):
-        load(IngressSettings, **SETTINGS, ingress_default_page=60, ingress_largest_page=50)
+    assert counted == [100, 1000, 1000]
 
 
 def test_the_reference_of_limits_is_as_the_code() -> None:
@@ -291,11 +233,11 @@ def test_the_reference_of_limits_is_as_the_code() -> None:
     assert written == generate.limits_reference()
 
 
-@given(st.integers(2, 60), st.integers(8, 32))
-def test_a_body_is_read_exactly_as_deep_as_the_setting_says(levels: int, depth: int) -> None:
+@given(st.integers(2, 60))
+def test_a_body_is_read_exactly_as_deep_as_the_limit_says(levels: int) -> None:
     try:
-        nested(levels, Limits(depth=depth))
+        nested(levels)
     except ScimError:
-        assert levels > depth
+        assert levels > MAX_DEPTH
     else:
-        assert levels <= depth
+        assert levels <= MAX_DEPTH

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollcall.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue, ScimError
-from rollcall.scim.limits import LIMITS
+from rollcall.scim.limits import DEFAULT_PAGE
 from rollcall.scim.page import Page
 from rollcall.scim.profile import Profile
 from rollcall.scim.schema import USER
@@ -25,11 +25,11 @@ STRICT, LENIENT = Profile.INTEROP, Profile.COMPATIBLE
 
 def read(profile: Profile = STRICT, **fields: Any) -> dict[str, str]:
     body = {"schemas": [SEARCH_REQUEST_URN], **fields}
-    return dict(read_search_request(orjson.dumps(body), profile, LIMITS))
+    return dict(read_search_request(orjson.dumps(body), profile))
 
 
 def listing(profile: Profile = STRICT, **query: str) -> Listing:
-    return read_listing(query, USER, profile, LIMITS, "https://scim.example/v2/o")
+    return read_listing(query, USER, profile, "https://scim.example/v2/o")
 
 
 def test_a_body_says_what_a_query_says() -> None:
@@ -75,7 +75,7 @@ def test_control_characters_in_a_filter_are_refused_as_in_a_query() -> None:
 
 def test_the_compatible_profile_takes_numbers_as_text_and_ignores_what_it_does_not_know() -> None:
     assert read(LENIENT, count="10", cursor="abc") == {"count": "10"}
-    assert dict(read_search_request(b'{"count": 1}', LENIENT, LIMITS)) == {"count": "1"}
+    assert dict(read_search_request(b'{"count": 1}', LENIENT)) == {"count": "1"}
 
 
 @pytest.mark.parametrize("body", [
@@ -84,7 +84,7 @@ def test_the_compatible_profile_takes_numbers_as_text_and_ignores_what_it_does_n
 ])  # fmt: skip
 def test_what_is_no_search_request_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidSyntax):
-        read_search_request(body, STRICT, LIMITS)
+        read_search_request(body, STRICT)
 
 
 def test_schemas_as_a_text_are_a_list_of_one_in_the_compatible_profile_as_in_a_post() -> None:
@@ -102,13 +102,13 @@ def test_another_message_is_refused_in_both_profiles(schemas: Any) -> None:
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_no_bytes_raise_anything_but_scim_errors(raw: bytes) -> None:
     with suppress(ScimError):
-        read_search_request(raw, LENIENT, LIMITS)
+        read_search_request(raw, LENIENT)
 
 
 def test_without_parameters_the_first_page_of_all_in_order_of_creation() -> None:
     asked = listing()
 
-    assert asked.page == Page(1, LIMITS.default_page)
+    assert asked.page == Page(1, DEFAULT_PAGE)
     assert asked.search.is_indexed
     assert asked.search.condition.sql == "true"
 

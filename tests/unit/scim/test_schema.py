@@ -1,13 +1,11 @@
 """Attribute tables and discovery say the same (RFC 7643 §5 to §8)."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rollcall.scim.discovery import resource_types, schemas, service_provider_config
-from rollcall.scim.limits import LIMITS
 from rollcall.scim.profile import Profile
 from rollcall.scim.schema import (
     ENTERPRISE_URN,
@@ -196,16 +194,14 @@ def test_service_provider_config_announces_only_what_works() -> None:
     assert "securityEvents" not in config
 
 
-def test_pages_are_announced_as_they_are_set() -> None:
+def test_pages_are_announced_as_they_are() -> None:
     """RFC 9865 §4: `cursor` and `index` are required, and the default must be one that works."""
-    config = service_provider_config(
-        BASE, Profile.COMPATIBLE, replace(LIMITS, default_page=20, largest_page=50)
-    )
+    config = service_provider_config(BASE, Profile.COMPATIBLE)
 
-    assert config["filter"] == {"supported": True, "maxResults": 50}
+    assert config["filter"] == {"supported": True, "maxResults": 1000}
     assert config["pagination"] == {
         "cursor": False, "index": True, "defaultPaginationMethod": "index",
-        "defaultPageSize": 20, "maxPageSize": 50,
+        "defaultPageSize": 100, "maxPageSize": 1000,
     }  # fmt: skip
 
 

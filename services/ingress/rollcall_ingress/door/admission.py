@@ -30,6 +30,8 @@ from rollcall.scim.errors import InvalidSyntax, PayloadTooLarge, ScimError, Unsu
 
 BUSY = "room for another request"
 RETRY_AFTER_S = 2.0
+BODY_TIMEOUT_S = 30.0
+"""In which a body must have arrived: the largest one does at 2.3 megabits a second."""
 LARGE_ANSWER_BYTES = 64 * 1024
 """From here on an answer is counted; below, it is what the transport takes without waiting."""
 INVITATION_PAGE = "invitation"

@@ -40,10 +40,15 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class StaleAfter:
-    """Seconds without news from Kafka after which keys open nothing any more."""
+    """Seconds without news from Kafka after which keys open nothing any more.
 
-    read_s: float
-    write_s: float
+    A revoked key works for that long if its revocation cannot be read. A read shows what the key
+    could read before, so it may take as long as an outage of Kafka usually does. A write changes
+    something: 15 s is longer than a change of leader takes.
+    """
+
+    read_s: float = 15 * 60
+    write_s: float = 15
 
 
 class Authenticator:

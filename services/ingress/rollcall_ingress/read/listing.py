@@ -11,7 +11,7 @@ from rollcall.postgres.filter_sql import ANYTHING, compile_filter, compile_sort
 from rollcall.scim.body.json_body import fold_names, parse_object, small_letters
 from rollcall.scim.errors import InvalidFilter, InvalidSyntax, InvalidValue
 from rollcall.scim.filter import Filter, read_filter
-from rollcall.scim.limits import MAX_FILTER_BYTES, Limits
+from rollcall.scim.limits import DEFAULT_PAGE, MAX_FILTER_BYTES, MAX_PAGE
 from rollcall.scim.page import Page, parse_page
 from rollcall.scim.profile import Profile
 from rollcall.scim.quirks import Repairs, repair_number
@@ -38,9 +38,7 @@ class Listing:
     sort: Sort | None = None
 
 
-def read_listing(
-    query: Query, schema: ResourceSchema, profile: Profile, limits: Limits, base_url: str
-) -> Listing:
+def read_listing(query: Query, schema: ResourceSchema, profile: Profile, base_url: str) -> Listing:
     """The list that the parameters ask for. Repairs are counted.
 
     Raises InvalidFilter, and InvalidValue for `sortBy`, `sortOrder`, `startIndex` and `count`.
@@ -48,8 +46,8 @@ def read_listing(
     page = parse_page(
         query.get("startIndex"),
         query.get("count"),
-        default=limits.default_page,
-        maximum=limits.largest_page,
+        default=DEFAULT_PAGE,
+        maximum=MAX_PAGE,
     )
     resource_type: ResourceType = "User" if schema is USER else "Group"
     repairs = Repairs(profile)
@@ -58,7 +56,7 @@ def read_listing(
     fired = repairs.fired
     condition, meant, text = ANYTHING, None, query.get("filter", "")
     if text.strip():
-        read = read_filter(text, schema, profile, limits=limits.filter)
+        read = read_filter(text, schema, profile)
         meant = read.filter
         condition = compile_filter(meant, resource_type)
         fired = (*read.repairs, *fired)
@@ -66,13 +64,13 @@ def read_listing(
     return Listing(Search(condition, order, base_url), page, meant, sort)
 
 
-def read_search_request(raw: bytes, profile: Profile, limits: Limits) -> Query:
+def read_search_request(raw: bytes, profile: Profile) -> Query:
     """The parameters in the body of a POST to `/.search`, as a query would have them.
 
     Names count in any letter case. Raises InvalidSyntax for a body that is no SearchRequest,
     InvalidValue for a value of another kind, and what `parse_query` raises for its characters.
     """
-    body = parse_object(raw, max_depth=limits.depth)
+    body = parse_object(raw)
     repairs = Repairs(profile)
     found: dict[str, str] = {}
     schemas: Any = None

@@ -32,6 +32,12 @@ EXCUSE_PER_MEBIBYTE_S: Final = 2.0
 LONGEST_EXCUSE_S: Final = 10.0
 """A batch is given so long, by its size; beyond that, missed budgets count again."""
 
+LONG_QUEUE: Final = 2000
+"""Requests that wait in a partition, by its last reply, from which on nobody waits for an answer.
+
+They take the provisioner about as long as an answer may take (`ROLLCALL_INGRESS_REPLY_BUDGET_S`).
+"""
+
 OpenedBy = Literal["missed budgets", "long queue"]
 
 log = get_logger()
@@ -108,7 +114,7 @@ class Waiting:
 class Breakers:
     """One breaker per partition of the requests topic; `clock` gives monotonic seconds."""
 
-    def __init__(self, *, long_queue: int, clock: Callable[[], float]) -> None:
+    def __init__(self, *, clock: Callable[[], float], long_queue: int = LONG_QUEUE) -> None:
         self._long_queue = long_queue
         self._clock = clock
         self._breakers: dict[int, Breaker] = {}

@@ -18,9 +18,7 @@ from rollcall.observability.logging import get_logger
 from rollcall.observability.metrics import INGRESS_REPAIRS
 from rollcall.runtime.ids import new_id
 from rollcall.scim.body.json_body import Json, parse_object
-from rollcall.scim.errors import InvalidValue
 from rollcall.scim.etag import read_versions
-from rollcall.scim.limits import LIMITS, Limits
 from rollcall.scim.patch.patch import parse_patch
 from rollcall.scim.prefer import NO_PREFERENCES, Preferences
 from rollcall.scim.profile import Profile
@@ -54,7 +52,6 @@ class Command:
     actor: str
     time: datetime
     traceparent: str | None = None
-    limits: Limits = LIMITS
     precondition: Precondition | None = None
     preferences: Preferences = NO_PREFERENCES
 
@@ -90,7 +87,7 @@ def understand_body(command: Command, body: bytes) -> Understood:
     """
     if command.verb == "delete":
         return Understood(_request(command))
-    parsed = parse_object(body, max_depth=command.limits.depth)
+    parsed = parse_object(body)
     if command.verb == "patch":
         return _understand_patch(command, parsed)
     canonical = canonicalise(
@@ -98,7 +95,6 @@ def understand_body(command: Command, body: bytes) -> Understood:
     )
     members: MemberDelta | None = None
     if canonical.members is not None:
-        _check_members(len(canonical.members), command.limits.members)
         members = MemberDelta(clear=command.verb == "replace", add=_ids(canonical.members))
     return Understood(
         _request(
@@ -134,16 +130,10 @@ def valid_traceparent(values: Sequence[str]) -> str | None:
 
 
 def _understand_patch(command: Command, parsed: Json) -> Understood:
-    patch = parse_patch(
-        parsed,
-        command.schema,
-        _profile(command),
-        max_operations=command.limits.patch_operations,
-    )
+    patch = parse_patch(parsed, command.schema, _profile(command))
     members: MemberDelta | None = None
     if patch.members is not None:
         delta = patch.members
-        _check_members(len(delta.add) + len(delta.remove), command.limits.members)
         members = MemberDelta(delta.clear, _ids(delta.add), _ids(delta.remove))
     # The last value that is written to a name is the one that stays.
     last_written = {
@@ -171,15 +161,6 @@ def _written_names(values: Json, schema: ResourceSchema) -> tuple[str | None, st
     if schema is USER:
         return checked_key(user_name_key(name), "userName"), None
     return None, checked_key(display_name_key(name), "displayName")
-
-
-def _check_members(named: int, most: int) -> None:
-    """The operator's own bound; the one that no setting can raise was checked before."""
-    if named > most:
-        raise InvalidValue(
-            f"The request names more than {most} members; send them in parts by PATCH.",
-            attribute="members",
-        )
 
 
 def _ids(given: Sequence[str]) -> tuple[str, ...]:

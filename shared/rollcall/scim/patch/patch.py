@@ -45,13 +45,7 @@ class Patch:
     ignored: tuple[str, ...] = ()
 
 
-def parse_patch(
-    body: Json,
-    schema: ResourceSchema,
-    profile: Profile,
-    *,
-    max_operations: int = MAX_OPERATIONS,
-) -> Patch:
+def parse_patch(body: Json, schema: ResourceSchema, profile: Profile) -> Patch:
     """The canonical operations of a PatchOp message (RFC 7644 §3.5.2).
 
     Raises InvalidSyntax (no operations, unknown op), NoTarget (a remove without path), InvalidPath
@@ -59,7 +53,7 @@ def parse_patch(
     Mutability, for the first failing operation.
     """
     reader = PatchReader(schema, profile)
-    for operation in _operations(body, schema, reader.repairs, max_operations):
+    for operation in _operations(body, schema, reader.repairs):
         reader.read(operation)
     reader.finish()
     repairs = reader.repairs
@@ -128,11 +122,8 @@ def _store(result: Json, path: PatchPath, operation: Json, repairs: Repairs) -> 
     return len(value) if isinstance(value, list) else 1
 
 
-def _operations(body: Json, schema: ResourceSchema, repairs: Repairs, most: int) -> list[Any]:
-    """The list of operations in the message, at most `most`.
-
-    Raises InvalidSyntax and InvalidValue.
-    """
+def _operations(body: Json, schema: ResourceSchema, repairs: Repairs) -> list[Any]:
+    """The list of operations in the message. Raises InvalidSyntax, InvalidValue (too many)."""
     fields = fold_names(body)
     _check_schemas(fields.get("schemas"), repairs)
     for name in fields.keys() - {"schemas", "operations"}:
@@ -145,9 +136,9 @@ def _operations(body: Json, schema: ResourceSchema, repairs: Repairs, most: int)
         raise InvalidSyntax(
             "A PATCH needs `Operations`, a list of at least one operation.", attribute="Operations"
         )
-    if len(operations) > most:
+    if len(operations) > MAX_OPERATIONS:
         raise InvalidValue(
-            f"The PATCH has more than {most} operations; send them in parts.",
+            f"The PATCH has more than {MAX_OPERATIONS} operations; send them in parts.",
             attribute="Operations",
         )
     return operations
