@@ -100,6 +100,17 @@ def test_a_missing_file_fails_when_it_is_loaded() -> None:
         queries.load("nothing")
 
 
+def test_a_missing_piece_fails_when_the_file_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "-- name: some\n-- What it does.\n-- roles: owner\nSELECT 1 FROM /* piece: gone */"
+    (tmp_path / "some.sql").write_text(text)
+    monkeypatch.setattr(queries, "FOLDER", tmp_path)
+
+    with pytest.raises(MissingQuery, match=r"some\.sql: some uses a piece 'gone'"):
+        queries.load("some")
+
+
 async def test_directory_keys_start_with_the_organisation(module_database: TestDatabase) -> None:
     async with module_database.connect("owner") as connection:
         rows = await connection.fetch(

@@ -7,8 +7,11 @@ A block of a file begins with
     -- $1 organisation ids, $2 member ids: as pairs
     -- roles: provisioner
 
-and ends at the next `-- name:`. `roles` are the service roles that run it (`ingress`,
-`provisioner`, `notifier`) or `owner` for the operator. A test prepares each query under each role.
+and its text goes on to the next `-- name:`. `roles` are the service roles that run it (`ingress`,
+`provisioner`, `notifier`) or `owner` for the operator; a test prepares each query under each.
+
+What several queries of a file have in common is a block headed `-- piece: shown_members`. It stands
+where they say `/* piece: shown_members */`.
 """
 
 import re
@@ -20,7 +23,8 @@ from typing import Final
 
 FOLDER: Final = Path(__file__).parent / "sql"
 ROLES: Final = frozenset({"ingress", "provisioner", "notifier", "owner"})
-_NAME: Final = re.compile(r"^-- name: *([a-z][a-z0-9_]*) *$", re.MULTILINE)
+_HEAD: Final = re.compile(r"^-- (name|piece): *([a-z][a-z0-9_]*) *$", re.MULTILINE)
+_PIECE: Final = re.compile(r"/\* piece: ([a-z][a-z0-9_]*) \*/")
 
 
 class MissingQuery(LookupError):
@@ -72,20 +76,31 @@ def load(module: str) -> Queries:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise MissingQuery(f"{path.name} cannot be read: {error.strerror}") from error
-    pieces = _NAME.split(text)
+    _, *blocks = _HEAD.split(text)
     found: dict[str, Query] = {}
-    for name, body in zip(pieces[1::2], pieces[2::2], strict=True):
-        if name in found:
-            raise MissingQuery(f"{path.name} has two queries {name!r}")
-        found[name] = _parse(path.name, name, body)
+    pieces: dict[str, str] = {}
+    for kind, name, body in zip(blocks[::3], blocks[1::3], blocks[2::3], strict=True):
+        if name in found or name in pieces:
+            raise MissingQuery(f"{path.name} has two blocks {name!r}")
+        if kind == "piece":
+            pieces[name] = _split(body)[1]
+        else:
+            found[name] = _parse(path.name, name, body, pieces)
     return Queries(path.name, found)
 
 
-def _parse(file_name: str, name: str, body: str) -> Query:
+def _split(body: str) -> tuple[list[str], str]:
+    """The comment lines at the head of a block, and the SQL below them."""
     header: list[str] = []
     lines = body.strip().splitlines()
     while lines and lines[0].startswith("--"):
         header.append(lines.pop(0).removeprefix("--").strip())
+    return header, "\n".join(lines).strip().removesuffix(";")
+
+
+def _parse(file_name: str, name: str, body: str, pieces: Mapping[str, str]) -> Query:
+    """The query of a block; `pieces` are those that stand above it."""
+    header, sql = _split(body)
     roles: tuple[str, ...] = ()
     description = []
     for line in header:
@@ -93,7 +108,10 @@ def _parse(file_name: str, name: str, body: str) -> Query:
             roles = tuple(line.removeprefix("roles:").replace(",", " ").split())
         else:
             description.append(line)
-    if not description or not roles or not set(roles) <= ROLES or not lines:
+    if not description or not roles or not set(roles) <= ROLES or not sql:
         raise MissingQuery(f"{file_name}: {name} needs a description, roles of {ROLES} and SQL")
-    sql = "\n".join(lines).strip().removesuffix(";")
+    try:
+        sql = _PIECE.sub(lambda used: pieces[used[1]], sql)
+    except KeyError as error:
+        raise MissingQuery(f"{file_name}: {name} uses a piece {error} that is not there") from None
     return Query(name, "\n".join(description), roles, sql)
