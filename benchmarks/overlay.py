@@ -96,8 +96,7 @@ def look_up(overlay: Overlay, target: Target) -> None:
     selecting.wanted(selection, ())
     loaded = Loaded(State(ORGANISATION), 0)
     selecting.fold_over(loaded, selection.ordered())
-    found = selecting.find_members if target.endpoint == "Users" else selecting.find_groups
-    found(loaded, target)
+    selecting.find(loaded, target)
 
 
 def pending(overlay: Overlay) -> None:

@@ -4,18 +4,15 @@ From Postgres, with what this replica has accepted folded in while that is behin
 """
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rollcall.postgres.directory_search import FoundMember
-from rollcall.scim.body.json_body import Json
 from rollcall.scim.errors import NotFound
 from rollcall.scim.etag import none_match, weak_etag
 from rollcall.scim.prefer import Preferences, parse_prefer
 from rollcall.scim.profile import Profile
-from rollcall.scim.schema import USER, ResourceSchema
+from rollcall.scim.schema import ResourceSchema
 from rollcall.tenancy.organisation import Organisation
-from rollcall_ingress.aside import THREAD_FROM_BYTES, THREAD_FROM_WORK, aside
+from rollcall_ingress.aside import THREAD_FROM_BYTES, aside
 from rollcall_ingress.behind.reads import OverlayReads
 from rollcall_ingress.door.admission import Admission
 from rollcall_ingress.door.answer import Answer
@@ -23,7 +20,7 @@ from rollcall_ingress.door.query import Query, parse_query
 from rollcall_ingress.door.routes import Arrival, resource_id_of
 from rollcall_ingress.read import show
 from rollcall_ingress.read.listing import read_listing, read_search_request
-from rollcall_ingress.read.show import View, wants
+from rollcall_ingress.read.show import View, wants_related
 from rollcall_ingress.write.write_path import WritePath
 
 
@@ -55,24 +52,17 @@ class ScimRead:
             copies = arrival.http.headers.getall("If-None-Match", ())
             resource_id = resource_id_of(arrival.target.rest or "", self.schema)
             await self.parts.write_path.settled(organisation_id, self.parts.settle_s)
-            if self.schema is USER:
-                member = await self.parts.known.member(
-                    organisation, resource_id, with_groups=wants(view, "groups")
-                )
-                if member is not None:
-                    if member.is_exact and none_match(copies, member.member.version):
-                        return _not_modified(member.member.version)
-                    return show.found_member(member, view)
-            else:
-                group = await self.parts.known.group(
-                    organisation, resource_id, with_members=wants(view, "members")
-                )
-                if group is not None:
-                    if group.is_exact and none_match(copies, group.group.version):
-                        return _not_modified(group.group.version)
-                    size = len(group.members)
-                    return await show.render(size, show.found_group, group, view)
-        raise NotFound(f"There is no {self.schema.name} with the id {resource_id}.")
+            found = await self.parts.known.find(
+                self.schema.endpoint,
+                organisation,
+                resource_id,
+                with_related=wants_related(view, self.schema.endpoint),
+            )
+            if found is None:
+                raise NotFound(f"There is no {self.schema.name} with the id {resource_id}.")
+            if found.is_exact and none_match(copies, found.row.version):
+                return _not_modified(found.row.version)
+            return await show.render(len(found.related), show.answer, found, view)
 
     async def many(self, arrival: Arrival) -> Answer:
         """A page of the resources that match the filter (RFC 7644 §3.4.2)."""
@@ -102,25 +92,13 @@ class ScimRead:
         view = self._view(organisation, query, profile)
         asked = read_listing(query, self.schema, profile, view.base_url)
         await self.parts.write_path.settled(organisation.id, self.parts.settle_s)
-        if self.schema is USER:
-            total, members = await self.parts.known.members(
-                organisation, asked, with_groups=wants(view, "groups")
-            )
-            units = show.work_to_show(found.member.resource for found in members)
-            shown = await aside(units, _shown, members, view)
-        else:
-            total, groups = await self.parts.known.groups(
-                organisation, asked, with_members=wants(view, "members")
-            )
-            shown = [
-                await show.render(len(group.members), show.show_group, group, view)
-                for group in groups
-            ]
-        related = sum(len(item.get("members", ())) for item in shown)
-        units = related * show.MEMBERSHIP
-        if units <= THREAD_FROM_WORK:
-            units += show.work_to_show(shown)
-        given = await aside(units, show.listing, shown, total, asked.page)
+        total, found = await self.parts.known.search(
+            self.schema.endpoint,
+            organisation,
+            asked,
+            with_related=wants_related(view, self.schema.endpoint),
+        )
+        given = await aside(show.work_to_show(found), show.listing, found, view, total, asked.page)
         applied = preferences.applied(returns=False)
         if applied is None:
             return given
@@ -132,10 +110,6 @@ class ScimRead:
     def _view(self, organisation: Organisation, query: Query, profile: Profile) -> View:
         base_url = f"{self.parts.root_url}/v2/{organisation.id}"
         return show.read_view(query, self.schema, profile, base_url)
-
-
-def _shown(members: Sequence[FoundMember], view: View) -> list[Json]:
-    return [show.show_member(member, view) for member in members]
 
 
 def _not_modified(version: str) -> Answer:

@@ -8,7 +8,7 @@ from typing import Final
 
 from rollcall.events.request import Request
 from rollcall.observability.logging import get_logger
-from rollcall.postgres.directory_search import FoundGroup
+from rollcall.postgres.directory_search import Resource
 from rollcall.runtime.clock import now
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.ids import new_id
@@ -16,13 +16,7 @@ from rollcall.scim.prefer import parse_prefer
 from rollcall.scim.schema import ResourceSchema
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import THREAD_FROM_BYTES, aside
-from rollcall_ingress.behind.foresee import (
-    Foreseen,
-    Found,
-    foresee,
-    most_work_on,
-    resource_as_known,
-)
+from rollcall_ingress.behind.foresee import foresee, most_work_on
 from rollcall_ingress.behind.precheck import Beforehand
 from rollcall_ingress.behind.reads import OverlayReads
 from rollcall_ingress.door import answer
@@ -32,7 +26,7 @@ from rollcall_ingress.door.authenticate import Authenticator
 from rollcall_ingress.door.query import parse_query
 from rollcall_ingress.door.routes import Arrival, resource_id_of
 from rollcall_ingress.read.directory_reads import DirectoryReads
-from rollcall_ingress.read.show import View, read_view, render, wants
+from rollcall_ingress.read.show import View, read_view, render, wants_related
 from rollcall_ingress.write import write_answer
 from rollcall_ingress.write.understand import (
     Command,
@@ -119,7 +113,7 @@ class ScimWrite:
 
     async def _foresee(
         self, request: Request, view: View, organisation: Organisation
-    ) -> Foreseen | None:
+    ) -> Resource | None:
         """What an answer with a body will show if the PATCH is pending; before it is published.
 
         With a precondition it is never answered as pending. Raises Unavailable where the resource
@@ -128,14 +122,13 @@ class ScimWrite:
         if request.precondition is not None or not write_answer.must_have_body(request, view):
             return None
         foreseen = None
-        related = wants(view, "groups" if request.is_member else "members")
-        found = await resource_as_known(
-            self.parts.known, organisation, request, with_related=related
+        related = wants_related(view, request.endpoint)
+        found = await self.parts.known.find(
+            request.endpoint, organisation, request.resource_id, with_related=related
         )
         if found is not None:
-            with_members = isinstance(found, FoundGroup) and wants(view, "members")
             units = most_work_on(request, [found])
-            foreseen = await aside(units, foresee, request, found, with_members=with_members)
+            foreseen = await aside(units, foresee, request, found, with_related=related)
         if foreseen is None and self.parts.write_path.is_behind(request.organisation_id):
             raise Unavailable(BEHIND, BEHIND_RETRY_AFTER_S)
         return foreseen
@@ -144,7 +137,7 @@ class ScimWrite:
         self,
         submitted: Submitted,
         view: View,
-        foreseen: Foreseen | None,
+        foreseen: Resource | None,
         organisation: Organisation,
     ) -> Answer:
         request, reply = submitted.request, submitted.reply
@@ -164,12 +157,12 @@ class ScimWrite:
         group = None
         if not request.is_member and write_answer.has_body(request, view):
             group = await self._read_group(request.organisation_id, request.resource_id, view)
-        size = named if group is None else len(group.members)
+        size = named if group is None else len(group.related)
         return await render(size, write_answer.applied, request, reply, view, group, foreseen)
 
     async def _accepted(
         self, request: Request, view: View, organisation: Organisation
-    ) -> Found | None:
+    ) -> Resource | None:
         """What a pending answer shows that the request alone does not say; None for the request.
 
         When it was created, what a PUT keeps, which of the named members the organisation has.
@@ -179,16 +172,14 @@ class ScimWrite:
             return None
         if not write_answer.has_body(request, view):
             return None
-        related = wants(view, "groups" if request.is_member else "members")
+        related = wants_related(view, request.endpoint)
         return await self.parts.beforehand.accepted(request, organisation, with_related=related)
 
-    async def _read_group(
-        self, organisation_id: str, group_id: str, view: View
-    ) -> FoundGroup | None:
+    async def _read_group(self, organisation_id: str, group_id: str, view: View) -> Resource | None:
         """The group as it is now: the reply left after the commit, so the change is in it."""
         try:
-            return await self.parts.reads.group(
-                organisation_id, group_id, with_members=wants(view, "members")
+            return await self.parts.reads.find(
+                "Groups", organisation_id, group_id, with_related=wants_related(view, "Groups")
             )
         except Unavailable:
             log.warning("postgres.unavailable", organisation_id=organisation_id)

@@ -44,11 +44,10 @@ async def read(database: Database, notice: Notice) -> Found:
     """Read the present state from Postgres. Raises Unavailable."""
     organisation_id, member_id = notice.organisation_id, notice.member_id
     async with database.connection() as connection:
-        found = await directory_search.find_member(connection, organisation_id, member_id)
+        member = await directory_search.find_member(connection, organisation_id, member_id)
         organisation = await tenancy.find_organisation(connection, organisation_id)
-        if found is None:
+        if member is None:
             return Found(None, Told(), organisation)
-        member = found.member
         told = Told()
         if not is_unanswered(member) or member.invitation_id is not None:
             last = await notification.last_mails(

@@ -95,7 +95,7 @@ async def show(settings: Settings, database: Database, org: str, text: str) -> K
         ids = ", ".join(each.id for each in known)
         raise NotPossible(f"{len(known)} members are meant by {text!r}; use an id: {ids}")
     async with database.connection() as connection:
-        found = await directory_search.find_member(
-            connection, known[0].organisation.id, known[0].id, with_groups=True
+        found = await directory_search.find(
+            connection, "Users", known[0].organisation.id, known[0].id, with_related=True
         )
-    return Known(known[0].organisation, known[0].person, found.groups if found else ())
+    return Known(known[0].organisation, known[0].person, found.related if found else ())

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 import orjson
 
 from rollcall.directory.state import Group, Member
+from rollcall.events.request import Endpoint
 from rollcall.postgres import filter_sql, queries
 from rollcall.postgres.filter_sql import ANYTHING, BY_ID, Condition, Order
 from rollcall.postgres.rows import is_id, to_group, to_member
+from rollcall.scim.schema import GROUP, USER, ResourceSchema
 
 if TYPE_CHECKING:
     import asyncpg
@@ -21,8 +23,11 @@ _SQL = queries.load("directory_search")
 _FIND_MEMBER = _SQL["find_member"]
 _FIND_MEMBER_WITH_GROUPS = _SQL["find_member_with_groups"]
 _FIND_GROUP = _SQL["find_group"]
-_MEMBERS = (_SQL["list_members"], _SQL["search_members"])
-_GROUPS = (_SQL["list_groups"], _SQL["search_groups"])
+_LISTS: Final[dict[Endpoint, tuple[str, str]]] = {
+    "Users": (_SQL["list_members"], _SQL["search_members"]),
+    "Groups": (_SQL["list_groups"], _SQL["search_groups"]),
+}
+"""The query of all resources, and of those that match a condition."""
 _COUNT_MEMBERS = _SQL["count_members"]
 
 PAGE_BYTES: Final = 16 * 1024 * 1024
@@ -60,94 +65,74 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundMember:
-    """A member as stored; `groups` is empty if they were not requested.
+class Resource:
+    """A User or a Group as stored, with the groups or the members that it is related to.
 
-    If `is_exact` is false, accepted requests that are not applied yet may be missing in it.
+    `related` is empty where it was not asked for. The display of a group's member is its
+    `displayName`; without one it has none. Not `is_exact`: what other replicas have accepted and
+    is not applied yet may be missing in it.
     """
 
-    member: Member
-    groups: Related = ()
+    row: Member | Group
+    related: Related = ()
     is_exact: bool = True
 
-
-@dataclass(frozen=True, slots=True)
-class FoundGroup:
-    """A group as stored; `members` is empty if they were not requested.
-
-    The display of a member is its `displayName`, if it has one. `is_exact` as in FoundMember.
-    """
-
-    group: Group
-    members: Related = ()
-    is_exact: bool = True
+    @property
+    def schema(self) -> ResourceSchema:
+        """USER or GROUP."""
+        return USER if isinstance(self.row, Member) else GROUP
 
 
 async def find_member(
-    connection: "Connection", organisation_id: str, member_id: str, *, with_groups: bool = False
-) -> FoundMember | None:
-    """The member, or None; also None for an id that is not a UUID."""
+    connection: "Connection", organisation_id: str, member_id: str
+) -> Member | None:
+    """The member without its groups, or None."""
     member_id = member_id.lower()
     if not is_id(member_id):
         return None
-    query = _FIND_MEMBER_WITH_GROUPS if with_groups else _FIND_MEMBER
-    row = await connection.fetchrow(query, organisation_id, member_id)
-    return None if row is None else FoundMember(to_member(row), _related(row))
+    row = await connection.fetchrow(_FIND_MEMBER, organisation_id, member_id)
+    return None if row is None else to_member(row)
 
 
-async def find_group(
-    connection: "Connection", organisation_id: str, group_id: str, *, with_members: bool = False
-) -> FoundGroup | None:
-    """The group, or None; also None for an id that is not a UUID."""
-    group_id = group_id.lower()
-    if not is_id(group_id):
+async def find(
+    connection: "Connection",
+    endpoint: Endpoint,
+    organisation_id: str,
+    resource_id: str,
+    *,
+    with_related: bool = False,
+) -> Resource | None:
+    """The resource, or None; nothing has an id that is no UUID."""
+    resource_id = resource_id.lower()
+    if not is_id(resource_id):
         return None
-    row = await connection.fetchrow(_FIND_GROUP, organisation_id, group_id, with_members)
+    if endpoint == "Users":
+        query = _FIND_MEMBER_WITH_GROUPS if with_related else _FIND_MEMBER
+        row = await connection.fetchrow(query, organisation_id, resource_id)
+        return None if row is None else Resource(to_member(row), _related(row))
+    row = await connection.fetchrow(_FIND_GROUP, organisation_id, resource_id, with_related)
     if row is None:
         return None
     # Decode piece by piece, so that a large group does not block other threads and the event loop.
     pieces = row["related"]
     members = await asyncio.to_thread(_joined, pieces) if len(pieces) > 1 else _joined(pieces)
-    return FoundGroup(to_group(row), members)
+    return Resource(to_group(row), members)
 
 
-async def search_members(
+async def search(
     connection: "Connection",
+    endpoint: Endpoint,
     organisation_id: str,
     search: Search,
     page: Page,
     *,
-    with_groups: bool = False,
-) -> tuple[int, list[FoundMember]]:
-    """The number of matching members, and one page of them in order, from one snapshot."""
-    rows = await _rows(connection, _MEMBERS, organisation_id, search, page, with_groups)
-    return rows[0]["total"], [FoundMember(to_member(row), _related(row)) for row in rows[1:]]
-
-
-async def search_groups(
-    connection: "Connection",
-    organisation_id: str,
-    search: Search,
-    page: Page,
-    *,
-    with_members: bool = False,
-) -> tuple[int, list[FoundGroup]]:
-    """The number of matching groups, and one page of them in order, from one snapshot."""
-    rows = await _rows(connection, _GROUPS, organisation_id, search, page, with_members)
-    return rows[0]["total"], [FoundGroup(to_group(row), _related(row)) for row in rows[1:]]
-
-
-async def _rows(
-    connection: "Connection",
-    queries_of: tuple[str, str],
-    organisation_id: str,
-    search: Search,
-    page: Page,
-    with_related: bool,
-) -> "list[asyncpg.Record]":
-    """Row 0 with the total, then the rows of the page."""
-    query = queries_of[0] if search.condition == ANYTHING else queries_of[1]
-    return await connection.fetch(
+    with_related: bool = False,
+) -> tuple[int, list[Resource]]:
+    """How many resources match, and one page of them in order; of one snapshot."""
+    list_all, list_matching = _LISTS[endpoint]
+    query = list_all if search.condition == ANYTHING else list_matching
+    # Row 0 has the total.
+    first, *rows = await connection.fetch(
         filter_sql.compose(query, search.condition, search.order),
         organisation_id,
         page.start_index - 1,
@@ -156,6 +141,9 @@ async def _rows(
         search.page_bytes,
         *search.condition.arguments(search.base_url),
     )
+    if endpoint == "Users":
+        return first["total"], [Resource(to_member(row), _related(row)) for row in rows]
+    return first["total"], [Resource(to_group(row), _related(row)) for row in rows]
 
 
 async def count_members(connection: "Connection", organisation_id: str) -> dict[str, int]:

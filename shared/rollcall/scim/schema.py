@@ -100,8 +100,8 @@ class ResourceSchema:
     `attributes` and `extensions` are keyed by the canonical and the lower-case name.
     """
 
-    name: str
-    endpoint: str
+    name: Literal["User", "Group"]
+    endpoint: Literal["Users", "Groups"]
     urn: str
     attributes: Mapping[str, Attribute] = field(repr=False)
     extensions: Mapping[str, Extension] = field(repr=False)
@@ -198,7 +198,11 @@ _COMMON: list[Json] = [
 ]
 
 
-def _resource_schema(name: str, endpoint: str, extension_names: tuple[str, ...]) -> ResourceSchema:
+def _resource_schema(
+    name: Literal["User", "Group"],
+    endpoint: Literal["Users", "Groups"],
+    extension_names: tuple[str, ...],
+) -> ResourceSchema:
     document = orjson.loads(read_document(name))
     attributes = [_compile(item, "", None) for item in (*_COMMON, *document["attributes"])]
     extensions: dict[str, Extension] = {}

@@ -150,7 +150,7 @@ async def test_a_miss_is_absence_only_if_all_that_was_accepted_is_applied(
 
     lookup = Lookup(overlay, connect, LogEnd(log.probe, timeout_s=10), topic, accept_s=10)
     with pytest.raises(Unavailable):
-        await lookup.members(target, PARTITION)
+        await lookup.find(target, PARTITION)
 
     async with database.connect("provisioner") as connection:
         await progress.ensure(connection, topic, PARTITION)
@@ -166,7 +166,7 @@ async def test_a_miss_is_absence_only_if_all_that_was_accepted_is_applied(
             last_append_time=now(),
         )
 
-    assert await lookup.members(target, PARTITION) == []
+    assert await lookup.find(target, PARTITION) == []
 
 
 def test_an_id_that_is_older_than_its_organisation_is_nobody_s() -> None:

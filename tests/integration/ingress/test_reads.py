@@ -185,7 +185,7 @@ async def test_an_organisation_has_one_read_without_an_index_at_a_time(
 
     def read(organisation_id: str) -> "asyncio.Task[Any]":
         return asyncio.create_task(
-            reads.members(organisation_id, search, Page(1, 10), with_groups=False)
+            reads.search("Users", organisation_id, search, Page(1, 10), with_related=False)
         )
 
     async with database.connect("owner") as owner:

@@ -11,13 +11,13 @@ from rollcall.directory.changes import AddMembers, Change, PutGroup, PutMember
 from rollcall.directory.fold import collapse
 from rollcall.directory.state import Group, Member
 from rollcall.postgres import directory_write
-from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.postgres.directory_search import Resource
 from rollcall.scim.errors import ScimError
 from rollcall.scim.profile import Profile
 from rollcall.scim.resource import canonicalise
 from rollcall.scim.schema import ENTERPRISE_URN, USER, Attribute, ResourceSchema
 from rollcall.scim.username import display_name_key
-from rollcall_ingress.read.show import View, show_group, show_member
+from rollcall_ingress.read.show import View, show
 from tests.support.builders import MOMENT, ORGANISATION, Json, a_group, a_member, an_id
 from tests.support.databases import Connection
 from tests.unit.scim import strategies
@@ -89,8 +89,8 @@ class Directory:
         if schema is USER:
             titles = {group.id: group.resource["displayName"] for group in self.groups}
             return {
-                member.id: show_member(
-                    FoundMember(
+                member.id: show(
+                    Resource(
                         member,
                         tuple(
                             (group_id, titles[group_id])
@@ -103,8 +103,8 @@ class Directory:
                 for member in self.members
             }
         return {
-            group.id: show_group(
-                FoundGroup(
+            group.id: show(
+                Resource(
                     group,
                     tuple(
                         (member_id, names[member_id])

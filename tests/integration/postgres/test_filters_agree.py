@@ -66,16 +66,10 @@ class Session:
             await transaction.rollback()
 
     async def _search(self, schema: ResourceSchema, search: Search) -> list[str]:
-        if schema is USER:
-            total, members = await directory_search.search_members(
-                self.connection, ORGANISATION, search, Page()
-            )
-            ids = [found.member.id for found in members]
-        else:
-            total, groups = await directory_search.search_groups(
-                self.connection, ORGANISATION, search, Page()
-            )
-            ids = [found.group.id for found in groups]
+        total, found = await directory_search.search(
+            self.connection, schema.endpoint, ORGANISATION, search, Page()
+        )
+        ids = [each.row.id for each in found]
         assert total == len(ids)
         return ids
 

@@ -11,7 +11,6 @@ from rollcall.directory.touch import Touch
 from rollcall.events.request import MemberDelta
 from rollcall.kafka.log_probe import LogProbe
 from rollcall.postgres import dead_letter, overlay_read, progress
-from rollcall.postgres.directory_search import FoundMember
 from rollcall.postgres.overlay_read import Wanted
 from rollcall.runtime.config import Settings
 from rollcall_ingress.behind.log_end import LogEnd
@@ -124,8 +123,7 @@ async def test_what_waits_behind_a_dead_letter_is_not_shown(database: TestDataba
         lookup = a_lookup(an_overlay(title, first_offset=1), connection)
         [found] = await look(lookup, Target(ORGANISATION, "Users", "id", an_id(1)))
 
-    assert isinstance(found, FoundMember)
-    assert "title" not in found.member.resource
+    assert "title" not in found.row.resource
 
 
 async def test_a_whole_group_is_shown_with_those_who_were_there_and_those_who_come(
@@ -181,9 +179,9 @@ async def test_a_read_that_a_reply_overtakes_is_repeated(database: TestDatabase)
         nowhere = LogEnd(LogProbe(Settings(kafka_bootstrap="127.0.0.1:1"), TOPIC))
         lookup = Lookup(overlay, connect, nowhere, TOPIC, accept_s=10)
         target = Target(ORGANISATION, "Users", "userName", "ana@example.org")
-        [found] = await lookup.members(target, PARTITION)
+        [found] = await lookup.find(target, PARTITION)
 
-    assert found.member.resource["title"] == "Captain"
+    assert found.row.resource["title"] == "Captain"
     assert reads == 2
 
 
@@ -229,5 +227,5 @@ async def test_a_fold_with_something_of_others_in_between_is_not_exact(
         lookup = a_lookup(overlay, connection)
         [found] = await look(lookup, Target(ORGANISATION, "Users", "id", an_id(1)))
 
-    assert found.member.resource["title"] == "Cook"
+    assert found.row.resource["title"] == "Cook"
     assert found.is_exact is is_exact

@@ -125,12 +125,12 @@ async def test_members_are_found_by_what_identity_providers_ask(
     filled: TestDatabase, text: str | None, expected: list[Member]
 ) -> None:
     async with filled.connect("ingress") as connection:
-        total, found = await directory_search.search_members(
-            connection, ORGANISATION, searching(text), Page()
+        total, found = await directory_search.search(
+            connection, "Users", ORGANISATION, searching(text), Page()
         )
 
     assert total == len(expected)
-    assert [item.member for item in found] == expected
+    assert [item.row for item in found] == expected
 
 
 @pytest.mark.parametrize(
@@ -152,13 +152,13 @@ async def test_groups_are_found_by_what_identity_providers_ask(
     filled: TestDatabase, text: str | None, expected: list[Group]
 ) -> None:
     async with filled.connect("ingress") as connection:
-        total, found = await directory_search.search_groups(
-            connection, ORGANISATION, searching(text, "Group"), Page()
+        total, found = await directory_search.search(
+            connection, "Groups", ORGANISATION, searching(text, "Group"), Page()
         )
 
     assert total == len(expected)
-    assert [item.group for item in found] == expected
-    assert all(item.members == () for item in found)
+    assert [item.row for item in found] == expected
+    assert all(item.related == () for item in found)
 
 
 @pytest.mark.parametrize("operator", ["eq", "ne", "co", "pr"])
@@ -182,8 +182,8 @@ async def test_hostile_values_match_nothing(
     hostile_ast = replace(ast, value=hostile)
 
     async with filled.connect("ingress") as connection:
-        total, found = await directory_search.search_members(
-            connection, ORGANISATION, Search(compile_filter(hostile_ast, "User")), Page()
+        total, found = await directory_search.search(
+            connection, "Users", ORGANISATION, Search(compile_filter(hostile_ast, "User")), Page()
         )
 
     assert (total, found) == (0, [])
@@ -191,19 +191,19 @@ async def test_hostile_values_match_nothing(
 
 async def test_a_page_is_a_part_and_the_total_is_exact(filled: TestDatabase) -> None:
     async with filled.connect("ingress") as connection:
-        second = await directory_search.search_members(
-            connection, ORGANISATION, searching(None), Page(2, 1), with_groups=True
+        second = await directory_search.search(
+            connection, "Users", ORGANISATION, searching(None), Page(2, 1), with_related=True
         )
-        beyond = await directory_search.search_members(
-            connection, ORGANISATION, searching(None), Page(9, 5)
+        beyond = await directory_search.search(
+            connection, "Users", ORGANISATION, searching(None), Page(9, 5)
         )
-        only_total = await directory_search.search_groups(
-            connection, ORGANISATION, searching(None, "Group"), Page(1, 0)
+        only_total = await directory_search.search(
+            connection, "Groups", ORGANISATION, searching(None, "Group"), Page(1, 0)
         )
 
     assert second[0] == 2
-    assert [item.member for item in second[1]] == [BEN]
-    assert [item.groups for item in second[1]] == [((SAILORS.id, "Sailors"),)]
+    assert [item.row for item in second[1]] == [BEN]
+    assert [item.related for item in second[1]] == [((SAILORS.id, "Sailors"),)]
     assert beyond == (2, [])
     assert only_total == (2, [])
 
@@ -211,32 +211,32 @@ async def test_a_page_is_a_part_and_the_total_is_exact(filled: TestDatabase) -> 
 async def test_related_resources_come_with_their_display(filled: TestDatabase) -> None:
     """A member's display is its displayName; without one it has none."""
     async with filled.connect("ingress") as connection:
-        member = await directory_search.find_member(
-            connection, ORGANISATION, ANA.id, with_groups=True
+        member = await directory_search.find(
+            connection, "Users", ORGANISATION, ANA.id, with_related=True
         )
-        group = await directory_search.find_group(
-            connection, ORGANISATION, SAILORS.id, with_members=True
+        group = await directory_search.find(
+            connection, "Groups", ORGANISATION, SAILORS.id, with_related=True
         )
-        _, groups = await directory_search.search_groups(
-            connection, ORGANISATION, searching(None, "Group"), Page(), with_members=True
+        _, groups = await directory_search.search(
+            connection, "Groups", ORGANISATION, searching(None, "Group"), Page(), with_related=True
         )
 
     assert member is not None
-    assert member.groups == ((SAILORS.id, "Sailors"), (COOKS.id, "Cooks"))
+    assert member.related == ((SAILORS.id, "Sailors"), (COOKS.id, "Cooks"))
     assert group is not None
-    assert group.members == ((ANA.id, "Ána  Sailor"), (BEN.id, None))
-    assert [len(item.members) for item in groups] == [2, 1]
+    assert group.related == ((ANA.id, "Ána  Sailor"), (BEN.id, None))
+    assert [len(item.related) for item in groups] == [2, 1]
 
 
 async def test_an_unknown_id_is_nobody(filled: TestDatabase) -> None:
     async with filled.connect("ingress") as connection:
         found = [
-            await directory_search.find_member(connection, ORGANISATION, identifier)
+            await directory_search.find(connection, "Users", ORGANISATION, identifier)
             for identifier in (an_id(9), "no-uuid", "", "\0", SAILORS.id)
         ]
-        group = await directory_search.find_group(connection, ORGANISATION, "no-uuid")
-        elsewhere = await directory_search.find_member(connection, an_id(77), ANA.id)
-        upper_case = await directory_search.find_member(connection, ORGANISATION, ANA.id.upper())
+        group = await directory_search.find(connection, "Groups", ORGANISATION, "no-uuid")
+        elsewhere = await directory_search.find(connection, "Users", an_id(77), ANA.id)
+        upper_case = await directory_search.find(connection, "Users", ORGANISATION, ANA.id.upper())
 
     assert found == [None] * 5
     assert (group, elsewhere) == (None, None)
@@ -249,8 +249,7 @@ async def test_the_notifier_finds_a_member(filled: TestDatabase) -> None:
     async with filled.connect("notifier") as connection:
         found = await directory_search.find_member(connection, ORGANISATION, BEN.id)
 
-    assert found is not None
-    assert found.member == BEN
+    assert found == BEN
     assert counts == {"invited": 2}
 
 
@@ -288,12 +287,12 @@ async def test_members_are_found_by_everything_else(
     filled: TestDatabase, text: str, expected: list[Member]
 ) -> None:
     async with filled.connect("ingress") as connection:
-        total, found = await directory_search.search_members(
-            connection, ORGANISATION, searching(text), Page()
+        total, found = await directory_search.search(
+            connection, "Users", ORGANISATION, searching(text), Page()
         )
 
     assert total == len(expected)
-    assert [item.member for item in found] == expected
+    assert [item.row for item in found] == expected
 
 
 @pytest.mark.parametrize(
@@ -336,16 +335,16 @@ async def test_a_page_ends_early_where_its_documents_are_large(database: TestDat
         await directory_write.write_changes(connection, net)
 
     async with database.connect("ingress") as connection:
-        total, some = await directory_search.search_members(
-            connection, ORGANISATION, Search(page_bytes=100_000), Page(2, 100)
+        total, some = await directory_search.search(
+            connection, "Users", ORGANISATION, Search(page_bytes=100_000), Page(2, 100)
         )
-        _, one = await directory_search.search_members(
-            connection, ORGANISATION, replace(searching("id pr"), page_bytes=1), Page()
+        _, one = await directory_search.search(
+            connection, "Users", ORGANISATION, replace(searching("id pr"), page_bytes=1), Page()
         )
 
     assert total == 7
-    assert [item.member for item in some] == large[1:4]
-    assert [item.member for item in one] == large[:1]
+    assert [item.row for item in some] == large[1:4]
+    assert [item.row for item in one] == large[:1]
 
 
 async def test_a_page_of_groups_ends_early_where_their_members_are_many(
@@ -354,16 +353,16 @@ async def test_a_page_of_groups_ends_early_where_their_members_are_many(
     search = Search(page_bytes=300)
 
     async with filled.connect("ingress") as connection:
-        total, shown = await directory_search.search_groups(
-            connection, ORGANISATION, search, Page(), with_members=True
+        total, shown = await directory_search.search(
+            connection, "Groups", ORGANISATION, search, Page(), with_related=True
         )
-        _, bare = await directory_search.search_groups(
-            connection, ORGANISATION, search, Page(), with_members=False
+        _, bare = await directory_search.search(
+            connection, "Groups", ORGANISATION, search, Page(), with_related=False
         )
 
     assert total == 2
-    assert [item.group for item in shown] == [SAILORS]
-    assert [item.group for item in bare] == [SAILORS, COOKS]
+    assert [item.row for item in shown] == [SAILORS]
+    assert [item.row for item in bare] == [SAILORS, COOKS]
 
 
 async def test_totals_are_those_of_the_rows_after_any_batches(database: TestDatabase) -> None:
@@ -403,11 +402,11 @@ async def test_totals_are_those_of_the_rows_after_any_batches(database: TestData
 async def assert_totals(database: TestDatabase) -> None:
     async with database.connect("ingress") as connection:
         for organisation in (ORGANISATION, OTHER_ORGANISATION, an_id(3)):
-            members, _ = await directory_search.search_members(
-                connection, organisation, Search(), Page(1, 0)
+            members, _ = await directory_search.search(
+                connection, "Users", organisation, Search(), Page(1, 0)
             )
-            groups, _ = await directory_search.search_groups(
-                connection, organisation, Search(), Page(1, 0)
+            groups, _ = await directory_search.search(
+                connection, "Groups", organisation, Search(), Page(1, 0)
             )
             rows = [
                 await connection.fetchval(
@@ -449,10 +448,10 @@ async def test_pages_of_a_sorted_list_make_the_whole(
     seen = []
     async with database.connect("ingress") as connection:
         for start in range(1, 12, 2):
-            _, found = await directory_search.search_members(
-                connection, ORGANISATION, search, Page(start, 2)
+            _, found = await directory_search.search(
+                connection, "Users", ORGANISATION, search, Page(start, 2)
             )
-            seen += [item.member.id for item in found]
+            seen += [item.row.id for item in found]
 
     with_title = [member.id for member in members if "title" in member.resource]
     without = [member.id for member in members if "title" not in member.resource]

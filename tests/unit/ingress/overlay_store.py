@@ -5,7 +5,7 @@ What the statement itself returns is tested against Postgres (test_overlay_read.
 
 from rollcall.directory.state import State
 from rollcall.events.request import Request
-from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.postgres.directory_search import Resource
 from rollcall.postgres.overlay_read import Wanted
 from rollcall.postgres.search_keys import member_display_name_key
 from rollcall_ingress.behind import selecting
@@ -84,9 +84,7 @@ def read(whole: State, wanted: Wanted, next_offset: int) -> Loaded:
     return Loaded(state, next_offset, displays)
 
 
-def look_up(
-    overlay: Overlay, whole: State, next_offset: int, target: Target
-) -> list[FoundMember] | list[FoundGroup]:
+def look_up(overlay: Overlay, whole: State, next_offset: int, target: Target) -> list[Resource]:
     """What `Lookup` does, with the directory in memory."""
     selection, nodes = selecting.begin(overlay, target)
     while nodes:
@@ -96,6 +94,4 @@ def look_up(
         loaded = read(whole, selecting.wanted(selection, removed), next_offset)
         nodes = selecting.uncovered(overlay, selection, loaded)
     selecting.fold_over(loaded, selection.ordered())
-    if target.endpoint == "Users":
-        return selecting.find_members(loaded, target)
-    return selecting.find_groups(loaded, target)
+    return selecting.find(loaded, target)

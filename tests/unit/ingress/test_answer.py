@@ -9,14 +9,13 @@ import pytest
 from rollcall.events.envelope import format_time
 from rollcall.events.reply import Reply
 from rollcall.events.request import Kind, MemberDelta, Request
-from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.postgres.directory_search import Resource
 from rollcall.runtime.errors import Unavailable
 from rollcall.scim.errors import Uniqueness
 from rollcall.scim.page import Page
 from rollcall.scim.prefer import parse_prefer
 from rollcall.scim.projection import parse_projection
 from rollcall.scim.schema import GROUP, USER
-from rollcall_ingress.behind.foresee import Foreseen
 from rollcall_ingress.door import answer
 from rollcall_ingress.door.answer import Answer
 from rollcall_ingress.read import show
@@ -78,7 +77,7 @@ def document(given: Answer) -> Any:
 def test_applied(kind: Kind, projected: bool, status: int) -> None:
     schema = USER if kind.startswith("member.") else GROUP
     view = View(BASE, parse_projection("displayName", None, schema) if projected else None)
-    group = FoundGroup(a_group(2, version=an_id(1))) if kind.startswith("group.") else None
+    group = Resource(a_group(2, version=an_id(1))) if kind.startswith("group.") else None
 
     given = write_answer.applied(a_request(kind), a_reply(), view, group)
 
@@ -148,15 +147,15 @@ def test_projections_hold_for_every_answer() -> None:
     for given in (
         write_answer.pending(a_request("member.create"), view),
         write_answer.applied(a_request("member.create"), a_reply(201), view, None),
-        show.found_member(FoundMember(a_member()), view),
+        show.answer(Resource(a_member()), view),
     ):
         assert document(given).keys() == {"schemas", "id", "meta", "userName"}
         assert "ETag" in given.headers
 
 
 def test_a_user_shows_its_groups_and_a_group_its_members() -> None:
-    member = document(show.found_member(FoundMember(a_member(), ((an_id(50), "Crew"),)), VIEW))
-    group = document(show.found_group(FoundGroup(a_group(), ((an_id(1), "Ana"),)), VIEW))
+    member = document(show.answer(Resource(a_member(), ((an_id(50), "Crew"),)), VIEW))
+    group = document(show.answer(Resource(a_group(), ((an_id(1), "Ana"),)), VIEW))
 
     assert member["groups"][0]["value"] == an_id(50)
     assert group["members"][0]["display"] == "Ana"
@@ -164,9 +163,11 @@ def test_a_user_shows_its_groups_and_a_group_its_members() -> None:
 
 
 def test_a_listing_counts_what_it_shows() -> None:
-    shown = [show.show_member(FoundMember(a_member()), VIEW)]
+    found = Resource(a_member())
 
-    page = document(show.listing(shown, 7, Page(3, 1)))
+    page = document(show.listing([found], VIEW, 7, Page(3, 1)))
+
+    assert page["Resources"] == [show.show(found, VIEW)]
 
     assert (page["totalResults"], page["itemsPerPage"], page["startIndex"]) == (7, 1, 3)
 
@@ -217,9 +218,9 @@ CREATES_AND_PUTS: tuple[Kind, ...] = (
 )
 
 
-def answers(kind: Kind, view: View, foreseen: Foreseen | None = None) -> list[Answer]:
+def answers(kind: Kind, view: View, foreseen: Resource | None = None) -> list[Answer]:
     """The applied answer and the pending one."""
-    group = FoundGroup(a_group(2, version=an_id(1))) if kind.startswith("group.") else None
+    group = Resource(a_group(2, version=an_id(1))) if kind.startswith("group.") else None
     return [
         write_answer.applied(a_request(kind), a_reply(), view, group, foreseen),
         write_answer.pending(a_request(kind), view, foreseen=foreseen),
@@ -240,10 +241,10 @@ def test_minimal_is_an_answer_without_a_body(kind: Kind) -> None:
             assert given.headers["Location"] == f"{BASE}/{endpoint}/{an_id(2)}"
 
 
-def a_foreseen(kind: Kind) -> Foreseen:
+def a_foreseen(kind: Kind) -> Resource:
     if kind.startswith("member."):
-        return Foreseen(a_member(2, version=an_id(1)), ((an_id(50), "Crew"),))
-    return Foreseen(a_group(2, version=an_id(1)), ((an_id(7), "Ana"), (an_id(8), None)))
+        return Resource(a_member(2, version=an_id(1)), ((an_id(50), "Crew"),))
+    return Resource(a_group(2, version=an_id(1)), ((an_id(7), "Ana"), (an_id(8), None)))
 
 
 @pytest.mark.parametrize("kind", PATCHES)
@@ -334,14 +335,14 @@ def test_an_unknown_outcome_says_to_read_first() -> None:
 
 
 def test_a_state_in_which_something_may_be_missing_has_no_version() -> None:
-    found = FoundMember(a_member(), is_exact=False)
+    found = Resource(a_member(), is_exact=False)
 
-    whole = show.found_member(found, VIEW)
+    whole = show.answer(found, VIEW)
 
     assert "ETag" not in whole.headers
     assert "version" not in document(whole)["meta"]
-    assert "version" not in show.show_member(found, VIEW)["meta"]
-    assert "ETag" in show.found_member(FoundMember(a_member()), VIEW).headers
+    assert "version" not in show.show(found, VIEW)["meta"]
+    assert "ETag" in show.answer(Resource(a_member()), VIEW).headers
 
 
 @pytest.mark.parametrize("number", [0, 1, 5000, 5001, 12_345])
@@ -353,7 +354,7 @@ def test_many_members_are_written_in_parts_that_make_the_same_document(
     projection = None if attributes is None else parse_projection(attributes, None, GROUP)
     view = View(BASE, projection)
 
-    given = show.found_group(FoundGroup(a_group(2), members), view)
+    given = show.answer(Resource(a_group(2), members), view)
 
-    shown = show.show_group(FoundGroup(a_group(2), members), view)
+    shown = show.show(Resource(a_group(2), members), view)
     assert given.body == orjson.dumps(shown)

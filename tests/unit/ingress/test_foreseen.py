@@ -10,8 +10,8 @@ from rollcall.directory.fold import fold_batch
 from rollcall.directory.lifecycle import Status
 from rollcall.directory.state import Member
 from rollcall.events.request import MemberDelta, Request, Settings
-from rollcall.postgres.directory_search import FoundGroup, FoundMember
-from rollcall_ingress.behind.foresee import Foreseen, foresee
+from rollcall.postgres.directory_search import Resource
+from rollcall_ingress.behind.foresee import foresee
 from tests.support import builders
 from tests.support.builders import (
     MOMENT,
@@ -29,8 +29,8 @@ ANA, BO, CY = a_member(1, "ana"), a_member(2, "bo"), a_member(3, "cy")
 CREW = a_group(50, "Crew")
 
 
-def foreseen(request: Request, found: Any, *, with_members: bool = True) -> Foreseen:
-    made = foresee(request, found, with_members=with_members)
+def foreseen(request: Request, found: Any, *, with_related: bool = True) -> Resource:
+    made = foresee(request, found, with_related=with_related)
     assert made is not None
     return made
 
@@ -38,22 +38,22 @@ def foreseen(request: Request, found: Any, *, with_members: bool = True) -> Fore
 def test_a_member_is_as_the_decision_would_leave_it() -> None:
     request = patch(ANA, replacing("active", False), time=LATER)
 
-    made = foreseen(request, FoundMember(ANA, ((CREW.id, "Crew"),)))
+    made = foreseen(request, Resource(ANA, ((CREW.id, "Crew"),)))
 
-    assert isinstance(made.resource, Member)
-    assert made.resource.status is Status.REVOKED
-    assert made.resource.resource["active"] is False
-    assert (made.resource.version, made.resource.last_modified) == (request.id, LATER)
+    assert isinstance(made.row, Member)
+    assert made.row.status is Status.REVOKED
+    assert made.row.resource["active"] is False
+    assert (made.row.version, made.row.last_modified) == (request.id, LATER)
     assert made.related == ((CREW.id, "Crew"),)
 
 
 def test_without_effect_version_and_time_stay() -> None:
     same = patch(ANA, replacing("active", True), time=LATER)
     regroup = builders.regroup(CREW, add=(ANA.id,), remove=(BO.id,), time=LATER)
-    crew = FoundGroup(CREW, ((ANA.id, "Ana"),))
+    crew = Resource(CREW, ((ANA.id, "Ana"),))
 
-    assert foreseen(same, FoundMember(ANA)).resource == ANA
-    assert foreseen(regroup, crew).resource == CREW
+    assert foreseen(same, Resource(ANA)).row == ANA
+    assert foreseen(regroup, crew).row == CREW
 
 
 def test_what_would_be_refused_is_not_foreseen() -> None:
@@ -65,28 +65,28 @@ def test_what_would_be_refused_is_not_foreseen() -> None:
         settings=Settings(profile="interop"),
     )
 
-    assert foresee(strict, FoundMember(ANA), with_members=False) is None
+    assert foresee(strict, Resource(ANA), with_related=False) is None
 
 
 def test_a_group_shows_who_stays_and_who_comes() -> None:
     request = builders.regroup(CREW, add=(CY.id, "nobody"), remove=(ANA.id,))
 
-    made = foreseen(request, FoundGroup(CREW, ((ANA.id, "Ana"), (BO.id, "Bo"))))
+    made = foreseen(request, Resource(CREW, ((ANA.id, "Ana"), (BO.id, "Bo"))))
 
     assert made.related == ((BO.id, "Bo"), (CY.id, None))
-    assert made.resource.version == request.id
+    assert made.row.version == request.id
 
 
 def test_a_group_whose_members_were_not_read_counts_a_change_of_them_as_one() -> None:
-    found = FoundGroup(CREW)
+    found = Resource(CREW)
 
     for request in (
         builders.regroup(CREW, add=(ANA.id,)),
         builders.regroup(CREW, remove=(ANA.id,)),
     ):
-        made = foreseen(request, found, with_members=False)
+        made = foreseen(request, found, with_related=False)
 
-        assert (made.resource.version, made.related) == (request.id, ())
+        assert (made.row.version, made.related) == (request.id, ())
 
 
 ids = st.sets(st.sampled_from([ANA.id, BO.id, CY.id])).map(lambda found: tuple(sorted(found)))
@@ -104,8 +104,8 @@ def test_a_group_is_as_the_provisioner_leaves_it(
         ANA, BO, CY, groups=(CREW,), memberships=tuple((CREW.id, each) for each in members)
     )
 
-    made = foreseen(request, FoundGroup(CREW, tuple((each, "x") for each in members)))
+    made = foreseen(request, Resource(CREW, tuple((each, "x") for each in members)))
     fold_batch({ORGANISATION: state}, [(request, LATER)])
 
-    assert made.resource == state.groups[CREW.id]
+    assert made.row == state.groups[CREW.id]
     assert {each for each, _ in made.related} == state.memberships[CREW.id]

@@ -225,8 +225,8 @@ def a_small_create(number: int) -> Request:
 def test_an_organisation_without_accepted_requests_has_no_pending_members() -> None:
     overlay = an_overlay(a_create(1, "ana@example.org"))
 
-    assert overlay.pending_members(ORGANISATION) == {an_id(1)}
-    assert overlay.pending_members(OTHER_ORGANISATION) == set()
+    assert overlay.pending("Users", ORGANISATION) == {an_id(1)}
+    assert overlay.pending("Users", OTHER_ORGANISATION) == set()
     assert overlay.is_empty_for(OTHER_ORGANISATION)
 
 

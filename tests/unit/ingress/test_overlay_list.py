@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.postgres.directory_search import Resource
 from rollcall.scim.filter import Filter, parse_filter
 from rollcall.scim.page import Page
 from rollcall.scim.profile import Profile
@@ -43,8 +43,8 @@ def test_the_membership_probe_is_a_look_up_of_the_group_that_asks_for_its_member
     probe = a_filter(f'id eq "{an_id(50)}" and members eq "{an_id(1)}"', GROUP)
     crew = a_group(50, "Crew")
 
-    with_ana = FoundGroup(crew, ((an_id(1), "Ana"), (an_id(2), None)))
-    without = FoundGroup(crew, ((an_id(2), None),))
+    with_ana = Resource(crew, ((an_id(1), "Ana"), (an_id(2), None)))
+    without = Resource(crew, ((an_id(2), None),))
 
     assert key_of(probe, "Groups") == ("id", an_id(50))
     assert names_related(probe)
@@ -54,10 +54,10 @@ def test_the_membership_probe_is_a_look_up_of_the_group_that_asks_for_its_member
 
 
 def test_a_page_counts_all_that_match_and_is_in_the_order_of_ids() -> None:
-    found = [FoundMember(a_member(number, f"user{number}")) for number in (3, 1, 2, 4)]
+    found = [Resource(a_member(number, f"user{number}")) for number in (3, 1, 2, 4)]
     condition = a_filter('not (userName eq "user4")')
 
     total, page = page_of(found, condition, None, Page(2, 1), BASE)
 
-    assert (total, [each.member.id for each in page]) == (3, [an_id(2)])
+    assert (total, [each.row.id for each in page]) == (3, [an_id(2)])
     assert page_of(found, condition, None, Page(4, 5), BASE) == (3, [])

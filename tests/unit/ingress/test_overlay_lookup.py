@@ -13,7 +13,7 @@ from rollcall.directory.fold import fold_batch
 from rollcall.directory.state import State
 from rollcall.events.envelope import from_milliseconds
 from rollcall.events.request import MemberDelta, Request
-from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.postgres.directory_search import Resource
 from rollcall.postgres.search_keys import member_display_name_key
 from rollcall_ingress.behind import accepted
 from rollcall_ingress.behind.overlay import Overlay
@@ -62,7 +62,7 @@ def expected(state: State, target: Target) -> list[Any]:
             if keys[target.attribute] == target.key:
                 ids = sorted(group for group, ids in state.memberships.items() if member.id in ids)
                 names = [(each, state.groups[each].resource["displayName"]) for each in ids]
-                found.append(FoundMember(member, tuple(names) if target.with_related else ()))
+                found.append(Resource(member, tuple(names) if target.with_related else ()))
         return found
     for group in sorted(state.groups.values(), key=lambda each: each.id):
         keys = {
@@ -74,7 +74,7 @@ def expected(state: State, target: Target) -> list[Any]:
             ids = sorted(state.memberships[group.id])
             shown = [(each, state.members[each].resource) for each in ids]
             related = [(key, each.get("displayName")) for key, each in shown]
-            found.append(FoundGroup(group, tuple(related) if target.with_related else ()))
+            found.append(Resource(group, tuple(related) if target.with_related else ()))
     return found
 
 
@@ -145,9 +145,8 @@ def test_create_read_back_and_add_to_a_group_go_on_without_the_provisioner() -> 
         ("externalId", "e-1"),
     ):
         [found] = look_up(overlay, State(ORGANISATION), 0, a_target(key, attribute))
-        assert isinstance(found, FoundMember)
-        assert found.member.version == ana.id
-        assert found.groups == ((an_id(50), "Crew"),)
+        assert found.row.version == ana.id
+        assert found.related == ((an_id(50), "Crew"),)
 
 
 def test_a_request_that_will_be_refused_is_not_shown() -> None:
@@ -159,7 +158,7 @@ def test_a_request_that_will_be_refused_is_not_shown() -> None:
     [found] = look_up(
         overlay, builders.a_state(ana), 0, a_target("ana@example.org", "userName", False)
     )
-    assert found == FoundMember(ana)
+    assert found == Resource(ana)
 
 
 def test_what_is_below_next_offset_is_not_folded_again() -> None:
@@ -171,8 +170,7 @@ def test_what_is_below_next_offset_is_not_folded_again() -> None:
 
     [found] = look_up(overlay, now, 8, a_target(ana.id))
 
-    assert isinstance(found, FoundMember)
-    assert found.member.resource["title"] == "Back"
+    assert found.row.resource["title"] == "Back"
 
 
 def test_only_what_is_connected_with_the_look_up_is_folded() -> None:
@@ -219,5 +217,4 @@ def test_a_large_selection_lets_others_in_between() -> None:
     assert len(selection.entries) == 1001
     assert len(pauses) >= 5
     [found] = look_up(overlay, State(ORGANISATION), 0, target)
-    assert isinstance(found, FoundGroup)
-    assert len(found.members) == 1000
+    assert len(found.related) == 1000

@@ -468,7 +468,7 @@ async def test_what_is_answered_before_it_is_decided_is_in_the_overlay() -> None
     submitted = await path.submit(a_create())
 
     assert submitted.reply is None
-    assert overlay.pending_members(ORGANISATION) == {submitted.request.resource_id}
+    assert overlay.pending("Users", ORGANISATION) == {submitted.request.resource_id}
     assert path.is_behind(ORGANISATION)
 
 
@@ -497,13 +497,13 @@ async def test_what_still_waits_enters_the_overlay_before_what_is_answered_behin
         breakers.missed(3)
 
     await path.submit(a_create(2, "bo@example.org"))
-    both = set(overlay.pending_members(ORGANISATION))
+    both = set(overlay.pending("Users", ORGANISATION))
     [waiter] = waiting._waiters.values()
     waiter.set_result(Reply("first", 201))
     overlay.decided((await first).request.id)
 
     assert both == {an_id(1), an_id(2)}
-    assert set(overlay.pending_members(ORGANISATION)) == {an_id(2)}
+    assert set(overlay.pending("Users", ORGANISATION)) == {an_id(2)}
 
 
 async def test_a_send_of_which_nobody_knows_the_end_makes_misses_uncertain() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from rollcall.events.request import Endpoint
 from rollcall_ingress.behind.accepted import Accepted, Node
 
 
@@ -17,10 +18,10 @@ class OrganisationIndex:
     by_node: dict[Node, dict[int, None]] = field(default_factory=dict)
     crowds: dict[int, None] = field(default_factory=dict)
     deletes: dict[int, None] = field(default_factory=dict)
-    members: dict[str, int] = field(default_factory=dict)
-    """Member id → how many requests are about it."""
-    groups: dict[str, int] = field(default_factory=dict)
-    """The same of groups."""
+    about: dict[Endpoint, dict[str, int]] = field(
+        default_factory=lambda: {"Users": {}, "Groups": {}}
+    )
+    """Id of a User or a Group → how many requests are about it."""
 
     def keep(self, entry: Accepted) -> None:
         """Take in an accepted request."""
@@ -32,7 +33,7 @@ class OrganisationIndex:
             self.crowds[offset] = None
         if request.kind == "member.delete":
             self.deletes[offset] = None
-        about = self.members if request.is_member else self.groups
+        about = self.about[request.endpoint]
         about[request.resource_id] = about.get(request.resource_id, 0) + 1
 
     def drop(self, entry: Accepted) -> None:
@@ -46,7 +47,7 @@ class OrganisationIndex:
             del offsets[offset]
             if not offsets:
                 del self.by_node[node]
-        about = self.members if request.is_member else self.groups
+        about = self.about[request.endpoint]
         about[request.resource_id] -= 1
         if not about[request.resource_id]:
             del about[request.resource_id]

@@ -5,12 +5,12 @@ conditions, is a look-up by that key; the whole filter is then asked of what was
 """
 
 from collections.abc import Sequence
-from typing import Final, TypeVar, cast
+from typing import Final, cast
 
 import orjson
 
 from rollcall.events.request import Endpoint
-from rollcall.postgres.directory_search import FoundGroup, FoundMember, Related
+from rollcall.postgres.directory_search import Resource
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.ids import parse_id
 from rollcall.scim.body.json_body import Json
@@ -25,8 +25,6 @@ from rollcall_ingress.behind.selecting import KINDS, Attribute
 from rollcall_ingress.read import show
 from rollcall_ingress.read.show import View, stored_times
 
-Found = FoundMember | FoundGroup
-T = TypeVar("T", FoundMember, FoundGroup)
 Key = tuple[Attribute, str]
 TOO_MUCH: Final = "the directory (it is behind, and the filter looks at too much until it is not)"
 RETRY_AFTER_S: Final = 5.0
@@ -62,8 +60,12 @@ def names_related(node: Filter | None) -> bool:
 
 
 def page_of(
-    found: Sequence[T], condition: Filter | None, sort: Sort | None, page: Page, base_url: str
-) -> tuple[int, list[T]]:
+    found: Sequence[Resource],
+    condition: Filter | None,
+    sort: Sort | None,
+    page: Page,
+    base_url: str,
+) -> tuple[int, list[Resource]]:
     """How many of the resources meet the filter, and one page of them; in order of their ids.
 
     Raises Unavailable where that is more than MAX_WORK: Postgres will say it, once it is not behind
@@ -75,21 +77,25 @@ def page_of(
         raise Unavailable(TOO_MUCH, RETRY_AFTER_S) from error
 
 
-def most_work_of(found: Sequence[Found], condition: Filter | None, sort: Sort | None) -> int:
+def most_work_of(found: Sequence[Resource], condition: Filter | None, sort: Sort | None) -> int:
     """The units of `page_of`, for `aside`: its texts are folded, and each part looks at them."""
     looks = 1 + size(condition) + (sort is not None)
     return enough_of(
-        show.MEMBERSHIP * len(_related(each)) + of_fold(len(orjson.dumps(_resource(each)))) * looks
+        show.MEMBERSHIP * len(each.related) + of_fold(len(orjson.dumps(each.row.resource))) * looks
         for each in found
     )
 
 
 def _page_of(
-    found: Sequence[T], condition: Filter | None, sort: Sort | None, page: Page, base_url: str
-) -> tuple[int, list[T]]:
+    found: Sequence[Resource],
+    condition: Filter | None,
+    sort: Sort | None,
+    page: Page,
+    base_url: str,
+) -> tuple[int, list[Resource]]:
     work = Work(MAX_WORK)
-    by_id = {_id(each): each for each in found}
-    documents = [_document(each, base_url) for each in found]
+    by_id = {each.row.id: each for each in found}
+    documents = [_document(each, View(base_url)) for each in found]
     if condition is not None:
         is_match = compile_filter(condition, work)
         documents = [document for document in documents if is_match(document)]
@@ -101,23 +107,6 @@ def _page_of(
     return len(documents), [by_id[document["id"]] for document in chosen]
 
 
-def _resource(found: Found) -> Json:
-    return found.member.resource if isinstance(found, FoundMember) else found.group.resource
-
-
-def _related(found: Found) -> Related:
-    return found.groups if isinstance(found, FoundMember) else found.members
-
-
-def _id(found: Found) -> str:
-    return found.member.id if isinstance(found, FoundMember) else found.group.id
-
-
-def _document(found: Found, base_url: str) -> Json:
-    view = View(base_url)
-    if isinstance(found, FoundMember):
-        member = found.member
-        times = stored_times(member)
-        return show.user_document(member.id, times, member.resource, view, found.groups)
-    group = found.group
-    return show.group_document(group.id, stored_times(group), group.resource, view, found.members)
+def _document(found: Resource, view: View) -> Json:
+    row = found.row
+    return show.whole(found.schema, row.id, stored_times(row), row.resource, view, found.related)

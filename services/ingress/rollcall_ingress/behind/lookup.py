@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from rollcall.postgres import overlay_read
-from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.postgres.directory_search import Resource
 from rollcall.runtime.errors import Unavailable
 from rollcall.scim.work import MAX_WORK
 from rollcall_ingress.aside import THREAD_FROM_WORK
@@ -44,7 +44,6 @@ MOST_KEPT: Final = 16
 """Expensive folds, of one resource and what is connected with it."""
 TOO_MUCH: Final = "the directory (it is behind, and what waits for this resource is too much work)"
 
-_FoundList = list[FoundMember] | list[FoundGroup]
 Connect = Callable[[str], "AbstractAsyncContextManager[Connection]"]
 """Organisation id → a connection for its read, within its share of the pool."""
 
@@ -55,7 +54,7 @@ class _Seen:
 
     selection: Selection
     applied: Applied
-    found: list[FoundMember] | list[FoundGroup]
+    found: list[Resource]
 
 
 class Lookup:
@@ -71,19 +70,17 @@ class Lookup:
         self._accept_s = accept_s
         self._folds = _Folds()
 
-    async def members(self, target: Target, partition: int) -> list[FoundMember]:
-        """The members that the target means; none only if that is certain.
+    async def find(self, target: Target, partition: int) -> list[Resource]:
+        """The resources that the target means; none only if that is certain.
 
-        Raises Unavailable: Postgres cannot be used, or the directory is behind and nobody can
-        tell whether the target is on its way.
+        Raises Unavailable: Postgres cannot be used, or the directory is behind and it is not known
+        whether the target is on its way.
         """
-        seen = await self._certain(target, partition)
-        return [each for each in seen.found if isinstance(each, FoundMember)]
+        return (await self._certain(target, partition)).found
 
-    async def groups(self, target: Target, partition: int) -> list[FoundGroup]:
-        """The groups that the target means; as `members`."""
-        seen = await self._certain(target, partition)
-        return [each for each in seen.found if isinstance(each, FoundGroup)]
+    async def find_known(self, target: Target, partition: int) -> list[Resource]:
+        """Of several ids, the resources that there are as far as this replica knows."""
+        return (await self._look(target, partition)).found
 
     async def _certain(self, target: Target, partition: int) -> _Seen:
         seen = await self._look(target, partition)
@@ -107,16 +104,6 @@ class Lookup:
             if behind > LAST_BATCH:
                 break
         raise Unavailable(BEHIND, RETRY_AFTER_S)
-
-    async def few_members(self, target: Target, partition: int) -> list[FoundMember]:
-        """Of several ids, the members that there are as far as this replica knows."""
-        seen = await self._look(target, partition)
-        return [each for each in seen.found if isinstance(each, FoundMember)]
-
-    async def few_groups(self, target: Target, partition: int) -> list[FoundGroup]:
-        """The same of groups."""
-        seen = await self._look(target, partition)
-        return [each for each in seen.found if isinstance(each, FoundGroup)]
 
     def _is_certain(self, seen: _Seen, partition: int) -> bool:
         target, applied = seen.selection.target, seen.applied
@@ -145,7 +132,7 @@ class Lookup:
                 if selection.entries and not self._overlay.is_unbroken(
                     partition, loaded.next_offset
                 ):
-                    found = [replace(each, is_exact=False) for each in found]  # type: ignore[assignment]
+                    found = [replace(each, is_exact=False) for each in found]
                 return _Seen(selection, applied, found)
         raise Unavailable(BEHIND, RETRY_AFTER_S)
 
@@ -172,7 +159,7 @@ class Lookup:
         loaded = Loaded(found.state, next_offset, found.displays)
         return found.epoch, loaded, Applied(next_offset, found.last_append_time)
 
-    async def _fold(self, selection: Selection, loaded: Loaded, epoch: int) -> _FoundList:
+    async def _fold(self, selection: Selection, loaded: Loaded, epoch: int) -> list[Resource]:
         """The fold, done once for all who look up the same of the same state."""
         if max(len(selection.entries), len(loaded.displays)) >= THREAD_FROM or (
             len(loaded.state.members) >= THREAD_FROM_RESOURCES
@@ -192,9 +179,9 @@ class _Folds:
     """The last expensive folds, each with those who wait for it. Used on the event loop only."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Hashable, asyncio.Task[_FoundList]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, asyncio.Task[list[Resource]]] = OrderedDict()
 
-    async def get(self, key: Hashable, fold: Callable[[], _FoundList]) -> _FoundList:
+    async def get(self, key: Hashable, fold: Callable[[], list[Resource]]) -> list[Resource]:
         """What the fold gave to the first who asked. They may go away, it goes on."""
         task = self._kept.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
@@ -207,19 +194,17 @@ class _Folds:
         return await asyncio.shield(task)
 
 
-def _note_failure(task: "asyncio.Task[_FoundList]") -> None:
+def _note_failure(task: "asyncio.Task[list[Resource]]") -> None:
     """Who waited has the error; without this a fold that nobody waits for would be reported."""
     if not task.cancelled():
         task.exception()
 
 
-def _fold_and_find(selection: Selection, loaded: Loaded) -> _FoundList:
+def _fold_and_find(selection: Selection, loaded: Loaded) -> list[Resource]:
     """Raises Unavailable for more work than one read may cause."""
     steps = selection.ordered()
     units = selecting.work_to_fold(loaded, steps, MOST_WORK_FOLDED)
     if units > MOST_WORK_FOLDED:
         raise Unavailable(TOO_MUCH, RETRY_AFTER_S)
     selecting.fold_over(loaded, steps)
-    if selection.target.endpoint == "Users":
-        return selecting.find_members(loaded, selection.target)
-    return selecting.find_groups(loaded, selection.target)
+    return selecting.find(loaded, selection.target)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from rollcall.events.envelope import from_milliseconds
-from rollcall.events.request import Request
+from rollcall.events.request import Endpoint, Request
 from rollcall.observability.metrics import (
     INGRESS_OVERLAY_BYTES,
     INGRESS_OVERLAY_FORGOTTEN,
@@ -24,7 +24,7 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 """Of memory that they may take: a sixteenth of what the manifests give to a replica."""
 ANOTHER_LOG_MS: Final = 5_000
 """Append times follow offsets in one log, but for the clocks of two leaders."""
-_NOBODY: Final[dict[str, int]] = {}
+_NOTHING: Final[dict[str, int]] = {}
 
 Sight = Literal["current", "outdated", "another log"]
 """What a read's epoch says: that it may be used, that it is older than the accepted log, or that
@@ -268,15 +268,10 @@ class Overlay:
         kept = self._organisations.get(organisation_id)
         return kept is not None and next(kept.offsets(node), None) is not None
 
-    def pending_members(self, organisation_id: str) -> KeysView[str]:
-        """Ids of members that accepted requests are about."""
+    def pending(self, endpoint: Endpoint, organisation_id: str) -> KeysView[str]:
+        """Ids of the Users or Groups that accepted requests are about."""
         kept = self._organisations.get(organisation_id)
-        return kept.members.keys() if kept is not None else _NOBODY.keys()
-
-    def pending_groups(self, organisation_id: str) -> KeysView[str]:
-        """Ids of groups that accepted requests are about."""
-        kept = self._organisations.get(organisation_id)
-        return kept.groups.keys() if kept is not None else _NOBODY.keys()
+        return kept.about[endpoint].keys() if kept is not None else _NOTHING.keys()
 
     def _keeps_name(self, organisation_id: str, created: Accepted, user_name_key: str) -> bool:
         """Whether nothing behind the create takes its name away again."""

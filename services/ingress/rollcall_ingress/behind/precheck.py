@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from rollcall.events.request import Request
-from rollcall.postgres.directory_search import FoundMember
+from rollcall.postgres.directory_search import Resource
 from rollcall.runtime.breaker import Breaker
 from rollcall.runtime.errors import Unavailable
 from rollcall.scim.errors import NotFound
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import aside
-from rollcall_ingress.behind.foresee import Found, most_work_on, refusal, resource_as_known
+from rollcall_ingress.behind.foresee import most_work_on, refusal
 from rollcall_ingress.behind.lists import Key
 from rollcall_ingress.behind.lookup import BEHIND
 from rollcall_ingress.behind.reads import OverlayReads
@@ -66,23 +66,24 @@ class Beforehand:
 
     async def accepted(
         self, request: Request, organisation: Organisation, *, with_related: bool
-    ) -> Found | None:
+    ) -> Resource | None:
         """The resource as the accepted request leaves it, to show it; None where it is not known.
 
         `with_related`: with a User's groups, a Group's members.
         """
         if request.members is not None and len(request.members.add) > MOST_SHOWN:
             return None
-        reading = resource_as_known(self.known, organisation, request, with_related=with_related)
+        reading = self.known.find(
+            request.endpoint, organisation, request.resource_id, with_related=with_related
+        )
         found = await self._in_time(reading, NAME_WITHIN_S)
         if found is None:
             return None
-        resource = found.member if isinstance(found, FoundMember) else found.group
-        if resource.version == request.id:
+        if found.row.version == request.id:
             return found
         # A PUT may have no effect. Otherwise it will be refused, or was changed again meanwhile.
         wanted = request.resource or {}
-        has_all = all(resource.resource.get(name) == value for name, value in wanted.items())
+        has_all = all(found.row.resource.get(name) == value for name, value in wanted.items())
         return found if has_all else None
 
     async def _in_time(self, reading: Coroutine[Any, Any, T], within_s: float) -> T | None:
@@ -100,21 +101,19 @@ class Beforehand:
         self._breaker.succeeded()
         return found
 
-    async def _of_its_name(self, request: Request, organisation: Organisation) -> list[Found]:
+    async def _of_its_name(self, request: Request, organisation: Organisation) -> list[Resource]:
         """Who has a name that the create writes and may not share."""
-        lookup, partition = self.known.lookup, organisation.partition
-        found: list[Found] = []
+        found: list[Resource] = []
         for attribute, key in _unshared(request):
             target = Target(organisation.id, request.endpoint, attribute, key)
-            if request.is_member:
-                found.extend(await lookup.members(target, partition))
-            else:
-                found.extend(await lookup.groups(target, partition))
+            found.extend(await self.known.lookup.find(target, organisation.partition))
         return found
 
-    async def _itself(self, request: Request, organisation: Organisation) -> list[Found]:
+    async def _itself(self, request: Request, organisation: Organisation) -> list[Resource]:
         """The resource that the request changes. Raises NotFound: there certainly is none."""
-        found = await resource_as_known(self.known, organisation, request, with_related=False)
+        found = await self.known.find(
+            request.endpoint, organisation, request.resource_id, with_related=False
+        )
         if found is None:
             kind = "User" if request.is_member else "Group"
             raise NotFound(f"There is no {kind} with the id {request.resource_id}.")

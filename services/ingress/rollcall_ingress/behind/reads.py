@@ -11,10 +11,10 @@ something for it that is not decided yet. Otherwise Postgres is asked, and knows
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final
 
 from rollcall.events.request import Endpoint
-from rollcall.postgres.directory_search import FoundGroup, FoundMember, Search
+from rollcall.postgres.directory_search import Resource, Search
 from rollcall.postgres.filter_sql import BY_ID
 from rollcall.scim.page import Page
 from rollcall.tenancy.organisation import Organisation
@@ -26,8 +26,6 @@ from rollcall_ingress.behind.overlay import Overlay
 from rollcall_ingress.behind.selecting import Target
 from rollcall_ingress.read.directory_reads import DirectoryReads
 from rollcall_ingress.read.listing import Listing
-
-T = TypeVar("T", FoundMember, FoundGroup)
 
 FEW: Final = 200
 """So many pending resources, and so many that Postgres finds, are looked up for a list."""
@@ -43,76 +41,47 @@ class OverlayReads:
     is_behind: Callable[[str], bool]
     """Organisation id → whether what was accepted for it may not be in Postgres."""
 
-    async def member(
-        self, organisation: Organisation, member_id: str, *, with_groups: bool
-    ) -> FoundMember | None:
-        """The member of this id, or None, which is certain."""
+    async def find(
+        self,
+        endpoint: Endpoint,
+        organisation: Organisation,
+        resource_id: str,
+        *,
+        with_related: bool,
+    ) -> Resource | None:
+        """The resource of this id, or None, which is certain."""
         if not self.is_behind(organisation.id):
-            return await self.reads.member(organisation.id, member_id, with_groups=with_groups)
-        if is_older_than(member_id, organisation.created):
+            return await self.reads.find(
+                endpoint, organisation.id, resource_id, with_related=with_related
+            )
+        if is_older_than(resource_id, organisation.created):
             return None
-        target = Target(organisation.id, "Users", "id", member_id, with_groups)
-        found = await self.lookup.members(target, organisation.partition)
+        target = Target(organisation.id, endpoint, "id", resource_id, with_related)
+        found = await self.lookup.find(target, organisation.partition)
         return found[0] if found else None
 
-    async def group(
-        self, organisation: Organisation, group_id: str, *, with_members: bool
-    ) -> FoundGroup | None:
-        """The group of this id, or None, which is certain."""
-        if not self.is_behind(organisation.id):
-            return await self.reads.group(organisation.id, group_id, with_members=with_members)
-        if is_older_than(group_id, organisation.created):
-            return None
-        target = Target(organisation.id, "Groups", "id", group_id, with_members)
-        found = await self.lookup.groups(target, organisation.partition)
-        return found[0] if found else None
-
-    async def members(
-        self, organisation: Organisation, asked: Listing, *, with_groups: bool
-    ) -> tuple[int, list[FoundMember]]:
-        """How many members match, and one page of them."""
+    async def search(
+        self, endpoint: Endpoint, organisation: Organisation, asked: Listing, *, with_related: bool
+    ) -> tuple[int, list[Resource]]:
+        """How many resources match, and one page of them."""
         if self.is_behind(organisation.id):
-            with_related = with_groups or names_related(asked.filter)
-            target = _target(organisation, "Users", asked, with_related)
+            needs_related = with_related or names_related(asked.filter)
+            target = _target(organisation, endpoint, asked, needs_related)
             if target is not None:
-                found = await self.lookup.members(target, organisation.partition)
+                found = await self.lookup.find(target, organisation.partition)
                 return await _page(found, asked)
-            pending = set(self.overlay.pending_members(organisation.id))
+            pending = set(self.overlay.pending(endpoint, organisation.id))
             if 0 < len(pending) <= FEW:
-                total, stored = await self.reads.members(
-                    organisation.id, _by_id(asked), Page(1, FEW), with_groups=False
+                total, stored = await self.reads.search(
+                    endpoint, organisation.id, _by_id(asked), Page(1, FEW), with_related=False
                 )
                 if total == len(stored):
-                    pending.update(each.member.id for each in stored)
-                    few = _few(organisation, "Users", pending, with_related)
-                    found = await self.lookup.few_members(few, organisation.partition)
+                    pending.update(each.row.id for each in stored)
+                    few = _few(organisation, endpoint, pending, needs_related)
+                    found = await self.lookup.find_known(few, organisation.partition)
                     return await _page(found, asked)
-        return await self.reads.members(
-            organisation.id, asked.search, asked.page, with_groups=with_groups
-        )
-
-    async def groups(
-        self, organisation: Organisation, asked: Listing, *, with_members: bool
-    ) -> tuple[int, list[FoundGroup]]:
-        """How many groups match, and one page of them."""
-        if self.is_behind(organisation.id):
-            with_related = with_members or names_related(asked.filter)
-            target = _target(organisation, "Groups", asked, with_related)
-            if target is not None:
-                found = await self.lookup.groups(target, organisation.partition)
-                return await _page(found, asked)
-            pending = set(self.overlay.pending_groups(organisation.id))
-            if 0 < len(pending) <= FEW:
-                total, stored = await self.reads.groups(
-                    organisation.id, _by_id(asked), Page(1, FEW), with_members=False
-                )
-                if total == len(stored):
-                    pending.update(each.group.id for each in stored)
-                    few = _few(organisation, "Groups", pending, with_related)
-                    found = await self.lookup.few_groups(few, organisation.partition)
-                    return await _page(found, asked)
-        return await self.reads.groups(
-            organisation.id, asked.search, asked.page, with_members=with_members
+        return await self.reads.search(
+            endpoint, organisation.id, asked.search, asked.page, with_related=with_related
         )
 
 
@@ -134,7 +103,7 @@ def _by_id(asked: Listing) -> Search:
     return replace(asked.search, order=BY_ID)
 
 
-async def _page(found: list[T], asked: Listing) -> tuple[int, list[T]]:
+async def _page(found: list[Resource], asked: Listing) -> tuple[int, list[Resource]]:
     units = most_work_of(found, asked.filter, asked.sort)
     return await aside(
         units, page_of, found, asked.filter, asked.sort, asked.page, asked.search.base_url

@@ -23,7 +23,7 @@ from rollcall.directory.fold import fold_batch
 from rollcall.directory.state import Group, Json, Member, State
 from rollcall.directory.touch import Touch, touches
 from rollcall.events.request import Endpoint, MemberDelta, Request
-from rollcall.postgres.directory_search import FoundGroup, FoundMember, Related
+from rollcall.postgres.directory_search import Related, Resource
 from rollcall.postgres.overlay_read import Wanted
 from rollcall.postgres.search_keys import member_display_name_key
 from rollcall.scim.limits import MAX_RESOURCE_BYTES
@@ -249,7 +249,7 @@ def uncovered(overlay: Overlay, selection: Selection, loaded: Loaded) -> list[No
     if target.endpoint == "Users" and target.with_related:
         nodes.extend(("named", member_id) for member_id in state.members)
     if target.endpoint == "Groups":
-        pending = overlay.pending_members(target.organisation_id)
+        pending = overlay.pending("Users", target.organisation_id)
         nodes.extend(
             ("member", member_id)
             for member_ids in state.memberships.values()
@@ -317,46 +317,34 @@ def fold_over(loaded: Loaded, steps: Iterable[Step]) -> State:
     return state
 
 
-def find_members(loaded: Loaded, target: Target) -> list[FoundMember]:
-    """The members of a folded state that the target means, in order of their ids."""
-    state = loaded.state
+def find(loaded: Loaded, target: Target) -> list[Resource]:
+    """The resources of a folded state that the target means, in order of their ids."""
+    state, is_member = loaded.state, target.endpoint == "Users"
+    held: Mapping[str, Member | Group] = state.members if is_member else state.groups
+    external = state.member_external_ids if is_member else state.group_external_ids
     match target.attribute:
         case "id":
             ids = [*target.keys]
         case "userName":
             ids = [state.user_names.get(key, "") for key in target.keys]
         case "externalId":
-            ids = [each for key in target.keys for each in state.member_external_ids.get(key, ())]
+            ids = [each for key in target.keys for each in external.get(key, ())]
         case "displayName":
-            ids = [
-                member.id
-                for member in state.members.values()
-                if member_display_name_key(member.resource) in target.keys
-            ]
-    found = [state.members[each] for each in sorted({*ids}) if each in state.members]
-    return [
-        FoundMember(member, _groups_of(state, member) if target.with_related else ())
-        for member in found
-    ]
+            ids = [row.id for row in held.values() if _display_name_key(row) in target.keys]
+    rows = [held[each] for each in sorted({*ids}) if each in held]
+    return [Resource(row, _related(loaded, row) if target.with_related else ()) for row in rows]
 
 
-def find_groups(loaded: Loaded, target: Target) -> list[FoundGroup]:
-    """The groups of a folded state that the target means, in order of their ids."""
-    state = loaded.state
-    match target.attribute:
-        case "id":
-            ids = [*target.keys]
-        case "externalId":
-            ids = [each for key in target.keys for each in state.group_external_ids.get(key, ())]
-        case _:
-            ids = [
-                group.id for group in state.groups.values() if group.display_name_key in target.keys
-            ]
-    found = [state.groups[each] for each in sorted({*ids}) if each in state.groups]
-    return [
-        FoundGroup(group, _members_of(loaded, group) if target.with_related else ())
-        for group in found
-    ]
+def _display_name_key(row: Member | Group) -> str | None:
+    return (
+        member_display_name_key(row.resource) if isinstance(row, Member) else row.display_name_key
+    )
+
+
+def _related(loaded: Loaded, row: Member | Group) -> Related:
+    if isinstance(row, Member):
+        return _groups_of(loaded.state, row)
+    return _members_of(loaded, row)
 
 
 def _groups_of(state: State, member: Member) -> Related:

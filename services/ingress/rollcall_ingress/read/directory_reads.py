@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from rollcall.events.request import Endpoint
 from rollcall.postgres import directory_search
-from rollcall.postgres.directory_search import FoundGroup, FoundMember, Search
+from rollcall.postgres.directory_search import Resource, Search
 from rollcall.postgres.pool import POSTGRES, Database
 from rollcall.runtime.errors import Unavailable
 from rollcall.scim.page import Page
@@ -35,46 +36,31 @@ class DirectoryReads:
         self._places = _Places(max(1, pool_size // 4), wait_s)
         self._turns = _Places(1, wait_s)
 
-    async def member(
-        self, organisation_id: str, member_id: str, *, with_groups: bool
-    ) -> FoundMember | None:
-        """The member of this id, or None."""
+    async def find(
+        self, endpoint: Endpoint, organisation_id: str, resource_id: str, *, with_related: bool
+    ) -> Resource | None:
+        """The resource of this id, or None."""
         async with self.connection(organisation_id) as connection:
-            return await directory_search.find_member(
-                connection, organisation_id, member_id, with_groups=with_groups
+            return await directory_search.find(
+                connection, endpoint, organisation_id, resource_id, with_related=with_related
             )
 
-    async def group(
-        self, organisation_id: str, group_id: str, *, with_members: bool
-    ) -> FoundGroup | None:
-        """The group of this id, or None."""
-        async with self.connection(organisation_id) as connection:
-            return await directory_search.find_group(
-                connection, organisation_id, group_id, with_members=with_members
-            )
-
-    async def members(
-        self, organisation_id: str, search: Search, page: Page, *, with_groups: bool
-    ) -> tuple[int, list[FoundMember]]:
-        """How many members match, and one page of them."""
+    async def search(
+        self,
+        endpoint: Endpoint,
+        organisation_id: str,
+        search: Search,
+        page: Page,
+        *,
+        with_related: bool,
+    ) -> tuple[int, list[Resource]]:
+        """How many resources match, and one page of them."""
         async with (
             self._turn(organisation_id, search),
             self.connection(organisation_id) as connection,
         ):
-            return await directory_search.search_members(
-                connection, organisation_id, search, page, with_groups=with_groups
-            )
-
-    async def groups(
-        self, organisation_id: str, search: Search, page: Page, *, with_members: bool
-    ) -> tuple[int, list[FoundGroup]]:
-        """How many groups match, and one page of them."""
-        async with (
-            self._turn(organisation_id, search),
-            self.connection(organisation_id) as connection,
-        ):
-            return await directory_search.search_groups(
-                connection, organisation_id, search, page, with_members=with_members
+            return await directory_search.search(
+                connection, endpoint, organisation_id, search, page, with_related=with_related
             )
 
     @asynccontextmanager

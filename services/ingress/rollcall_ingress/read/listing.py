@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from rollcall.observability.logging import get_logger
 from rollcall.observability.metrics import INGRESS_REPAIRS
-from rollcall.postgres.attribute_sql import ResourceType
 from rollcall.postgres.directory_search import Search
 from rollcall.postgres.filter_sql import ANYTHING, compile_filter, compile_sort
 from rollcall.scim.body.json_body import fold_names, parse_object, small_letters
@@ -15,7 +14,7 @@ from rollcall.scim.limits import DEFAULT_PAGE, MAX_FILTER_BYTES, MAX_PAGE
 from rollcall.scim.page import Page, parse_page
 from rollcall.scim.profile import Profile
 from rollcall.scim.quirks import Repairs, repair_number
-from rollcall.scim.schema import USER, ResourceSchema
+from rollcall.scim.schema import ResourceSchema
 from rollcall.scim.sort import Sort, parse_sort
 from rollcall.scim.values import refuse_unknown
 from rollcall_ingress.door.query import KNOWN, Query, check_characters
@@ -49,16 +48,15 @@ def read_listing(query: Query, schema: ResourceSchema, profile: Profile, base_ur
         default=DEFAULT_PAGE,
         maximum=MAX_PAGE,
     )
-    resource_type: ResourceType = "User" if schema is USER else "Group"
     repairs = Repairs(profile)
     sort = parse_sort(query.get("sortBy"), query.get("sortOrder"), schema, repairs)
-    order = compile_sort(sort, resource_type)
+    order = compile_sort(sort, schema.name)
     fired = repairs.fired
     condition, meant, text = ANYTHING, None, query.get("filter", "")
     if text.strip():
         read = read_filter(text, schema, profile)
         meant = read.filter
-        condition = compile_filter(meant, resource_type)
+        condition = compile_filter(meant, schema.name)
         fired = (*read.repairs, *fired)
     count_repairs(fired)
     return Listing(Search(condition, order, base_url), page, meant, sort)

@@ -8,7 +8,8 @@ import orjson
 
 from rollcall.directory.state import Group, Member
 from rollcall.events.envelope import format_time
-from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.events.request import Endpoint
+from rollcall.postgres.directory_search import Resource
 from rollcall.scim import resource as scim_resource
 from rollcall.scim.body.json_body import Json
 from rollcall.scim.errors import NO_HEADERS
@@ -57,25 +58,25 @@ def read_view(
     return View(base_url, projection, returns)
 
 
-def found_member(found: FoundMember, view: View) -> Answer:
-    """200 with a User as the directory has it."""
-    version = found.member.version if found.is_exact else None
-    return representation(show_member(found, view), version, view, 200)
+def answer(found: Resource, view: View, *, status: int = 200) -> Answer:
+    """The answer with a resource as the directory has it."""
+    version = found.row.version if found.is_exact else None
+    return representation(show(found, view), version, view, status)
 
 
-def found_group(found: FoundGroup, view: View, *, status: int = 200) -> Answer:
-    """A Group as the directory has it."""
-    version = found.group.version if found.is_exact else None
-    return representation(show_group(found, view), version, view, status)
+def show(found: Resource, view: View) -> Json:
+    """The representation of a resource, projected."""
+    row, schema = found.row, found.schema
+    related = found.related if wants_related(view, schema.endpoint) else None
+    document = whole(schema, row.id, stored_times(row), row.resource, view, related)
+    if not found.is_exact:
+        del document["meta"]["version"]
+    return project(document, view.projection, schema)
 
 
-def work_to_show(resources: Iterable[Json]) -> int:
-    """The units of work to show so many resources, memberships apart, for `aside`."""
-    return enough_of(of_bytes(len(orjson.dumps(resource))) for resource in resources)
-
-
-def listing(shown: Sequence[Json], total: int, page: Page) -> Answer:
-    """200 with one page of representations (`show_member`, `show_group`)."""
+def listing(found: Iterable[Resource], view: View, total: int, page: Page) -> Answer:
+    """200 with one page of representations, out of `total` resources."""
+    shown = [show(each, view) for each in found]
     document = list_response(shown, total, page)
     # One at a time, so that others have their turn.
     pieces = [_in_turns(resource) for resource in shown]
@@ -83,27 +84,17 @@ def listing(shown: Sequence[Json], total: int, page: Page) -> Answer:
     return json_answer(document)
 
 
-def show_member(found: FoundMember, view: View) -> Json:
-    """The representation of a User, projected."""
-    member = found.member
-    document = user_document(member.id, stored_times(member), member.resource, view, found.groups)
-    if not found.is_exact:
-        del document["meta"]["version"]
-    return project(document, view.projection, USER)
+def work_to_show(found: Iterable[Resource]) -> int:
+    """The units of work to show these resources, for `aside`."""
+    return enough_of(
+        of_bytes(len(orjson.dumps(each.row.resource))) + MEMBERSHIP * len(each.related)
+        for each in found
+    )
 
 
-def show_group(found: FoundGroup, view: View) -> Json:
-    """The representation of a Group, projected."""
-    group = found.group
-    members = found.members if wants(view, "members") else None
-    document = group_document(group.id, stored_times(group), group.resource, view, members)
-    if not found.is_exact:
-        del document["meta"]["version"]
-    return project(document, view.projection, GROUP)
-
-
-def wants(view: View, name: str) -> bool:
-    """Whether a core attribute is shown at all, so that it need not be read otherwise."""
+def wants_related(view: View, endpoint: Endpoint) -> bool:
+    """Whether a User's groups, or a Group's members, are shown, and so have to be read."""
+    name = "groups" if endpoint == "Users" else "members"
     return view.projection is None or view.projection.wants(name)
 
 
@@ -126,37 +117,35 @@ def stored_times(resource: Member | Group) -> Times:
     return format_time(resource.created), format_time(resource.last_modified), resource.version
 
 
-def user_document(
-    resource_id: str, times: Times, resource: Json, view: View, groups: Pairs | None
+def whole(
+    schema: ResourceSchema,
+    resource_id: str,
+    times: Times,
+    resource: Json,
+    view: View,
+    related: Pairs | None,
 ) -> Json:
-    """The whole representation of a User; `groups` are (id, display), None for none."""
+    """The whole representation of a resource.
+
+    `related` are (id, display) of a User's groups or a Group's members, None where they are not
+    shown. A User without groups has no `groups`; a Group without members has an empty list.
+    """
+    groups, members = None, None
+    if schema is USER and related:
+        groups = [scim_resource.GroupRef(*pair) for pair in related]
+    elif schema is GROUP and related is not None:
+        members = [scim_resource.Member(*pair) for pair in related]
     return scim_resource.represent(
         resource,
-        USER,
+        schema,
         id=resource_id,
         created=times[0],
         last_modified=times[1],
         version=times[2],
-        location=f"{view.base_url}/Users/{resource_id}",
+        location=f"{view.base_url}/{schema.endpoint}/{resource_id}",
         base_url=view.base_url,
-        groups=[scim_resource.GroupRef(*group) for group in groups] if groups else None,
-    )
-
-
-def group_document(
-    resource_id: str, times: Times, resource: Json, view: View, members: Pairs | None
-) -> Json:
-    """The whole representation of a Group; `members` are (id, display), None for not shown."""
-    return scim_resource.represent(
-        resource,
-        GROUP,
-        id=resource_id,
-        created=times[0],
-        last_modified=times[1],
-        version=times[2],
-        location=f"{view.base_url}/Groups/{resource_id}",
-        base_url=view.base_url,
-        members=None if members is None else [scim_resource.Member(*pair) for pair in members],
+        groups=groups,
+        members=members,
     )
 
 

@@ -22,28 +22,17 @@ from dataclasses import replace
 from typing import Final
 
 from rollcall.directory.members import initial_resource
-from rollcall.directory.state import Member
 from rollcall.events.envelope import format_time
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request
-from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.postgres.directory_search import Resource
 from rollcall.scim.errors import NO_HEADERS, ScimError, from_parts
 from rollcall.scim.etag import weak_etag
 from rollcall.scim.prefer import Preferences
-from rollcall_ingress.behind.foresee import Foreseen
+from rollcall.scim.schema import GROUP, USER, ResourceSchema
 from rollcall_ingress.door.answer import OUTCOME, PENDING, Answer
-from rollcall_ingress.read.show import (
-    Pairs,
-    Times,
-    View,
-    found_group,
-    found_member,
-    group_document,
-    representation,
-    stored_times,
-    user_document,
-    wants,
-)
+from rollcall_ingress.read import show
+from rollcall_ingress.read.show import Pairs, Times, View, representation
 
 PREFERENCE_APPLIED: Final = "Preference-Applied"
 
@@ -81,8 +70,8 @@ def applied(
     request: Request,
     reply: Reply,
     view: View,
-    group: FoundGroup | None,
-    foreseen: Foreseen | None = None,
+    group: Resource | None,
+    foreseen: Resource | None = None,
 ) -> Answer:
     """The answer to a decided request; `reply.status` is below 400.
 
@@ -96,20 +85,19 @@ def applied(
     if cannot_show or not has_body(request, view):
         return _without_body(request, view, reply.version)
     status = 201 if verb == "create" else 200
-    if request.is_member:
-        document = user_document(
-            request.resource_id, _times(reply), reply.resource, view, reply.groups
-        )
-    elif group is not None:
-        return found_group(group, view, status=status)
-    else:
-        members = _named(request) if foreseen is None else foreseen.related
-        document = group_document(request.resource_id, _times(reply), reply.resource, view, members)
+    if group is not None:
+        return show.answer(group, view, status=status)
+    related: Pairs | None = reply.groups
+    if not request.is_member:
+        related = _named(request) if foreseen is None else foreseen.related
+    document = show.whole(
+        _schema(request), request.resource_id, _times(reply), reply.resource, view, related
+    )
     return representation(document, reply.version, view, status)
 
 
 def pending(
-    request: Request, view: View, mark_as: str = PENDING, foreseen: Foreseen | None = None
+    request: Request, view: View, mark_as: str = PENDING, foreseen: Resource | None = None
 ) -> Answer:
     """The answer while the request is not decided, from the request and what is foreseen of it.
 
@@ -118,31 +106,26 @@ def pending(
     verb = _verb(request)
     mark = {OUTCOME: mark_as}
     if verb == "patch" and foreseen is not None:
-        return _foreseen(foreseen, view, mark)
+        return _marked(show.answer(foreseen, view), mark_as)
     if verb in ("patch", "delete") or request.resource is None:
         return Answer(204, headers=mark)
     if not has_body(request, view):
         return _without_body(request, view, request.id, mark)
     moment = format_time(request.time)
     times = (moment, moment, request.id)
-    if request.is_member:
-        resource = initial_resource(request.resource) if verb == "create" else request.resource
-        document = user_document(request.resource_id, times, resource, view, None)
-    else:
-        document = group_document(
-            request.resource_id, times, request.resource, view, _named(request)
-        )
+    resource = request.resource
+    if request.kind == "member.create":
+        resource = initial_resource(resource)
+    document = show.whole(
+        _schema(request), request.resource_id, times, resource, view, _named(request)
+    )
     return representation(document, request.id, view, 201 if verb == "create" else 200, mark)
 
 
-def accepted(request: Request, found: FoundMember | FoundGroup, view: View) -> Answer:
-    """The same of a resource that was read back as it is accepted."""
-    if isinstance(found, FoundMember):
-        shown = found_member(found, view)
-    else:
-        status = 201 if _verb(request) == "create" else 200
-        shown = found_group(found, view, status=status)
-    return replace(shown, headers={**shown.headers, OUTCOME: PENDING})
+def accepted(request: Request, found: Resource, view: View) -> Answer:
+    """The answer to a pending POST or PUT whose resource was read back as it is accepted."""
+    status = 201 if _verb(request) == "create" else 200
+    return _marked(show.answer(found, view, status=status), PENDING)
 
 
 def with_preferences(given: Answer, request: Request, preferences: Preferences) -> Answer:
@@ -157,18 +140,8 @@ def with_preferences(given: Answer, request: Request, preferences: Preferences) 
     return replace(given, headers={**given.headers, PREFERENCE_APPLIED: value})
 
 
-def _foreseen(foreseen: Foreseen, view: View, mark: Mapping[str, str]) -> Answer:
-    resource = foreseen.resource
-    times = stored_times(resource)
-    if isinstance(resource, Member):
-        document = user_document(resource.id, times, resource.resource, view, foreseen.related)
-    else:
-        members = foreseen.related if wants(view, "members") else None
-        document = group_document(resource.id, times, resource.resource, view, members)
-    if foreseen.is_exact:
-        return representation(document, resource.version, view, 200, mark)
-    del document["meta"]["version"]
-    return representation(document, None, view, 200, mark)
+def _marked(given: Answer, mark_as: str) -> Answer:
+    return replace(given, headers={**given.headers, OUTCOME: mark_as})
 
 
 def _without_body(
@@ -186,6 +159,10 @@ def _named(request: Request) -> Pairs | None:
     if request.members is None:
         return None
     return [(member_id, None) for member_id in request.members.add]
+
+
+def _schema(request: Request) -> ResourceSchema:
+    return USER if request.is_member else GROUP
 
 
 def _verb(request: Request) -> str:

@@ -200,7 +200,7 @@ async def test_services_go_on_through_the_swap_with_the_statements_they_prepared
             async with pool.connection() as connection:
                 found = await directory_search.find_member(connection, ORGANISATION, ANA.id)
             assert found is not None
-            title = int(str(found.member.resource.get("title", "T0"))[1:])
+            title = int(str(found.resource.get("title", "T0"))[1:])
             assert title >= seen, "a read went back behind an earlier one"
             seen = title
 
