@@ -26,6 +26,7 @@ from rollcall.scim.limits import MAX_BODY_BYTES
 from rollcall.scim.schema import GROUP, USER
 from rollcall.service import STOP_S, CannotServe, Service
 from rollcall_ingress import invitation
+from rollcall_ingress.behind.is_behind import IsBehind
 from rollcall_ingress.behind.log_end import LogEnd
 from rollcall_ingress.behind.lookup import Lookup
 from rollcall_ingress.behind.overlay import Overlay
@@ -49,6 +50,7 @@ from rollcall_ingress.write.broker_clock import BrokerClock
 from rollcall_ingress.write.hearing import Hearing
 from rollcall_ingress.write.ignored_names import IGNORED
 from rollcall_ingress.write.publish import Publisher
+from rollcall_ingress.write.under_way import UnderWay
 from rollcall_ingress.write.write_path import Budgets, WritePath
 
 CLIENT_ID = "rollcall-ingress"
@@ -118,6 +120,14 @@ class Ingress(Service):
         self._key_use = KeyUse(database)
         self._stale_after = StaleAfter()
         authenticator = Authenticator(self.directory, self._stale_after, Rates(time.monotonic_ns))
+        self._is_behind = IsBehind(
+            self.directory,
+            self._overlay,
+            breakers,
+            self._replies,
+            settings.ingress_reply_budget_s,
+        )
+        self.under_way = UnderWay(self._overlay, self._is_behind)
         self.write_path = WritePath(
             self.directory,
             Publisher(
@@ -129,7 +139,7 @@ class Ingress(Service):
             self._waiting,
             breakers,
             self._replies,
-            self._overlay,
+            self.under_way,
             Budgets(settings.ingress_accept_s, settings.ingress_reply_budget_s),
             broker_clock,
             self._hearing,
@@ -173,14 +183,14 @@ class Ingress(Service):
                 accept_s=settings.ingress_accept_s,
             ),
             self._overlay,
-            self.write_path.is_behind,
+            self._is_behind,
         )
         root_url = settings.root_url
         return route_table(
             Reading(
                 root_url=root_url,
                 admission=admission,
-                write_path=self.write_path,
+                under_way=self.under_way,
                 known=known,
                 settle_s=settings.ingress_reply_budget_s,
             ),

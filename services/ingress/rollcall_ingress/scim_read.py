@@ -21,7 +21,7 @@ from rollcall_ingress.door.routes import Arrival, resource_id_of
 from rollcall_ingress.read import show
 from rollcall_ingress.read.listing import read_listing, read_search_request
 from rollcall_ingress.read.show import View, wants_related
-from rollcall_ingress.write.write_path import WritePath
+from rollcall_ingress.write.under_way import UnderWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Reading:
 
     root_url: str
     admission: Admission
-    write_path: WritePath
+    under_way: UnderWay
     known: OverlayReads
     settle_s: float
 
@@ -51,7 +51,7 @@ class ScimRead:
             view = self._view(organisation, parse_query(arrival.target.query), profile)
             copies = arrival.http.headers.getall("If-None-Match", ())
             resource_id = resource_id_of(arrival.target.rest or "", self.schema)
-            await self.parts.write_path.settled(organisation_id, self.parts.settle_s)
+            await self.parts.under_way.settled(organisation_id, self.parts.settle_s)
             found = await self.parts.known.find(
                 self.schema.endpoint,
                 organisation,
@@ -91,7 +91,7 @@ class ScimRead:
         profile = preferences.profile(organisation.profile)
         view = self._view(organisation, query, profile)
         asked = read_listing(query, self.schema, profile, view.base_url)
-        await self.parts.write_path.settled(organisation.id, self.parts.settle_s)
+        await self.parts.under_way.settled(organisation.id, self.parts.settle_s)
         total, found = await self.parts.known.search(
             self.schema.endpoint,
             organisation,

@@ -129,7 +129,7 @@ class ScimWrite:
         if found is not None:
             units = most_work_on(request, [found])
             foreseen = await aside(units, foresee, request, found, with_related=related)
-        if foreseen is None and self.parts.write_path.is_behind(request.organisation_id):
+        if foreseen is None and self.parts.known.is_behind(organisation.id):
             raise Unavailable(BEHIND, BEHIND_RETRY_AFTER_S)
         return foreseen
 

@@ -82,7 +82,7 @@ async def test_a_refusal_of_the_decision_is_the_answer(patient_door: Door) -> No
 
 async def test_a_read_waits_for_the_writes_before_it(patient_door: Door) -> None:
     write = asyncio.create_task(patient_door.call("POST", "/Users", a_body()))
-    while not patient_door.ingress.write_path._under_way:  # noqa: ASYNC110
+    while not patient_door.ingress.under_way._writes:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     read = asyncio.create_task(patient_door.call("GET", "/Users"))
     other, _, _ = await patient_door.call("GET", "/Schemas")

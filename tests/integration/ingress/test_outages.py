@@ -131,7 +131,7 @@ async def test_without_postgres_writes_go_on_and_reads_are_503(
 
 async def test_requests_in_flight_finish_while_draining(patient_door: Door) -> None:
     call = asyncio.create_task(patient_door.call("POST", "/Users", a_body()))
-    while not patient_door.ingress.write_path._under_way:  # noqa: ASYNC110
+    while not patient_door.ingress.under_way._writes:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
     stop = asyncio.create_task(patient_door.ingress._listener.drain())
@@ -160,7 +160,7 @@ async def test_a_read_does_not_wait_out_the_budget_for_writes_that_hang_in_a_fro
     await asyncio.to_thread(native_kafka.pause)
     write = asyncio.create_task(post(door, "frozen"))
     try:
-        while not door.ingress.write_path._under_way:  # noqa: ASYNC110
+        while not door.ingress.under_way._writes:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         times_s = [loop.time()]
         for _ in range(3):

@@ -33,10 +33,12 @@ from rollcall.postgres.audit import AuditRow
 from rollcall.runtime import clock
 from rollcall.runtime.errors import Unavailable
 from rollcall.scim.errors import ServiceUnavailable
+from rollcall_ingress.behind.is_behind import IsBehind
 from rollcall_ingress.write.await_reply import Breakers, Waiting
 from rollcall_ingress.write.broker_clock import BrokerClock
 from rollcall_ingress.write.hearing import Hearing
 from rollcall_ingress.write.publish import Publisher
+from rollcall_ingress.write.under_way import UnderWay
 from rollcall_ingress.write.write_path import Budgets, WritePath
 from rollcall_provisioner.announce import Announcer
 from rollcall_provisioner.broker_time import BrokerTime
@@ -262,15 +264,18 @@ async def refused_in(world: World) -> Seen:
     waiting = Waiting(on_mark=hearing.on_mark, on_reply=hearing.on_reply)
     kafka.reading = waiting.apply
     breakers = Breakers(long_queue=100, clock=loop.time)
+    directory, overlay = a_directory(an_organisation()), an_overlay()
+    topic_reader = cast(TopicReader, reader)
+    is_behind = IsBehind(directory, overlay, breakers, topic_reader, REPLY_S)
     path = WritePath(
-        a_directory(an_organisation()),
+        directory,
         Publisher(
             cast(Producer, kafka), TOPICS.requests, acknowledge_s=12, broker_clock=broker_clock
         ),
         waiting,
         breakers,
-        cast(TopicReader, reader),
-        an_overlay(),
+        topic_reader,
+        UnderWay(overlay, is_behind),
         Budgets(accept_s=ACCEPT_S, reply_s=REPLY_S),
         broker_clock,
         hearing,

@@ -16,12 +16,14 @@ from rollcall.kafka.topic_reader import TopicReader
 from rollcall.runtime.clock import now_ms
 from rollcall.runtime.errors import Unavailable
 from rollcall.scim.errors import PayloadTooLarge, ServiceUnavailable, Uniqueness
+from rollcall_ingress.behind.is_behind import IsBehind
 from rollcall_ingress.behind.overlay import Overlay
 from rollcall_ingress.door.answer import unavailable
 from rollcall_ingress.write.await_reply import Breakers, Waiting
 from rollcall_ingress.write.broker_clock import BrokerClock
 from rollcall_ingress.write.hearing import LAST_RESORT_S, Hearing
 from rollcall_ingress.write.publish import Publisher
+from rollcall_ingress.write.under_way import UnderWay
 from rollcall_ingress.write.write_path import Budgets, Submitted, WritePath
 from tests.support import builders
 from tests.support.builders import MOMENT, ORGANISATION, an_id
@@ -86,16 +88,19 @@ def a_path(
     overlay: Overlay | None = None,
     hearing: FakeHearing | None = None,
 ) -> tuple[WritePath, Breakers]:
-    replies = Replies()
-    replies.positioned.set()
+    reader = Replies()
+    reader.positioned.set()
+    directory, replies = a_directory(an_organisation()), cast(TopicReader, reader)
     breakers = Breakers(long_queue=100, clock=clock)
+    overlay = an_overlay() if overlay is None else overlay
+    is_behind = IsBehind(directory, overlay, breakers, replies, reply_s)
     path = WritePath(
-        a_directory(an_organisation()),
+        directory,
         cast(Publisher, publisher),
         waiting,
         breakers,
-        cast(TopicReader, replies),
-        an_overlay() if overlay is None else overlay,
+        replies,
+        UnderWay(overlay, is_behind),
         Budgets(accept_s=accept_s, reply_s=reply_s),
         BrokerClock(),
         cast(Hearing, hearing or FakeHearing()),
@@ -246,7 +251,7 @@ async def test_a_failed_send_leaves_nobody_waiting() -> None:
 
     assert waiting._waiters == {}
     assert not breakers.is_open(3)
-    await path.settled(ORGANISATION, 1.0)
+    await path._under_way.settled(ORGANISATION, 1.0)
 
 
 async def test_three_missed_budgets_open_the_breaker() -> None:
@@ -265,9 +270,9 @@ async def test_a_read_waits_for_writes_under_way_but_not_longer_than_told() -> N
     while an_id(1) not in waiting._waiters:  # noqa: ASYNC110
         await asyncio.sleep(0)
 
-    await path.settled(ORGANISATION, 0.01)
+    await path._under_way.settled(ORGANISATION, 0.01)
     was_done = write.done()
-    settled = asyncio.create_task(path.settled(ORGANISATION, 10))
+    settled = asyncio.create_task(path._under_way.settled(ORGANISATION, 10))
     await asyncio.sleep(0)
     waiting._waiters[an_id(1)].set_result(Reply(an_id(1), 204))
     async with asyncio.timeout(1):
@@ -309,7 +314,7 @@ async def how_long_a_read_waits(path: WritePath) -> float:
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     async with asyncio.timeout(60):
-        await path.settled(ORGANISATION, 30.0)
+        await path._under_way.settled(ORGANISATION, 30.0)
     return loop.time() - began_s
 
 
@@ -337,11 +342,11 @@ async def test_while_a_write_hangs_in_kafka_a_read_waits_for_no_younger_one() ->
     path, publisher, begin = held_path(reply_s=0.2)
     old = begin(1)
     await held(publisher, 1)
-    await path.settled(ORGANISATION, 30.0)
+    await path._under_way.settled(ORGANISATION, 30.0)
     young = [begin(number) for number in range(2, 5)]
     await held(publisher, 4)
 
-    read = path.settled(ORGANISATION, 30.0)
+    read = path._under_way.settled(ORGANISATION, 30.0)
 
     with pytest.raises(StopIteration):  # it ends without a pause
         read.send(None)
@@ -354,7 +359,7 @@ async def test_a_read_waits_on_for_a_write_that_kafka_takes_meanwhile() -> None:
     path, _ = a_path(cast(FakePublisher, publisher), waiting, reply_s=20.0)
     write = asyncio.create_task(path.submit(a_request()))
     await held(publisher, 1)
-    read = asyncio.create_task(path.settled(ORGANISATION, 30.0))
+    read = asyncio.create_task(path._under_way.settled(ORGANISATION, 30.0))
     await asyncio.sleep(0)
     publisher.acknowledged[an_id(1)].set()
     await asyncio.sleep(0.01)
@@ -469,7 +474,7 @@ async def test_what_is_answered_before_it_is_decided_is_in_the_overlay() -> None
 
     assert submitted.reply is None
     assert overlay.pending("Users", ORGANISATION) == {submitted.request.resource_id}
-    assert path.is_behind(ORGANISATION)
+    assert path._under_way.is_behind(ORGANISATION)
 
 
 async def test_what_is_decided_in_time_never_enters_the_overlay() -> None:
@@ -483,7 +488,7 @@ async def test_what_is_decided_in_time_never_enters_the_overlay() -> None:
     await path.submit(a_create())
 
     assert len(overlay) == 0
-    assert not path.is_behind(ORGANISATION)
+    assert not path._under_way.is_behind(ORGANISATION)
     assert not overlay.has_pending_name(ORGANISATION, "ana@example.org")
 
 

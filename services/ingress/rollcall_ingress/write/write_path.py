@@ -15,32 +15,27 @@ or once it is noted that it may have been refused (hearing.py).
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request
-from rollcall.kafka.producer import Acknowledged
 from rollcall.kafka.topic_reader import TopicReader
 from rollcall.observability.logging import get_logger
 from rollcall.runtime.clock import now_ms
 from rollcall.runtime.errors import Unavailable
-from rollcall_ingress.behind.accepted import NAMED_ONE_BY_ONE, Prepared, prepare
-from rollcall_ingress.behind.foresee import name_is_taken
-from rollcall_ingress.behind.overlay import Overlay
+from rollcall_ingress.behind.accepted import NAMED_ONE_BY_ONE, prepare
 from rollcall_ingress.door.answer import unheard_outcome
 from rollcall_ingress.door.key_directory import KeyDirectory
 from rollcall_ingress.write.await_reply import Breakers, Waiting
 from rollcall_ingress.write.broker_clock import BrokerClock
 from rollcall_ingress.write.hearing import LAST_RESORT_S, READ_WITHIN_S, Hearing
 from rollcall_ingress.write.publish import Publisher
+from rollcall_ingress.write.under_way import UnderWay, Write
 
 BEHIND: Final = "the directory (it is behind)"
 BEHIND_RETRY_AFTER_S: Final = 5.0
-UNACKNOWLEDGED_SHARE: Final = 0.25
-"""The part of the reply budget for which a read waits for a write that Kafka has not taken yet."""
 CLOCKS_DIFFER_S: Final = 5.0
 
 log = get_logger()
@@ -66,27 +61,6 @@ class Budgets:
     reply_s: float
 
 
-@dataclass(slots=True, eq=False)
-class _Write:
-    """One write under way here; `began_s` is the loop's time."""
-
-    began_s: float
-    done: "asyncio.Future[None]"
-    request: Request
-    prepared: Prepared | None = None
-    acknowledged: Acknowledged | None = None
-    is_kept: bool = field(default=False)
-
-    @property
-    def is_acknowledged(self) -> bool:
-        """Whether Kafka has it."""
-        return self.acknowledged is not None
-
-    def is_worth_waiting_until_s(self, reply_s: float) -> float:
-        """Until when a read gains by waiting for it; `reply_s` is the budget of an answer."""
-        return self.began_s + reply_s * (1.0 if self.is_acknowledged else UNACKNOWLEDGED_SHARE)
-
-
 class WritePath:
     """Submits requests of all organisations. One per process."""
 
@@ -97,7 +71,7 @@ class WritePath:
         waiting: Waiting,
         breakers: Breakers,
         replies: TopicReader,
-        overlay: Overlay,
+        under_way: UnderWay,
         budgets: Budgets,
         broker_clock: BrokerClock,
         hearing: Hearing,
@@ -107,27 +81,11 @@ class WritePath:
         self._waiting = waiting
         self._breakers = breakers
         self._replies = replies
-        self._overlay = overlay
+        self._under_way = under_way
         self._budgets = budgets
         self._broker_clock = broker_clock
         self._hearing = hearing
         self._probes: set[asyncio.Task[None]] = set()
-        self._under_way: dict[str, dict[_Write, None]] = defaultdict(dict)
-        self._to_keep: dict[str, dict[_Write, None]] = defaultdict(dict)
-
-    def is_behind(self, organisation_id: str) -> bool:
-        """Whether the organisation's writes are answered before they are decided, at present.
-
-        Or something was answered so, and is not known to be decided.
-        """
-        organisation = self._directory.organisation(organisation_id)
-        return (
-            organisation is None
-            or not self._overlay.is_empty_for(organisation_id)
-            or self._budgets.reply_s <= 0
-            or not self._hears_replies()
-            or self._breakers.is_open(organisation.partition)
-        )
 
     async def submit(self, request: Request, *, is_large: bool = False) -> Submitted:
         """Publish `request` into its organisation's partition and await the reply.
@@ -141,55 +99,35 @@ class WritePath:
         if organisation is None:
             raise Unavailable("the organisation")
         partition = organisation.partition
-        self._refuse_pending_name(request)
+        self._under_way.refuse_pending_name(request)
         is_conditional = request.precondition is not None
         wait_s = self._budgets.accept_s if is_conditional else self._budgets.reply_s
         is_open = self._breakers.is_open(partition)
-        may_wait = wait_s > 0 and self._hears_replies() and self._breakers.may_wait(partition)
+        may_wait = (
+            wait_s > 0
+            and self._under_way.is_behind.reads_replies
+            and self._breakers.may_wait(partition)
+        )
         if is_conditional and not may_wait:
             raise Unavailable(BEHIND, BEHIND_RETRY_AFTER_S)
         is_probe = is_open and may_wait and not is_conditional
         stamped = self._stamp(
             request, partition, None if not may_wait else 0.0 if is_probe else wait_s
         )
-        write = self._begin(stamped)
+        write = self._under_way.begin(stamped, partition)
         try:
             reply = None
             if is_probe:
-                await self._publish_probe(write, partition)
+                await self._publish_probe(write)
             elif may_wait:
-                reply = await self._publish_and_wait(write, partition)
+                reply = await self._publish_and_wait(write)
             else:
-                await self._publish(write, partition)
-            if not write.is_kept and (is_large or _names_many(stamped)):
+                await self._publish(write)
+            if write.state == "acknowledged" and (is_large or _names_many(stamped)):
                 write.prepared = await asyncio.to_thread(prepare, stamped)
             return Submitted(stamped, reply)
         finally:
-            self._end(write, partition)
-
-    async def settled(self, organisation_id: str, timeout_s: float) -> None:
-        """Wait for the writes of the organisation that are under way here, as far as it is useful.
-
-        Not while its partition is behind: they would not be applied anyhow. For a write that Kafka
-        has acknowledged a read waits until the budget of its answer has passed; for one that it
-        has not, only while that is young, and not at all if an older one waits for Kafka as well.
-        """
-        writes = tuple(self._under_way.get(organisation_id, ()))
-        if not writes or self.is_behind(organisation_id):
-            return
-        loop, reply_s = asyncio.get_running_loop(), self._budgets.reply_s
-        end_s = loop.time() + timeout_s
-        while (left_s := end_s - loop.time()) > 0:
-            useful = _useful(writes, loop.time(), reply_s)
-            if not useful:
-                return
-            longest_s = max(useful.values()) - loop.time()
-            await asyncio.wait(
-                [write.done for write in useful], timeout=max(0.0, min(left_s, longest_s))
-            )
-
-    def _hears_replies(self) -> bool:
-        return self._replies.partition is not None and self._replies.positioned.is_set()
+            self._under_way.end(write)
 
     def _stamp(self, request: Request, partition: int, wait_s: float | None) -> Request:
         """The request with its expiry and, where somebody waits so many seconds, the way back.
@@ -208,36 +146,22 @@ class WritePath:
             is_answered=wait_s == 0.0,
         )
 
-    def _refuse_pending_name(self, request: Request) -> None:
-        """Nothing comes between this look and `_begin`: of two creates at once one is refused."""
-        key = request.user_name_key
-        if request.kind != "member.create" or key is None:
-            return
-        if self.is_behind(request.organisation_id) and self._overlay.has_pending_name(
-            request.organisation_id, key
-        ):
-            taken = name_is_taken(request)
-            if taken is not None:
-                raise taken
-
-    async def _publish(self, write: _Write, partition: int) -> None:
+    async def _publish(self, write: Write) -> None:
         """Raises Unavailable, PayloadTooLarge."""
         try:
-            place = await self._publisher.publish(write.request, partition)
-            self._overlay.acknowledged(partition, place.offset, place.append_time_ms)
-            write.acknowledged = place
-            self._to_keep[write.request.organisation_id][write] = None
+            place = await self._publisher.publish(write.request, write.partition)
         except (Unavailable, asyncio.CancelledError):
             # It may be on the log all the same, until its `acceptby`.
             now_s = asyncio.get_running_loop().time()
-            self._overlay.doubt(partition, now_s + self._budgets.accept_s + CLOCKS_DIFFER_S)
+            self._under_way.doubt(write, now_s + self._budgets.accept_s + CLOCKS_DIFFER_S)
             raise
+        self._under_way.acknowledge(write, place)
 
-    async def _publish_and_wait(self, write: _Write, partition: int) -> Reply | None:
-        request, budget_s = write.request, self._budgets.reply_s
+    async def _publish_and_wait(self, write: Write) -> Reply | None:
+        request, partition, budget_s = write.request, write.partition, self._budgets.reply_s
         waiter = self._waiting.register(request.id)
         try:
-            await self._publish(write, partition)
+            await self._publish(write)
             left_s = await self._replied(waiter, write.began_s + budget_s)
             is_certain = await self._is_read(waiter, request, budget_s)
             if waiter.done():
@@ -253,15 +177,12 @@ class WritePath:
                 await self._note(waiter, request)
             if not waiter.done():
                 return None
-            if write.acknowledged is not None and not write.is_kept:
-                place = write.acknowledged
-                self._overlay.settle(request, partition, place.offset, place.append_time_ms)
-                write.is_kept = True
+            self._under_way.decide(write)
             return waiter.result()
         finally:
             self._waiting.forget(request.id)
 
-    async def _publish_probe(self, write: _Write, partition: int) -> None:
+    async def _publish_probe(self, write: Write) -> None:
         """Publish it, and learn behind its sender's back whether the partition is in time again.
 
         The sender is answered at once, as all are while the breaker is open: with one probe a
@@ -269,23 +190,21 @@ class WritePath:
         """
         waiter = self._waiting.register(write.request.id)
         try:
-            await self._publish(write, partition)
+            await self._publish(write)
         except BaseException:
             self._waiting.forget(write.request.id)
             raise
-        task = asyncio.create_task(self._watch_probe(write, waiter, partition), name="probe")
+        task = asyncio.create_task(self._watch_probe(write, waiter), name="probe")
         self._probes.add(task)
         task.add_done_callback(self._probes.discard)
 
-    async def _watch_probe(
-        self, write: _Write, waiter: "asyncio.Future[Reply]", partition: int
-    ) -> None:
+    async def _watch_probe(self, write: Write, waiter: "asyncio.Future[Reply]") -> None:
         try:
             await self._replied(waiter, write.began_s + self._budgets.reply_s)
             if waiter.done():
-                self._breakers.answered(partition, waiter.result().backlog)
+                self._breakers.answered(write.partition, waiter.result().backlog)
             else:
-                self._breakers.missed(partition)
+                self._breakers.missed(write.partition)
         finally:
             self._waiting.forget(write.request.id)
 
@@ -333,52 +252,7 @@ class WritePath:
         finally:
             task.cancel()
 
-    def _begin(self, request: Request) -> _Write:
-        loop = asyncio.get_running_loop()
-        write = _Write(loop.time(), loop.create_future(), request)
-        self._under_way[request.organisation_id][write] = None
-        self._overlay.begin(request)
-        return write
-
-    def _end(self, write: _Write, partition: int) -> None:
-        """Whoever waits for it goes on, and reads see it unless it is decided or was refused."""
-        organisation_id = write.request.organisation_id
-        under_way = self._under_way[organisation_id]
-        if write.acknowledged is None:
-            self._overlay.abandon(write.request)
-        elif not write.is_kept:
-            # Those that still wait for their reply stand before it.
-            for each in tuple(self._to_keep[organisation_id]):
-                self._keep(each, partition)
-        write.done.set_result(None)
-        under_way.pop(write, None)
-        self._to_keep[organisation_id].pop(write, None)
-        if not under_way:
-            del self._under_way[organisation_id]
-            del self._to_keep[organisation_id]
-
-    def _keep(self, write: _Write, partition: int) -> None:
-        place = write.acknowledged
-        if place is None or write.is_kept:
-            return
-        write.is_kept = True
-        self._to_keep[write.request.organisation_id].pop(write, None)
-        prepared = write.prepared or prepare(write.request)
-        self._overlay.accept(prepared, partition, place.offset, place.append_time_ms)
-
 
 def _names_many(request: Request) -> bool:
     members = request.members
     return members is not None and len(members.add) + len(members.remove) > NAMED_ONE_BY_ONE
-
-
-def _useful(writes: Sequence[_Write], now_s: float, reply_s: float) -> dict[_Write, float]:
-    """The writes that a read gains by waiting for, each until when (the loop's time)."""
-    waits = [write for write in writes if not write.done.done()]
-    until_s = {write: write.is_worth_waiting_until_s(reply_s) for write in waits}
-    kafka_is_slow = any(not write.is_acknowledged and until_s[write] <= now_s for write in waits)
-    return {
-        write: until_s[write]
-        for write in waits
-        if until_s[write] > now_s and (write.is_acknowledged or not kafka_is_slow)
-    }

@@ -1,0 +1,162 @@
+"""The writes that this replica is about to answer: what has become of each, and who waits for it.
+
+| state | event | next state | the overlay |
+|---|---|---|---|
+| | `begin` | sending | knows its `userName` |
+| sending | `acknowledge`: Kafka has appended it in time | acknowledged | knows where the log is |
+| sending | `end`: it was refused, or Kafka may or may not have it | abandoned | forgets it |
+| acknowledged | `decide`: its reply came | decided | drops it and all before it |
+| acknowledged | `end` of it, or of another write of its organisation | pending | reads see it |
+
+A write that ends without a reply becomes pending together with all acknowledged writes of its
+organisation. Some of those stand before it in the log and still wait for their replies. Without
+them a read would show the later write and not the earlier ones.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from rollcall.events.request import Request
+from rollcall.kafka.producer import Acknowledged
+from rollcall_ingress.behind.accepted import Prepared, prepare
+from rollcall_ingress.behind.foresee import name_is_taken
+from rollcall_ingress.behind.is_behind import IsBehind
+from rollcall_ingress.behind.overlay import Overlay
+
+UNACKNOWLEDGED_SHARE: Final = 0.25
+"""The part of the reply budget for which a read waits for a write that Kafka has not taken yet."""
+
+State = Literal["sending", "acknowledged", "abandoned", "decided", "pending"]
+
+
+@dataclass(slots=True, eq=False)
+class Write:
+    """One write; `began_s` is the loop's time. `place` is set from "acknowledged" on."""
+
+    began_s: float
+    done: "asyncio.Future[None]"
+    request: Request
+    partition: int
+    state: State = "sending"
+    place: Acknowledged | None = None
+    prepared: Prepared | None = None
+
+    def is_worth_waiting_until_s(self, reply_s: float) -> float:
+        """Until when a read gains by waiting for it; `reply_s` is the budget of an answer."""
+        return self.began_s + reply_s * (1.0 if self.place is not None else UNACKNOWLEDGED_SHARE)
+
+
+class UnderWay:
+    """The writes under way, by organisation. One per process."""
+
+    def __init__(self, overlay: Overlay, is_behind: IsBehind) -> None:
+        self.is_behind = is_behind
+        self._overlay = overlay
+        self._writes: dict[str, dict[Write, None]] = defaultdict(dict)
+        self._acknowledged: dict[str, dict[Write, None]] = defaultdict(dict)
+
+    def refuse_pending_name(self, request: Request) -> None:
+        """Raise Uniqueness for a create whose `userName` is in a pending one.
+
+        Called right before `begin`, with no await in between: of two creates at once, one is
+        refused.
+        """
+        key = request.user_name_key
+        if request.kind != "member.create" or key is None:
+            return
+        if self.is_behind(request.organisation_id) and self._overlay.has_pending_name(
+            request.organisation_id, key
+        ):
+            taken = name_is_taken(request)
+            if taken is not None:
+                raise taken
+
+    def begin(self, request: Request, partition: int) -> Write:
+        """The request is about to be sent."""
+        loop = asyncio.get_running_loop()
+        write = Write(loop.time(), loop.create_future(), request, partition)
+        self._writes[request.organisation_id][write] = None
+        self._overlay.begin(request)
+        return write
+
+    def acknowledge(self, write: Write, place: Acknowledged) -> None:
+        """Kafka has appended it, in time."""
+        self._overlay.acknowledged(write.partition, place.offset, place.append_time_ms)
+        write.place, write.state = place, "acknowledged"
+        self._acknowledged[write.request.organisation_id][write] = None
+
+    def doubt(self, write: Write, until_s: float) -> None:
+        """Kafka may have appended it, or may yet until then (the loop's time)."""
+        self._overlay.doubt(write.partition, until_s)
+
+    def decide(self, write: Write) -> None:
+        """Its reply is here."""
+        if write.state != "acknowledged" or write.place is None:
+            return
+        place = write.place
+        self._overlay.settle(write.request, write.partition, place.offset, place.append_time_ms)
+        self._leave(write, "decided")
+
+    def end(self, write: Write) -> None:
+        """Its sender is answered next, and who waits for it goes on."""
+        organisation_id = write.request.organisation_id
+        if write.state == "sending":
+            write.state = "abandoned"
+            self._overlay.abandon(write.request)
+        elif write.state == "acknowledged":
+            for each in tuple(self._acknowledged[organisation_id]):
+                self._keep(each)
+        write.done.set_result(None)
+        writes = self._writes[organisation_id]
+        del writes[write]
+        if not writes:
+            del self._writes[organisation_id]
+            self._acknowledged.pop(organisation_id, None)
+
+    async def settled(self, organisation_id: str, timeout_s: float) -> None:
+        """Wait for the organisation's writes that are under way here, as far as it is useful.
+
+        Not while its partition is behind: they would not be applied anyhow. For a write that Kafka
+        has acknowledged a read waits until the budget of its answer has passed; for one that it
+        has not, only while that is young, and not at all if an older one waits for Kafka as well.
+        """
+        writes = tuple(self._writes.get(organisation_id, ()))
+        if not writes or self.is_behind(organisation_id):
+            return
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + timeout_s
+        while (left_s := end_s - loop.time()) > 0:
+            useful = _useful(writes, loop.time(), self.is_behind.reply_s)
+            if not useful:
+                return
+            longest_s = max(useful.values()) - loop.time()
+            await asyncio.wait(
+                [write.done for write in useful], timeout=max(0.0, min(left_s, longest_s))
+            )
+
+    def _keep(self, write: Write) -> None:
+        place = write.place
+        if place is None:
+            return
+        self._leave(write, "pending")
+        prepared = write.prepared or prepare(write.request)
+        self._overlay.accept(prepared, write.partition, place.offset, place.append_time_ms)
+
+    def _leave(self, write: Write, state: State) -> None:
+        write.state = state
+        del self._acknowledged[write.request.organisation_id][write]
+
+
+def _useful(writes: Sequence[Write], now_s: float, reply_s: float) -> dict[Write, float]:
+    """The writes that a read gains by waiting for, each until when (the loop's time)."""
+    waits = [write for write in writes if not write.done.done()]
+    until_s = {write: write.is_worth_waiting_until_s(reply_s) for write in waits}
+    kafka_is_slow = any(write.place is None and until_s[write] <= now_s for write in waits)
+    return {
+        write: until_s[write]
+        for write in waits
+        if until_s[write] > now_s and (write.place is not None or not kafka_is_slow)
+    }
