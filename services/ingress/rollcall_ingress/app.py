@@ -30,7 +30,7 @@ from rollcall_ingress.behind.is_behind import IsBehind
 from rollcall_ingress.behind.log_end import LogEnd
 from rollcall_ingress.behind.lookup import Lookup
 from rollcall_ingress.behind.overlay import Overlay
-from rollcall_ingress.behind.precheck import Beforehand
+from rollcall_ingress.behind.precheck import Precheck
 from rollcall_ingress.behind.reads import OverlayReads
 from rollcall_ingress.config import IngressSettings
 from rollcall_ingress.discovery import NOT_OFFERED, Discovery, NotOffered
@@ -201,7 +201,7 @@ class Ingress(Service):
                 write_path=self.write_path,
                 reads=reads,
                 known=known,
-                beforehand=Beforehand(known, time.monotonic),
+                precheck=Precheck(known, time.monotonic),
             ),
             Discovery(root_url),
         )
@@ -284,7 +284,7 @@ class Ingress(Service):
         await drain_step("postgres", self._database.close(DATABASE_CLOSE_S), STOP_S)
 
     def _tell_failure(self, task: "asyncio.Task[None]") -> None:
-        """A part that ends by itself is our bug: drain and let a new process take over."""
+        """A task that ends by itself is a bug: drain, and let a new process take over."""
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error(
                 "task.failed",
@@ -308,9 +308,9 @@ class Ingress(Service):
             await asyncio.sleep(1.0)
 
     async def _find_log_end(self) -> None:
-        """Where the log ends before this process accepts anything: below it, others did.
+        """Ask where the log ends before this process accepts anything: what is below is of others.
 
-        A partition that does not tell (its leader is away) is asked again by each miss.
+        A partition that does not answer (its leader is away) is asked again by each miss.
         """
         while not self._is_log_known.is_set():
             try:

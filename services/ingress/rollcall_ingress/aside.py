@@ -1,6 +1,6 @@
 """Where something is computed: on the event loop if it is short, otherwise in a thread.
 
-What counts is how much work it is (`rollcall.scim.work`), never how many there are. A thread takes
+What counts is the amount of work (`rollcall.scim.work`), not the number of things. A thread takes
 turns with the loop every few milliseconds, and starting one costs a tenth of a millisecond.
 """
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 THREAD_FROM_WORK: Final = 50_000
 """Units: some five milliseconds."""
 THREAD_FROM_BYTES: Final = 8 * 1024
-"""Of a body. Reading one takes up to two microseconds a byte: a filter in as few as it can be."""
+"""Of a body. Reading one takes up to two microseconds a byte."""
 
 
 def enough_of(units: Iterable[int]) -> int:
-    """The sum of the units, or of the first that are enough for a thread: that is all it is for."""
+    """The sum of the units, counted until they are enough for a thread."""
     total = 0
     for each in units:
         total += each
@@ -28,7 +28,7 @@ def enough_of(units: Iterable[int]) -> int:
 
 
 async def aside(units: int, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `make` makes of the arguments, with at most so many units of work."""
+    """The result of `make`, which comes to at most `units` of work; in a thread if that is much."""
     if units > THREAD_FROM_WORK:
         return await asyncio.to_thread(make, *args, **kwargs)
     return make(*args, **kwargs)

@@ -73,7 +73,7 @@ class Submitted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InvitationPage:
-    """What the page needs: who an organisation is, the write path, the secret, our own address.
+    """What the page needs: the organisations, the write path, the secret, our own address.
 
     `admit` gives a seat for as long as an acceptance lasts, or raises Unavailable.
     """

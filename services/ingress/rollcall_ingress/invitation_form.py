@@ -1,8 +1,8 @@
 """The form of the invitation page, read before anything else is given to its sender.
 
-Nobody has shown anything yet, so a form takes no seat among the requests: it is small, it must
-come soon, and only so many are read at once. A browser's form is there within a round trip; where
-there are too many, the one that has been on its way for the longest makes room.
+Its sender has not shown a token yet, so a form takes no seat among the requests: it is small, it
+must come soon, and only `MAX_FORMS` are read at once. A browser's form is there within a round
+trip; where there are too many, the one that has been on its way for the longest makes room.
 """
 
 import asyncio

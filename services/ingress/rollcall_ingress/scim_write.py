@@ -17,7 +17,7 @@ from rollcall.scim.schema import ResourceSchema
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import THREAD_FROM_BYTES, aside
 from rollcall_ingress.behind.foresee import foresee, most_work_on
-from rollcall_ingress.behind.precheck import Beforehand
+from rollcall_ingress.behind.precheck import Precheck
 from rollcall_ingress.behind.reads import OverlayReads
 from rollcall_ingress.door import answer
 from rollcall_ingress.door.admission import Admission
@@ -57,7 +57,7 @@ class Writing:
     write_path: WritePath
     reads: DirectoryReads
     known: OverlayReads
-    beforehand: Beforehand
+    precheck: Precheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class ScimWrite:
     schema: ResourceSchema
 
     async def __call__(self, arrival: Arrival) -> Answer:
-        """Admit → understand → compare, foresee → submit → answer."""
+        """Admit → understand → compare, predict → submit → answer."""
         http, target, principal = arrival.http, arrival.target, arrival.principal
         organisation = principal.organisation
         verb, preferences = VERBS[http.method], parse_prefer(http.headers.getall("Prefer", ()))
@@ -102,7 +102,7 @@ class ScimWrite:
             )
             request = await understand(command, body)
             if request.precondition is None:
-                await self.parts.beforehand.check(request, organisation)
+                await self.parts.precheck.check(request, organisation)
             foreseen = await self._foresee(request, view, organisation)
             self.parts.authenticator.check_again(principal, at=now())
 
@@ -173,7 +173,7 @@ class ScimWrite:
         if not write_answer.has_body(request, view):
             return None
         related = wants_related(view, request.endpoint)
-        return await self.parts.beforehand.accepted(request, organisation, with_related=related)
+        return await self.parts.precheck.accepted(request, organisation, with_related=related)
 
     async def _read_group(self, organisation_id: str, group_id: str, view: View) -> Resource | None:
         """The group as it is now: the reply left after the commit, so the change is in it."""

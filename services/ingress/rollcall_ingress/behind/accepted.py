@@ -1,7 +1,7 @@
 """An accepted request as the overlay keeps it: its place in the log, what it is about, its weight.
 
 `prepare` costs about as much as the request is long (a group of 100,000 members: some 20 ms), so
-it belongs into a thread where `understand` was put into one. No I/O.
+it is done in a thread if `understand` was. No I/O.
 """
 
 import sys
@@ -31,7 +31,7 @@ Node = tuple[Kind, str]
 """What requests have in common: a resource, a name that one writes, a member that a group names."""
 
 NAMED_ONE_BY_ONE: Final = 1000
-"""Up to so many members that a request names are found by their id; beyond, by the request."""
+"""Members that a request names, up to which it is indexed by each of them."""
 ENTRY_BYTES: Final = 1200
 """What an entry weighs beside its request: the objects that hold it, and its places in indexes."""
 NODE_BYTES: Final = 250
@@ -161,7 +161,7 @@ def _external_ids(request: Request) -> Iterator[Node]:
 
 
 def _display_names(request: Request) -> Iterator[Node]:
-    """A member's `displayName`, which is nobody's alone."""
+    """A member's `displayName`, which others may have as well."""
     if not request.is_member:
         return
     key = member_display_name_key(request.resource or {})

@@ -1,10 +1,10 @@
-"""What a write will come to, told before it is decided.
+"""What a write will come to, predicted before it is decided.
 
 The same pure decision as the provisioner's is tried on what is known: a PATCH that must be answered
 with a body (RFC 7644 §3.5.2) shows what comes out, and while the provisioner is behind, a write
 that it will refuse is refused at once. What is not known is taken to be as the request needs it. So
-what comes out is an estimate, marked as pending: the decision that counts is made in the log's
-order. A refusal rests on what is known, and is exact where that is.
+the result is an estimate, marked as pending: the decision that counts is made in the log's order. A
+refusal rests on what is known, and is exact where that is.
 """
 
 from collections.abc import Iterable
@@ -64,7 +64,7 @@ def refusal(request: Request, found: Iterable[Resource]) -> ScimError | None:
 
 
 def name_is_taken(request: Request) -> ScimError | None:
-    """The error of a create whose `userName` somebody has."""
+    """The error of a create whose `userName` is taken."""
     state = State(request.organisation_id)
     if request.user_name_key is not None:
         state.user_names[request.user_name_key] = SOMEBODY

@@ -3,7 +3,8 @@
 A record's offset follows its append time, and a request is appended within `accept_s` of the moment
 at which its resource's id was minted. So an id that is older than the last record applied, by more
 than that, belongs to nothing that is still to come. Any other id may be on the log and not applied:
-then only the log's end tells. If everything below the end is applied, there is no such resource.
+then only the log's end answers it. If everything below the end is applied, there is no such
+resource.
 
 The end is asked first and the directory read after it: what was accepted before the question is
 then in the read, or known not to be. Questions that come while one is under way are answered by
@@ -89,14 +90,14 @@ class LogEnd:
         return dict(zip(partitions, found, strict=True))
 
     async def close(self) -> None:
-        """Leave Kafka; who still waits is told Unavailable, and nobody may ask any more."""
+        """Leave Kafka; `end` raises Unavailable from now on, also for callers that wait."""
         self._is_closed = True
         await self._probe.close()
         if running := [*self._running.values()]:
             await asyncio.wait(running)
 
     def _begin(self, partition: int) -> None:
-        """Ask for whoever waits, unless a question is under way: its end asks again."""
+        """Ask for the callers that wait. While a question is under way, its end asks again."""
         if partition in self._running or partition not in self._next:
             return
         answer = self._next.pop(partition)
@@ -124,6 +125,6 @@ def _hand_on(done: "asyncio.Task[Look]", answer: "asyncio.Future[int]") -> None:
 
 
 def _seen(answer: "asyncio.Future[int]") -> None:
-    """Whoever asked may have gone: then nobody reads the error."""
+    """Read the error: asyncio reports one that is never read, and the caller may have gone."""
     if not answer.cancelled():
         answer.exception()

@@ -1,8 +1,8 @@
 """Look-ups that are true while the directory is behind: Postgres with the overlay folded in.
 
-An empty answer is certain: where nobody can tell, Unavailable is raised. It costs one statement,
-as any read does, and a question about the log's end where that is needed for a miss to be certain.
-Who asks is in overlay_reads.py and beforehand.py.
+An empty answer is certain; where it cannot be, Unavailable is raised. A look-up costs one
+statement, as any read does, and a question about the log's end where that is needed for a miss to
+be certain. It is called by reads.py and precheck.py.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ ROUNDS: Final = 6
 """Each reads once; more than two only where names went round in circles meanwhile."""
 MOST_FOLDED: Final = 20_000
 THREAD_FROM: Final = 300
-"""So many requests are folded in a thread: some five milliseconds."""
+"""Requests, from which on they are folded in a thread: some five milliseconds."""
 LAST_BATCH: Final = 500
-"""So few records behind, what is missing is in the batch that is being applied."""
+"""Records behind, up to which what is missing is in the batch that is being applied."""
 WAITS_S: Final = (0.05, 0.1, 0.2)
 
 THREAD_FROM_RESOURCES: Final = 20
-"""So many resources are measured in a thread: if they are large, some ten milliseconds."""
+"""Resources, from which on they are measured in a thread: some ten milliseconds if large."""
 MOST_WORK_FOLDED: Final = 5 * MAX_WORK
 """Units of work in one fold, counted at their most; beyond that a read is answered 503."""
 MOST_KEPT: Final = 16
@@ -160,7 +160,7 @@ class Lookup:
         return found.epoch, loaded, Applied(next_offset, found.last_append_time)
 
     async def _fold(self, selection: Selection, loaded: Loaded, epoch: int) -> list[Resource]:
-        """The fold, done once for all who look up the same of the same state."""
+        """The fold, done once for all look-ups of the same target in the same state."""
         if max(len(selection.entries), len(loaded.displays)) >= THREAD_FROM or (
             len(loaded.state.members) >= THREAD_FROM_RESOURCES
         ):
@@ -176,13 +176,13 @@ class Lookup:
 
 
 class _Folds:
-    """The last expensive folds, each with those who wait for it. Used on the event loop only."""
+    """The last expensive folds, with the look-ups that wait for each. On the event loop only."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, asyncio.Task[list[Resource]]] = OrderedDict()
 
     async def get(self, key: Hashable, fold: Callable[[], list[Resource]]) -> list[Resource]:
-        """What the fold gave to the first who asked. They may go away, it goes on."""
+        """The result of the fold that the first caller began. It goes on if its callers go away."""
         task = self._kept.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = asyncio.create_task(asyncio.to_thread(fold), name="fold")
@@ -195,7 +195,7 @@ class _Folds:
 
 
 def _note_failure(task: "asyncio.Task[list[Resource]]") -> None:
-    """Who waited has the error; without this a fold that nobody waits for would be reported."""
+    """Read the error: asyncio reports one that is never read, and all callers may have gone."""
     if not task.cancelled():
         task.exception()
 

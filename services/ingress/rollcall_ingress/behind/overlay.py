@@ -109,12 +109,12 @@ class Overlay:
             self._names_sending.setdefault(name, set()).add(request.id)
 
     def abandon(self, request: Request) -> None:
-        """It was not accepted, or nobody can tell; its sender was told to come again."""
+        """It was not accepted, or that is not known; its sender is answered 503."""
         self._end_sending(request)
         self._decided_early.discard(request.id)
 
     def doubt(self, partition: int, until_s: float) -> None:
-        """Something may be in the log, or come there until then, that nobody here knows of.
+        """Something unknown to this replica may be in the log, or be appended until `until_s`.
 
         Seconds of the clock that `resolve` is given.
         """
@@ -242,7 +242,7 @@ class Overlay:
     def is_unbroken(self, partition: int, next_offset: int) -> bool:
         """Whether all that is on the log from `next_offset` on was accepted here.
 
-        What others accepted in between is missing in a fold, so its state is nobody's version.
+        What others accepted in between is missing in a fold, so its result has no version.
         """
         begins = self._partition(partition).unbroken_from
         return begins is not None and next_offset >= begins

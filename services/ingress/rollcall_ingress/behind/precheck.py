@@ -2,14 +2,14 @@
 
 | write | known | then |
 |---|---|---|
-| POST User | somebody has the `userName`, in Postgres or pending here | 409 |
+| POST User | the `userName` is taken, in Postgres or pending here | 409 |
 | POST Group | a group has the `displayName`, where the organisation wants them unique | 409 |
 | POST | another has the `externalId`, where the organisation wants them unique | 409 |
 | PUT, PATCH, DELETE | there is certainly no such resource | 404 |
 | PUT, PATCH | the resource as it is known refuses it | that refusal |
 | any | nothing, or not in time | published, and answered as pending |
 
-Nothing is published of what is refused here, so no refusal leaves a trace. Postgres is given a
+What is refused here is not published, so no refusal leaves a trace. Postgres is given a
 short time, and a breaker of its own: while it is away no write waits for it.
 """
 
@@ -41,8 +41,8 @@ MOST_SHOWN: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Beforehand:
-    """What this replica knows that a write is about. `clock` gives monotonic seconds."""
+class Precheck:
+    """Compares writes with what this replica knows. `clock` gives monotonic seconds."""
 
     known: OverlayReads
     clock: Callable[[], float]
@@ -102,7 +102,7 @@ class Beforehand:
         return found
 
     async def _of_its_name(self, request: Request, organisation: Organisation) -> list[Resource]:
-        """Who has a name that the create writes and may not share."""
+        """The resources that have a name which the create writes and may not share."""
         found: list[Resource] = []
         for attribute, key in _unshared(request):
             target = Target(organisation.id, request.endpoint, attribute, key)
@@ -121,7 +121,7 @@ class Beforehand:
 
 
 def _unshared(request: Request) -> Iterator[Key]:
-    """What the create writes that no other may have."""
+    """The attributes that the create writes and no other may have, with their keys."""
     if request.is_member:
         yield "userName", request.user_name_key or ""
     elif request.settings.unique_group_names:

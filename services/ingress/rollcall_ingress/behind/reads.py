@@ -5,8 +5,7 @@
 - Any other list: the same while few resources are pending and few match, but what another replica
   has accepted is not looked for. Beyond that, as Postgres has it.
 
-An organisation is behind while its partition's breaker is open, and while this replica has accepted
-something for it that is not decided yet. Otherwise Postgres is asked, and knows all.
+While the organisation is not behind (is_behind.py), Postgres alone is asked, and knows all.
 """
 
 from collections.abc import Callable
@@ -28,7 +27,7 @@ from rollcall_ingress.read.directory_reads import DirectoryReads
 from rollcall_ingress.read.listing import Listing
 
 FEW: Final = 200
-"""So many pending resources, and so many that Postgres finds, are looked up for a list."""
+"""Most pending resources, and most that Postgres finds, that a list looks up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
-"""Who may come in now: bounds on requests and bytes in flight, and the limit of one body.
+"""Bounds on requests and bytes in flight, and the limit of one body.
 
 Bursts are what Rollcall absorbs, so a rate is off unless an operator sets one (`rate.py`). What is
 always bounded is this process's memory, and how much of it one organisation gets:
 
 - at most half while others have something in flight,
-- and never all: a part is kept for whoever asks next, because what one organisation holds (bodies
-  that arrive slowly, writes that wait for Kafka) comes back only when it is done.
+- and never all: a part is kept for others that may ask next, because what one organisation holds
+  (bodies that arrive slowly, writes that wait for Kafka) comes back only when it is done.
 
 A request counts from its key to its answer, whatever it waits for: its body, a connection to
 Postgres, Kafka. Bytes are those of bodies, and of large answers until the client has taken them.
@@ -35,7 +35,7 @@ BODY_TIMEOUT_S = 30.0
 LARGE_ANSWER_BYTES = 64 * 1024
 """From here on an answer is counted; below, it is what the transport takes without waiting."""
 INVITATION_PAGE = "invitation"
-"""All who accept an invitation count as one organisation with a share of its own."""
+"""The acceptances of invitations count together, as one organisation with a share of its own."""
 JSON_TYPES = frozenset({"application/scim+json", "application/json"})
 _PARAMETER = re.compile(
     r"""[!#$%&'*+.^_`|~0-9A-Za-z-]+=(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|"[^"\\]*")"""
@@ -59,17 +59,17 @@ class Bounds:
 
     @property
     def requests_of_one(self) -> int:
-        """What one organisation may have while it is alone."""
+        """Requests that one organisation may have while it is alone."""
         return self.requests - max(1, self.requests // 8)
 
     @property
     def requests_of_page(self) -> int:
-        """What all who accept an invitation at the moment may have together: they have no key."""
+        """What all acceptances of invitations may have together: their senders have no key."""
         return max(1, self.requests // 16)
 
     @property
     def bytes_of_one(self) -> int:
-        """The same in bytes: one body of somebody else always fits beside it."""
+        """Bytes that one organisation may have while it is alone: one more body always fits."""
         return self.bytes - min(max(self.body_bytes, self.bytes // 8), self.bytes // 2)
 
 
@@ -90,13 +90,13 @@ class Admission:
         self._bytes: Counter[str] = Counter()
         self._all_requests = 0
         self._all_bytes = 0
-        # Asked when somebody looks: a request in flight costs nothing for it.
+        # Read when metrics are scraped: a request in flight costs nothing for it.
         INGRESS_IN_FLIGHT_REQUESTS.set_function(lambda: self._all_requests)
         INGRESS_IN_FLIGHT_BYTES.set_function(lambda: self._all_bytes)
 
     @contextmanager
     def admit(self, organisation_id: str) -> Iterator[Seat]:
-        """A seat for as long as the request lasts. Raises Unavailable where there is none."""
+        """A seat until the request is answered. Raises Unavailable where there is none."""
         mine = self._requests[organisation_id] + 1
         others = self._all_requests - self._requests[organisation_id]
         most = self._bounds.requests // 2 if others else self._bounds.requests_of_one
@@ -129,8 +129,8 @@ class Admission:
     def hold_answer(self, organisation_id: str, size: int, *, may_refuse: bool) -> Iterator[None]:
         """Count an answer of `size` bytes until it has been taken.
 
-        Raises Unavailable where there is no room and `may_refuse`: what was changed cannot be
-        unsaid, and is counted all the same.
+        Raises Unavailable where there is no room and `may_refuse`. The answer to a change has to be
+        sent, so it is counted even without room.
         """
         seat = Seat(organisation_id)
         if may_refuse:
@@ -198,7 +198,7 @@ class Admission:
 
 
 def check_media(request: web.Request) -> None:
-    """Raise UnsupportedMediaType unless the body says to be plain JSON, or says nothing."""
+    """Raise UnsupportedMediaType unless the headers say plain JSON, or nothing."""
     kinds = request.headers.getall("Content-Type", [])
     if len(kinds) > 1 or (kinds and not _is_json(kinds[0])):
         INGRESS_REFUSALS.labels("media_type").inc()
@@ -210,7 +210,7 @@ def check_media(request: web.Request) -> None:
 
 
 def _is_json(content_type: str) -> bool:
-    """Whether it says nothing, or RFC 7644's type or JSON's with any parameters (RFC 9110 §8.3)."""
+    """Whether the header is empty, or has a JSON type with any parameters (RFC 9110 §8.3)."""
     kind, *parameters = map(str.strip, content_type.split(";"))
     if not kind:
         return not parameters

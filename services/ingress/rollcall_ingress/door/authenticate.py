@@ -1,9 +1,9 @@
 """Bearer key → organisation, from the key directory.
 
-Whatever is wrong with a key, the answer is the same to the byte: there is nothing to learn from
-it, nor from its time: whatever is no key known here waits until the end of the log is read. Only
-when the directory cannot know (Kafka is away, and the key may be newer than what was read) the
-answer is "later", because a 401 makes an identity provider give up at once.
+Whatever is wrong with a key, the answer is the same to the byte. Its time reveals nothing either:
+every well-formed key that is not genuine waits until the end of the topic is read, whether its id
+is known or not. Where the topic cannot be read (Kafka is away, and the key may be newer than what
+was read), the answer is 503, because a 401 makes an identity provider give up at once.
 """
 
 from collections.abc import Sequence
@@ -27,14 +27,14 @@ _NO_HASH: Final = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: an organisation, by one of its keys."""
+    """The authenticated sender of a request: an organisation, by one of its keys."""
 
     organisation: Organisation
     key: ApiKey
 
     @property
     def actor(self) -> str:
-        """How the log names who asked."""
+        """The sender as it is named on the log."""
         return f"key:{self.key.public_id}"
 
 
@@ -52,7 +52,7 @@ class StaleAfter:
 
 
 class Authenticator:
-    """Answers who asks. One per process."""
+    """Finds the organisation that a request comes from. One per process."""
 
     def __init__(self, directory: KeyDirectory, stale_after: StaleAfter, rates: Rates) -> None:
         self._directory = directory
@@ -71,7 +71,7 @@ class Authenticator:
 
         `authorization` are the values of all headers of that name. Raises Unauthorized, the same
         whatever is wrong; Forbidden where SCIM is switched off; Unavailable where the directory
-        is too old to tell; TooManyRequests beyond the organisation's rate, before a body is read.
+        is too old; TooManyRequests beyond the organisation's rate, before a body is read.
         """
         text = _bearer(authorization)
         public_id = public_id_of(text) if text is not None else None
@@ -79,7 +79,7 @@ class Authenticator:
             _refuse("no_key" if not authorization else "malformed_key")
         key = self._genuine(public_id, text)
         if key is None:
-            # The same wait whether the id is known or not: its time must not tell which.
+            # The same wait whether the id is known or not: the time must not reveal which.
             if not await self._directory.is_current():
                 INGRESS_REFUSALS.labels("keys_unknown").inc()
                 raise Unavailable(KEYS)
@@ -109,9 +109,9 @@ class Authenticator:
         return key if is_genuine else None
 
     def check_again(self, principal: Principal, *, at: datetime) -> None:
-        """Whether the key still opens what it did: a body may take half a minute to arrive.
+        """Raise Unauthorized or Forbidden if the key does not open the organisation any more.
 
-        Raises Unauthorized, Forbidden.
+        A body may take half a minute to arrive.
         """
         key = self._directory.key(principal.key.public_id)
         organisation = self._directory.organisation(principal.organisation.id)

@@ -168,12 +168,12 @@ def malformed(status: int) -> web.Response:
 
 
 async def expect_later(_: web.Request) -> None:
-    """Whoever asks whether to send a body is told when the body is wanted (`read_body`)."""
+    """Delay `100 Continue` until `read_body` needs the body."""
     await asyncio.sleep(0)
 
 
 def _internal(error: Exception) -> Answer:
-    """500 with an id to find the log line by. The line has places, and no value of anybody's."""
+    """500 with an id to find the log line by. The line has source places and no values."""
     request_id = new_id()
     places = [
         f"{frame.filename}:{frame.lineno} {frame.name}"

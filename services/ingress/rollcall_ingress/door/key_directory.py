@@ -33,7 +33,7 @@ class Freshness(Protocol):
 
 
 class KeyDirectory:
-    """Organisations and keys as the topic last told them."""
+    """Organisations and keys as the tenancy topic has them, by the last record read."""
 
     def __init__(self, reader: Freshness) -> None:
         self._reader = reader

@@ -34,7 +34,7 @@ class KeyUse:
         self._due[public_id] = at
 
     async def run(self) -> None:
-        """Write what is due every few seconds, for ever."""
+        """Write what is due every few seconds, until cancelled."""
         while True:
             await asyncio.sleep(FLUSH_EVERY_S)
             await self.flush()

@@ -67,7 +67,7 @@ def _decode(raw: str, name: str) -> str:
 
 
 def _plus_in_filter(marked: str, spaces_are_escaped: bool, at_is_bare: bool) -> str:
-    """The filter with each bare `+` as what it is: a space between words, in quotes what fits."""
+    """The filter with each bare `+` as a space between words, and as what fits inside quotes."""
     pieces: list[str] = []
     end = 0
     for match in _QUOTED.finditer(marked):

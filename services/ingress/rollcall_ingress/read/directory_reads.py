@@ -2,7 +2,7 @@
 
 What no index serves reads all documents of the organisation, so an organisation has one such read
 at a time. A caller waits for its turn, and for a free place, for as long as a statement may take
-each, then it is told to come back.
+each; then it is answered 503.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class DirectoryReads:
 
 
 class _Places:
-    """So many places for each organisation; none is kept for one that has nobody in them."""
+    """`number` places for each organisation; an organisation without a read costs no memory."""
 
     def __init__(self, number: int, wait_s: float) -> None:
         self._number = number

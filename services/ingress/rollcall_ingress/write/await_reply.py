@@ -1,8 +1,8 @@
-"""Who waits for a reply, and whether waiting makes sense: a circuit breaker per partition.
+"""Requests that wait for their reply, and a circuit breaker per partition.
 
-The breaker opens after missed budgets, or when a reply tells of a long queue. Then nobody waits
-but one probe a second, so a burst never piles up connections. One large batch, of which the
-provisioner has said that it begins, excuses the budgets that are missed because of it.
+The breaker opens after missed budgets, or when a reply reports a long queue. While it is open only
+one request a second waits, as a probe, so a burst never piles up connections. When the provisioner
+announces a large batch, the budgets missed because of that batch do not count.
 """
 
 import asyncio
@@ -30,10 +30,10 @@ from rollcall.runtime.breaker import Breaker
 EXCUSE_S: Final = 2.0
 EXCUSE_PER_MEBIBYTE_S: Final = 2.0
 LONGEST_EXCUSE_S: Final = 10.0
-"""A batch is given so long, by its size; beyond that, missed budgets count again."""
+"""Seconds for which missed budgets do not count, by the size of an announced batch."""
 
 LONG_QUEUE: Final = 2000
-"""Requests that wait in a partition, by its last reply, from which on nobody waits for an answer.
+"""Requests in a partition's queue, by its last reply, from which on no request waits for a reply.
 
 They take the provisioner about as long as an answer may take (`ROLLCALL_INGRESS_REPLY_BUDGET_S`).
 """
@@ -57,9 +57,9 @@ class ReplyRecord(Protocol):
 class Waiting:
     """The requests of this replica that wait for their reply, by id.
 
-    `on_reply` hears of every reply on the partition that this replica reads, also of late ones and
-    of those that others wait for; `on_working` of every batch that says its size there, `on_mark`
-    of the id of every mark.
+    Called for what stands on the partition that this replica reads: `on_reply` for every reply,
+    also for late ones and for those of other replicas; `on_working` for every announced batch;
+    `on_mark` with the id of every mark.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class Waiting:
         return waiter
 
     def forget(self, request_id: str) -> None:
-        """Nobody waits for it any more."""
+        """Stop waiting for this request's reply."""
         if self._waiters.pop(request_id, None) is not None:
             INGRESS_WAITING.dec()
 
     def apply(self, record: ReplyRecord) -> None:
         """Complete the waiter of a record of the replies topic. Raises nothing.
 
-        Other replicas may read the same partition, so a reply that nobody waits for is normal.
+        Other replicas may read the same partition, so a reply to none of our requests is normal.
         """
         try:
             event = decode(record.headers, record.value)
@@ -150,7 +150,7 @@ class Breakers:
             self._tell_open(partition, "missed budgets", None)
 
     def working(self, working: Working) -> None:
-        """A large batch has begun: for as long as it may take, missed budgets are its doing."""
+        """A large batch has begun: for as long as it may take, missed budgets do not count."""
         mebibytes = working.size_bytes / MEBIBYTE
         for_s = min(LONGEST_EXCUSE_S, EXCUSE_S + EXCUSE_PER_MEBIBYTE_S * mebibytes)
         self._breaker(working.partition).excuse(self._clock(), for_s)

@@ -21,10 +21,10 @@ from rollcall.observability.logging import get_logger
 from rollcall.observability.metrics import INGRESS_APPEND_SKEW, INGRESS_APPEND_SKEW_LAST
 
 TELL_FROM_MS: Final = 1000
-"""Clocks that differ for certain by so much are worth a line."""
+"""A difference of clocks that is certain, from which on it is logged."""
 
 REPLIES: Final = -1
-"""In the place of a partition of the requests: the partition of the replies that is read here."""
+"""Stands for the partition of the replies that is read here, among those of the requests."""
 
 log = get_logger()
 
@@ -38,7 +38,7 @@ class BrokerClock:
         self._last: int | None = None
 
     def note(self, partition: int, *, sent_ms: int, append_ms: int, acknowledged_ms: int) -> None:
-        """Learn from an acknowledgement, be it a late one."""
+        """Learn from an acknowledgement, also from a late one."""
         skew_ms = append_ms - sent_ms
         INGRESS_APPEND_SKEW.observe(skew_ms / 1000)
         INGRESS_APPEND_SKEW_LAST.set(skew_ms / 1000)
@@ -55,7 +55,7 @@ class BrokerClock:
         return max(0, -self._known.get(partition, (0, 0))[1])
 
     def taken_off_ms(self, partition: int) -> int:
-        """What `acceptby` is made earlier by: the same, of the last leader heard of if need be."""
+        """Milliseconds to take off `acceptby`: `ahead_ms`, by the nearest known leader."""
         return self.ahead_ms(self._nearest(partition))
 
     def broker_ms(self, partition: int, own_ms: int) -> int:
@@ -67,7 +67,7 @@ class BrokerClock:
         return partition if partition in self._known or self._last is None else self._last
 
     def _tell(self, partition: int, skew_ms: int) -> None:
-        """Say it once when the clocks begin to differ; slowness of the broker is none of that."""
+        """Log once when the clocks begin to differ. A slow broker is no difference."""
         least, most = self._known[partition]
         differs = least > TELL_FROM_MS or most < -TELL_FROM_MS
         if differs and partition not in self._told:

@@ -1,4 +1,4 @@
-"""What it means that a reply has not come: nobody has said anything yet, or we have not read it.
+"""What it means that a reply has not come: none was sent yet, or it was not read yet.
 
 Before a request that waited is answered with success, its refusal must not stand in the log as one
 that was heard. The provisioner counts a refusal as heard if the broker appended its reply before
@@ -6,7 +6,7 @@ that was heard. The provisioner counts a refusal as heard if the broker appended
 it puts a mark into the partition of its replies and reads it back. The mark's append time is by the
 clock that dates the replies, and what the log has before it has been read. If the mark is dated at
 or after `answerby`, a reply that comes behind it is dated later, and counts as not heard. No clock
-of this machine is in it, and one mark serves all who wait.
+of this machine is in it, and one mark serves all requests that wait.
 
 Where that cannot be had in a moment (the reader's connection stands still, the broker is frozen),
 the request's id is noted in `audit.unheard` first: if it is or will be refused, it is listed.
@@ -30,15 +30,16 @@ from rollcall.runtime.ids import new_id
 from rollcall_ingress.write.broker_clock import REPLIES, BrokerClock
 
 READ_WITHIN_S: Final = 0.5
-"""So long after its budget an answer waits for the mark."""
+"""For which an answer waits for the mark, after its budget."""
 LAST_RESORT_S: Final = 10.0
-"""So long it waits for a mark where nothing could be noted: Kafka is there, or it had no budget."""
+"""The same where nothing could be noted: Kafka is there, since it has acknowledged the request."""
 NOTE_WITHIN_S: Final = 1.0
 MARK_TIMEOUT_S: Final = 3.0
-"""A mark that is not read by then is given up, and the next one sent."""
+"""In which a mark must be read; otherwise the next one is sent."""
 PAUSE_S: Final = 1.0
+"""Without marks, after one that failed."""
 REFUSED_PAUSE_S: Final = 60.0
-"""So long no mark is sent after one that failed, or may not be: no producer survives that."""
+"""Without marks, after one that was not allowed: such an error ends the producer each time."""
 REMEMBERED: Final = 10_000
 
 Note = Callable[[Sequence[str]], Awaitable[None]]
@@ -131,7 +132,7 @@ class Hearing:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _mark_read(self) -> int | None:
-        """A mark's append time, once it has been read; the same mark for all who ask meanwhile."""
+        """A mark's append time, once it has been read; concurrent callers share one mark."""
         if self._round is None or self._round.done():
             self._round = asyncio.create_task(self._send_and_read(), name="mark")
         return await asyncio.shield(self._round)

@@ -1,9 +1,9 @@
 """Which names of requests no schema knows, by organisation: for operators to see and to count.
 
-The compatible profile ignores such names, so nobody would learn that an identity provider sends
-what is not kept. Names only, never values; what does not look like an attribute's name is not
-shown. It is kept in memory, within bounds: after a restart the next cycle of the identity provider
-fills it again, and each name was logged when it first came.
+The compatible profile ignores such names, so without this an operator would not learn that an
+identity provider sends what is not kept. Names only, never values; what does not look like an
+attribute's name is not shown. It is kept in memory, within bounds: after a restart the next cycle
+of the identity provider fills it again, and each name was logged when it first came.
 """
 
 import re

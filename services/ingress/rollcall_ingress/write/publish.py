@@ -1,7 +1,7 @@
 """The request event on the log: sent with an expiry, acknowledged, and the acknowledgement judged.
 
-Two readers of the same two numbers cannot disagree: this side says yes only if the broker
-appended the record by `acceptby`, and the provisioner applies it only under the same condition.
+The write counts as accepted only if the broker appended the record by `acceptby`. The provisioner
+applies it under the same condition, by the same two numbers, so the two cannot disagree.
 """
 
 import asyncio
@@ -18,11 +18,14 @@ from rollcall.scim.errors import PayloadTooLarge
 from rollcall_ingress.write.broker_clock import BrokerClock
 
 LAST_LOOK_S = 1.0
-"""A process that slept finds its time-out and the acknowledgement in the same moment."""
+"""After the time-out, for an acknowledgement that has come and was not read yet.
+
+A process that was suspended finds both in the same moment.
+"""
 
 
 class Unacknowledged(Unavailable):
-    """Kafka took too long, and nobody can tell whether it has the record: it may be applied."""
+    """Kafka did not acknowledge in time, so the record may or may not be on the log."""
 
 
 class Publisher:
@@ -109,9 +112,9 @@ class Publisher:
 
 
 async def _within(acknowledgement: "asyncio.Future[Acknowledged]", until_s: float) -> Acknowledged:
-    """The acknowledgement, awaited until a moment of the loop's time.
+    """The acknowledgement, awaited until a moment of the loop's time and `LAST_LOOK_S` longer.
 
-    What only had to be read, or asked for again, after all, still counts. Raises Unacknowledged.
+    Raises Unacknowledged.
     """
     left_s = until_s - asyncio.get_running_loop().time()
     for wait_s in (max(0.0, left_s), LAST_LOOK_S):

@@ -1,4 +1,4 @@
-"""The writes that this replica is about to answer: what has become of each, and who waits for it.
+"""The writes that this replica has not answered yet, the state of each, and reads that wait.
 
 | state | event | next state | the overlay |
 |---|---|---|---|
@@ -101,7 +101,7 @@ class UnderWay:
         self._leave(write, "decided")
 
     def end(self, write: Write) -> None:
-        """Its sender is answered next, and who waits for it goes on."""
+        """Its sender is answered next; reads that wait for it go on."""
         organisation_id = write.request.organisation_id
         if write.state == "sending":
             write.state = "abandoned"

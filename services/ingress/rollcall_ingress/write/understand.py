@@ -1,7 +1,7 @@
-"""An HTTP body and an organisation's profile → the canonical operation that the log keeps.
+"""An HTTP body and an organisation's profile → the request event that the log keeps.
 
 No input makes this raise anything but ScimError, and what is refused here is never published. It
-is pure but for the id of a new resource, so a large body is understood in a thread.
+is pure but for the id of a new resource, so a large body can be understood in a thread.
 """
 
 import asyncio
@@ -66,7 +66,10 @@ class Understood:
 
 
 async def understand(command: Command, body: bytes) -> Request:
-    """As `understand_body`, in a thread for a large body; repairs are counted and logged."""
+    """The request event that `command` with this body means, understood in a thread if large.
+
+    Repairs are counted and logged, ignored names noted. Raises ScimError.
+    """
     if len(body) > THREAD_FROM_BYTES:
         understood = await asyncio.to_thread(understand_body, command, body)
     else:

@@ -12,9 +12,9 @@
 
 Pending answers are marked `Rollcall-Outcome: pending`. What waits behind a dead letter of the same
 resource is answered in the same way, marked `Rollcall-Outcome: parked`. The body of a pending PATCH
-is foreseen (foreseen.py) before the request is published; where that is not possible and the
-partition is known to be behind, nothing is published. If it becomes pending in spite of that, it is
-accepted all the same, and 204 says so more truly than an error.
+is predicted (behind/foresee.py) before the request is published. Where that is not possible and the
+partition is known to be behind, nothing is published. If the request becomes pending nevertheless,
+it is accepted, so it is answered 204 and not with an error.
 """
 
 from collections.abc import Mapping
@@ -76,7 +76,7 @@ def applied(
     """The answer to a decided request; `reply.status` is below 400.
 
     `group` is what the directory says of a changed group, where that was read; otherwise the
-    members are those foreseen, or those that the request names.
+    members are the predicted ones, or those that the request names.
     """
     verb = _verb(request)
     if verb == "delete" or reply.resource is None or reply.version is None:
@@ -99,7 +99,7 @@ def applied(
 def pending(
     request: Request, view: View, mark_as: str = PENDING, foreseen: Resource | None = None
 ) -> Answer:
-    """The answer while the request is not decided, from the request and what is foreseen of it.
+    """The answer while the request is not decided, from the request and its predicted result.
 
     `mark_as` is `PENDING` or `PARKED`.
     """

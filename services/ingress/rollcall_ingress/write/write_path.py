@@ -1,17 +1,17 @@
 """From an understood request to its verdict: the one way in, for SCIM and the invitation page.
 
-Stamp, register, publish, await. What is accepted is on the log before this returns; whether it
-was decided within the budget is what `Submitted.reply` says. What was not, is in the overlay before
-anybody is told, and reads see it from then on.
+Stamp, register, publish, await (under_way.py has the states of a write as a table). What is
+accepted is on the log before this returns; `Submitted.reply` is set if it was decided within the
+budget. If not, the overlay has it before its sender is answered, and reads see it from then on.
 
 A request with a precondition is never answered optimistically. It is not published while its
 partition is known to be behind, and its reply is awaited for as long as Kafka may take to accept
 it, not only for the budget of an answer. While the breaker is open one request a second goes as
 its probe, these included: otherwise a client that sends no others would never get through again.
-Any other probe is answered at once, and its reply awaited behind its sender's back.
+Any other probe is answered at once, and its reply awaited in the background.
 
-Who waited in vain is answered with success only once it is certain that there was nothing to hear,
-or once it is noted that it may have been refused (hearing.py).
+A request whose reply did not come is answered with success only once it is certain that no refusal
+was sent, or once it is noted that it may have been refused (hearing.py).
 """
 
 import asyncio
@@ -45,8 +45,8 @@ log = get_logger()
 class Submitted:
     """A published request; `reply` is None while it is pending.
 
-    With a precondition, None means that its outcome is not known: it was accepted by Kafka, and
-    it is not promised to anybody.
+    With a precondition, None means that its outcome is not known: Kafka has accepted it, and its
+    sender is not answered with success.
     """
 
     request: Request
@@ -90,10 +90,10 @@ class WritePath:
     async def submit(self, request: Request, *, is_large: bool = False) -> Submitted:
         """Publish `request` into its organisation's partition and await the reply.
 
-        With a precondition nothing is published where nobody may wait at present; a create is not
-        whose `userName` a pending one has. `is_large`: its body was understood in a thread. Raises
-        Unavailable (not accepted), PayloadTooLarge, Uniqueness; ServiceUnavailable where it is
-        accepted, and nobody can tell or note whether its refusal was there to be read.
+        Nothing is published where a precondition could not be awaited, or where a pending create
+        has the same `userName`. `is_large`: its body was understood in a thread. Raises Unavailable
+        (not accepted), PayloadTooLarge, Uniqueness; ServiceUnavailable where it is accepted, and it
+        is not known and could not be noted whether it was refused.
         """
         organisation = self._directory.organisation(request.organisation_id)
         if organisation is None:
@@ -130,10 +130,10 @@ class WritePath:
             self._under_way.end(write)
 
     def _stamp(self, request: Request, partition: int, wait_s: float | None) -> Request:
-        """The request with its expiry and, where somebody waits so many seconds, the way back.
+        """The request with its expiry and, unless `wait_s` is None, where its reply goes.
 
-        With 0, a reply is asked for that nobody is answered by. `acceptby` is by our own clock;
-        it is made the broker's where it is sent (publish.py).
+        `wait_s` are the seconds for which its sender waits; 0 asks for a reply although the sender
+        is answered without it. `acceptby` is by our own clock; publish.py makes it the broker's.
         """
         began_ms = now_ms()
         return replace(
@@ -183,7 +183,7 @@ class WritePath:
             self._waiting.forget(request.id)
 
     async def _publish_probe(self, write: Write) -> None:
-        """Publish it, and learn behind its sender's back whether the partition is in time again.
+        """Publish it, and learn in the background whether the partition is in time again.
 
         The sender is answered at once, as all are while the breaker is open: with one probe a
         second, the last of a burst would otherwise wait out the whole budget for nothing.
@@ -209,7 +209,7 @@ class WritePath:
             self._waiting.forget(write.request.id)
 
     async def _replied(self, waiter: "asyncio.Future[Reply]", until_s: float) -> float:
-        """Wait for the reply until a moment of the loop's time; how many seconds there were."""
+        """Wait for the reply until `until_s` (the loop's time); the seconds that were left."""
         left_s = until_s - asyncio.get_running_loop().time()
         if not waiter.done() and left_s > 0:
             await asyncio.wait((waiter,), timeout=left_s)
@@ -222,7 +222,7 @@ class WritePath:
         waited_s: float,
         timeout_s: float = READ_WITHIN_S,
     ) -> bool:
-        """Whether all is read that was appended within so many seconds, or the reply is there."""
+        """Whether the reply is here, or all is read that was appended within `waited_s` seconds."""
         answer_by_ms = request.answer_by_ms
         if waiter.done() or answer_by_ms is None:
             return True
@@ -231,10 +231,10 @@ class WritePath:
         return await self._first(waiter, self._hearing.read_until(until_ms, timeout_s))
 
     async def _note(self, waiter: "asyncio.Future[Reply]", request: Request) -> None:
-        """Note that it is answered unheard, if it is.
+        """Unless the reply comes, note that the request is answered without it.
 
-        Postgres may be away, which costs no write: then the replies are read for longer. Raises
-        ServiceUnavailable where neither can be had.
+        While Postgres is away the replies are read for longer instead. Raises ServiceUnavailable
+        where neither is possible.
         """
         if await self._first(waiter, self._hearing.noted(request.id)):
             return
@@ -244,7 +244,7 @@ class WritePath:
     async def _first(
         self, waiter: "asyncio.Future[Reply]", other: Coroutine[Any, Any, bool]
     ) -> bool:
-        """What the other says, or True as soon as the reply is there."""
+        """The result of `other`, or True as soon as the reply is here."""
         task = asyncio.ensure_future(other)
         try:
             await asyncio.wait((waiter, task), return_when=asyncio.FIRST_COMPLETED)
