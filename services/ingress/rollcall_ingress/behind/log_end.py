@@ -12,7 +12,6 @@ the next one, all together, because the running one may be older than they are.
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -83,11 +82,6 @@ class LogEnd:
                 return await asyncio.shield(answer)
         except TimeoutError as error:
             raise Unavailable("Kafka", RETRY_AFTER_S) from error
-
-    async def ends(self, partitions: range) -> Mapping[int, int]:
-        """Partition → its end, of all of them. Raises Unavailable."""
-        found = await asyncio.gather(*(self.end(number) for number in partitions))
-        return dict(zip(partitions, found, strict=True))
 
     async def close(self) -> None:
         """Leave Kafka; `end` raises Unavailable from now on, also for callers that wait."""

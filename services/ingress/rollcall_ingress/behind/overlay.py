@@ -97,10 +97,6 @@ class Overlay:
         for number, end in ends.items():
             self._partition(number).began_at = end
 
-    def has_begun(self, partition: int) -> bool:
-        """Whether it is known where the log ended."""
-        return self._partition(partition).began_at is not None
-
     def begin(self, request: Request) -> None:
         """The request is about to be sent."""
         self._sending[request.id] = request
