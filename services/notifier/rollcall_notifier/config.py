@@ -65,7 +65,7 @@ class NotifierSettings(Settings):
         description="Secret that makes and checks invitation links; the same in ingress.",
     )
     invitation_lifetime_s: Seconds = Field(
-        5 * 86400, description="How long an invitation can be accepted; the same in ingress."
+        5 * 86400, description="How long an invitation can be accepted."
     )
     notifier_invitation_grace_s: Seconds = Field(
         120, description="Wait before an invitation leaves, in which a mistake can be taken back."
