@@ -251,14 +251,15 @@ class Ingress(Service):
         for name, work in (
             ("producer", self._producer.start()),
             ("key use", self._key_use.run()),
-            ("keys age", self._tell_age()),
+            ("keys age", self._watch_keys_age()),
             ("log end", self._find_log_end()),
             ("clock", self._learn_clock()),
-            ("keys loaded", self._tell_loaded()),
+            ("ready", self._log_ready()),
         ):
             self._tasks.append(asyncio.create_task(work, name=name))
         for task in self._tasks:
-            task.add_done_callback(self._tell_failure)
+            task.add_done_callback(self._on_task_end)
+        log.info("service.started", port=self.port, admin_port=self.admin_port)
 
     async def work(self, stop: asyncio.Event) -> None:
         """Answer until `stop` is set. Raises CannotServe where a part has ended by itself."""
@@ -283,7 +284,7 @@ class Ingress(Service):
         )
         await drain_step("postgres", self._database.close(DATABASE_CLOSE_S), STOP_S)
 
-    def _tell_failure(self, task: "asyncio.Task[None]") -> None:
+    def _on_task_end(self, task: "asyncio.Task[None]") -> None:
         """A task that ends by itself is a bug: drain, and let a new process take over."""
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error(
@@ -295,7 +296,7 @@ class Ingress(Service):
             )
             self._has_failed.set()
 
-    async def _tell_age(self) -> None:
+    async def _watch_keys_age(self) -> None:
         """Keep the metric, and say once when the keys have become too old for writes."""
         was_stale = True  # until they have been loaded, that is no news
         while True:
@@ -340,7 +341,7 @@ class Ingress(Service):
         self._overlay.decided(reply.request_id)
         self._hearing.on_reply(reply)
 
-    async def _tell_loaded(self) -> None:
+    async def _log_ready(self) -> None:
         await self._tenancy.caught_up.wait()
         log.info("keys.loaded")
 

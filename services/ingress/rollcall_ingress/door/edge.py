@@ -72,8 +72,8 @@ class Door:
                     held.enter_context(self._room_for(http, len(answer.body)))
             except ScimError as error:
                 answer = error_answer(error)
-                tell = log.info if error.status in AT_THE_DOOR else log.debug
-                tell("request.refused", status=error.status, scim_type=error.scim_type)
+                write = log.info if error.status in AT_THE_DOOR else log.debug
+                write("request.refused", status=error.status, scim_type=error.scim_type)
             except Unavailable as error:
                 INGRESS_REFUSALS.labels("unavailable").inc()
                 log.warning("request.refused", status=503, what=error.what)

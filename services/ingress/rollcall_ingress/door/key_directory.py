@@ -64,11 +64,16 @@ class KeyDirectory:
         try:
             self._state.apply(read_change(record))
         except (MalformedEvent, NewerVersion) as error:
-            self._state.keys.pop(kafka_key(record), None)
-            _tell_unreadable(record, error)
+            self._keys.pop(name, None)
+            _log_unreadable(record, error)
+            return
+        if isinstance(found, Organisation):
+            self._organisations[found.id] = found
+        else:
+            self._keys[found.public_id] = found
 
 
-def _tell_unreadable(record: TenancyRecord, error: Exception) -> None:
+def _log_unreadable(record: TenancyRecord, error: Exception) -> None:
     log.error(
         "tenancy.malformed",
         offset=record.offset,

@@ -139,7 +139,7 @@ class Breakers:
             return
         breaker.trip(self._clock())
         if not was_open:
-            self._tell_open(partition, "long queue", backlog)
+            self._log_open(partition, "long queue", backlog)
 
     def missed(self, partition: int) -> None:
         """A budget passed without a reply."""
@@ -147,7 +147,7 @@ class Breakers:
         was_open = breaker.is_open
         breaker.failed(self._clock())
         if breaker.is_open and not was_open:
-            self._tell_open(partition, "missed budgets", None)
+            self._log_open(partition, "missed budgets", None)
 
     def working(self, working: Working) -> None:
         """A large batch has begun: for as long as it may take, missed budgets do not count."""
@@ -155,7 +155,7 @@ class Breakers:
         for_s = min(LONGEST_EXCUSE_S, EXCUSE_S + EXCUSE_PER_MEBIBYTE_S * mebibytes)
         self._breaker(working.partition).excuse(self._clock(), for_s)
 
-    def _tell_open(self, partition: int, reason: OpenedBy, backlog: int | None) -> None:
+    def _log_open(self, partition: int, reason: OpenedBy, backlog: int | None) -> None:
         INGRESS_BREAKERS_OPEN.inc()
         INGRESS_BREAKERS_OPENED.labels(reason).inc()
         log.warning("breaker.opened", partition=partition, reason=reason, backlog=backlog)

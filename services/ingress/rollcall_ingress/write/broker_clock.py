@@ -20,7 +20,7 @@ from typing import Final
 from rollcall.observability.logging import get_logger
 from rollcall.observability.metrics import INGRESS_APPEND_SKEW, INGRESS_APPEND_SKEW_LAST
 
-TELL_FROM_MS: Final = 1000
+LOG_FROM_MS: Final = 1000
 """A difference of clocks that is certain, from which on it is logged."""
 
 REPLIES: Final = -1
@@ -34,7 +34,7 @@ class BrokerClock:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[int, int]] = {}
-        self._told: set[int] = set()
+        self._logged: set[int] = set()
         self._last: int | None = None
 
     def note(self, partition: int, *, sent_ms: int, append_ms: int, acknowledged_ms: int) -> None:
@@ -48,7 +48,7 @@ class BrokerClock:
         self._known[partition] = both if both[0] <= both[1] else seen
         self._last = partition
         if partition != REPLIES:
-            self._tell(partition, append_ms - sent_ms)
+            self._log_difference(partition, append_ms - sent_ms)
 
     def ahead_ms(self, partition: int) -> int:
         """By how much our clock is ahead of the broker's at least; 0 where nothing proves it."""
@@ -66,12 +66,12 @@ class BrokerClock:
     def _nearest(self, partition: int) -> int:
         return partition if partition in self._known or self._last is None else self._last
 
-    def _tell(self, partition: int, skew_ms: int) -> None:
+    def _log_difference(self, partition: int, skew_ms: int) -> None:
         """Log once when the clocks begin to differ. A slow broker is no difference."""
         least, most = self._known[partition]
-        differs = least > TELL_FROM_MS or most < -TELL_FROM_MS
-        if differs and partition not in self._told:
-            self._told.add(partition)
+        differs = least > LOG_FROM_MS or most < -LOG_FROM_MS
+        if differs and partition not in self._logged:
+            self._logged.add(partition)
             log.warning("clock.differed", partition=partition, append_minus_send_ms=skew_ms)
         elif not differs:
-            self._told.discard(partition)
+            self._logged.discard(partition)
