@@ -56,8 +56,10 @@ from rollcall_ingress.write.write_path import Budgets, WritePath
 CLIENT_ID = "rollcall-ingress"
 PRODUCER_STOP_S = 5.0
 QUIET_S = 1.0
-"""Part of the drain where ingress goes on accepting first: behind a load balancer."""
+"""Seconds of the drain in which requests are still accepted, behind a load balancer."""
 DATABASE_CLOSE_S = 3.0
+STOP_S = 5.0
+"""Seconds that any other step of the drain may take."""
 TENANCY_FETCH_WAIT_MS = 100
 LOG_END_AGAIN_S = 0.5
 LEARN_AGAIN_S = 0.5
@@ -230,8 +232,8 @@ class Ingress(Service):
         """The port of the door."""
         return {"port": self.port}
 
-    def missing(self) -> Sequence[str]:
-        """What has to be read from Kafka before a request can be answered."""
+    def not_ready(self) -> Sequence[str]:
+        """Why no request should be sent here. Kafka or Postgres going away later is no reason."""
         reasons = []
         if not self._tenancy.caught_up.is_set():
             reasons.append("organisations and keys are not loaded (Kafka)")
@@ -297,7 +299,7 @@ class Ingress(Service):
             self._has_failed.set()
 
     async def _watch_keys_age(self) -> None:
-        """Keep the metric, and say once when the keys have become too old for writes."""
+        """Keep the metric, and log once when the keys have become too old for writes."""
         was_stale = True  # until they have been loaded, that is no news
         while True:
             age_s = self.directory.age_s

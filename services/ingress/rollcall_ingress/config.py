@@ -9,7 +9,7 @@ from rollcall.runtime.config import DatabaseUrl, Port, PublicUrl, Seconds, Setti
 
 
 class IngressSettings(Settings):
-    """What ingress needs beside what every service shares."""
+    """The settings of ingress, beside those that every service has."""
 
     ingress_host: str = Field("127.0.0.1", description="Address on which the door listens.")
     ingress_port: Port = Field(8080, description="Port of the door: SCIM and the invitation page.")
@@ -67,7 +67,7 @@ class IngressSettings(Settings):
 
     @model_validator(mode="after")
     def _is_acknowledged_after_it_is_late(self) -> Self:
-        """Otherwise a 503 is given while the broker may still append the request in time."""
+        """With a shorter wait a 503 would be given while the broker may still append in time."""
         if self.ingress_acknowledge_s < self.ingress_accept_s:
             raise ValueError(
                 "the time ROLLCALL_INGRESS_ACKNOWLEDGE_S is less than ROLLCALL_INGRESS_ACCEPT_S: "

@@ -60,12 +60,12 @@ HEADERS: Final[Mapping[str, str]] = {
 
 
 HTTPS_ONLY: Final[Mapping[str, str]] = {"Strict-Transport-Security": "max-age=31536000"}
-"""RFC 6797: a year, for this host alone; what else lives below it is not ours to decide."""
+"""RFC 6797: a year, for this host alone and not for those below it."""
 PAGE_HEADERS: Final = web.AppKey("invitation_headers", dict[str, str])
 
 
 class Submitted(Protocol):
-    """What the write path says: the reply, or None while the change is accepted and pending."""
+    """The result of the write path: the reply, or None while the change is accepted and pending."""
 
     @property
     def reply(self) -> Reply | None: ...

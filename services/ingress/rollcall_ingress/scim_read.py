@@ -72,7 +72,7 @@ class ScimRead:
             return await self._list(organisation, query, self._preferences(arrival))
 
     async def search(self, arrival: Arrival) -> Answer:
-        """The same, asked by POST so that no address has personal data (RFC 7644 §3.4.3)."""
+        """A page as of `many`, asked for by POST: no personal data is in the address (§3.4.3)."""
         organisation = arrival.principal.organisation
         with self.parts.admission.admit(organisation.id) as seat:
             preferences = self._preferences(arrival)

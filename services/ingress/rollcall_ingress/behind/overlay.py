@@ -19,9 +19,9 @@ from rollcall_ingress.behind.accepted import Accepted, Node, Prepared
 from rollcall_ingress.behind.index import OrganisationIndex
 
 MAX_REQUESTS: Final = 50_000
-"""Kept at once: what the smallest requests come to in `MAX_BYTES` (`accepted.ENTRY_BYTES`)."""
+"""Requests kept at once: as many of the smallest (`accepted.ENTRY_BYTES`) as `MAX_BYTES` hold."""
 MAX_BYTES: Final = 64 * 1024 * 1024
-"""Of memory that they may take: a sixteenth of what the manifests give to a replica."""
+"""Memory that they may take: a sixteenth of what the manifests give to a replica."""
 ANOTHER_LOG_MS: Final = 5_000
 """Append times follow offsets in one log, but for the clocks of two leaders."""
 _NOTHING: Final[dict[str, int]] = {}

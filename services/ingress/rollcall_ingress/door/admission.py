@@ -31,9 +31,9 @@ from rollcall.scim.errors import InvalidSyntax, PayloadTooLarge, ScimError, Unsu
 BUSY = "room for another request"
 RETRY_AFTER_S = 2.0
 BODY_TIMEOUT_S = 30.0
-"""In which a body must have arrived: the largest one does at 2.3 megabits a second."""
+"""Seconds in which a body must arrive: the largest needs 2.3 megabits a second for it."""
 LARGE_ANSWER_BYTES = 64 * 1024
-"""From here on an answer is counted; below, it is what the transport takes without waiting."""
+"""Answers from this size on are counted; the transport takes smaller ones without waiting."""
 INVITATION_PAGE = "invitation"
 """The acceptances of invitations count together, as one organisation with a share of its own."""
 JSON_TYPES = frozenset({"application/scim+json", "application/json"})
@@ -64,7 +64,7 @@ class Bounds:
 
     @property
     def requests_of_page(self) -> int:
-        """What all acceptances of invitations may have together: their senders have no key."""
+        """Requests that all acceptances of invitations may have together: they have no key."""
         return max(1, self.requests // 16)
 
     @property

@@ -38,11 +38,11 @@ class Answer:
 
     @property
     def is_pending(self) -> bool:
-        """Whether it was given before the change was applied."""
+        """Whether the answer was given before the change was applied."""
         return self.headers.get(OUTCOME) in (PENDING, PARKED)
 
     def to_response(self) -> web.Response:
-        """The same for aiohttp."""
+        """The answer as aiohttp sends it."""
         base = _BODY_HEADERS if self.body else _BASE_HEADERS
         return web.Response(
             status=self.status, body=self.body or None, headers={**base, **self.headers}
@@ -79,7 +79,7 @@ def unavailable(error: Unavailable) -> ServiceUnavailable:
 
 
 def unheard_outcome() -> ServiceUnavailable:
-    """503 for a request that is on the log, where not even that it is unheard could be noted."""
+    """503 for a request on the log that may be refused, which could not be read and not be noted."""
     retry_after_s = math.ceil(UNKNOWN_RETRY_AFTER_S * _spread())
     return ServiceUnavailable(
         retry_after_s,

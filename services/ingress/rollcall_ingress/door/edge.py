@@ -123,7 +123,7 @@ class Door:
     async def _authenticate(
         self, http: web.Request, target: Target, *, is_write: bool, at: datetime
     ) -> Principal:
-        """Who asks; the use of the key is noted. Raises as `Authenticator.authenticate` does."""
+        """The sender; the use of its key is noted. Raises as `Authenticator.authenticate` does."""
         principal = await self._authenticator.authenticate(
             http.headers.getall("Authorization", ()),
             target.organisation,
@@ -157,7 +157,7 @@ def _seconds(method: str) -> Histogram:
 
 
 def malformed(status: int) -> web.Response:
-    """The answer to what is no valid HTTP message; 500 where a handler outside this one failed."""
+    """The answer to an invalid HTTP message; 500 where a handler outside this one failed."""
     INGRESS_REFUSALS.labels("malformed_http").inc()
     if status >= 500:
         return error_answer(Internal()).to_response()

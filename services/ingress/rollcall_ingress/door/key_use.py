@@ -24,7 +24,7 @@ class KeyUse:
         self._due: dict[str, datetime] = {}
 
     def note(self, public_id: str, at: datetime) -> None:
-        """The key was used now. Cheap: at most once a minute it has a consequence."""
+        """Note a use of the key. Cheap: a key becomes due at most once a minute."""
         recorded = self._recorded.get(public_id)
         if recorded is not None and at - recorded < AT_MOST_EVERY:
             return

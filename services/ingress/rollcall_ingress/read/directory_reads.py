@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RETRY_AFTER_S = 2.0
 STATEMENT_TIMEOUT_S = 2.0
-"""That a read may take in Postgres, and may wait for a connection.
+"""Seconds that a read may take in Postgres, and may wait for a connection.
 
 A look-up takes milliseconds. What takes longer holds one of few connections that others wait for.
 """

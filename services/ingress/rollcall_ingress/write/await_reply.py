@@ -33,7 +33,7 @@ LONGEST_EXCUSE_S: Final = 10.0
 """Seconds for which missed budgets do not count, by the size of an announced batch."""
 
 LONG_QUEUE: Final = 2000
-"""Requests in a partition's queue, by its last reply, from which on no request waits for a reply.
+"""Length of a partition's queue, by its last reply, from which on no request waits for a reply.
 
 They take the provisioner about as long as an answer may take (`ROLLCALL_INGRESS_REPLY_BUDGET_S`).
 """

@@ -21,7 +21,7 @@ from rollcall.observability.logging import get_logger
 from rollcall.observability.metrics import INGRESS_APPEND_SKEW, INGRESS_APPEND_SKEW_LAST
 
 LOG_FROM_MS: Final = 1000
-"""A difference of clocks that is certain, from which on it is logged."""
+"""Milliseconds by which two clocks certainly differ, from which on that is logged."""
 
 REPLIES: Final = -1
 """Stands for the partition of the replies that is read here, among those of the requests."""

@@ -30,16 +30,16 @@ from rollcall.runtime.ids import new_id
 from rollcall_ingress.write.broker_clock import REPLIES, BrokerClock
 
 READ_WITHIN_S: Final = 0.5
-"""For which an answer waits for the mark, after its budget."""
+"""Seconds for which an answer waits for the mark, after its budget."""
 LAST_RESORT_S: Final = 10.0
-"""The same where nothing could be noted: Kafka is there, since it has acknowledged the request."""
+"""Seconds for which it waits where nothing could be noted: Kafka has acknowledged the request."""
 NOTE_WITHIN_S: Final = 1.0
 MARK_TIMEOUT_S: Final = 3.0
-"""In which a mark must be read; otherwise the next one is sent."""
+"""Seconds in which a mark must be read; otherwise the next one is sent."""
 PAUSE_S: Final = 1.0
-"""Without marks, after one that failed."""
+"""Seconds without marks, after one that failed."""
 REFUSED_PAUSE_S: Final = 60.0
-"""Without marks, after one that was not allowed: such an error ends the producer each time."""
+"""Seconds without marks, after one that was not allowed: each such error ends the producer."""
 REMEMBERED: Final = 10_000
 
 Note = Callable[[Sequence[str]], Awaitable[None]]

@@ -18,7 +18,7 @@ from rollcall.scim.errors import PayloadTooLarge
 from rollcall_ingress.write.broker_clock import BrokerClock
 
 LAST_LOOK_S = 1.0
-"""After the time-out, for an acknowledgement that has come and was not read yet.
+"""Seconds after the time-out, for an acknowledgement that has come and was not read yet.
 
 A process that was suspended finds both in the same moment.
 """

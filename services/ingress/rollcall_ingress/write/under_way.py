@@ -45,7 +45,7 @@ class Write:
     prepared: Prepared | None = None
 
     def is_worth_waiting_until_s(self, reply_s: float) -> float:
-        """Until when a read gains by waiting for it; `reply_s` is the budget of an answer."""
+        """Until when a read gains by waiting for this write; `reply_s`: the budget of an answer."""
         return self.began_s + reply_s * (1.0 if self.place is not None else UNACKNOWLEDGED_SHARE)
 
 
@@ -83,17 +83,17 @@ class UnderWay:
         return write
 
     def acknowledge(self, write: Write, place: Acknowledged) -> None:
-        """Kafka has appended it, in time."""
+        """Kafka has appended the write, in time."""
         self._overlay.acknowledged(write.partition, place.offset, place.append_time_ms)
         write.place, write.state = place, "acknowledged"
         self._acknowledged[write.request.organisation_id][write] = None
 
     def doubt(self, write: Write, until_s: float) -> None:
-        """Kafka may have appended it, or may yet until then (the loop's time)."""
+        """Kafka may have appended the write, or may do so until `until_s` (the loop's time)."""
         self._overlay.doubt(write.partition, until_s)
 
     def decide(self, write: Write) -> None:
-        """Its reply is here."""
+        """The reply to the write is here."""
         if write.state != "acknowledged" or write.place is None:
             return
         place = write.place
@@ -101,7 +101,7 @@ class UnderWay:
         self._leave(write, "decided")
 
     def end(self, write: Write) -> None:
-        """Its sender is answered next; reads that wait for it go on."""
+        """The sender of the write is answered next; reads that wait for it go on."""
         organisation_id = write.request.organisation_id
         if write.state == "sending":
             write.state = "abandoned"

@@ -167,7 +167,7 @@ def _written_names(values: Json, schema: ResourceSchema) -> tuple[str | None, st
 
 
 def _ids(given: Sequence[str]) -> tuple[str, ...]:
-    """Members' ids as we write them: letter case of a UUID says nothing (RFC 9562 §4)."""
+    """Members' ids as they are kept: UUIDs in lower case, which means the same (RFC 9562 §4)."""
     return tuple(dict.fromkeys(each.lower() if len(each) == 36 else each for each in given))
 
 
