@@ -14,5 +14,9 @@ class Unavailable(Exception):
         self.retry_after_s = retry_after_s
 
 
+class Unacknowledged(Unavailable):
+    """Something did not answer in time, so what was asked of it may or may not have happened."""
+
+
 class InvalidSettings(Exception):
     """Settings are missing or wrong; the message has one line for each."""

@@ -13,10 +13,9 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.errors import Unacknowledged, Unavailable
 from rollcall.scim.body.json_body import Json
 from rollcall.scim.errors import NO_HEADERS, ScimError, ServiceUnavailable
-from rollcall_ingress.write.publish import Unacknowledged
 
 MEDIA_TYPE: Final = "application/scim+json; charset=utf-8"
 OUTCOME: Final = "Rollcall-Outcome"
@@ -79,7 +78,7 @@ def unavailable(error: Unavailable) -> ServiceUnavailable:
 
 
 def unheard_outcome() -> ServiceUnavailable:
-    """503 for a request on the log that may be refused, which could not be read and not be noted."""
+    """503 for a request on the log that may be refused; that could be neither read nor noted."""
     retry_after_s = math.ceil(UNKNOWN_RETRY_AFTER_S * _spread())
     return ServiceUnavailable(
         retry_after_s,

@@ -13,7 +13,7 @@ from rollcall.events.topics import MAX_RECORD_BYTES
 from rollcall.kafka.producer import KAFKA, RETRY_AFTER_S, Acknowledged, Producer, RecordTooLarge
 from rollcall.observability.metrics import INGRESS_PUBLISH_SECONDS
 from rollcall.runtime.clock import now_ms
-from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.errors import Unacknowledged, Unavailable
 from rollcall.scim.errors import PayloadTooLarge
 from rollcall_ingress.write.broker_clock import BrokerClock
 
@@ -22,10 +22,6 @@ LAST_LOOK_S = 1.0
 
 A process that was suspended finds both in the same moment.
 """
-
-
-class Unacknowledged(Unavailable):
-    """Kafka did not acknowledge in time, so the record may or may not be on the log."""
 
 
 class Publisher:
