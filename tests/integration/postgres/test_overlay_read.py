@@ -145,8 +145,8 @@ async def test_a_whole_group_is_shown_with_those_who_were_there_and_those_who_co
         lookup = a_lookup(an_overlay(leaves, joins, first_offset=4), connection)
         [found] = await look(lookup, Target(ORGANISATION, "Groups", "displayName", "crew", True))
 
-    assert found.members == ((an_id(1), "Ana"), (an_id(3), "Cy"))
-    assert found.group.version == joins.id
+    assert found.related == ((an_id(1), "Ana"), (an_id(3), "Cy"))
+    assert found.row.version == joins.id
 
 
 async def test_a_read_that_a_reply_overtakes_is_repeated(database: TestDatabase) -> None:
@@ -203,7 +203,7 @@ async def test_once_another_log_is_accepted_nothing_of_the_old_one_is_folded(
 
         after = await look(lookup, target)
 
-    assert [each.member.id for each in before] == [an_id(2)]
+    assert [each.row.id for each in before] == [an_id(2)]
     assert after == []
     assert overlay.is_empty_for(ORGANISATION)
 
