@@ -21,7 +21,7 @@ from rollcall.observability.metrics import INGRESS_KEYS_AGE
 from rollcall.postgres import audit
 from rollcall.postgres.pool import Database, open_pool
 from rollcall.runtime.errors import Unavailable
-from rollcall.runtime.lifecycle import drain_step
+from rollcall.runtime.lifecycle import drain_step, ends_before
 from rollcall.scim.limits import MAX_BODY_BYTES
 from rollcall.scim.schema import GROUP, USER
 from rollcall.service import STOP_S, CannotServe, Service
@@ -58,8 +58,6 @@ PRODUCER_STOP_S = 5.0
 QUIET_S = 1.0
 """Seconds of the drain in which requests are still accepted, behind a load balancer."""
 DATABASE_CLOSE_S = 3.0
-STOP_S = 5.0
-"""Seconds that any other step of the drain may take."""
 TENANCY_FETCH_WAIT_MS = 100
 LOG_END_AGAIN_S = 0.5
 LEARN_AGAIN_S = 0.5
@@ -232,8 +230,8 @@ class Ingress(Service):
         """The port of the door."""
         return {"port": self.port}
 
-    def not_ready(self) -> Sequence[str]:
-        """Why no request should be sent here. Kafka or Postgres going away later is no reason."""
+    def missing(self) -> Sequence[str]:
+        """What has to be read from Kafka before a request can be answered."""
         reasons = []
         if not self._tenancy.caught_up.is_set():
             reasons.append("organisations and keys are not loaded (Kafka)")
@@ -256,12 +254,11 @@ class Ingress(Service):
             ("keys age", self._watch_keys_age()),
             ("log end", self._find_log_end()),
             ("clock", self._learn_clock()),
-            ("ready", self._log_ready()),
+            ("keys loaded", self._log_keys_loaded()),
         ):
             self._tasks.append(asyncio.create_task(work, name=name))
         for task in self._tasks:
             task.add_done_callback(self._on_task_end)
-        log.info("service.started", port=self.port, admin_port=self.admin_port)
 
     async def work(self, stop: asyncio.Event) -> None:
         """Answer until `stop` is set. Raises CannotServe where a part has ended by itself."""
@@ -343,7 +340,7 @@ class Ingress(Service):
         self._overlay.decided(reply.request_id)
         self._hearing.on_reply(reply)
 
-    async def _log_ready(self) -> None:
+    async def _log_keys_loaded(self) -> None:
         await self._tenancy.caught_up.wait()
         log.info("keys.loaded")
 

@@ -64,13 +64,8 @@ class KeyDirectory:
         try:
             self._state.apply(read_change(record))
         except (MalformedEvent, NewerVersion) as error:
-            self._keys.pop(name, None)
+            self._state.keys.pop(kafka_key(record), None)
             _log_unreadable(record, error)
-            return
-        if isinstance(found, Organisation):
-            self._organisations[found.id] = found
-        else:
-            self._keys[found.public_id] = found
 
 
 def _log_unreadable(record: TenancyRecord, error: Exception) -> None:
