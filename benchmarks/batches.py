@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 from rollcall.directory.fold import collapse, fold_batch
 from rollcall.directory.touch import touches
+from rollcall.events.bodies import Create
 from rollcall.events.outcome import to_data
 from rollcall.events.request import Request
 from rollcall.postgres import audit, progress
@@ -63,20 +64,22 @@ def creates(organisation_id: str, count: int, run: str) -> list[Request]:
     return [
         Request(
             id=new_id(),
-            kind="member.create",
+            endpoint="Users",
             organisation_id=organisation_id,
             resource_id=new_id(),
             time=moment,
-            resource={
-                "userName": f"{run}{number}@bench.example",
-                "externalId": f"{run}-{number}",
-                "active": True,
-                "name": {"givenName": "Ana", "familyName": f"Number {number}"},
-                "emails": [
-                    {"value": f"{run}{number}@bench.example", "type": "work", "primary": True}
-                ],
-            },
-            user_name_key=f"{run}{number}@bench.example",
+            body=Create(
+                {
+                    "userName": f"{run}{number}@bench.example",
+                    "externalId": f"{run}-{number}",
+                    "active": True,
+                    "name": {"givenName": "Ana", "familyName": f"Number {number}"},
+                    "emails": [
+                        {"value": f"{run}{number}@bench.example", "type": "work", "primary": True}
+                    ],
+                },
+                name_key=f"{run}{number}@bench.example",
+            ),
         )
         for number in range(count)
     ]
@@ -164,8 +167,11 @@ async def run(server: PostgresServer, events: int) -> None:
                 INSERT_BARE,
                 [organisation_id] * len(requests),
                 [request.resource_id for request in requests],
-                [request.user_name_key for request in requests],
-                [request.resource for request in requests],
+                [request.name_key for request in requests],
+                [
+                    request.body.resource if isinstance(request.body, Create) else None
+                    for request in requests
+                ],
             )
 
         inserts = await measure(creates(organisation_id, events, "b"), BATCH, bare)

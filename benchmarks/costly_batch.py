@@ -22,6 +22,7 @@ import uvloop
 
 from benchmarks.callers import Load, creator, pace
 from benchmarks.deployment import Deployment, deployed, told_load
+from rollcall.events.bodies import Create, Patch
 from rollcall.events.request import Request, to_event
 from rollcall.kafka.producer import Producer
 from rollcall.runtime.ids import new_id
@@ -69,13 +70,15 @@ def large_creates(organisation_id: str, count: int) -> list[Request]:
     return [
         Request(
             id=new_id(),
-            kind="member.create",
+            endpoint="Users",
             organisation_id=organisation_id,
             resource_id=new_id(),
             time=moment,
             rules=1,
-            resource={"userName": f"l{n}@bench.example", "active": False, "addresses": streets},
-            user_name_key=f"l{n}@bench.example",
+            body=Create(
+                {"userName": f"l{n}@bench.example", "active": False, "addresses": streets},
+                name_key=f"l{n}@bench.example",
+            ),
         )
         for n in range(count)
     ]
@@ -87,11 +90,11 @@ def patches(made: Sequence[Request]) -> list[Request]:
     return [
         Request(
             id=new_id(),
-            kind="member.patch",
+            endpoint="Users",
             organisation_id=request.organisation_id,
             resource_id=request.resource_id,
             time=moment,
-            operations=({"op": "replace", "path": "title", "value": f"T{number}"},),
+            body=Patch(({"op": "replace", "path": "title", "value": f"T{number}"},)),
         )
         for number, request in enumerate(made)
     ]

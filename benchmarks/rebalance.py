@@ -28,6 +28,7 @@ from typing import Final
 
 import asyncpg
 
+from rollcall.events.bodies import Create
 from rollcall.events.request import Request, to_event
 from rollcall.events.topics import Topics
 from rollcall.kafka.admin import apply_topics
@@ -227,12 +228,11 @@ def a_create(organisation: str, user_name: str) -> Request:
     """A create as ingress would publish it, without a request for a reply."""
     return Request(
         id=new_id(),
-        kind="member.create",
+        endpoint="Users",
         organisation_id=organisation,
         resource_id=new_id(),
         time=now(),
-        resource={"userName": user_name, "active": False},
-        user_name_key=user_name,
+        body=Create({"userName": user_name, "active": False}, name_key=user_name),
     )
 
 

@@ -3,11 +3,25 @@
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from rollcall.directory.lifecycle import Status
 from rollcall.directory.state import Group, Member, State
-from rollcall.events.request import Kind, MemberDelta, Request, Settings
+from rollcall.events.bodies import (
+    Accept,
+    Body,
+    Create,
+    Delete,
+    Discard,
+    EndOrganisation,
+    Erase,
+    Incomplete,
+    MemberDelta,
+    Patch,
+    Redrive,
+    Replace,
+)
+from rollcall.events.request import Kind, Request, Settings
 from rollcall.scim.username import user_name_key
 
 Json = dict[str, Any]
@@ -87,29 +101,85 @@ def a_state(
 
 
 def a_request(kind: Kind, resource_id: str, number: int = 900, **fields: Any) -> Request:
-    """A request of the organisation, with names normalised as ingress does."""
-    resource = fields.get("resource")
-    operations = fields.get("operations", ())
-    user_name = (resource or {}).get("userName")
-    display_name = (resource or {}).get("displayName")
-    for operation in operations:
-        if operation.get("path") == "userName":
-            user_name = operation["value"]
-        if operation.get("path") == "displayName":
-            display_name = operation["value"]
-    if kind.startswith("member.") and user_name is not None:
-        fields.setdefault("user_name_key", user_name_key(user_name))
-    if kind.startswith("group.") and display_name is not None:
-        fields.setdefault("display_name_key", display_name.casefold())
+    """A request of the organisation, with names normalised as ingress does.
+
+    `fields` are of the header, and `resource`, `operations`, `members`, `invitation_id` and
+    `invitation_expires` of the body.
+    """
+    is_member = not kind.startswith("group.")
+    body = a_body(
+        kind,
+        is_member,
+        **{name: fields.pop(name) for name in _OF_BODIES if name in fields},
+    )
     return Request(
         id=fields.pop("id", an_id(number)),
-        kind=kind,
+        endpoint="Users" if is_member else "Groups",
         organisation_id=fields.pop("organisation_id", ORGANISATION),
         resource_id=resource_id,
         time=fields.pop("time", MOMENT),
+        body=body,
         settings=fields.pop("settings", Settings()),
         **fields,
     )
+
+
+_OF_BODIES = ("resource", "operations", "members", "invitation_id", "invitation_expires")
+
+
+def a_body(kind: Kind, is_member: bool, **fields: Any) -> Body:
+    """The body of a request of this kind; a create or a replace without resource is incomplete."""
+    written = dict(fields.get("resource") or {})
+    for operation in fields.get("operations", ()):
+        if operation.get("path") in ("userName", "displayName"):
+            written[operation["path"]] = operation["value"]
+    name = written.get("userName" if is_member else "displayName")
+    key = None
+    if name is not None:
+        key = user_name_key(name) if is_member else name.casefold()
+    match kind:
+        case "member.create" | "group.create":
+            if fields.get("resource") is None or key is None:
+                return Incomplete(True, name_key=key, **fields)
+            return Create(name_key=key, **fields)
+        case "member.replace" | "group.replace":
+            if fields.get("resource") is None:
+                return Incomplete(False, **fields)
+            return Replace(name_key=key, **fields)
+        case "member.patch" | "group.patch":
+            return Patch(name_key=key, **fields)
+        case "member.delete" | "group.delete":
+            return Delete()
+        case "member.accept":
+            return Accept(fields.get("invitation_id"), fields.get("invitation_expires"))
+        case "member.erase":
+            return Erase()
+        case "organisation.delete":
+            return EndOrganisation()
+        case "dead.redrive" | "dead.discard":
+            raise ValueError("use redrive()")
+
+
+def resource_of(request: Request) -> Any:
+    """The resource that a request brings, None where it brings none."""
+    return getattr(request.body, "resource", None)
+
+
+def operations_of(request: Request) -> tuple[Json, ...]:
+    """The operations of a PATCH; none of any other request."""
+    return request.body.operations if isinstance(request.body, Patch) else ()
+
+
+def resourced(request: Request, resource: Json | None) -> Request:
+    """The create or replace with another resource; without one its decision raises."""
+    body = request.body
+    assert isinstance(body, Create | Replace | Incomplete)
+    if resource is None:
+        is_create = isinstance(body, Create)
+        return replace(request, body=Incomplete(is_create, None, body.name_key, body.members))
+    if isinstance(body, Incomplete):
+        return replace(request, body=Replace(resource, body.name_key, body.members))
+    return replace(request, body=replace(body, resource=resource))
 
 
 def create(number: int, user_name: str, **attributes: Any) -> Request:
@@ -119,17 +189,34 @@ def create(number: int, user_name: str, **attributes: Any) -> Request:
     )
 
 
-def redrive(dead: Request, number: int = 800, kind: Kind = "dead.redrive") -> Request:
+def redrive(
+    dead: Request,
+    number: int = 800,
+    kind: Literal["dead.redrive", "dead.discard"] = "dead.redrive",
+    dead_letter: str = "rollcall.requests/3/41",
+) -> Request:
     """A redrive, or a discard, of a request that is dead."""
+    body = Redrive if kind == "dead.redrive" else Discard
     return Request(
         id=an_id(number),
-        kind=kind,
+        endpoint=dead.endpoint,
         organisation_id=dead.organisation_id,
         resource_id=dead.resource_id,
         time=MOMENT,
-        dead_id=dead.id,
-        dead_letter="rollcall.requests/3/41",
-        dead_endpoint=dead.endpoint,
+        body=body(dead.id, dead_letter),
+        actor="operator",
+    )
+
+
+def let_go(behind: str, number: int = 800, dead_letter: str = "rollcall.requests/3/41") -> Request:
+    """A release of the organisation, parked behind the event of this id."""
+    return Request(
+        id=an_id(number),
+        endpoint="Users",
+        organisation_id=ORGANISATION,
+        resource_id=ORGANISATION,
+        time=MOMENT,
+        body=Redrive(behind, dead_letter),
         actor="operator",
     )
 

@@ -21,6 +21,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from rollcall.directory.invitation import InvalidToken, read_token
+from rollcall.events.bodies import Accept
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request, Settings
 from rollcall.http.server import SERVER
@@ -198,18 +199,17 @@ def _acceptance(
 ) -> Request:
     return Request(
         id=new_id(),
-        kind="member.accept",
+        endpoint="Users",
         organisation_id=organisation.id,
         resource_id=member_id,
         time=clock.now(),
+        body=Accept(invitation_id, expires),
         settings=Settings(
             profile=organisation.profile,
             unique_group_names=organisation.unique_group_names,
             confirm_on_accept=organisation.confirm_on_accept,
             unique_external_ids=organisation.unique_external_ids,
         ),
-        invitation_id=invitation_id,
-        invitation_expires=expires,
         actor="invitation",
     )
 

@@ -6,6 +6,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from rollcall.events.bodies import Create, Replace
 from rollcall.events.request import Request
 from rollcall.observability.logging import get_logger
 from rollcall.postgres.directory_search import Resource
@@ -144,7 +145,7 @@ class ScimWrite:
         is_undecided = reply is None or reply.is_parked
         if is_undecided and request.precondition is not None:
             raise answer.unknown_outcome()
-        named = len(request.members.add) if request.members is not None else 0
+        named = 0 if (delta := request.members) is None else len(delta.add)
         if reply is None or reply.is_parked:
             named = max(named, 0 if foreseen is None else len(foreseen.related))
             mark = answer.PENDING if reply is None else answer.PARKED
@@ -167,8 +168,9 @@ class ScimWrite:
 
         When it was created, what a PUT keeps, which of the named members the organisation has.
         """
-        named = request.members is not None and bool(request.members.add)
-        if not (request.kind.endswith(".replace") or (request.kind == "group.create" and named)):
+        body = request.body
+        names_members = isinstance(body, Create) and bool(body.members and body.members.add)
+        if not (isinstance(body, Replace) or names_members):
             return None
         if not write_answer.has_body(request, view):
             return None

@@ -21,6 +21,7 @@ from rollcall.applying.understand import Entry
 from rollcall.applying.weight import Part
 from rollcall.directory.fold import Refusals
 from rollcall.directory.quarantine import Refused
+from rollcall.events.bodies import Redrive
 from rollcall.kafka.worker import CUT_OFF, PartitionHalted
 from rollcall.observability import metrics
 from rollcall.observability.logging import get_logger
@@ -65,8 +66,8 @@ class TooMuch(Exception):
         request = entry.request
         if request is not None and request.is_release:
             return {request.id: Refused(error_class, words)}
-        if request is not None and request.kind == "dead.redrive" and request.dead_id is not None:
-            return {request.dead_id: Refused(error_class, words)}
+        if request is not None and isinstance(request.body, Redrive):
+            return {request.body.dead_id: Refused(error_class, words)}
         if request is not None and not request.is_final and not request.is_about_dead:
             return {request.id: Refused(error_class, words)}
         kind = "a record that is no request" if request is None else request.kind

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rollcall.applying.understand import Entry
 from rollcall.applying.weight import Part, Resource, Sizes, cut, is_large, resource_of, weigh
 from rollcall.directory.release import BYTES_AT_ONCE
+from rollcall.events.bodies import Create, EndOrganisation
 from rollcall.events.request import Request
 from rollcall.postgres import load_size
 from rollcall.scim.limits import MAX_RESOURCE_BYTES
@@ -32,7 +33,7 @@ def needs_sizes(entries: Sequence[Entry]) -> bool:
         [request] = requests
         is_whole = request.members is not None and request.members.clear
         return is_whole or request.is_about_dead
-    return any(request.kind not in ("member.create", "group.create") for request in requests)
+    return any(not isinstance(request.body, Create) for request in requests)
 
 
 async def load_sizes(connection: "Connection", entries: Sequence[Entry]) -> Sizes:
@@ -84,8 +85,8 @@ def _parts_of(entries: Sequence[Entry], sizes: Sizes) -> list[Part]:
 
 
 def _is_loaded(request: Request) -> bool:
-    """Whether its document is loaded by id: a new resource and an organisation have none."""
-    return request.kind not in ("member.create", "group.create", "organisation.delete")
+    """Whether a document is loaded by its id: a new id has none, an organisation neither."""
+    return not isinstance(request.body, Create | EndOrganisation)
 
 
 def _pair(request: Request) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from rollcall.events.bodies import Discard, Redrive
 from rollcall.events.envelope import (
     PREFIX,
     Event,
@@ -146,7 +147,6 @@ def _read(record: Record) -> Entry:
         _check_agreement(record.key, event)
         request = from_event(event)
         _check_ids(request)
-        _check_shape(request)
     except NewerVersion:
         raise
     except ForeignEvent as error:
@@ -176,21 +176,10 @@ def _check_agreement(key: bytes | None, event: Event) -> None:
 
 
 def _check_ids(request: Request) -> None:
-    if request.dead_id is not None and parse_id(request.dead_id) != request.dead_id:
+    body = request.body
+    if isinstance(body, Redrive | Discard) and parse_id(body.dead_id) != body.dead_id:
         raise MalformedEvent("causationid is no UUID in canonical form")
     for name in ("id", "organisation_id", "resource_id"):
         identifier = getattr(request, name)
         if parse_id(identifier) != identifier:
             raise MalformedEvent(f"{name} is no UUID in canonical form")
-
-
-def _check_shape(request: Request) -> None:
-    """Check the types of fields that are used before the decision, where an error would stop the
-    whole batch."""
-    if not isinstance(request.resource, dict | None):
-        raise MalformedEvent("the resource is no object")
-    if not all(isinstance(operation, dict) for operation in request.operations):
-        raise MalformedEvent("an operation is no object")
-    for name in ("user_name_key", "display_name_key"):
-        if not isinstance(getattr(request, name), str | None):
-            raise MalformedEvent(f"{name} is no text")

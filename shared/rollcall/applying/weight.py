@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from rollcall.applying.understand import Entry
+from rollcall.events.bodies import Patch
 from rollcall.events.request import Request
 from rollcall.events.topics import MEBIBYTE
 from rollcall.kafka.feed import Record, size_bytes
@@ -166,10 +167,11 @@ def _weigh(entry: Entry, sizes: Sizes, present: dict[Resource, int]) -> Weight:
 
 
 def _work(request: Request, resource_bytes: int) -> int:
-    """Most units that a PATCH may cost; 0 for a malformed one, which fails before it costs."""
-    if not request.operations:
+    """Units that a PATCH may come to; one that is not as it must be fails before it costs."""
+    operations = request.body.operations if isinstance(request.body, Patch) else ()
+    if not operations:
         return 0
     try:
-        return work.most_work(request.operations, resource_bytes)
+        return work.most_work(operations, resource_bytes)
     except (LookupError, TypeError, AttributeError):
         return 0

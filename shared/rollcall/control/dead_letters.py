@@ -13,10 +13,12 @@ from typing import Final, Literal, get_args
 
 from rollcall.control.before_event import find_unapplied, why_not_applied
 from rollcall.control.errors import NotPossible
-from rollcall.control.publish import decided, publish
-from rollcall.control.tenancy_log import NotThere, read_tenancy
-from rollcall.events.request import Endpoint, Kind, Request
-from rollcall.postgres import dead_letter
+from rollcall.control.standing import pending, why_it_stands
+from rollcall.control.tenancy_log import NotThere, open_log
+from rollcall.events.bodies import Discard, Redrive
+from rollcall.events.request import Endpoint, Request, to_event
+from rollcall.kafka.producer import Producer
+from rollcall.postgres import audit, dead_letter
 from rollcall.postgres.audit import AuditRow
 from rollcall.postgres.dead_letter import ALL_STATES, DeadLetterSummary, State
 from rollcall.postgres.pool import Database
@@ -37,7 +39,7 @@ Result = Literal[
     "would be",
 ]
 BAD: Final[frozenset[Result]] = frozenset({"failed", "stopped", "pending", "impossible", "stands"})
-KINDS: Final[Mapping[Action, Kind]] = {"redrive": "dead.redrive", "discard": "dead.discard"}
+BODIES: Final[Mapping[Action, type[Redrive | Discard]]] = {"redrive": Redrive, "discard": Discard}
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {each: each for each in get_args(Endpoint)}
 LETTER_NAME: Final = re.compile(r"[^/]+/\d+/\d+")
 MOST_LETTERS: Final = 10_000
@@ -162,7 +164,7 @@ async def close(
             done[_key(letter)] = Done(letter, "would be", "dry run")
         elif (earlier := await _earlier(settings, database, letter)) is None:
             fresh[new_id()] = letter
-        elif earlier.kind == KINDS[action]:
+        elif isinstance(earlier.body, BODIES[action]):
             asked[earlier.id] = letter
         else:
             note = f"{earlier.kind} of it, {earlier.id}, is not applied yet; nothing was written"
@@ -186,7 +188,9 @@ async def _earlier(
         database,
         letter.topic,
         letter.partition,
-        lambda request: request.kind in KINDS.values() and request.dead_id == letter.id,
+        lambda request: (
+            isinstance(request.body, Redrive | Discard) and request.body.dead_id == letter.id
+        ),
     )
 
 
@@ -207,13 +211,11 @@ def _asking(request_id: str, letter: DeadLetterSummary, action: Action) -> tuple
     """The redrive or discard of a letter, with the topic and partition it is published to."""
     request = Request(
         id=request_id,
-        kind=KINDS[action],
+        endpoint=ENDPOINTS[letter.endpoint or "Users"],
         organisation_id=letter.organisation_id or "",
         resource_id=letter.resource_id or "",
         time=now(),
-        dead_id=letter.id,
-        dead_letter=letter.name,
-        dead_endpoint=ENDPOINTS[letter.endpoint or "Users"],
+        body=BODIES[action](dead_id=letter.id or "", dead_letter=letter.name),
         actor="operator",
     )
     return request, letter.topic, letter.partition

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from rollcall.control.before_event import find_unapplied, why_not_applied
-from rollcall.control.publish import decided, publish
+from rollcall.control.dead_letters import decided, publish
+from rollcall.control.standing import pending, why_it_stands
+from rollcall.events.bodies import Discard, Redrive
 from rollcall.events.request import Request
 from rollcall.postgres import parked
 from rollcall.postgres.audit import AuditRow
@@ -122,19 +123,21 @@ async def _ask(settings: Settings, database: Database, park: ParkedOrganisation)
         database,
         park.topic,
         park.partition,
-        lambda request: request.is_release and request.dead_id == park.id,
+        lambda request: (
+            isinstance(request.body, Redrive | Discard)
+            and request.is_release
+            and request.body.dead_id == park.id
+        ),
     )
     if earlier is not None:
         return earlier.id
     request = Request(
         id=new_id(),
-        kind="dead.redrive",
+        endpoint="Users",
         organisation_id=park.organisation_id,
         resource_id=park.organisation_id,
         time=now(),
-        dead_id=park.id,
-        dead_letter=park.name,
-        dead_endpoint="Users",
+        body=Redrive(dead_id=park.id, dead_letter=park.name),
         actor="operator",
     )
     await publish(settings, [(request, park.topic, park.partition)])

@@ -15,7 +15,7 @@ from rollcall.control.errors import NotPossible
 from rollcall.control.tenancy_log import find_organisation
 from rollcall.events.envelope import format_time
 from rollcall.events.outcome import from_data, is_told
-from rollcall.events.request import TYPE_PREFIX
+from rollcall.events.request import CREATES, TYPE_PREFIX
 from rollcall.postgres import audit
 from rollcall.postgres.audit import Refused
 from rollcall.postgres.pool import Database
@@ -150,7 +150,7 @@ def advice(refusal: Refusal) -> str:
     if refusal.status == 409 and refusal.attribute is not None:
         made = (
             f"The identity provider holds an id of a {what} that does not exist."
-            if refusal.kind.endswith(".create")
+            if refusal.kind in CREATES
             else f"The {what} is unchanged."
         )
         return (

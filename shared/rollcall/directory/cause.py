@@ -13,27 +13,26 @@ import orjson
 
 from rollcall.directory import rules
 from rollcall.directory.quarantine import Event, Quarantine
-from rollcall.events.request import Kind, Request
+from rollcall.events.bodies import Create, Endpoint, Incomplete
+from rollcall.events.request import Request
 
-NAMES: Final[dict[Kind, str]] = {"member.create": "userName", "group.create": "displayName"}
-"""The kinds of request that have a cause, and the attribute that is compared by its name key."""
+NAMES: Final[dict[Endpoint, str]] = {"Users": "userName", "Groups": "displayName"}
+"""The attribute of a create that is compared by its key."""
 
 
 def cause_of(event: Event) -> str | None:
     """A digest of the name and content of a create; None where no repeat can be recognised."""
     if not isinstance(event, Request) or not rules.knows_repeats(event.rules):
         return None
-    name = NAMES.get(event.kind)
-    if name is None:
-        return None
-    key = event.user_name_key if event.is_member else event.display_name_key
-    if key is None:
-        return None
-    content = event.resource
+    match event.body:
+        case Create(content, key, delta) | Incomplete(True, content, str() as key, delta):
+            pass
+        case _:
+            return None
     if content is not None:
         content = {"active": True, **content} if event.is_member else dict(content)
-        content.pop(name, None)
-    members = None if event.members is None else sorted(event.members.add)
+        content.pop(NAMES[event.endpoint], None)
+    members = None if delta is None else sorted(delta.add)
     try:
         written = orjson.dumps(_in_order([event.endpoint, key, [content], [members]]))
     except (TypeError, RecursionError):  # deeper than anything that ingress accepts

@@ -8,41 +8,87 @@ The order of errors follows RFC 9110 §13.2: 404 if the resource does not exist,
 precondition fails, then what the change itself raises.
 """
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, assert_never
 
 from rollcall.directory import groups, leaving, members
 from rollcall.directory.changes import Decision, Verdict
 from rollcall.directory.state import State
+from rollcall.events.bodies import (
+    Accept,
+    Create,
+    Delete,
+    Discard,
+    EndOrganisation,
+    Erase,
+    Incomplete,
+    Patch,
+    Redrive,
+    Replace,
+)
 from rollcall.events.outcome import Outcome
-from rollcall.events.request import Kind, Request
+from rollcall.events.request import Request
 from rollcall.scim.errors import PreconditionFailed, ScimError
 
-Decider = Callable[[State, Request, datetime], Decision]
-
-DECIDERS: Final[dict[Kind, Decider]] = {
-    "member.create": members.create,
-    "member.replace": members.replace_member,
-    "member.patch": members.patch,
-    "member.delete": members.delete,
-    "member.accept": members.accept,
-    "member.erase": members.erase,
-    "group.create": groups.create,
-    "group.replace": groups.replace_group,
-    "group.patch": groups.patch,
-    "group.delete": groups.delete,
-    "organisation.delete": leaving.delete,
-}
+INCOMPLETE: Final = "the request lacks what its kind needs"
 
 
 def decide(state: State, request: Request, at: datetime) -> Decision:
     """Decide what `request`, appended at `at`, does to `state`. `state` is not modified."""
     try:
         _check_precondition(state, request)
-        return DECIDERS[request.kind](state, request, at)
+        return _of_member(state, request, at) if request.is_member else _of_group(state, request)
     except ScimError as refusal:
         return rejected(request, refusal)
+
+
+def _of_member(state: State, request: Request, at: datetime) -> Decision:
+    """Of a member, or of the organisation as a whole."""
+    body = request.body
+    match body:
+        case Create():
+            return members.create(state, request, body)
+        case Replace():
+            return members.replace_member(state, request, body)
+        case Patch():
+            return members.patch(state, request, body)
+        case Delete():
+            return members.delete(state, request)
+        case Accept():
+            return members.accept(state, request, body, at)
+        case Erase():
+            return members.erase(state, request)
+        case EndOrganisation():
+            return leaving.delete(request)
+        case Incomplete(is_create=is_create):
+            if not is_create:
+                members.find(state, request)
+            raise ValueError(INCOMPLETE)
+        case Redrive() | Discard():
+            raise KeyError(request.kind)  # the fold does these (redrive.py, release.py)
+        case _:
+            assert_never(body)
+
+
+def _of_group(state: State, request: Request) -> Decision:
+    body = request.body
+    match body:
+        case Create():
+            return groups.create(state, request, body)
+        case Replace():
+            return groups.replace_group(state, request, body)
+        case Patch():
+            return groups.patch(state, request, body)
+        case Delete():
+            return groups.delete(state, request)
+        case Incomplete(is_create=is_create):
+            if not is_create:
+                groups.find(state, request)
+            raise ValueError(INCOMPLETE)
+        case Accept() | Erase() | EndOrganisation() | Redrive() | Discard():
+            raise KeyError(request.kind)  # not about a group, or done by the fold (redrive.py)
+        case _:
+            assert_never(body)
 
 
 def _check_precondition(state: State, request: Request) -> None:

@@ -38,6 +38,7 @@ from rollcall.directory.decide import decide, rejected
 from rollcall.directory.quarantine import Event, Held, Park, Quarantine, Unreadable, key_of
 from rollcall.directory.redrive import Redriven, redrive
 from rollcall.directory.state import Group, Member, State
+from rollcall.events.bodies import Discard, Redrive
 from rollcall.events.envelope import format_time
 from rollcall.events.outcome import Outcome
 from rollcall.events.reply import Reply
@@ -107,10 +108,9 @@ def _fold_one(
     if isinstance(event, Unreadable) and not event.has_resource:
         return Folded(event, at, error=event.error)
     state = states[event.organisation_id]
-    if isinstance(event, Request) and event.is_release:
-        return _release(state, event, at, refusals)
-    if isinstance(event, Request) and event.is_about_dead:
-        return _redrive(state, event, at, refusals)
+    if isinstance(event, Request) and isinstance(event.body, Redrive | Discard):
+        do = _release if event.is_release else _redrive
+        return do(state, event, event.body, at, refusals)
     folded = _fold_in(state, event, at, refusals)
     if folded.error is not None and event.id in parks and state.park is None:
         state.park = Park(event.id)
@@ -208,8 +208,10 @@ def _repeat(request: Request, at: datetime, state: State, dead_id: str) -> Folde
     return Folded(request, at, decision, to_reply(request, decision.verdict, state))
 
 
-def _release(state: State, request: Request, at: datetime, refusals: Refusals) -> Folded:
-    """Process a part of what waits; do nothing if the organisation is not parked (any more)."""
+def _release(
+    state: State, request: Request, body: Redrive | Discard, at: datetime, refusals: Refusals
+) -> Folded:
+    """Take up a part of what waits, or nothing where the organisation is not parked (any more)."""
     if request.id in refusals:
         failed = Folded(request, at, error=refusals[request.id])
         decision, redriven = release.refused(request, at, failed)
@@ -217,6 +219,7 @@ def _release(state: State, request: Request, at: datetime, refusals: Refusals) -
     found = release.release(
         state,
         request,
+        body,
         fold=lambda event, then: _fold_in(state, event, then, refusals),
         pass_over=_passed_over,
     )
@@ -228,11 +231,14 @@ def _passed_over(late: Held) -> Folded:
     return Folded(late.event, late.append_time, Decision())
 
 
-def _redrive(state: State, request: Request, at: datetime, refusals: Refusals) -> Folded:
-    """Apply what is held; do nothing if that was done before. Raises the error of a dead event."""
+def _redrive(
+    state: State, request: Request, body: Redrive | Discard, at: datetime, refusals: Refusals
+) -> Folded:
+    """Apply what is held, or nothing where that has happened already. An error is raised."""
     found = redrive(
         state,
         request,
+        body,
         attempt=lambda event, then: _attempt(state, event, then, refusals),
         pass_over=_passed_over,
     )

@@ -1,7 +1,6 @@
 """Decisions about groups. Memberships are rows, and a change touches only those that it names."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from heapq import merge
 from itertools import islice
 from typing import Final
@@ -16,10 +15,11 @@ from rollcall.directory.changes import (
     RemoveMembers,
     Verdict,
 )
-from rollcall.directory.facts import about, given
+from rollcall.directory.facts import about
 from rollcall.directory.members import changed_attributes, check_external_id
 from rollcall.directory.rules import most_work
 from rollcall.directory.state import Group, Json, State
+from rollcall.events.bodies import Create, MemberDelta, Patch, Replace
 from rollcall.events.request import Request
 from rollcall.scim.errors import InvalidValue, NotFound, Uniqueness
 from rollcall.scim.patch.patch import apply_patch
@@ -64,24 +64,23 @@ class Membership:
         return detail
 
 
-def create(state: State, request: Request, at: datetime) -> Decision:
-    """Create a group with those of the named members that exist in the organisation."""
-    resource = given(request.resource)
+def create(state: State, request: Request, body: Create) -> Decision:
+    """A new group with those of the named members whom the organisation has."""
     group = Group(
         id=request.resource_id,
-        display_name_key=given(request.display_name_key),
-        external_id=resource.get("externalId") or None,
+        display_name_key=body.name_key,
+        external_id=body.resource.get("externalId") or None,
         version=request.id,
         created=request.time,
         last_modified=request.time,
-        resource=resource,
+        resource=body.resource,
         name_is_unique=request.settings.unique_group_names,
     )
     if group.id in state.groups:
         raise Uniqueness("A group with this id exists already.", attribute="id")
     _check_name(state, group)
     check_external_id(state.group_external_ids, request, group.external_id, before=None)
-    membership = _membership(state, request, current=set())
+    membership = _membership(state, request, body.members, current=set())
     return Decision(
         changes=(PutGroup(group), *membership.changes(group.id)),
         outcomes=(about(request, "group.created", detail=membership.detail()),),
@@ -89,26 +88,26 @@ def create(state: State, request: Request, at: datetime) -> Decision:
     )
 
 
-def replace_group(state: State, request: Request, at: datetime) -> Decision:
-    """PUT: what is omitted is cleared, except members if the request does not mention them."""
-    group = _find(state, request)
-    return _update(state, request, group, given(request.resource), status=200)
+def replace_group(state: State, request: Request, body: Replace) -> Decision:
+    """PUT: what is omitted is cleared, but members that are not spoken of stay."""
+    group = find(state, request)
+    return _update(state, request, body, group, body.resource, status=200)
 
 
-def patch(state: State, request: Request, at: datetime) -> Decision:
+def patch(state: State, request: Request, body: Patch) -> Decision:
     """PATCH, all operations or none (RFC 7644 §3.5.2)."""
-    group = _find(state, request)
+    group = find(state, request)
     resource = group.resource
-    if request.operations:
+    if body.operations:
         profile = Profile(request.settings.profile)
         work = Work(most_work(request.rules))
-        resource = apply_patch(resource, request.operations, GROUP, profile, work)
-    return _update(state, request, group, resource, status=204)
+        resource = apply_patch(resource, body.operations, GROUP, profile, work)
+    return _update(state, request, body, group, resource, status=204)
 
 
-def delete(state: State, request: Request, at: datetime) -> Decision:
+def delete(state: State, request: Request) -> Decision:
     """Remove the group and its memberships; its members stay."""
-    group = _find(state, request)
+    group = find(state, request)
     return Decision(
         changes=(RemoveGroup(group.id),),
         outcomes=(about(request, "group.removed"),),
@@ -116,8 +115,16 @@ def delete(state: State, request: Request, at: datetime) -> Decision:
     )
 
 
-def _update(state: State, request: Request, group: Group, resource: Json, status: int) -> Decision:
-    membership = _membership(state, request, current=state.memberships.get(group.id, set()))
+def _update(
+    state: State,
+    request: Request,
+    body: Replace | Patch,
+    group: Group,
+    resource: Json,
+    status: int,
+) -> Decision:
+    current = state.memberships.get(group.id, set())
+    membership = _membership(state, request, body.members, current=current)
     names = changed_attributes(group.resource, resource)
     changes = membership.changes(group.id)
     if not names and not changes:
@@ -128,7 +135,9 @@ def _update(state: State, request: Request, group: Group, resource: Json, status
         )
     key, is_unique = group.display_name_key, group.name_is_unique
     if "displayName" in names:
-        key, is_unique = given(request.display_name_key), request.settings.unique_group_names
+        if body.name_key is None:
+            raise ValueError("the request writes a displayName and has no key of it")
+        key, is_unique = body.name_key, request.settings.unique_group_names
     changed = replace(
         group,
         display_name_key=key,
@@ -151,13 +160,14 @@ def _update(state: State, request: Request, group: Group, resource: Json, status
     )
 
 
-def _membership(state: State, request: Request, current: set[str]) -> Membership:
-    """The effect of the request on the members, given the members that the group has now.
+def _membership(
+    state: State, request: Request, delta: MemberDelta | None, current: set[str]
+) -> Membership:
+    """What the request does to the members, given who is in the group now.
 
     Unknown ids are skipped and reported in the outcome; the interop profile refuses them. Adding a
     present member and removing an absent one change nothing.
     """
-    delta = request.members
     if delta is None:
         return Membership()
     wanted = set(delta.add)
@@ -196,7 +206,8 @@ def _check_name(state: State, group: Group) -> None:
         )
 
 
-def _find(state: State, request: Request) -> Group:
+def find(state: State, request: Request) -> Group:
+    """The group that the request is about. Raises NotFound."""
     group = state.groups.get(request.resource_id)
     if group is None:
         raise NotFound(f"There is no Group with the id {request.resource_id}.")

@@ -5,16 +5,13 @@ rollcall/applying/foreign.py), so an event that was accepted too late, copied or
 nothing.
 """
 
-from datetime import datetime
-
 from rollcall.directory.changes import Decision, RemoveOrganisation, Verdict
 from rollcall.directory.facts import about
-from rollcall.directory.state import State
 from rollcall.events.request import Request
 
 
-def delete(state: State, request: Request, at: datetime) -> Decision:
-    """Remove the organisation, even if it has no members. Never refused."""
+def delete(request: Request) -> Decision:
+    """Remove the organisation. Always decided: one without a single member leaves as well."""
     return Decision(
         changes=(RemoveOrganisation(request.id, request.time),),
         outcomes=(about(request, "organisation.deleted"),),

@@ -15,10 +15,11 @@ from rollcall.directory.changes import (
     RemoveMember,
     Verdict,
 )
-from rollcall.directory.facts import about, given
+from rollcall.directory.facts import about
 from rollcall.directory.kept_address import Addressed, addressed
 from rollcall.directory.lifecycle import INVITED, Standing, Status, Step, after, revoked_from
 from rollcall.directory.state import Json, Member, State, touched
+from rollcall.events.bodies import Accept, Create, Patch, Replace
 from rollcall.events.outcome import Fact, Outcome
 from rollcall.events.request import Request
 from rollcall.scim.errors import NotFound, ScimError, Uniqueness
@@ -39,20 +40,19 @@ def initial_resource(resource: Json) -> Json:
     return resource if "active" in resource else {**resource, "active": True}
 
 
-def create(state: State, request: Request, at: datetime) -> Decision:
-    """Create a member and invite them, unless they are created inactive."""
-    resource = initial_resource(given(request.resource))
-    user_name_key = given(request.user_name_key)
+def create(state: State, request: Request, body: Create) -> Decision:
+    """Invite a new member, or keep one who is created inactive from being invited."""
+    resource = initial_resource(body.resource)
     if request.resource_id in state.members:
         raise Uniqueness("A member with this id exists already.", attribute="id")
-    _check_user_name(state, request.resource_id, user_name_key)
-    external_id = resource.get("externalId") or None  # a blank one identifies nothing
+    _check_user_name(state, request.resource_id, body.name_key)
+    external_id = resource.get("externalId") or None  # a blank one is nobody's name
     check_external_id(state.member_external_ids, request, external_id, before=None)
     is_active = resource["active"]
     standing = INVITED if is_active else revoked_from(Status.INVITED)
     member = Member(
         id=request.resource_id,
-        user_name_key=user_name_key,
+        user_name_key=body.name_key,
         external_id=external_id,
         status=standing.status,
         restore_status=standing.restore_status,
@@ -70,33 +70,33 @@ def create(state: State, request: Request, at: datetime) -> Decision:
     )
 
 
-def replace_member(state: State, request: Request, at: datetime) -> Decision:
-    """PUT: what is omitted is cleared, except `active`, which stays (RFC 7644 §3.5.1)."""
-    member = _find(state, request)
-    resource = dict(given(request.resource))
+def replace_member(state: State, request: Request, body: Replace) -> Decision:
+    """PUT: what is omitted is cleared, but `active` stays as it is (RFC 7644 §3.5.1)."""
+    member = find(state, request)
+    resource = dict(body.resource)
     if "active" not in resource and "active" in member.resource:
         resource["active"] = member.resource["active"]
-    return _update(state, request, member, resource)
+    return _update(state, request, member, resource, body.name_key)
 
 
-def patch(state: State, request: Request, at: datetime) -> Decision:
+def patch(state: State, request: Request, body: Patch) -> Decision:
     """PATCH, all operations or none (RFC 7644 §3.5.2)."""
-    member = _find(state, request)
+    member = find(state, request)
     profile = Profile(request.settings.profile)
     resource = apply_patch(
         member.resource,
-        request.operations,
+        body.operations,
         USER,
         profile,
         Work(rules.most_work(request.rules)),
         filter_on_one=rules.knows_filter_on_one(request.rules),
     )
-    return _update(state, request, member, resource)
+    return _update(state, request, member, resource, body.name_key)
 
 
-def delete(state: State, request: Request, at: datetime) -> Decision:
-    """Remove the member and their memberships; their groups get a new version."""
-    member = _find(state, request)
+def delete(state: State, request: Request) -> Decision:
+    """Remove the member and its memberships; the groups that it was in get a new version."""
+    member = find(state, request)
     changes: list[Change] = [RemoveMember(member.id)]
     changes.extend(
         PutGroup(touched(state.groups[group_id], request.id, request.time))
@@ -109,8 +109,8 @@ def delete(state: State, request: Request, at: datetime) -> Decision:
     )
 
 
-def erase(state: State, request: Request, at: datetime) -> Decision:
-    """Remove the member as `delete` does, and also their dead letters and parked events.
+def erase(state: State, request: Request) -> Decision:
+    """Remove the member as `delete` does, and all that is held of its events.
 
     Erasing a member that does not exist (any more) is accepted: a dead letter or a parked event
     may still hold their data. A member whose create is dead may already be in groups by its id, and
@@ -135,12 +135,12 @@ def erase(state: State, request: Request, at: datetime) -> Decision:
     )
 
 
-def accept(state: State, request: Request, at: datetime) -> Decision:
-    """The invited person follows the link: the member is accepted and, by default, confirmed."""
-    member = _find(state, request)
-    if member.status is not Status.INVITED or member.invitation_id != request.invitation_id:
+def accept(state: State, request: Request, body: Accept, at: datetime) -> Decision:
+    """The invited person answers from the mailbox: accepted and, by default, confirmed."""
+    member = find(state, request)
+    if member.status is not Status.INVITED or member.invitation_id != body.invitation_id:
         raise InvitationOver
-    if request.invitation_expires is None or at > request.invitation_expires:
+    if body.expires is None or at > body.expires:
         raise InvitationOver("This invitation has expired; ask the admin for a new one.")
     standing = after(member.standing, Step.ACCEPT)
     outcomes = [about(request, "member.accepted")]
@@ -154,13 +154,17 @@ def accept(state: State, request: Request, at: datetime) -> Decision:
     return Decision(changes=(PutMember(accepted),), outcomes=tuple(outcomes), verdict=Verdict(204))
 
 
-def _update(state: State, request: Request, member: Member, resource: Json) -> Decision:
-    """Give the member a new resource, with what follows for status, address and invitation."""
+def _update(
+    state: State, request: Request, member: Member, resource: Json, name_key: str | None
+) -> Decision:
+    """The member with a new resource, and all that follows for its status and invitation."""
     if resource == member.resource:
         return Decision(verdict=Verdict(200, member=member))
     user_name_key = member.user_name_key
     if resource["userName"] != member.resource["userName"]:
-        user_name_key = given(request.user_name_key)
+        if name_key is None:
+            raise ValueError("the request writes a userName and has no key of it")
+        user_name_key = name_key
     _check_user_name(state, member.id, user_name_key)
     external_id = resource.get("externalId") or None
     check_external_id(state.member_external_ids, request, external_id, before=member.external_id)
@@ -263,7 +267,8 @@ def check_external_id(
         )
 
 
-def _find(state: State, request: Request) -> Member:
+def find(state: State, request: Request) -> Member:
+    """The member that the request is about. Raises NotFound."""
     member = state.members.get(request.resource_id)
     if member is None:
         raise NotFound(f"There is no User with the id {request.resource_id}.")

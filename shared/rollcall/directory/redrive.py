@@ -20,6 +20,7 @@ from rollcall.directory.changes import Change, Decision, PutGroup, RemoveMember,
 from rollcall.directory.facts import about
 from rollcall.directory.quarantine import Event, Held, Quarantine, key_of
 from rollcall.directory.state import State, touched
+from rollcall.events.bodies import Discard, Redrive
 from rollcall.events.outcome import Fact
 from rollcall.events.request import Request
 
@@ -67,15 +68,19 @@ class Redriven:
 
 
 def redrive(
-    state: State, request: Request, attempt: Attempt, pass_over: PassOver
+    state: State,
+    request: Request,
+    body: Redrive | Discard,
+    attempt: Attempt,
+    pass_over: PassOver,
 ) -> tuple[Decision, Redriven] | None:
-    """Execute `request`, a redrive or a discard; None if the event is not dead (any more).
+    """What `request` with this body does; None where the event is not dead (any more).
 
     `attempt` tries one held event and modifies `state`; `pass_over` makes the result of a late
     event. Raises LookupError if `state` does not hold the quarantine's events.
     """
     quarantine = state.quarantines.get(key_of(request))
-    if quarantine is None or quarantine.dead_id != request.dead_id:
+    if quarantine is None or quarantine.dead_id != body.dead_id:
         return None
     if quarantine.dead is None:
         raise LookupError("the events in quarantine are not loaded")
@@ -94,13 +99,13 @@ def redrive(
         left = left[1:]
         cause = cause_of(dead.event)
         state.quarantines[key_of(request)] = Quarantine(dead.event.id, dead, left, cause)
-    return _decision(request, done, len(left)), done
+    return _decision(request, body, done, len(left)), done
 
 
 def _steps(
     quarantine: Quarantine, dead: Held, request: Request, attempt: Attempt, pass_over: PassOver
 ) -> Redriven:
-    is_discard = request.kind == "dead.discard"
+    is_discard = isinstance(request.body, Discard)
     applied: list[Step] = []
     for held in quarantine.parked if is_discard else (dead, *quarantine.parked):
         if held.is_late and rules.drops_late_events(request.rules):
@@ -123,11 +128,11 @@ def _mended(state: State, request: Request) -> tuple[Change, ...]:
     return (RemoveMember(member_id), *(PutGroup(group) for group in moved))
 
 
-def _decision(request: Request, done: Redriven, left: int) -> Decision:
-    """All changes, the redrive's own outcome, and the highest status of its steps."""
+def _decision(request: Request, body: Redrive | Discard, done: Redriven, left: int) -> Decision:
+    """All changes; the outcome of the redrive itself; as status the worst of its steps."""
     detail: dict[str, object] = {
         "endpoint": request.endpoint,
-        "dead_letter": request.dead_letter,
+        "dead_letter": body.dead_letter,
         "applied": len(done.applied),
         "parked": left,
     }

@@ -21,6 +21,7 @@ from rollcall.directory.changes import Decision, Verdict
 from rollcall.directory.quarantine import Event, Held, Park, key_of
 from rollcall.directory.redrive import FAILED, Redriven, Step, decision_of
 from rollcall.directory.state import State
+from rollcall.events.bodies import Discard, Redrive
 from rollcall.events.request import Request
 
 if TYPE_CHECKING:
@@ -36,14 +37,16 @@ PassOver = Callable[[Held], "Folded"]
 
 
 def release(
-    state: State, request: Request, fold: Fold, pass_over: PassOver
+    state: State, request: Request, body: Redrive | Discard, fold: Fold, pass_over: PassOver
 ) -> tuple[Decision, Redriven] | None:
-    """Execute `request`; None if its organisation is not parked, or behind another event.
+    """What `request` with this body does.
+
+    None where its organisation is not parked, or behind another event.
 
     `fold` folds one waiting event and modifies `state`. Only loaded events are taken up.
     """
     park = state.park
-    if park is None or park.dead_id != request.dead_id:
+    if park is None or park.dead_id != body.dead_id:
         return None
     state.park = None  # so that each event is folded as it would have been without the park
     applied: list[Step] = []
@@ -69,7 +72,7 @@ def release(
     late = sum(step.held.is_late for step in applied)
     detail: dict[str, object] = {
         "endpoint": request.endpoint,
-        "dead_letter": request.dead_letter,
+        "dead_letter": body.dead_letter,
         "applied": len(applied) - late,
         "parked": len(moved),
         "failed": len(fallen),

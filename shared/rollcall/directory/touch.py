@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rollcall.directory.rules import are_external_ids_unique
+from rollcall.events.bodies import Create, Patch, Replace
 from rollcall.events.request import Request
 
 Json = dict[str, Any]
@@ -50,10 +51,10 @@ def touches(requests: Iterable[Request]) -> dict[str, Touch]:
 
 def _touch_member(touch: Touch, request: Request) -> None:
     touch.members.add(request.resource_id)
-    if request.kind != "member.create":  # a new id is in no group
+    if not isinstance(request.body, Create):  # a new id is in no group
         touch.members_with_groups.add(request.resource_id)
-    if request.user_name_key is not None:
-        touch.user_names.add(request.user_name_key)
+    if (name_key := request.name_key) is not None:
+        touch.user_names.add(name_key)
     if are_external_ids_unique(request):
         touch.member_external_ids.update(external_ids_of(request))
 
@@ -69,26 +70,26 @@ def _touch_dead(touch: Touch, request: Request) -> None:
 def _touch_group(touch: Touch, request: Request) -> None:
     group_id = request.resource_id
     touch.groups.add(group_id)
-    if request.display_name_key is not None:
-        touch.group_names.add(request.display_name_key)
+    if (name_key := request.name_key) is not None:
+        touch.group_names.add(name_key)
     if are_external_ids_unique(request):
         touch.group_external_ids.update(external_ids_of(request))
-    if request.members is None:
+    if (delta := request.members) is None:
         return
-    touch.known.update(request.members.add)
-    if request.members.clear:
+    touch.known.update(delta.add)
+    if delta.clear:
         touch.whole_groups.add(group_id)
         return
-    touch.pairs.update((group_id, member_id) for member_id in request.members.add)
-    touch.pairs.update((group_id, member_id) for member_id in request.members.remove)
+    touch.pairs.update((group_id, member_id) for member_id in delta.add)
+    touch.pairs.update((group_id, member_id) for member_id in delta.remove)
 
 
 def external_ids_of(request: Request) -> set[str]:
-    """The values of `externalId` that the request writes."""
-    written: list[Any] = [(request.resource or {}).get("externalId")]
-    written.extend(
-        operation.get("value")
-        for operation in request.operations
-        if operation.get("path") == "externalId"
-    )
+    """The values that the request writes to `externalId`."""
+    written: list[Any] = []
+    match request.body:
+        case Create(resource) | Replace(resource):
+            written = [resource.get("externalId")]
+        case Patch(operations):
+            written = [each.get("value") for each in operations if each.get("path") == "externalId"]
     return {value for value in written if isinstance(value, str)}

@@ -1,8 +1,11 @@
 """Requests: accepted operations that ingress puts on `rollcall.requests` for the provisioner.
 
-A request is canonical and carries all that the decision needs, including the settings in force, so
-that the same log gives the same directory at any later time. The types are versioned. A released
-version never changes; a change gets the next version.
+A request is a header, which every request has, and a body, which says what is asked for
+(bodies.py). The event's type follows from both.
+
+A request is canonical and carries all that the decision needs, settings in force included, so that
+the same log gives the same directory at any later time. The types are versioned; a released
+version is never changed, only followed by the next one.
 
 `rules` is the number of the rules by which the request is decided (rollcall/directory/rules.py), so
 that a new rule does not change what an old log leads to. It is a field beside `settings` and not in
@@ -14,33 +17,34 @@ apply it unconditionally, and with a version of its own such a reader halts inst
 without a precondition is written as version 1, byte for byte as before.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, assert_never, get_args
 
+from rollcall.events import body_data
 from rollcall.events import precondition as preconditions
-from rollcall.events.envelope import Event, MalformedEvent, NewerVersion, from_milliseconds
+from rollcall.events.bodies import (
+    Accept,
+    Body,
+    Create,
+    Delete,
+    Discard,
+    EndOrganisation,
+    Erase,
+    Incomplete,
+    Json,
+    Patch,
+    Redrive,
+    Replace,
+    Writing,
+)
+from rollcall.events.bodies import Endpoint as Endpoint
+from rollcall.events.bodies import Kind as Kind
+from rollcall.events.bodies import MemberDelta as MemberDelta
+from rollcall.events.envelope import Event, MalformedEvent, NewerVersion
 from rollcall.events.precondition import Precondition
 from rollcall.events.upcast import upcast
-
-Json = dict[str, Any]
-Kind = Literal[
-    "member.create",
-    "member.replace",
-    "member.patch",
-    "member.delete",
-    "member.accept",
-    "member.erase",
-    "group.create",
-    "group.replace",
-    "group.patch",
-    "group.delete",
-    "dead.redrive",
-    "dead.discard",
-    "organisation.delete",
-]
-Endpoint = Literal["Users", "Groups"]
 
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 ENDPOINTS: Final[frozenset[str]] = frozenset(get_args(Endpoint))
@@ -61,8 +65,10 @@ FIRST_RULES: Final = 1
 RULES: Final = 3
 """The rules that this release writes into requests (docs/decisions/0036)."""
 MAX_ACCEPT_S: Final = 50.0
-"""Most seconds between receiving a request and the broker appending it, for any setting of ingress.
-The last event of an organisation waits that long (rollcall/control/offboarding)."""
+"""Most seconds from a request's receipt within which the broker may append it, however a replica of
+ingress is set: an organisation's last event waits for as long (rollcall/control/offboarding)."""
+CREATES: Final[frozenset[str]] = frozenset({"member.create", "group.create"})
+"""The kinds that make a resource."""
 FINAL_KINDS: Final[frozenset[str]] = frozenset({"member.erase", "organisation.delete"})
 """The kinds that remove something for good, including its quarantine."""
 
@@ -82,54 +88,25 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class MemberDelta:
-    """A change of a group's members: first `clear`, then `remove`, then `add` (disjoint ids)."""
-
-    clear: bool = False
-    add: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
-    """One accepted operation on one resource of one organisation.
+    """One accepted operation on one resource of one organisation: the header, and the body.
 
-    - `resource`: the canonical resource of a create or a replace.
-    - `operations`: the canonical PATCH operations.
-    - `members`: the change of a group's members. A create has only `add`; a replace has `clear` and
-      `add`, or None if the request did not mention members.
-    - `user_name_key`, `display_name_key`: the normalised name that the operation writes, if it
-      writes one. They are part of the request so that a new normalisation does not affect old ones.
-    - `invitation_id`, `invitation_expires`: only for `member.accept`.
-    - `dead_id`, `dead_letter`, `dead_endpoint`: only for a request about a dead letter. They give
-      the id of the dead event (`causationid` on the wire), its name (`topic/partition/offset`), and
-      whether its resource is a member or a group.
-    - `resource_id`: for `organisation.delete` and for the release of a parked organisation this is
-      the organisation's id.
-    - `precondition`: makes the request version 2 of its type.
-    - `rules`: the number of the rules by which it is decided.
-    - `accept_by_ms`, `answer_by_ms`: epoch milliseconds of the broker's clock.
-    - `is_answered`: the sender is answered with success before the decision, although a reply is
-      requested.
+    `endpoint` says where the resource is found; of what is about a dead letter, the resource of
+    that. The `resource_id` of an organisation's end, and of a redrive that lets a parked
+    organisation go on, is the organisation's. `precondition` makes it version 2 of its type.
+    `rules` is the number of the rules that decide it. `accept_by_ms`, `answer_by_ms` are epoch
+    milliseconds of the broker's clock. `is_answered`: its sender is answered with success before
+    it is decided, although a reply is asked for.
     """
 
     id: str
-    kind: Kind
+    endpoint: Endpoint
     organisation_id: str
     resource_id: str
     time: datetime
+    body: Body
     settings: Settings = field(default_factory=Settings)
     rules: int = RULES
-    resource: Json | None = None
-    operations: tuple[Json, ...] = ()
-    members: MemberDelta | None = None
-    user_name_key: str | None = None
-    display_name_key: str | None = None
-    invitation_id: str | None = None
-    invitation_expires: datetime | None = None
-    dead_id: str | None = None
-    dead_letter: str | None = None
-    dead_endpoint: Endpoint | None = None
     precondition: Precondition | None = None
     actor: str = "key:unknown"
     accept_by_ms: int | None = None
@@ -145,13 +122,13 @@ class Request:
 
     @property
     def is_final(self) -> bool:
-        """Whether it removes more than the row of one resource."""
-        return self.kind in FINAL_KINDS
+        """Whether it takes away more than one resource's row: it is a batch of its own."""
+        return isinstance(self.body, Erase | EndOrganisation)
 
     @property
     def is_about_dead(self) -> bool:
-        """Whether it is about a dead letter: `dead.redrive` or `dead.discard`."""
-        return self.kind.startswith("dead.")
+        """Whether it is about a dead letter."""
+        return isinstance(self.body, Redrive | Discard)
 
     @property
     def is_release(self) -> bool:
@@ -165,11 +142,49 @@ class Request:
         return self.is_final or self.is_release
 
     @property
-    def endpoint(self) -> Endpoint:
-        """The SCIM endpoint of the resource, `Users` or `Groups`; `Users` for an organisation."""
-        if self.dead_endpoint is not None:
-            return self.dead_endpoint
-        return "Groups" if self.kind.startswith("group.") else "Users"
+    def members(self) -> MemberDelta | None:
+        """The change of a group's members; None where the body has none."""
+        return self.body.members if isinstance(self.body, Writing) else None
+
+    @property
+    def name_key(self) -> str | None:
+        """The normalised name that the body writes, a `userName` or a group's `displayName`."""
+        return self.body.name_key if isinstance(self.body, Writing) else None
+
+    def with_members(self, delta: MemberDelta | None) -> "Request":
+        """The request with another change of the group's members, where its body has one."""
+        if isinstance(self.body, Writing) and self.body.members is not delta:
+            return replace(self, body=replace(self.body, members=delta))
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """What the type and the metrics call it, for example `member.create`."""
+        match self.body:
+            case Create():
+                return "member.create" if self.is_member else "group.create"
+            case Replace():
+                return "member.replace" if self.is_member else "group.replace"
+            case Patch():
+                return "member.patch" if self.is_member else "group.patch"
+            case Incomplete(is_create=True):
+                return "member.create" if self.is_member else "group.create"
+            case Incomplete():
+                return "member.replace" if self.is_member else "group.replace"
+            case Delete():
+                return "member.delete" if self.is_member else "group.delete"
+            case Accept():
+                return "member.accept"
+            case Erase():
+                return "member.erase"
+            case Redrive():
+                return "dead.redrive"
+            case Discard():
+                return "dead.discard"
+            case EndOrganisation():
+                return "organisation.delete"
+            case _:
+                assert_never(self.body)
 
     @property
     def type(self) -> str:
@@ -199,30 +214,9 @@ def to_event(request: Request) -> Event:
         data["rules"] = request.rules
     if request.settings.unique_external_ids:
         data["unique_external_ids"] = True
-    if request.resource is not None:
-        data["resource"] = request.resource
-    if request.operations:
-        data["operations"] = list(request.operations)
-    if request.members is not None:
-        data["members"] = {
-            "clear": request.members.clear,
-            "add": list(request.members.add),
-            "remove": list(request.members.remove),
-        }
-    for name in (
-        "user_name_key",
-        "display_name_key",
-        "invitation_id",
-        "dead_letter",
-        "dead_endpoint",
-    ):
-        value = getattr(request, name)
-        if value is not None:
-            data[name] = value
+    data.update(body_data.to_data(request.body, request.endpoint))
     if request.precondition is not None:
         data["precondition"] = preconditions.to_data(request.precondition)
-    if request.invitation_expires is not None:
-        data["invitation_expires"] = int(request.invitation_expires.timestamp() * 1000)
     extensions: dict[str, str] = {}
     if request.accept_by_ms is not None:
         extensions["acceptby"] = str(request.accept_by_ms)
@@ -231,8 +225,8 @@ def to_event(request: Request) -> Event:
         extensions["answerby"] = str(request.answer_by_ms)
         if request.is_answered:
             extensions["answered"] = "1"
-    if request.dead_id is not None:
-        extensions["causationid"] = request.dead_id
+    if isinstance(request.body, Redrive | Discard):
+        extensions["causationid"] = request.body.dead_id
     return Event(
         id=request.id,
         type=request.type,
@@ -252,31 +246,20 @@ def from_event(event: Event) -> Request:
     if not isinstance(data, dict):
         raise MalformedEvent("the data of a request is an object")
     try:
+        endpoint = _endpoint(kind, data)
         if version == CONDITIONAL and data["precondition"] is None:
             raise ValueError("a version 2 says what must hold")
         data = upcast(kind, version, newest_of(kind), data)
         conditions = data.get("precondition")
-        settings = _settings(data)
-        members = _members(data.get("members"))
-        expires = data.get("invitation_expires")
         request = Request(
             id=event.id,
-            kind=kind,
+            endpoint=endpoint,
             organisation_id=_text(data, "organisation_id"),
             resource_id=_text(data, "resource_id"),
             time=event.time,
-            settings=settings,
+            body=body_data.from_data(kind, endpoint, data, event.extensions),
+            settings=_settings(data),
             rules=_rules(data),
-            resource=data.get("resource"),
-            operations=tuple(data.get("operations", ())),
-            members=members,
-            user_name_key=data.get("user_name_key"),
-            display_name_key=data.get("display_name_key"),
-            invitation_id=data.get("invitation_id"),
-            invitation_expires=None if expires is None else from_milliseconds(expires),
-            dead_id=event.extensions["causationid"] if kind.startswith("dead.") else None,
-            dead_letter=_text(data, "dead_letter") if kind.startswith("dead.") else None,
-            dead_endpoint=_endpoint(data) if kind.startswith("dead.") else None,
             precondition=None if conditions is None else preconditions.from_data(conditions),
             actor=_text(data, "actor"),
             accept_by_ms=_integer(event.extensions, "acceptby"),
@@ -285,7 +268,7 @@ def from_event(event: Event) -> Request:
             reply_to=_integer(event.extensions, "replyto"),
             traceparent=event.traceparent,
         )
-    except NewerVersion:
+    except (MalformedEvent, NewerVersion):
         raise
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise MalformedEvent(f"{event.type} is not as its version says: {error!r}") from error
@@ -350,21 +333,6 @@ def _rules(data: Mapping[str, Any]) -> int:
     return rules
 
 
-def _members(data: Mapping[str, Any] | None) -> MemberDelta | None:
-    if data is None:
-        return None
-    return MemberDelta(
-        clear=bool(data["clear"]), add=_ids(data["add"]), remove=_ids(data["remove"])
-    )
-
-
-def _ids(values: Sequence[object]) -> tuple[str, ...]:
-    for value in values:
-        if not isinstance(value, str):
-            raise TypeError("ids of members are text")
-    return tuple(map(str, values))
-
-
 def _text(data: Mapping[str, Any], name: str) -> str:
     value = data[name]
     if not isinstance(value, str):
@@ -372,11 +340,18 @@ def _text(data: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _endpoint(data: Mapping[str, Any]) -> Endpoint:
-    endpoint = data["dead_endpoint"]
-    if endpoint not in ENDPOINTS:
-        raise ValueError("dead_endpoint is neither Users nor Groups")
-    return endpoint  # type: ignore[no-any-return]
+def _endpoint(kind: Kind, data: Mapping[str, Any]) -> Endpoint:
+    """Where the resource is found, which only what is about a dead letter says in its data."""
+    match kind:
+        case "group.create" | "group.replace" | "group.patch" | "group.delete":
+            return "Groups"
+        case "dead.redrive" | "dead.discard":
+            endpoint = data["dead_endpoint"]
+            if endpoint not in ENDPOINTS:
+                raise ValueError("dead_endpoint is neither Users nor Groups")
+            return endpoint  # type: ignore[no-any-return]
+        case _:
+            return "Users"
 
 
 def _integer(extensions: Mapping[str, str], name: str) -> int | None:

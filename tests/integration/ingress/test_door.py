@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rollcall.events.bodies import Create
 from rollcall.runtime.clock import now, now_ms
 from rollcall.runtime.ids import new_id
 from rollcall.scim.limits import MAX_BODY_BYTES
@@ -35,8 +36,8 @@ async def test_post_without_a_provisioner_is_pending_and_on_the_log(door: Door) 
     assert record.key == door.organisation.id.encode()
     assert request.kind == "member.create"
     assert request.resource_id == body["id"]
-    assert request.resource == {"userName": "ana@example.org", "externalId": "A1"}
-    assert request.user_name_key == "ana@example.org"
+    resource = {"userName": "ana@example.org", "externalId": "A1"}
+    assert request.body == Create(resource, name_key="ana@example.org")
     assert request.actor == f"key:{door.records[door.key].public_id}"
     assert request.reply_to in range(4)
     assert request.accept_by_ms is not None

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from rollcall.directory.invitation import Invitation, expires_at, make_token
+from rollcall.events.bodies import Accept
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request
 from rollcall.runtime.errors import Unavailable
@@ -173,8 +174,7 @@ async def test_accepting_submits_a_request_event(page: Client, write_path: Write
     assert request.kind == "member.accept"
     assert request.organisation_id == ORGANISATION
     assert request.resource_id == member_id
-    assert request.invitation_id == invitation_id
-    assert request.invitation_expires == expires
+    assert request.body == Accept(invitation_id, expires)
     assert request.actor == "invitation"
     assert request.settings.confirm_on_accept is True
 

@@ -69,7 +69,7 @@ async def test_a_killed_broker_costs_no_acknowledged_write(
             pass
     log = await mortal_door.log()
     in_time = [
-        request.user_name_key
+        request.name_key
         for record, request in log
         if request.accept_by_ms is not None and record.timestamp <= request.accept_by_ms
     ]
@@ -102,7 +102,7 @@ async def test_a_frozen_broker_is_503_and_what_it_held_is_late(
     late = [
         record.timestamp > (request.accept_by_ms or 0)
         for record, request in await mortal_door.log()
-        if request.user_name_key == "frozen@example.org"
+        if request.name_key == "frozen@example.org"
     ]
     assert all(late)
 

@@ -7,7 +7,7 @@ each loaded anew, where every redrive reads back what was kept.
 
 import random
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -18,10 +18,11 @@ from rollcall.applying.dead_letters import Place
 from rollcall.applying.manner import Manner
 from rollcall.applying.one_by_one import apply_one_by_one
 from rollcall.applying.understand import Entry, runs, stands_alone, understand
-from rollcall.directory import decide
+from rollcall.directory import members
 from rollcall.directory.changes import Decision
 from rollcall.directory.fold import fold_batch
 from rollcall.directory.state import State
+from rollcall.events.bodies import Create, Patch
 from rollcall.events.request import MemberDelta, Request, to_event
 from rollcall.postgres import audit
 from rollcall.postgres.audit import AuditRow
@@ -32,6 +33,7 @@ from tests.support.builders import (
     a_request,
     a_user,
     an_id,
+    let_go,
     redrive,
     replacing,
 )
@@ -51,15 +53,15 @@ Picture = dict[str, Any]
 def fix(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     """Until `deployed`, a PATCH with a nickname cannot be decided."""
     deployed = {"deployed": False}
-    right = decide.DECIDERS["member.patch"]
+    right = members.patch
 
-    def wrong(state: State, request: Request, at: datetime) -> Decision:
-        is_poison = any(each["path"] == "nickName" for each in request.operations)
+    def wrong(state: State, request: Request, body: Patch) -> Decision:
+        is_poison = any(each["path"] == "nickName" for each in body.operations)
         if is_poison and not deployed["deployed"]:
             raise KeyError("nickName")
-        return right(state, request, at)
+        return right(state, request, body)
 
-    monkeypatch.setitem(decide.DECIDERS, "member.patch", wrong)
+    monkeypatch.setattr(members, "patch", wrong)
     return deployed
 
 
@@ -202,21 +204,6 @@ async def test_random_batches_with_dead_letters_leave_the_rows_of_the_fold(
     }
 
 
-def let_go(behind: str, number: int) -> Request:
-    """A release of the organisation."""
-    return Request(
-        id=an_id(number),
-        kind="dead.redrive",
-        organisation_id=ORGANISATION,
-        resource_id=ORGANISATION,
-        time=MOMENT,
-        dead_id=behind,
-        dead_letter="t.requests/3/1",
-        dead_endpoint="Users",
-        actor="operator",
-    )
-
-
 def parking(seed: int, fix: dict[str, bool], half: int) -> tuple[list[Entry], frozenset[str]]:
     """Creates that are sent again and again, changes, and an organisation that is parked and let
     go: events, and those behind which it is parked."""
@@ -250,7 +237,7 @@ def parking(seed: int, fix: dict[str, bool], half: int) -> tuple[list[Entry], fr
                         one, number, "dead.discard" if is_given_up else "dead.redrive"
                     )
             case 5 | 6 if state.park is not None:
-                request = let_go(state.park.dead_id, number)
+                request = let_go(state.park.dead_id, number, "t.requests/3/1")
         behind = {request.id} if chance.random() < 0.3 else set()
         [result] = fold_batch({ORGANISATION: state}, [(request, AT)], parks=behind)
         if result.parks:
@@ -268,14 +255,14 @@ async def test_random_batches_of_a_parked_organisation_leave_the_rows_of_the_fol
     seed: int,
     apply: Apply,
 ) -> None:
-    right = decide.DECIDERS["member.create"]
+    right = members.create
 
-    def wrong(state: State, request: Request, at: datetime) -> Decision:
-        if "nickName" in (request.resource or {}) and not fix["deployed"]:
+    def wrong(state: State, request: Request, body: Create) -> Decision:
+        if "nickName" in body.resource and not fix["deployed"]:
             raise KeyError("nickName")
-        return right(state, request, at)
+        return right(state, request, body)
 
-    monkeypatch.setitem(decide.DECIDERS, "member.create", wrong)
+    monkeypatch.setattr(members, "create", wrong)
     half = EVENTS * 2 // 3
     entries, parks = parking(seed, fix, half)
     assert parks

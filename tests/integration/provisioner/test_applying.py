@@ -6,7 +6,15 @@ from rollcall.events.request import to_event
 from rollcall.observability import metrics
 from rollcall.runtime.clock import now_ms
 from tests.integration.provisioner.conftest import Deployment, until
-from tests.support.builders import ORGANISATION, a_member, an_id, create, patch, replacing
+from tests.support.builders import (
+    ORGANISATION,
+    a_member,
+    an_id,
+    create,
+    patch,
+    replacing,
+    resourced,
+)
 
 
 async def test_a_create_becomes_a_row_a_reply_and_an_outcome(deployment: Deployment) -> None:
@@ -113,7 +121,7 @@ async def test_a_poison_event_is_set_aside_while_the_others_flow(deployment: Dep
 async def test_a_decision_that_raises_sets_its_event_aside(deployment: Deployment) -> None:
     """The request is well-formed, so only the decision can find out."""
     await deployment.start()
-    request = replace(create(1, "ana@example.org"), resource=None)
+    request = resourced(create(1, "ana@example.org"), None)
     await deployment.send(request)
     last = await deployment.send(create(2, "ben@example.org"))
 

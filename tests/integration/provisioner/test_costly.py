@@ -7,15 +7,15 @@ import asyncio
 import time
 import tracemalloc
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import pytest
 import structlog
 
-from rollcall.directory import decide
+from rollcall.directory import members
 from rollcall.directory.changes import Decision
 from rollcall.directory.state import State
+from rollcall.events.bodies import EndOrganisation, Patch
 from rollcall.events.request import Request
 from rollcall.kafka.producer import Producer
 from rollcall.postgres import busy, pool
@@ -175,7 +175,7 @@ async def test_a_redrive_that_is_cut_off_fails_again_and_holds_nobody_up(
     await execute(deployment, SLOW)
     ana, ben = a_member(1, "m1@example.org"), a_member(2, "m2@example.org")
     dead = patch(ana, replacing("title", "Slow"), number=900)
-    again = replace(redrive(dead), dead_letter=f"{deployment.topics.requests}/0/2")
+    again = redrive(dead, dead_letter=f"{deployment.topics.requests}/0/2")
     behind = patch(ben, replacing("title", "Behind"), number=901)
     for request in (*numbered(2), dead, again, behind):
         await deployment.send(request)
@@ -221,10 +221,11 @@ async def test_what_cannot_be_a_dead_letter_halts_where_an_operator_sees_it(
 ) -> None:
     ending = Request(
         id=new_id(),
-        kind="organisation.delete",
+        endpoint="Users",
         organisation_id=ORGANISATION,
         resource_id=ORGANISATION,
         time=a_member().created,
+        body=EndOrganisation(),
         actor="operator",
     )
     for request in (*numbered(2), ending):
@@ -257,17 +258,17 @@ async def test_a_long_calculation_keeps_its_session_and_its_neighbours_waiting_f
     """Longer than Postgres leaves a session idle in its transaction; the event loop turns."""
     monkeypatch.setitem(pool.IDLE_IN_TRANSACTION_S, "provisioner", 1)
     monkeypatch.setattr(busy, "SIGN_OF_LIFE_S", 0.2)
-    right = decide.DECIDERS["member.patch"]
+    right = members.patch
     calls: list[float] = []
 
-    def long(state: State, request: Request, at: datetime) -> Decision:
+    def long(state: State, request: Request, body: Patch) -> Decision:
         if request.resource_id == an_id(1):
             calls.append(time.monotonic())
             while time.monotonic() < calls[-1] + 8:
                 sum(range(1000))
-        return right(state, request, at)
+        return right(state, request, body)
 
-    monkeypatch.setitem(decide.DECIDERS, "member.patch", long)
+    monkeypatch.setattr(members, "patch", long)
     large = patch(a_member(1, "m1@example.org"), replacing("title", "x" * 300_000))
     other = create(9, "other@example.org")
     for request in (*numbered(1), large):
@@ -290,16 +291,16 @@ async def test_a_calculation_that_no_estimate_foresees_is_set_aside(
 ) -> None:
     """It holds the event loop, so Postgres ends the session; that shows as a lost connection."""
     monkeypatch.setitem(pool.IDLE_IN_TRANSACTION_S, "provisioner", 1)
-    right = decide.DECIDERS["member.patch"]
+    right = members.patch
 
-    def long(state: State, request: Request, at: datetime) -> Decision:
+    def long(state: State, request: Request, body: Patch) -> Decision:
         if request.resource_id == an_id(1):
             began_s = time.monotonic()
             while time.monotonic() < began_s + 2.5:
                 sum(range(1000))
-        return right(state, request, at)
+        return right(state, request, body)
 
-    monkeypatch.setitem(decide.DECIDERS, "member.patch", long)
+    monkeypatch.setattr(members, "patch", long)
     ana, ben = a_member(1, "m1@example.org"), a_member(2, "m2@example.org")
     costly = patch(ana, replacing("title", "x"), number=900)
     behind = patch(ben, replacing("title", "Behind"), number=901)

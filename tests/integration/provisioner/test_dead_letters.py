@@ -8,10 +8,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from rollcall.directory import decide
+from rollcall.directory import members
 from rollcall.directory.changes import Decision
 from rollcall.directory.state import State
 from rollcall.events import dead_letter
+from rollcall.events.bodies import Create, Patch
 from rollcall.events.envelope import encode
 from rollcall.events.request import Request, to_event
 from rollcall.postgres import progress
@@ -28,6 +29,7 @@ from tests.support.builders import (
     redrive,
     regroup,
     replacing,
+    resourced,
 )
 
 ANA = a_member(1, "ana@example.org")
@@ -54,15 +56,15 @@ def titled(title: str, number: int, member: Any = ANA) -> Request:
 @pytest.fixture
 def poisonous(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A release that cannot decide a PATCH to the poison title; call it to deploy the fix."""
-    right = decide.DECIDERS["member.patch"]
+    right = members.patch
 
-    def wrong(state: State, request: Request, at: datetime) -> Decision:
-        if any(each.get("value") == POISON_TITLE for each in request.operations):
+    def wrong(state: State, request: Request, body: Patch) -> Decision:
+        if any(each.get("value") == POISON_TITLE for each in body.operations):
             raise KeyError(POISON_TITLE)
-        return right(state, request, at)
+        return right(state, request, body)
 
-    monkeypatch.setitem(decide.DECIDERS, "member.patch", wrong)
-    return lambda: monkeypatch.setitem(decide.DECIDERS, "member.patch", right)
+    monkeypatch.setattr(members, "patch", wrong)
+    return lambda: monkeypatch.setattr(members, "patch", right)
 
 
 async def execute(deployment: Deployment, statement: str) -> None:
@@ -233,7 +235,7 @@ async def test_a_member_that_is_given_up_before_it_was_made_leaves_its_groups(
 ) -> None:
     group = a_group()
     await deployment.start()
-    bad = replace(create(1, "ana@example.org"), resource=None)
+    bad = resourced(create(1, "ana@example.org"), None)
     end = await send_all(
         deployment,
         a_request("group.create", group.id, 905, resource=group.resource),
@@ -311,12 +313,12 @@ async def test_a_broken_release_halts_before_the_tenth_and_goes_on_when_it_is_me
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is dead-lettered in bulk: whatever the batches, nine at most of three tenants."""
-    right = decide.DECIDERS["member.create"]
+    right = members.create
 
-    def broken(state: State, request: Request, at: datetime) -> Decision:
+    def broken(state: State, request: Request, body: Create) -> Decision:
         raise RuntimeError
 
-    monkeypatch.setitem(decide.DECIDERS, "member.create", broken)
+    monkeypatch.setattr(members, "create", broken)
     running = await deployment.start()
     for number in range(1, 31):
         made = create(number, f"u{number}@example.org")
@@ -335,7 +337,7 @@ async def test_a_broken_release_halts_before_the_tenth_and_goes_on_when_it_is_me
     assert running.requests.stalled(0) == []
 
     await running.end()
-    monkeypatch.setitem(decide.DECIDERS, "member.create", right)
+    monkeypatch.setattr(members, "create", right)
     await resume(deployment)
     await deployment.start()
 

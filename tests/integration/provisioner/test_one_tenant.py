@@ -6,15 +6,15 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 import pytest
 
 from rollcall.applying.causes import share_of
-from rollcall.directory import decide
+from rollcall.directory import members
 from rollcall.directory.changes import Decision
 from rollcall.directory.state import State
+from rollcall.events.bodies import Create, EndOrganisation
 from rollcall.events.request import Request
 from rollcall.observability import metrics
 from rollcall.runtime.clock import now_ms
@@ -73,17 +73,17 @@ async def poisonous(
     if request.param == "a refusal of Postgres":
         await execute(deployment, REFUSE_TITLE)
         return lambda: execute(deployment, "DROP TRIGGER refuse_title ON directory.member")
-    right = decide.DECIDERS["member.create"]
+    right = members.create
 
-    def wrong(state: State, asked: Request, at: datetime) -> Decision:
-        if (asked.resource or {}).get("title") == POISON_TITLE:
+    def wrong(state: State, asked: Request, body: Create) -> Decision:
+        if body.resource.get("title") == POISON_TITLE:
             raise KeyError(POISON_TITLE)
-        return right(state, asked, at)
+        return right(state, asked, body)
 
-    monkeypatch.setitem(decide.DECIDERS, "member.create", wrong)
+    monkeypatch.setattr(members, "create", wrong)
 
     async def mend() -> None:
-        monkeypatch.setitem(decide.DECIDERS, "member.create", right)
+        monkeypatch.setattr(members, "create", right)
 
     return mend
 
@@ -164,7 +164,7 @@ def let_go(dead: Request) -> Request:
         redrive(dead),
         id=new_id(),
         resource_id=dead.organisation_id,
-        dead_endpoint="Users",
+        endpoint="Users",
     )
 
 
@@ -392,10 +392,11 @@ async def test_an_erasure_and_the_end_of_a_parked_organisation_leave_nothing_of_
 
     ending = Request(
         id=new_id(),
-        kind="organisation.delete",
+        endpoint="Users",
         organisation_id=ORGANISATION,
         resource_id=ORGANISATION,
         time=MOMENT,
+        body=EndOrganisation(),
         actor="operator",
     )
     again = replace(waits, id=an_id(952))

@@ -156,7 +156,7 @@ async def test_what_was_parked_and_is_refused_when_it_is_redriven_is_listed(
     deployment: Deployment,
 ) -> None:
     """The sender of a parked request was answered 2xx, also where it waited."""
-    poison = replace(builders.create(1, "ana@example.org"), resource=None)
+    poison = builders.resourced(builders.create(1, "ana@example.org"), None)
     parked = replace(
         a_request("member.patch", an_id(1), 902, operations=(builders.replacing("active", False),)),
         reply_to=0,

@@ -22,6 +22,7 @@ from tests.support.builders import (
     a_request,
     a_state,
     an_id,
+    resourced,
 )
 
 AT = MOMENT + timedelta(seconds=1)
@@ -117,7 +118,7 @@ def test_the_net_changes_lead_to_the_same_rows_as_all_changes(conversation: list
 
 
 def test_an_event_whose_decision_raises_changes_nothing_and_stops_nobody() -> None:
-    broken = replace(builders.create(1, "ana@example.org"), resource=None)
+    broken = resourced(builders.create(1, "ana@example.org"), None)
     state = a_state(a_member(3, "cy@example.org"))
     before = copy.deepcopy(picture(state))
 

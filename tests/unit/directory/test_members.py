@@ -10,6 +10,7 @@ from rollcall.directory.changes import PutGroup, PutMember, RemoveMember
 from rollcall.directory.decide import decide
 from rollcall.directory.lifecycle import Status
 from rollcall.directory.state import Member
+from rollcall.events.bodies import Accept
 from rollcall.events.request import Settings
 from rollcall.scim.schema import ENTERPRISE_URN
 from tests.support import builders
@@ -285,7 +286,7 @@ def test_an_invitation_opens_once_and_only_before_it_expires() -> None:
     )
 
     late = decide(state, request, LATER + timedelta(milliseconds=1))
-    void = decide(state, replace(request, invitation_id=an_id(7)), LATER)
+    void = decide(state, replace(request, body=Accept(an_id(7), LATER)), LATER)
     state.apply(decide(state, request, LATER).changes)
     twice = decide(state, request, LATER)
 

@@ -47,17 +47,7 @@ def titled(title: str, number: int) -> Request:
 
 def let_go(number: int = 800, behind: Request = BAD) -> Request:
     """What `rollcall dead release` writes."""
-    return Request(
-        id=an_id(number),
-        kind="dead.redrive",
-        organisation_id=ORGANISATION,
-        resource_id=ORGANISATION,
-        time=MOMENT,
-        dead_id=behind.id,
-        dead_letter="rollcall.requests/3/41",
-        dead_endpoint="Users",
-        actor="operator",
-    )
+    return builders.let_go(behind.id, number)
 
 
 def detail(result: Folded) -> Any:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rollcall.directory.decide import decide
 from rollcall.directory.fold import Folded, fold_batch
 from rollcall.directory.state import State
+from rollcall.events.bodies import Patch
 from rollcall.events.precondition import Precondition
 from rollcall.events.request import CONDITIONAL_KINDS, Kind, MemberDelta, Request
 from rollcall.scim.etag import ANY, Versions
@@ -218,7 +219,7 @@ def test_behind_a_dead_letter_it_is_refused_and_never_parked() -> None:
     state = the_state()
     dead = a_request("member.replace", ANA.id, 901)  # lacks its resource: the decision raises
     conditional = a_change("member.patch", 902, precondition=Precondition(if_match=ANY))
-    plain = replace(a_change("member.patch", 903), operations=(replacing("title", "Cook"),))
+    plain = replace(a_change("member.patch", 903), body=Patch((replacing("title", "Cook"),)))
 
     _, refused, parked = folded(state, dead, conditional, plain)
 

@@ -25,6 +25,7 @@ from tests.support.builders import (
     an_id,
     redrive,
     replacing,
+    resourced,
 )
 
 AT = MOMENT + timedelta(seconds=1)
@@ -48,7 +49,7 @@ def titled(title: str, number: int) -> Request:
 
 def mended(request: Request) -> Request:
     """The same event as a release reads it that has no trouble with it."""
-    return replace(request, resource=a_user(nickName="Mended"))
+    return resourced(request, a_user(nickName="Mended"))
 
 
 def mend(state: State) -> None:
@@ -93,7 +94,7 @@ def test_a_member_and_a_group_of_one_id_are_two_resources() -> None:
 def test_a_group_takes_a_member_in_quarantine_as_known() -> None:
     group = a_group()
     state = a_state(groups=(group,))
-    broken = replace(builders.create(1, "ana@example.org"), resource=None)
+    broken = resourced(builders.create(1, "ana@example.org"), None)
 
     _, changed = folded(state, broken, builders.regroup(group, add=(broken.resource_id,)))
 
@@ -202,7 +203,7 @@ def test_a_discard_applies_what_is_parked_without_the_dead_one() -> None:
 def test_a_member_that_is_discarded_before_it_was_made_leaves_its_groups() -> None:
     group = a_group()
     state = a_state(groups=(group,))
-    broken = replace(builders.create(1, "ana@example.org"), resource=None)
+    broken = resourced(builders.create(1, "ana@example.org"), None)
     folded(state, broken, builders.regroup(group, add=(broken.resource_id,)))
 
     [done] = folded(state, redrive(broken, kind="dead.discard"))
@@ -385,7 +386,7 @@ def test_a_member_whose_create_was_late_leaves_no_memberships() -> None:
     join = a_request(
         "group.patch", a_group().id, 902, members=MemberDelta(add=(create.resource_id,))
     )
-    folded(state, replace(create, resource=None), join)
+    folded(state, resourced(create, None), join)
     _held_late(state)
 
     folded(state, redrive(create))

@@ -13,9 +13,18 @@ from rollcall.directory.cause import cause_of
 from rollcall.directory.fold import Folded, fold_batch
 from rollcall.directory.quarantine import Refused
 from rollcall.directory.state import State
+from rollcall.events.bodies import Incomplete
 from rollcall.events.request import MemberDelta, Request, Settings
 from tests.support import builders
-from tests.support.builders import MOMENT, ORGANISATION, a_request, an_id, redrive
+from tests.support.builders import (
+    MOMENT,
+    ORGANISATION,
+    a_request,
+    an_id,
+    redrive,
+    resource_of,
+    resourced,
+)
 
 AT = MOMENT + timedelta(seconds=1)
 WHY = Refused("23514", "a value breaks a rule of the database")
@@ -76,9 +85,9 @@ def test_fifty_repeats_of_a_dead_create_are_one_letter(make: Any) -> None:
         create(2, nickName="A", title="Cook"),
         replace(create(2, title="Cook", nickName="A"), actor="key:another", accept_by_ms=7),
         replace(create(2, title="Cook", nickName="A"), settings=Settings(profile="interop")),
-        replace(
+        resourced(
             create(2),
-            resource={
+            {
                 name: value
                 for name, value in builders.a_user(title="Cook", nickName="A").items()
                 if name != "active"
@@ -184,7 +193,7 @@ def test_nothing_but_a_create_is_known_by_its_content() -> None:
         a_request("member.replace", member.id, resource=builders.a_user()),
         a_request("member.delete", member.id),
         a_request("group.patch", an_id(50)),
-        replace(create(1), user_name_key=None),
+        replace(create(1), body=Incomplete(True, builders.a_user())),
     ]
 
     assert [cause_of(each) for each in changes] == [None] * len(changes)
@@ -214,9 +223,9 @@ def shuffled(value: Any, chance: random.Random) -> Any:
 
 @given(st.dictionaries(st.text(max_size=4), JSON, max_size=6), st.integers())
 def test_no_order_of_names_or_values_makes_another_cause(content: Any, seed: int) -> None:
-    first = replace(create(1), resource={"userName": "Ana", **content})
-    mixed = shuffled(first.resource, random.Random(seed))
-    again = replace(create(2), resource={**mixed, "userName": "ANA"})
+    first = resourced(create(1), {"userName": "Ana", **content})
+    mixed = shuffled(resource_of(first), random.Random(seed))
+    again = resourced(create(2), {**mixed, "userName": "ANA"})
 
     assert cause_of(first) == cause_of(again) is not None
 
@@ -243,7 +252,7 @@ CONTENT = st.dictionaries(st.sampled_from("abc"), JSON, max_size=3)
 
 @given(CONTENT, CONTENT)
 def test_another_content_is_another_cause(one: Any, other: Any) -> None:
-    causes = {cause_of(replace(create(1), resource=content)) for content in (one, other)}
+    causes = {cause_of(resourced(create(1), content)) for content in (one, other)}
 
     assert (len(causes) == 1) == is_same(one, other)
 
@@ -253,4 +262,4 @@ def test_what_is_nested_beyond_measure_has_no_cause() -> None:
     for _ in range(5000):
         nested = [nested]
 
-    assert cause_of(replace(create(1), resource={"title": nested})) is None
+    assert cause_of(resourced(create(1), {"title": nested})) is None

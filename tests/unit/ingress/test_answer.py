@@ -21,6 +21,7 @@ from rollcall_ingress.door.answer import Answer
 from rollcall_ingress.read import show
 from rollcall_ingress.read.show import View
 from rollcall_ingress.write import write_answer
+from tests.support import builders
 from tests.support.builders import MOMENT, ORGANISATION, a_group, a_member, an_id
 
 BASE = f"https://scim.example/v2/{ORGANISATION}"
@@ -29,17 +30,10 @@ RESOURCE = {"userName": "ana@example.org", "title": "Captain"}
 
 
 def a_request(kind: Kind, **fields: Any) -> Request:
-    made = Request(
-        id=an_id(1),
-        kind=kind,
-        organisation_id=ORGANISATION,
-        resource_id=an_id(2),
-        time=MOMENT,
-    )
     if kind.endswith((".create", ".replace")):
         is_member = kind.startswith("member.")
-        made = replace(made, resource=RESOURCE if is_member else {"displayName": "Crew"})
-    return replace(made, **fields)
+        fields.setdefault("resource", RESOURCE if is_member else {"displayName": "Crew"})
+    return builders.a_request(kind, an_id(2), 1, **fields)
 
 
 def a_reply(status: int = 200, **fields: Any) -> Reply:

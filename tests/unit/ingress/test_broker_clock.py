@@ -9,12 +9,14 @@ import pytest
 from prometheus_client import REGISTRY
 
 from rollcall.events.envelope import Event
-from rollcall.events.request import Request
 from rollcall.kafka.producer import Acknowledged, Producer
 from rollcall.runtime import clock
 from rollcall_ingress.write.broker_clock import REPLIES, BrokerClock
 from rollcall_ingress.write.publish import Publisher
-from tests.support.builders import MOMENT, ORGANISATION, an_id
+from tests.support.builders import (
+    a_request,
+    an_id,
+)
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ async def test_a_clock_that_is_ahead_does_not_keep_the_door_open_longer() -> Non
     publisher = Publisher(cast(Producer, broker), "requests", acknowledge_s=1)
 
     for number in (1, 2):
-        request = Request(an_id(number), "member.delete", ORGANISATION, an_id(3), MOMENT)
+        request = a_request("member.delete", an_id(3), number)
         await publisher.publish(replace(request, accept_by_ms=clock.now_ms() + 10_000), 0)
         await asyncio.sleep(0)  # callbacks of a future run in the loop's next turn
 

@@ -20,6 +20,7 @@ from tests.support.builders import (
     a_member,
     a_request,
     a_state,
+    operations_of,
     patch,
     replacing,
 )
@@ -61,7 +62,7 @@ def test_what_would_be_refused_is_not_foreseen() -> None:
     strict = a_request(
         "member.patch",
         ANA.id,
-        operations=nothing_there.operations,
+        operations=operations_of(nothing_there),
         settings=Settings(profile="interop"),
     )
 

@@ -42,7 +42,12 @@ from rollcall_ingress.write.under_way import UnderWay
 from rollcall_ingress.write.write_path import Budgets, WritePath
 from rollcall_provisioner.announce import Announcer
 from rollcall_provisioner.broker_time import BrokerTime
-from tests.support.builders import MOMENT, ORGANISATION, an_id
+from tests.support.builders import (
+    MOMENT,
+    ORGANISATION,
+    a_request,
+    an_id,
+)
 from tests.unit.ingress.overlay_store import an_overlay
 from tests.unit.ingress.tenants import a_directory, an_organisation
 from tests.unit.kafka.records import FakeRecord
@@ -291,7 +296,7 @@ async def refused_in(world: World) -> Seen:
     async def one(number: int, start_s: float) -> None:
         await asyncio.sleep(start_s)
         sent_s = loop.time()
-        request = Request(an_id(number), "member.delete", ORGANISATION, an_id(2), MOMENT)
+        request = a_request("member.delete", an_id(2), number)
         try:
             submitted = await path.submit(request)
         except (Unavailable, ServiceUnavailable):

@@ -20,7 +20,14 @@ from rollcall_ingress.behind.overlay import Overlay
 from rollcall_ingress.behind.selecting import Target, begin
 from tests.integration.postgres.test_fold_equals_rows import GROUPS, MEMBERS, NAMES, Speaker
 from tests.support import builders
-from tests.support.builders import ORGANISATION, a_request, an_id, replacing
+from tests.support.builders import (
+    ORGANISATION,
+    a_request,
+    an_id,
+    replacing,
+    resource_of,
+    resourced,
+)
 from tests.unit.ingress.overlay_store import APPENDED_MS, accept, an_overlay, look_up
 
 AT = from_milliseconds(APPENDED_MS)
@@ -83,10 +90,11 @@ def a_conversation(seed: int, length: int) -> list[Request]:
     speaker = Speaker(seed)
     found = []
     for request in speaker.conversation(length):
-        resource = request.resource
+        resource = resource_of(request)
         if request.is_member and resource is not None and speaker.chance.random() < 0.5:
-            resource = {**resource, "displayName": speaker.chance.choice(NAMES)}
-        found.append(replace(request, organisation_id=ORGANISATION, resource=resource))
+            name = speaker.chance.choice(NAMES)
+            request = resourced(request, {**resource, "displayName": name})
+        found.append(replace(request, organisation_id=ORGANISATION))
     return found
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rollcall.events.bodies import Delete
 from rollcall.events.envelope import encode
 from rollcall.events.precondition import Precondition
 from rollcall.events.request import MemberDelta, Request, to_event
@@ -24,7 +25,12 @@ from rollcall_ingress.write.understand import (
     understand_body,
     valid_traceparent,
 )
-from tests.support.builders import ORGANISATION, an_id
+from tests.support.builders import (
+    ORGANISATION,
+    an_id,
+    operations_of,
+    resource_of,
+)
 from tests.unit.ingress.tenants import MOMENT, an_organisation
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -59,7 +65,7 @@ def test_a_create_mints_an_id_and_carries_what_the_decision_needs() -> None:
     assert request.organisation_id == ORGANISATION
     assert request.id == an_id(1)
     assert request.resource_id not in ("", an_id(1))
-    assert request.user_name_key == "ana@example.org"
+    assert request.name_key == "ana@example.org"
     assert request.settings == RequestSettings("compatible", False, False, True)
     assert request.actor == "key:abc"
     assert request.members is None
@@ -72,7 +78,7 @@ def test_a_group_put_without_members_does_not_speak_of_them() -> None:
     )
 
     assert named.members is None
-    assert named.display_name_key == "a b"
+    assert named.name_key == "a b"
     assert emptied.members == MemberDelta(clear=True)
 
 
@@ -92,7 +98,7 @@ def test_a_patch_carries_the_key_of_the_last_name_that_it_writes() -> None:
 
     request = read(a_command("patch"), body)
 
-    assert request.user_name_key == "last@example.org"
+    assert request.name_key == "last@example.org"
     assert request.resource_id == an_id(2)
 
 
@@ -104,7 +110,7 @@ def test_a_patch_of_members_is_a_delta() -> None:
 
     request = read(a_command("patch", GROUP), body)
 
-    assert request.operations == ()
+    assert operations_of(request) == ()
     assert request.members == MemberDelta(add=(an_id(7),), remove=(an_id(8),))
 
 
@@ -112,7 +118,7 @@ def test_a_delete_has_no_body() -> None:
     request = understand_body(a_command("delete", GROUP), b"").request
 
     assert request.kind == "group.delete"
-    assert request.resource is None
+    assert request.body == Delete()
 
 
 def test_the_profile_of_the_organisation_decides_what_is_repaired() -> None:
@@ -120,7 +126,7 @@ def test_the_profile_of_the_organisation_decides_what_is_repaired() -> None:
 
     repaired = understand_body(a_command(), orjson.dumps(body))
 
-    assert repaired.request.resource == {"userName": "ana", "active": False}
+    assert resource_of(repaired.request) == {"userName": "ana", "active": False}
     assert repaired.repairs == ("boolean-as-text",)
     with pytest.raises(InvalidValue):
         read(a_command(profile="interop"), body)

@@ -4,6 +4,7 @@ import pytest
 
 from rollcall.applying.understand import Entry
 from rollcall.directory.quarantine import Refused
+from rollcall.events.bodies import EndOrganisation, Erase
 from rollcall.events.request import Request
 from rollcall.kafka.worker import CUT_OFF, PartitionHalted
 from rollcall_provisioner.attempts import CLASSES, Standing, TooMuch
@@ -18,17 +19,19 @@ def entry(request: Request | None) -> Entry:
 CHANGE = patch(a_member(), replacing("title", "x"))
 ENDING = Request(
     id=CHANGE.id,
-    kind="organisation.delete",
+    endpoint="Users",
     organisation_id=ORGANISATION,
     resource_id=ORGANISATION,
     time=MOMENT,
+    body=EndOrganisation(),
 )
 ERASURE = Request(
     id=CHANGE.id,
-    kind="member.erase",
+    endpoint="Users",
     organisation_id=ORGANISATION,
     resource_id=a_member().id,
     time=MOMENT,
+    body=Erase(),
 )
 
 

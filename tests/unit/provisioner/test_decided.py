@@ -15,7 +15,12 @@ from rollcall.directory.state import State
 from rollcall.events.request import Request, to_event
 from rollcall.runtime.clock import now_ms
 from rollcall_provisioner.announce import announcements
-from tests.support.builders import ORGANISATION, an_id, create
+from tests.support.builders import (
+    ORGANISATION,
+    an_id,
+    create,
+    resourced,
+)
 from tests.unit.kafka.records import FakeRecord, a_record
 
 PLACE = Place("t.requests", 3, epoch=2)
@@ -123,7 +128,7 @@ def test_whoever_waits_for_a_dead_letter_hears_its_name() -> None:
 
 
 def test_a_decision_that_raises_leaves_the_others_alone() -> None:
-    poison = replace(create(1, "ana@example.org"), resource=None)
+    poison = resourced(create(1, "ana@example.org"), None)
 
     decided = decide(record_of(1, poison), record_of(2, create(2, "ben@example.org")))
 

@@ -6,12 +6,13 @@ it is done in a thread if `understand` was. No I/O.
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from rollcall.directory.touch import Touch, external_ids_of, touches
-from rollcall.events.request import Endpoint, Request
+from rollcall.events.bodies import Create, Endpoint, Patch, Replace
+from rollcall.events.request import Request
 from rollcall.postgres.search_keys import member_display_name_key
 from rollcall.scim.profile import Profile
 from rollcall.scim.username import display_name_key
@@ -106,13 +107,12 @@ def resource_node(endpoint: Endpoint, resource_id: str) -> Node:
 def prepare(request: Request) -> Prepared:
     """The request with its keys and its weight. Not for requests about dead letters."""
     # Its members are indexed below; a touch would hold each of them twice more.
-    alone = request if request.members is None else replace(request, members=None)
-    touch = touches([alone])[request.organisation_id]
+    touch = touches([request.with_members(None)])[request.organisation_id]
     owned = (resource_node(request.endpoint, request.resource_id), *_names(touch))
     nodes = {*owned, *_external_ids(request), *_display_names(request)}
     named: tuple[str, ...] = ()
-    if request.members is not None:
-        named = (*request.members.add, *request.members.remove)
+    if (delta := request.members) is not None:
+        named = (*delta.add, *delta.remove)
     crowd: frozenset[str] = frozenset()
     if len(named) > NAMED_ONE_BY_ONE:
         crowd = frozenset(named)
@@ -124,13 +124,23 @@ def prepare(request: Request) -> Prepared:
         + SET_SLOT_BYTES * len(crowd)
         + sum(map(sys.getsizeof, named))
         + SLOT_BYTES * len(named)
-        + weight(request.resource)
-        + weight(list(request.operations))
+        + weight(_written(request))
     )
     work = 0
-    if request.operations:
-        work = min(most_work(request.operations, USUAL_RESOURCE_BYTES, MAX_WORK), MAX_WORK)
+    if isinstance(request.body, Patch) and request.body.operations:
+        work = min(most_work(request.body.operations, USUAL_RESOURCE_BYTES, MAX_WORK), MAX_WORK)
     return Prepared(request, frozenset(nodes), owned, crowd, size, work)
+
+
+def _written(request: Request) -> Any:
+    """The resource or the operations that the request brings."""
+    match request.body:
+        case Create(resource) | Replace(resource):
+            return resource
+        case Patch(operations):
+            return list(operations)
+        case _:
+            return None
 
 
 def weight(value: Any) -> int:
@@ -164,10 +174,13 @@ def _display_names(request: Request) -> Iterator[Node]:
     """A member's `displayName`, which others may have as well."""
     if not request.is_member:
         return
-    key = member_display_name_key(request.resource or {})
-    if key is not None:
-        yield "member_display_name", key
-    for operation in request.operations:
-        value = operation.get("value")
-        if operation.get("path") == "displayName" and isinstance(value, str):
-            yield "member_display_name", display_name_key(value)
+    match request.body:
+        case Create(resource) | Replace(resource):
+            key = member_display_name_key(resource)
+            if key is not None:
+                yield "member_display_name", key
+        case Patch(operations):
+            for operation in operations:
+                value = operation.get("value")
+                if operation.get("path") == "displayName" and isinstance(value, str):
+                    yield "member_display_name", display_name_key(value)

@@ -14,7 +14,8 @@ import orjson
 
 from rollcall.directory.changes import Decision
 from rollcall.directory.decide import decide
-from rollcall.directory.state import Member, State
+from rollcall.directory.state import Group, Member, State
+from rollcall.events.bodies import Patch
 from rollcall.events.request import Request
 from rollcall.postgres.directory_search import Resource
 from rollcall.runtime.ids import parse_id
@@ -49,10 +50,12 @@ def most_work_on(request: Request, found: Iterable[Resource]) -> int:
     """The units of work (`rollcall/scim/work.py`) of a decision on these resources, for `aside`."""
     units = 0
     for each in found:
-        if request.operations:
-            size = len(orjson.dumps(each.row.resource))
-            units += most_work(request.operations, size, enough=THREAD_FROM_WORK)
-        units += MEMBERSHIP * len(each.related)
+        resource = each.member if isinstance(each, FoundMember) else each.group
+        if isinstance(request.body, Patch) and request.body.operations:
+            size = len(orjson.dumps(resource.resource))
+            units += most_work(request.body.operations, size, enough=THREAD_FROM_WORK)
+        if isinstance(each, FoundGroup):
+            units += MEMBERSHIP * len(each.members)
     delta = request.members
     return units if delta is None else units + MEMBERSHIP * (len(delta.add) + len(delta.remove))
 
@@ -66,8 +69,8 @@ def refusal(request: Request, found: Iterable[Resource]) -> ScimError | None:
 def name_is_taken(request: Request) -> ScimError | None:
     """The error of a create whose `userName` is taken."""
     state = State(request.organisation_id)
-    if request.user_name_key is not None:
-        state.user_names[request.user_name_key] = SOMEBODY
+    if (name_key := request.name_key) is not None:
+        state.user_names[name_key] = SOMEBODY
     return _error(decide(state, request, request.time))
 
 
@@ -88,12 +91,7 @@ def _decide(
             state.add_member(each.row)
             state.groups_of[each.row.id] = set()
         else:
-            state.add_group(each.row)
-            removed = () if request.members is None else request.members.remove
-            ids = (member_id for member_id, _ in each.related) if with_related else removed
-            state.memberships[each.row.id] = set(ids)
-    if request.members is not None:
-        state.known_members.update(
-            each for each in request.members.add if parse_id(each) is not None
-        )
+            _load_group(state, request, each, with_members=with_members)
+    if (delta := request.members) is not None:
+        state.known_members.update(each for each in delta.add if parse_id(each) is not None)
     return state, decide(state, request, request.time)

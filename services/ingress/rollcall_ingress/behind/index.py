@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from rollcall.events.request import Endpoint
+from rollcall.events.bodies import Delete
 from rollcall_ingress.behind.accepted import Accepted, Node
 
 
@@ -31,7 +31,7 @@ class OrganisationIndex:
             self.by_node.setdefault(node, {})[offset] = None
         if entry.prepared.crowd:
             self.crowds[offset] = None
-        if request.kind == "member.delete":
+        if request.is_member and isinstance(request.body, Delete):
             self.deletes[offset] = None
         about = self.about[request.endpoint]
         about[request.resource_id] = about.get(request.resource_id, 0) + 1

@@ -8,6 +8,7 @@ from collections.abc import Iterable, KeysView, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from rollcall.events.bodies import Create, Delete
 from rollcall.events.envelope import from_milliseconds
 from rollcall.events.request import Endpoint, Request
 from rollcall.observability.metrics import (
@@ -100,8 +101,8 @@ class Overlay:
     def begin(self, request: Request) -> None:
         """The request is about to be sent."""
         self._sending[request.id] = request
-        if request.kind == "member.create" and request.user_name_key is not None:
-            name = (request.organisation_id, request.user_name_key)
+        if request.is_member and isinstance(request.body, Create):
+            name = (request.organisation_id, request.body.name_key)
             self._names_sending.setdefault(name, set()).add(request.id)
 
     def abandon(self, request: Request) -> None:
@@ -219,7 +220,7 @@ class Overlay:
         if (organisation_id, user_name_key) in self._names_sending:
             return True
         found = self.entries(organisation_id, [("user_name", user_name_key)])
-        created = [entry for entry in found if entry.request.kind == "member.create"]
+        created = [entry for entry in found if isinstance(entry.request.body, Create)]
         return any(
             self._keeps_name(organisation_id, entry, user_name_key) for entry in created[-1:]
         )
@@ -274,8 +275,7 @@ class Overlay:
         about = self.entries(organisation_id, [created.prepared.resource])
         later = [entry.request for entry in about if entry.offset > created.offset]
         return not any(
-            request.kind == "member.delete"
-            or (request.user_name_key is not None and request.user_name_key != user_name_key)
+            isinstance(request.body, Delete) or request.name_key not in (None, user_name_key)
             for request in later
         )
 
@@ -336,7 +336,7 @@ class Overlay:
 
     def _end_sending(self, request: Request) -> None:
         self._sending.pop(request.id, None)
-        name = (request.organisation_id, request.user_name_key or "")
+        name = (request.organisation_id, request.name_key or "")
         if (ids := self._names_sending.get(name)) is not None:
             ids.discard(request.id)
             if not ids:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from rollcall.events.bodies import Create, Delete, Replace
 from rollcall.events.request import Request
 from rollcall.postgres.directory_search import Resource
 from rollcall.runtime.breaker import Breaker
@@ -55,11 +56,12 @@ class Precheck:
         """
         if not self.known.is_behind(organisation.id):
             return
-        if request.kind in ("member.create", "group.create"):
-            found = await self._in_time(self._of_its_name(request, organisation), NAME_WITHIN_S)
+        if isinstance(request.body, Create):
+            reading = self._of_its_name(request, request.body, organisation)
+            found = await self._in_time(reading, NAME_WITHIN_S)
         else:
             found = await self._in_time(self._itself(request, organisation), RESOURCE_WITHIN_S)
-        if found and request.kind not in ("member.delete", "group.delete"):
+        if found and not isinstance(request.body, Delete):
             refused = await aside(most_work_on(request, found), refusal, request, found)
             if refused is not None:
                 raise refused
@@ -71,7 +73,7 @@ class Precheck:
 
         `with_related`: with a User's groups, a Group's members.
         """
-        if request.members is not None and len(request.members.add) > MOST_SHOWN:
+        if (delta := request.members) is not None and len(delta.add) > MOST_SHOWN:
             return None
         reading = self.known.find(
             request.endpoint, organisation, request.resource_id, with_related=with_related
@@ -82,8 +84,8 @@ class Precheck:
         if found.row.version == request.id:
             return found
         # A PUT may have no effect. Otherwise it will be refused, or was changed again meanwhile.
-        wanted = request.resource or {}
-        has_all = all(found.row.resource.get(name) == value for name, value in wanted.items())
+        wanted = request.body.resource if isinstance(request.body, Create | Replace) else {}
+        has_all = all(resource.resource.get(name) == value for name, value in wanted.items())
         return found if has_all else None
 
     async def _in_time(self, reading: Coroutine[Any, Any, T], within_s: float) -> T | None:
@@ -101,10 +103,13 @@ class Precheck:
         self._breaker.succeeded()
         return found
 
-    async def _of_its_name(self, request: Request, organisation: Organisation) -> list[Resource]:
-        """The resources that have a name which the create writes and may not share."""
-        found: list[Resource] = []
-        for attribute, key in _unshared(request):
+    async def _of_its_name(
+        self, request: Request, body: Create, organisation: Organisation
+    ) -> list[Found]:
+        """Who has a name that the create writes and may not share."""
+        lookup, partition = self.known.lookup, organisation.partition
+        found: list[Found] = []
+        for attribute, key in _unshared(request, body):
             target = Target(organisation.id, request.endpoint, attribute, key)
             found.extend(await self.known.lookup.find(target, organisation.partition))
         return found
@@ -120,12 +125,12 @@ class Precheck:
         return [found]
 
 
-def _unshared(request: Request) -> Iterator[Key]:
-    """The attributes that the create writes and no other may have, with their keys."""
+def _unshared(request: Request, body: Create) -> Iterator[Key]:
+    """What the create writes that no other may have."""
     if request.is_member:
-        yield "userName", request.user_name_key or ""
+        yield "userName", body.name_key
     elif request.settings.unique_group_names:
-        yield "displayName", request.display_name_key or ""
-    external_id = (request.resource or {}).get("externalId")
+        yield "displayName", body.name_key
+    external_id = body.resource.get("externalId")
     if external_id and request.settings.unique_external_ids:
         yield "externalId", external_id

@@ -13,7 +13,7 @@ an unknown one refuses the whole request, or where a request depends on the grou
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
@@ -22,8 +22,9 @@ import orjson
 from rollcall.directory.fold import fold_batch
 from rollcall.directory.state import Group, Json, Member, State
 from rollcall.directory.touch import Touch, touches
-from rollcall.events.request import Endpoint, MemberDelta, Request
-from rollcall.postgres.directory_search import Related, Resource
+from rollcall.events.bodies import Create, Delete, Endpoint, MemberDelta, Patch, Replace
+from rollcall.events.request import Request
+from rollcall.postgres.directory_search import FoundGroup, FoundMember, Related
 from rollcall.postgres.overlay_read import Wanted
 from rollcall.postgres.search_keys import member_display_name_key
 from rollcall.scim.limits import MAX_RESOURCE_BYTES
@@ -148,8 +149,7 @@ class Selection:
     def removes(self, node: Node) -> bool:
         """Whether one of the requests removes the resource, whose id nothing will have again."""
         return any(
-            entry.request.kind in ("member.delete", "group.delete")
-            and entry.prepared.resource == node
+            isinstance(entry.request.body, Delete) and entry.prepared.resource == node
             for entry in self.entries.values()
         )
 
@@ -191,7 +191,7 @@ class Selection:
             return request
         add = tuple(mattering.intersection(delta.add))
         gone = mattering.difference(add) if delta.clear else mattering.intersection(delta.remove)
-        return replace(request, members=MemberDelta(add=add, remove=tuple(gone)))
+        return request.with_members(MemberDelta(add=add, remove=tuple(gone)))
 
     def _connected(self, overlay: Overlay, entry: Accepted) -> Iterable[Node]:
         prepared = entry.prepared
@@ -274,8 +274,8 @@ def work_to_fold(loaded: Loaded, steps: Iterable[Step], enough: int) -> int:
     units = 0
     sizes: dict[Node, int] = {}
     for step in steps:
-        request = step.request
-        if step.offset < loaded.next_offset or not request.kind.endswith((".patch", ".replace")):
+        request, body = step.request, step.request.body
+        if step.offset < loaded.next_offset or not isinstance(body, Patch | Replace):
             continue
         if units + step.work > enough:
             return units + step.work
@@ -286,14 +286,21 @@ def work_to_fold(loaded: Loaded, steps: Iterable[Step], enough: int) -> int:
         if size <= USUAL_RESOURCE_BYTES:
             units += step.work
         else:
-            units += min(most_work(request.operations, size, enough=MAX_WORK), MAX_WORK)
+            operations = body.operations if isinstance(body, Patch) else ()
+            units += min(most_work(operations, size, enough=MAX_WORK), MAX_WORK)
         sizes[node] = min(size + _written_bytes(request), MAX_RESOURCE_BYTES)
     return units
 
 
 def _written_bytes(request: Request) -> int:
     """Bytes of what the request writes."""
-    return len(orjson.dumps([request.resource, request.operations]))
+    match request.body:
+        case Create(resource) | Replace(resource):
+            return len(orjson.dumps(resource))
+        case Patch(operations):
+            return len(orjson.dumps(operations))
+        case _:
+            return 0
 
 
 def _resource_of(state: State, request: Request) -> Json | None:

@@ -12,8 +12,9 @@ from datetime import datetime
 from functools import cache
 from typing import Final, Literal
 
+from rollcall.events.bodies import Body, Create, Delete, MemberDelta, Patch, Replace
 from rollcall.events.precondition import Precondition
-from rollcall.events.request import Kind, MemberDelta, Request, Settings
+from rollcall.events.request import Request, Settings
 from rollcall.observability.logging import get_logger
 from rollcall.observability.metrics import INGRESS_REPAIRS
 from rollcall.runtime.ids import new_id
@@ -89,8 +90,8 @@ def understand_body(command: Command, body: bytes) -> Understood:
     Raises ScimError: what is wrong with the body, and nothing else, whatever the bytes.
     """
     if command.verb == "delete":
-        return Understood(_request(command))
-    parsed = parse_object(body)
+        return Understood(_request(command, Delete()))
+    parsed = parse_object(body, max_depth=command.limits.depth)
     if command.verb == "patch":
         return _understand_patch(command, parsed)
     canonical = canonicalise(
@@ -99,16 +100,15 @@ def understand_body(command: Command, body: bytes) -> Understood:
     members: MemberDelta | None = None
     if canonical.members is not None:
         members = MemberDelta(clear=command.verb == "replace", add=_ids(canonical.members))
-    return Understood(
-        _request(
-            command,
-            resource=canonical.resource,
-            members=members,
-            names=_written_names(canonical.resource, command.schema),
-        ),
-        canonical.repairs,
-        canonical.ignored,
-    )
+    name_key = _written_name(canonical.resource, command.schema)
+    asked: Body
+    if command.verb == "replace":
+        asked = Replace(canonical.resource, name_key, members)
+    elif name_key is not None:
+        asked = Create(canonical.resource, name_key, members)
+    else:
+        raise LookupError("a resource without the name that its schema requires")
+    return Understood(_request(command, asked), canonical.repairs, canonical.ignored)
 
 
 def read_precondition(
@@ -144,26 +144,22 @@ def _understand_patch(command: Command, parsed: Json) -> Understood:
         for operation in patch.operations
         if "value" in operation
     }
+    name_key = _written_name(last_written, command.schema)
     return Understood(
-        _request(
-            command,
-            operations=patch.operations,
-            members=members,
-            names=_written_names(last_written, command.schema),
-        ),
+        _request(command, Patch(patch.operations, name_key, members)),
         patch.repairs,
         patch.ignored,
     )
 
 
-def _written_names(values: Json, schema: ResourceSchema) -> tuple[str | None, str | None]:
-    """The keys of the `userName` of a User, or of the `displayName` of a Group, that is written."""
+def _written_name(values: Json, schema: ResourceSchema) -> str | None:
+    """The key of the `userName` of a User, or of the `displayName` of a Group, that is written."""
     name = values.get("userName" if schema is USER else "displayName")
     if not isinstance(name, str):
-        return None, None
+        return None
     if schema is USER:
-        return checked_key(user_name_key(name), "userName"), None
-    return None, checked_key(display_name_key(name), "displayName")
+        return checked_key(user_name_key(name), "userName")
+    return checked_key(display_name_key(name), "displayName")
 
 
 def _ids(given: Sequence[str]) -> tuple[str, ...]:
@@ -171,32 +167,21 @@ def _ids(given: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.lower() if len(each) == 36 else each for each in given))
 
 
-def _request(
-    command: Command,
-    *,
-    resource: Json | None = None,
-    operations: tuple[Json, ...] = (),
-    members: MemberDelta | None = None,
-    names: tuple[str | None, str | None] = (None, None),
-) -> Request:
+def _request(command: Command, body: Body) -> Request:
     organisation = command.organisation
     return Request(
         id=command.id,
-        kind=_KINDS[command.schema is USER, command.verb],
+        endpoint="Users" if command.schema is USER else "Groups",
         organisation_id=organisation.id,
         resource_id=command.resource_id or new_id(),
         time=command.time,
+        body=body,
         settings=_settings(
             _profile(command).value,
             organisation.unique_group_names,
             organisation.confirm_on_accept,
             organisation.unique_external_ids,
         ),
-        resource=resource,
-        operations=operations,
-        members=members,
-        user_name_key=names[0],
-        display_name_key=names[1],
         precondition=command.precondition,
         actor=command.actor,
         traceparent=command.traceparent,
@@ -208,15 +193,3 @@ _settings = cache(Settings)
 
 def _profile(command: Command) -> Profile:
     return command.preferences.profile(command.organisation.profile)
-
-
-_KINDS: Final[dict[tuple[bool, Verb], Kind]] = {
-    (True, "create"): "member.create",
-    (True, "replace"): "member.replace",
-    (True, "patch"): "member.patch",
-    (True, "delete"): "member.delete",
-    (False, "create"): "group.create",
-    (False, "replace"): "group.replace",
-    (False, "patch"): "group.patch",
-    (False, "delete"): "group.delete",
-}

@@ -22,6 +22,8 @@ from dataclasses import replace
 from typing import Final
 
 from rollcall.directory.members import initial_resource
+from rollcall.directory.state import Member
+from rollcall.events.bodies import Create, Delete, Patch, Replace
 from rollcall.events.envelope import format_time
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request
@@ -49,19 +51,18 @@ def has_body(request: Request, view: View) -> bool:
 
     `attributes` says what to return (RFC 7644 §3.5.2), a preference only what would be nice.
     """
-    verb = _verb(request)
-    if verb == "delete":
+    if isinstance(request.body, Delete):
         return False
     if view.projection is not None:
         return True
     if view.returns is not None:
         return view.returns == "representation"
-    return verb != "patch" or request.is_member
+    return request.is_member or not isinstance(request.body, Patch)
 
 
 def must_have_body(request: Request, view: View) -> bool:
     """Whether it is a PATCH that is answered with a representation also while it is pending."""
-    return _verb(request) == "patch" and (
+    return isinstance(request.body, Patch) and (
         view.projection is not None or view.returns == "representation"
     )
 
@@ -78,21 +79,22 @@ def applied(
     `group` is what the directory says of a changed group, where that was read; otherwise the
     members are the predicted ones, or those that the request names.
     """
-    verb = _verb(request)
-    if verb == "delete" or reply.resource is None or reply.version is None:
+    if isinstance(request.body, Delete) or reply.resource is None or reply.version is None:
         return Answer(204)
-    cannot_show = verb == "patch" and not request.is_member and not (group or foreseen)
+    is_patch = isinstance(request.body, Patch)
+    cannot_show = is_patch and not request.is_member and not (group or foreseen)
     if cannot_show or not has_body(request, view):
         return _without_body(request, view, reply.version)
-    status = 201 if verb == "create" else 200
-    if group is not None:
-        return show.answer(group, view, status=status)
-    related: Pairs | None = reply.groups
-    if not request.is_member:
-        related = _named(request) if foreseen is None else foreseen.related
-    document = show.whole(
-        _schema(request), request.resource_id, _times(reply), reply.resource, view, related
-    )
+    status = 201 if isinstance(request.body, Create) else 200
+    if request.is_member:
+        document = user_document(
+            request.resource_id, _times(reply), reply.resource, view, reply.groups
+        )
+    elif group is not None:
+        return found_group(group, view, status=status)
+    else:
+        members = _named(request) if foreseen is None else foreseen.related
+        document = group_document(request.resource_id, _times(reply), reply.resource, view, members)
     return representation(document, reply.version, view, status)
 
 
@@ -103,29 +105,33 @@ def pending(
 
     `mark_as` is `PENDING` or `PARKED`.
     """
-    verb = _verb(request)
+    body = request.body
     mark = {OUTCOME: mark_as}
-    if verb == "patch" and foreseen is not None:
-        return _marked(show.answer(foreseen, view), mark_as)
-    if verb in ("patch", "delete") or request.resource is None:
+    if isinstance(body, Patch) and foreseen is not None:
+        return _foreseen(foreseen, view, mark)
+    if not isinstance(body, Create | Replace):
         return Answer(204, headers=mark)
     if not has_body(request, view):
         return _without_body(request, view, request.id, mark)
     moment = format_time(request.time)
     times = (moment, moment, request.id)
-    resource = request.resource
-    if request.kind == "member.create":
-        resource = initial_resource(resource)
-    document = show.whole(
-        _schema(request), request.resource_id, times, resource, view, _named(request)
-    )
-    return representation(document, request.id, view, 201 if verb == "create" else 200, mark)
+    if request.is_member:
+        resource = initial_resource(body.resource) if isinstance(body, Create) else body.resource
+        document = user_document(request.resource_id, times, resource, view, None)
+    else:
+        document = group_document(request.resource_id, times, body.resource, view, _named(request))
+    status = 201 if isinstance(body, Create) else 200
+    return representation(document, request.id, view, status, mark)
 
 
-def accepted(request: Request, found: Resource, view: View) -> Answer:
-    """The answer to a pending POST or PUT whose resource was read back as it is accepted."""
-    status = 201 if _verb(request) == "create" else 200
-    return _marked(show.answer(found, view, status=status), PENDING)
+def accepted(request: Request, found: FoundMember | FoundGroup, view: View) -> Answer:
+    """The same of a resource that was read back as it is accepted."""
+    if isinstance(found, FoundMember):
+        shown = found_member(found, view)
+    else:
+        status = 201 if isinstance(request.body, Create) else 200
+        shown = found_group(found, view, status=status)
+    return replace(shown, headers={**shown.headers, OUTCOME: PENDING})
 
 
 def with_preferences(given: Answer, request: Request, preferences: Preferences) -> Answer:
@@ -135,7 +141,7 @@ def with_preferences(given: Answer, request: Request, preferences: Preferences) 
     """
     is_representation = preferences.returns == "representation"
     value = preferences.applied(returns=bool(given.body) == is_representation)
-    if value is None or _verb(request) == "delete":
+    if value is None or isinstance(request.body, Delete):
         return given
     return replace(given, headers={**given.headers, PREFERENCE_APPLIED: value})
 
@@ -149,24 +155,16 @@ def _without_body(
 ) -> Answer:
     """201 or 204: where it is and which version it has, and nothing else."""
     headers = {"ETag": weak_etag(version), **more}
-    if _verb(request) != "create":
+    if not isinstance(request.body, Create):
         return Answer(204, headers=headers)
     headers["Location"] = f"{view.base_url}/{request.endpoint}/{request.resource_id}"
     return Answer(201, headers=headers)
 
 
 def _named(request: Request) -> Pairs | None:
-    if request.members is None:
+    if (delta := request.members) is None:
         return None
-    return [(member_id, None) for member_id in request.members.add]
-
-
-def _schema(request: Request) -> ResourceSchema:
-    return USER if request.is_member else GROUP
-
-
-def _verb(request: Request) -> str:
-    return request.kind.partition(".")[2]
+    return [(member_id, None) for member_id in delta.add]
 
 
 def _times(reply: Reply) -> Times:

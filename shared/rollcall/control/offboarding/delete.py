@@ -27,6 +27,7 @@ from rollcall.control.offboarding.what_stays import Kept, what_stays
 from rollcall.control.publish import publish, until
 from rollcall.control.tenancy_log import NotThere, Tenancy, TenancyLog, open_log
 from rollcall.control.words import counted
+from rollcall.events.bodies import EndOrganisation
 from rollcall.events.request import MAX_ACCEPT_S, Request
 from rollcall.postgres import progress
 from rollcall.postgres.upkeep import leaving
@@ -223,16 +224,17 @@ async def _publish_last(deployment: Deployment, leaver: _Leaver, partition: int)
         deployment.database,
         topic,
         partition,
-        lambda each: each.kind == "organisation.delete" and each.organisation_id == leaver.id,
+        lambda each: isinstance(each.body, EndOrganisation) and each.organisation_id == leaver.id,
     )
     if earlier is not None:
         return earlier.id
     request = Request(
         id=new_id(),
-        kind="organisation.delete",
+        endpoint="Users",
         organisation_id=leaver.id,
         resource_id=leaver.id,
         time=now(),
+        body=EndOrganisation(),
         actor="operator",
     )
     (offset,) = await publish(deployment.settings, [(request, topic, partition)])

@@ -17,7 +17,9 @@ from rollcall.control.errors import NotNow, NotPossible
 from rollcall.control.offboarding.what_stays import Kept, what_stays
 from rollcall.control.publish import publish, until
 from rollcall.control.rebuild.approach import LOCK
-from rollcall.control.tenancy_log import find_organisation
+from rollcall.control.standing import check_runs, pending
+from rollcall.control.tenancy_log import open_log
+from rollcall.events.bodies import Erase
 from rollcall.events.request import Request
 from rollcall.postgres import audit
 from rollcall.postgres.upkeep import leaving, scratch
@@ -118,17 +120,18 @@ async def _publish(
         deployment.database,
         *place,
         lambda each: (
-            each.kind == "member.erase"
+            isinstance(each.body, Erase)
             and (each.organisation_id, each.resource_id) == (organisation.id, member_id)
         ),
     )
     if request is None:
         request = Request(
             id=new_id(),
-            kind="member.erase",
+            endpoint="Users",
             organisation_id=organisation.id,
             resource_id=member_id,
             time=now(),
+            body=Erase(),
             actor="operator",
         )
         await publish(deployment.settings, [(request, *place)])

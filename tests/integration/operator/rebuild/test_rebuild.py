@@ -13,7 +13,7 @@ import pytest
 
 from rollcall.control.errors import ControlError, NotPossible
 from rollcall.control.rebuild import fold_log, rebuild
-from rollcall.directory import decide
+from rollcall.directory import members
 from rollcall.postgres import directory_search
 from rollcall.postgres.pool import open_pool
 from rollcall.postgres.upkeep import scratch
@@ -435,17 +435,17 @@ async def test_events_that_were_dead_stay_dead_unless_told_otherwise(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The release of today would apply it, at a place where others did not find it applied."""
-    right = decide.DECIDERS["member.patch"]
+    right = members.patch
     wrong = replace(patch(ANA, replacing("title", POISON)), id=an_id(700_001))
 
     def broken(*arguments: object) -> object:
         raise KeyError(POISON)
 
-    monkeypatch.setitem(decide.DECIDERS, "member.patch", broken)
+    monkeypatch.setattr(members, "patch", broken)
     running = await deployment.start()
     await apply_all(deployment, [create(1, "ana@example.org"), wrong])
     await running.end()
-    monkeypatch.setitem(decide.DECIDERS, "member.patch", right)
+    monkeypatch.setattr(members, "patch", right)
     before = await contents(deployment)
 
     await do_rebuild(deployment)
@@ -470,7 +470,7 @@ async def test_a_release_that_cannot_apply_what_was_applied_does_not_swap(
     def broken(*arguments: object) -> object:
         raise KeyError(POISON)
 
-    monkeypatch.setitem(decide.DECIDERS, "member.patch", broken)
+    monkeypatch.setattr(members, "patch", broken)
 
     with pytest.raises(ControlError, match=r"cannot apply .*/0/1, which was applied before"):
         await do_rebuild(deployment)
