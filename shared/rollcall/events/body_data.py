@@ -19,6 +19,7 @@ from rollcall.events.bodies import (
     Patch,
     Redrive,
     Replace,
+    Writing,
 )
 from rollcall.events.envelope import MalformedEvent, from_milliseconds
 
@@ -31,39 +32,40 @@ NAME_KEYS: Final[Mapping[Endpoint, str]] = {
 
 def to_data(body: Body, endpoint: Endpoint) -> Json:
     """The fields that the body is written to; what is absent is left out."""
+    data: Json = {}
     match body:
         case Create() | Replace() | Incomplete():
-            resource = {} if body.resource is None else {"resource": body.resource}
-            return {**resource, **_members_and_name(endpoint, body.members, body.name_key)}
+            if body.resource is not None:
+                data["resource"] = body.resource
+            _write_members_and_name(data, body, endpoint)
         case Patch():
-            operations = {"operations": list(body.operations)} if body.operations else {}
-            return {**operations, **_members_and_name(endpoint, body.members, body.name_key)}
+            if body.operations:
+                data["operations"] = list(body.operations)
+            _write_members_and_name(data, body, endpoint)
+        case Delete() | Erase() | EndOrganisation():
+            pass
         case Accept():
-            data: Json = {}
             if body.invitation_id is not None:
                 data["invitation_id"] = body.invitation_id
             if body.expires is not None:
                 data["invitation_expires"] = int(body.expires.timestamp() * 1000)
-            return data
         case Redrive() | Discard():
-            return {"dead_letter": body.dead_letter, "dead_endpoint": endpoint}
-        case Delete() | Erase() | EndOrganisation():
-            return {}
+            data["dead_letter"] = body.dead_letter
+            data["dead_endpoint"] = endpoint
         case _:
             assert_never(body)
+    return data
 
 
-def _members_and_name(endpoint: Endpoint, delta: MemberDelta | None, key: str | None) -> Json:
-    data: Json = {}
-    if delta is not None:
+def _write_members_and_name(data: Json, body: Writing, endpoint: Endpoint) -> None:
+    if (delta := body.members) is not None:
         data["members"] = {
             "clear": delta.clear,
             "add": list(delta.add),
             "remove": list(delta.remove),
         }
-    if key is not None:
-        data[NAME_KEYS[endpoint]] = key
-    return data
+    if body.name_key is not None:
+        data[NAME_KEYS[endpoint]] = body.name_key
 
 
 def from_data(

@@ -251,6 +251,7 @@ def from_event(event: Event) -> Request:
             raise ValueError("a version 2 says what must hold")
         data = upcast(kind, version, newest_of(kind), data)
         conditions = data.get("precondition")
+        settings = _settings(data)
         request = Request(
             id=event.id,
             endpoint=endpoint,
@@ -258,7 +259,7 @@ def from_event(event: Event) -> Request:
             resource_id=_text(data, "resource_id"),
             time=event.time,
             body=body_data.from_data(kind, endpoint, data, event.extensions),
-            settings=_settings(data),
+            settings=settings,
             rules=_rules(data),
             precondition=None if conditions is None else preconditions.from_data(conditions),
             actor=_text(data, "actor"),

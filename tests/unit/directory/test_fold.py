@@ -3,8 +3,9 @@
 import copy
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -115,6 +116,27 @@ def test_the_net_changes_lead_to_the_same_rows_as_all_changes(conversation: list
     assert {group.id: group for _, group in net.put_groups} == state.groups
     pairs = {(group, member) for _, group, member in net.added_members}
     assert pairs == {(g, m) for g, ids in state.memberships.items() for m in ids}
+
+
+@pytest.mark.parametrize("of", ["member", "group"])
+def test_a_request_that_lacks_what_its_kind_needs_is_dead_where_it_would_be_applied(
+    of: Literal["member", "group"],
+) -> None:
+    """As every release decided it: a replace of what is not there is refused, not dead."""
+    here = an_id(3) if of == "member" else an_id(50)
+    made, there, gone = (
+        a_request("member.create" if of == "member" else "group.create", an_id(1), 901),
+        a_request("member.replace" if of == "member" else "group.replace", here, 902),
+        a_request("member.replace" if of == "member" else "group.replace", an_id(4), 903),
+    )
+    state = a_state(a_member(3, "cy@example.org"), groups=(a_group(50),))
+
+    dead = [folded(state, each)[0] for each in (made, there)]
+    [refused] = folded(state, gone)
+
+    assert [type(each.error) for each in dead] == [ValueError, ValueError]
+    assert refused.decision is not None
+    assert refused.decision.verdict.status == 404
 
 
 def test_an_event_whose_decision_raises_changes_nothing_and_stops_nobody() -> None:

@@ -2,12 +2,26 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rollcall.events import envelope, outcome, reply, request
+from rollcall.events.bodies import (
+    Accept,
+    Body,
+    Create,
+    Delete,
+    Discard,
+    EndOrganisation,
+    Erase,
+    Incomplete,
+    Patch,
+    Redrive,
+    Replace,
+)
 from rollcall.events.envelope import MalformedEvent, NewerVersion
 from rollcall.events.precondition import Precondition
 from tests.support import builders
@@ -41,6 +55,13 @@ def wire(event: envelope.Event) -> envelope.Event:
         a_request("member.accept", an_id(1), invitation_id=an_id(5), invitation_expires=MOMENT),
         a_request("member.delete", an_id(1), precondition=Precondition((an_id(5),), "*")),
         a_request("group.delete", an_id(1), precondition=Precondition(if_none_match=())),
+        a_request("member.erase", an_id(1), actor="operator"),
+        a_request("organisation.delete", builders.ORGANISATION, actor="operator"),
+        builders.redrive(A_REQUEST),
+        builders.redrive(A_REQUEST, kind="dead.discard"),
+        builders.let_go(an_id(1)),
+        a_request("member.create", an_id(1)),
+        a_request("group.replace", an_id(1), members=request.MemberDelta(add=(an_id(2),))),
     ],
     ids=lambda written: written.type,
 )
@@ -114,6 +135,58 @@ def test_a_request_that_is_not_as_its_version_says_is_malformed(change: dict[str
 
     with pytest.raises(MalformedEvent):
         request.from_event(event)
+
+
+IDS = st.lists(st.sampled_from([an_id(number) for number in range(9)]), unique=True).map(tuple)
+DELTAS = st.none() | st.builds(request.MemberDelta, st.booleans(), IDS, IDS)
+OBJECTS = st.dictionaries(st.text(max_size=4), st.none() | st.text(max_size=4), max_size=3)
+KEYS = st.text(max_size=4)
+WRITING = (
+    st.builds(Create, OBJECTS, KEYS, DELTAS)
+    | st.builds(Replace, OBJECTS, st.none() | KEYS, DELTAS)
+    | st.builds(Patch, st.lists(OBJECTS, max_size=3).map(tuple), st.none() | KEYS, DELTAS)
+    | st.builds(Incomplete, st.just(True), st.none(), st.none() | KEYS, DELTAS)
+    | st.builds(Incomplete, st.just(True), OBJECTS, st.none(), DELTAS)
+    | st.builds(Incomplete, st.just(False), st.none(), st.none() | KEYS, DELTAS)
+    | st.just(Delete())
+)
+ABOUT_DEAD = st.builds(Redrive, st.just(an_id(7)), KEYS) | st.builds(
+    Discard, st.just(an_id(7)), KEYS
+)
+OF_MEMBERS = (
+    st.builds(Accept, st.none() | KEYS, st.none() | st.just(MOMENT))
+    | st.just(Erase())
+    | st.just(EndOrganisation())
+)
+ASKED = st.tuples(st.sampled_from(get_args(request.Endpoint)), WRITING | ABOUT_DEAD) | st.tuples(
+    st.just("Users"), OF_MEMBERS
+)
+
+
+@given(ASKED)
+def test_whatever_body_is_written_is_read_with_its_kind(asked: tuple[Any, Body]) -> None:
+    endpoint, body = asked
+    written = replace(A_REQUEST, endpoint=endpoint, body=body)
+
+    event = wire(request.to_event(written))
+
+    assert request.from_event(event) == written
+    assert request.kind_of(event.type) == written.kind
+
+
+@pytest.mark.parametrize("kind", sorted(request.KINDS))
+def test_a_field_that_the_kind_does_not_use_is_checked_and_left_out(kind: request.Kind) -> None:
+    if kind.startswith("dead."):
+        plain = builders.redrive(A_REQUEST, kind=kind)  # type: ignore[arg-type]
+    else:
+        plain = a_request(kind, builders.ORGANISATION)
+    event = request.to_event(plain)
+    unused = {"invitation_id": "x"} if kind != "member.accept" else {"dead_letter": "x"}
+
+    assert request.from_event(replace(event, data={**event.data, **unused})) == plain
+    for wrong in ({"resource": 5}, {"operations": [5]}, {"members": 5}, {"user_name_key": 5}):
+        with pytest.raises(MalformedEvent):
+            request.from_event(replace(event, data={**event.data, **wrong}))
 
 
 def test_a_request_without_a_number_of_rules_is_decided_by_the_first() -> None:
