@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from rollcall.events.bodies import Discard, Redrive
+from rollcall.events.bodies import AboutDead
 from rollcall.events.envelope import (
     PREFIX,
     Event,
@@ -177,7 +177,7 @@ def _check_agreement(key: bytes | None, event: Event) -> None:
 
 def _check_ids(request: Request) -> None:
     body = request.body
-    if isinstance(body, Redrive | Discard) and parse_id(body.dead_id) != body.dead_id:
+    if isinstance(body, AboutDead) and parse_id(body.dead_id) != body.dead_id:
         raise MalformedEvent("causationid is no UUID in canonical form")
     for name in ("id", "organisation_id", "resource_id"):
         identifier = getattr(request, name)

@@ -15,7 +15,7 @@ from rollcall.control.before_event import find_unapplied, why_not_applied
 from rollcall.control.errors import NotPossible
 from rollcall.control.standing import pending, why_it_stands
 from rollcall.control.tenancy_log import NotThere, open_log
-from rollcall.events.bodies import Discard, Redrive
+from rollcall.events.bodies import AboutDead, Discard, Redrive
 from rollcall.events.request import Endpoint, Request, to_event
 from rollcall.kafka.producer import Producer
 from rollcall.postgres import audit, dead_letter
@@ -39,7 +39,7 @@ Result = Literal[
     "would be",
 ]
 BAD: Final[frozenset[Result]] = frozenset({"failed", "stopped", "pending", "impossible", "stands"})
-BODIES: Final[Mapping[Action, type[Redrive | Discard]]] = {"redrive": Redrive, "discard": Discard}
+BODIES: Final[Mapping[Action, type[AboutDead]]] = {"redrive": Redrive, "discard": Discard}
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {each: each for each in get_args(Endpoint)}
 LETTER_NAME: Final = re.compile(r"[^/]+/\d+/\d+")
 MOST_LETTERS: Final = 10_000
@@ -188,9 +188,7 @@ async def _earlier(
         database,
         letter.topic,
         letter.partition,
-        lambda request: (
-            isinstance(request.body, Redrive | Discard) and request.body.dead_id == letter.id
-        ),
+        lambda request: isinstance(request.body, AboutDead) and request.body.dead_id == letter.id,
     )
 
 

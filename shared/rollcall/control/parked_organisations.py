@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from rollcall.control.dead_letters import decided, publish
 from rollcall.control.standing import pending, why_it_stands
-from rollcall.events.bodies import Discard, Redrive
+from rollcall.events.bodies import AboutDead, Redrive
 from rollcall.events.request import Request
 from rollcall.postgres import parked
 from rollcall.postgres.audit import AuditRow
@@ -124,7 +124,7 @@ async def _ask(settings: Settings, database: Database, park: ParkedOrganisation)
         park.topic,
         park.partition,
         lambda request: (
-            isinstance(request.body, Redrive | Discard)
+            isinstance(request.body, AboutDead)
             and request.is_release
             and request.body.dead_id == park.id
         ),

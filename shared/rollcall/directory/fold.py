@@ -38,7 +38,7 @@ from rollcall.directory.decide import decide, rejected
 from rollcall.directory.quarantine import Event, Held, Park, Quarantine, Unreadable, key_of
 from rollcall.directory.redrive import Redriven, redrive
 from rollcall.directory.state import Group, Member, State
-from rollcall.events.bodies import Discard, Redrive
+from rollcall.events.bodies import AboutDead
 from rollcall.events.envelope import format_time
 from rollcall.events.outcome import Outcome
 from rollcall.events.reply import Reply
@@ -108,7 +108,7 @@ def _fold_one(
     if isinstance(event, Unreadable) and not event.has_resource:
         return Folded(event, at, error=event.error)
     state = states[event.organisation_id]
-    if isinstance(event, Request) and isinstance(event.body, Redrive | Discard):
+    if isinstance(event, Request) and isinstance(event.body, AboutDead):
         do = _release if event.is_release else _redrive
         return do(state, event, event.body, at, refusals)
     folded = _fold_in(state, event, at, refusals)
@@ -209,7 +209,7 @@ def _repeat(request: Request, at: datetime, state: State, dead_id: str) -> Folde
 
 
 def _release(
-    state: State, request: Request, body: Redrive | Discard, at: datetime, refusals: Refusals
+    state: State, request: Request, body: AboutDead, at: datetime, refusals: Refusals
 ) -> Folded:
     """Take up a part of what waits, or nothing where the organisation is not parked (any more)."""
     if request.id in refusals:
@@ -232,7 +232,7 @@ def _passed_over(late: Held) -> Folded:
 
 
 def _redrive(
-    state: State, request: Request, body: Redrive | Discard, at: datetime, refusals: Refusals
+    state: State, request: Request, body: AboutDead, at: datetime, refusals: Refusals
 ) -> Folded:
     """Apply what is held, or nothing where that has happened already. An error is raised."""
     found = redrive(

@@ -20,7 +20,7 @@ from rollcall.directory.changes import Change, Decision, PutGroup, RemoveMember,
 from rollcall.directory.facts import about
 from rollcall.directory.quarantine import Event, Held, Quarantine, key_of
 from rollcall.directory.state import State, touched
-from rollcall.events.bodies import Discard, Redrive
+from rollcall.events.bodies import AboutDead, Discard
 from rollcall.events.outcome import Fact
 from rollcall.events.request import Request
 
@@ -70,7 +70,7 @@ class Redriven:
 def redrive(
     state: State,
     request: Request,
-    body: Redrive | Discard,
+    body: AboutDead,
     attempt: Attempt,
     pass_over: PassOver,
 ) -> tuple[Decision, Redriven] | None:
@@ -128,7 +128,7 @@ def _mended(state: State, request: Request) -> tuple[Change, ...]:
     return (RemoveMember(member_id), *(PutGroup(group) for group in moved))
 
 
-def _decision(request: Request, body: Redrive | Discard, done: Redriven, left: int) -> Decision:
+def _decision(request: Request, body: AboutDead, done: Redriven, left: int) -> Decision:
     """All changes; the outcome of the redrive itself; as status the worst of its steps."""
     detail: dict[str, object] = {
         "endpoint": request.endpoint,

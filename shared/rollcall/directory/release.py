@@ -21,7 +21,7 @@ from rollcall.directory.changes import Decision, Verdict
 from rollcall.directory.quarantine import Event, Held, Park, key_of
 from rollcall.directory.redrive import FAILED, Redriven, Step, decision_of
 from rollcall.directory.state import State
-from rollcall.events.bodies import Discard, Redrive
+from rollcall.events.bodies import AboutDead
 from rollcall.events.request import Request
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ PassOver = Callable[[Held], "Folded"]
 
 
 def release(
-    state: State, request: Request, body: Redrive | Discard, fold: Fold, pass_over: PassOver
+    state: State, request: Request, body: AboutDead, fold: Fold, pass_over: PassOver
 ) -> tuple[Decision, Redriven] | None:
     """What `request` with this body does.
 

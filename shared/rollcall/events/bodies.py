@@ -128,4 +128,6 @@ class EndOrganisation:
 
 Writing = Create | Replace | Patch | Incomplete
 """What may write a name, and change a group's members."""
-Body = Writing | Delete | Accept | Erase | Redrive | Discard | EndOrganisation
+AboutDead = Redrive | Discard
+"""What is about a dead letter, or lets a parked organisation go on."""
+Body = Writing | Delete | Accept | Erase | AboutDead | EndOrganisation

@@ -25,6 +25,7 @@ from typing import Any, Final, assert_never, get_args
 from rollcall.events import body_data
 from rollcall.events import precondition as preconditions
 from rollcall.events.bodies import (
+    AboutDead,
     Accept,
     Body,
     Create,
@@ -128,7 +129,7 @@ class Request:
     @property
     def is_about_dead(self) -> bool:
         """Whether it is about a dead letter."""
-        return isinstance(self.body, Redrive | Discard)
+        return isinstance(self.body, AboutDead)
 
     @property
     def is_release(self) -> bool:
@@ -225,7 +226,7 @@ def to_event(request: Request) -> Event:
         extensions["answerby"] = str(request.answer_by_ms)
         if request.is_answered:
             extensions["answered"] = "1"
-    if isinstance(request.body, Redrive | Discard):
+    if isinstance(request.body, AboutDead):
         extensions["causationid"] = request.body.dead_id
     return Event(
         id=request.id,
