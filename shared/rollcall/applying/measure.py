@@ -85,7 +85,7 @@ def _parts_of(entries: Sequence[Entry], sizes: Sizes) -> list[Part]:
 
 
 def _is_loaded(request: Request) -> bool:
-    """Whether a document is loaded by its id: a new id has none, an organisation neither."""
+    """Whether its document is loaded by id: a new resource and an organisation have none."""
     return not isinstance(request.body, Create | EndOrganisation)
 
 

@@ -167,7 +167,7 @@ def _weigh(entry: Entry, sizes: Sizes, present: dict[Resource, int]) -> Weight:
 
 
 def _work(request: Request, resource_bytes: int) -> int:
-    """Units that a PATCH may come to; one that is not as it must be fails before it costs."""
+    """Most units that a PATCH may cost; 0 for a malformed one, which fails before it costs."""
     operations = request.body.operations if isinstance(request.body, Patch) else ()
     if not operations:
         return 0

@@ -13,12 +13,11 @@ from typing import Final, Literal, get_args
 
 from rollcall.control.before_event import find_unapplied, why_not_applied
 from rollcall.control.errors import NotPossible
-from rollcall.control.standing import pending, why_it_stands
-from rollcall.control.tenancy_log import NotThere, open_log
+from rollcall.control.publish import decided, publish
+from rollcall.control.tenancy_log import NotThere, read_tenancy
 from rollcall.events.bodies import AboutDead, Discard, Redrive
-from rollcall.events.request import Endpoint, Request, to_event
-from rollcall.kafka.producer import Producer
-from rollcall.postgres import audit, dead_letter
+from rollcall.events.request import Endpoint, Request
+from rollcall.postgres import dead_letter
 from rollcall.postgres.audit import AuditRow
 from rollcall.postgres.dead_letter import ALL_STATES, DeadLetterSummary, State
 from rollcall.postgres.pool import Database

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from rollcall.control.dead_letters import decided, publish
-from rollcall.control.standing import pending, why_it_stands
+from rollcall.control.before_event import find_unapplied, why_not_applied
+from rollcall.control.publish import decided, publish
 from rollcall.events.bodies import AboutDead, Redrive
 from rollcall.events.request import Request
 from rollcall.postgres import parked

@@ -14,7 +14,7 @@ import orjson
 
 from rollcall.directory.changes import Decision
 from rollcall.directory.decide import decide
-from rollcall.directory.state import Group, Member, State
+from rollcall.directory.state import Member, State
 from rollcall.events.bodies import Patch
 from rollcall.events.request import Request
 from rollcall.postgres.directory_search import Resource
@@ -50,12 +50,10 @@ def most_work_on(request: Request, found: Iterable[Resource]) -> int:
     """The units of work (`rollcall/scim/work.py`) of a decision on these resources, for `aside`."""
     units = 0
     for each in found:
-        resource = each.member if isinstance(each, FoundMember) else each.group
         if isinstance(request.body, Patch) and request.body.operations:
-            size = len(orjson.dumps(resource.resource))
+            size = len(orjson.dumps(each.row.resource))
             units += most_work(request.body.operations, size, enough=THREAD_FROM_WORK)
-        if isinstance(each, FoundGroup):
-            units += MEMBERSHIP * len(each.members)
+        units += MEMBERSHIP * len(each.related)
     delta = request.members
     return units if delta is None else units + MEMBERSHIP * (len(delta.add) + len(delta.remove))
 
@@ -91,7 +89,10 @@ def _decide(
             state.add_member(each.row)
             state.groups_of[each.row.id] = set()
         else:
-            _load_group(state, request, each, with_members=with_members)
+            state.add_group(each.row)
+            removed = () if request.members is None else request.members.remove
+            ids = (member_id for member_id, _ in each.related) if with_related else removed
+            state.memberships[each.row.id] = set(ids)
     if (delta := request.members) is not None:
         state.known_members.update(each for each in delta.add if parse_id(each) is not None)
     return state, decide(state, request, request.time)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rollcall.events.bodies import Delete
+from rollcall.events.request import Endpoint
 from rollcall_ingress.behind.accepted import Accepted, Node
 
 

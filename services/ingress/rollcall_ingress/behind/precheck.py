@@ -85,7 +85,7 @@ class Precheck:
             return found
         # A PUT may have no effect. Otherwise it will be refused, or was changed again meanwhile.
         wanted = request.body.resource if isinstance(request.body, Create | Replace) else {}
-        has_all = all(resource.resource.get(name) == value for name, value in wanted.items())
+        has_all = all(found.row.resource.get(name) == value for name, value in wanted.items())
         return found if has_all else None
 
     async def _in_time(self, reading: Coroutine[Any, Any, T], within_s: float) -> T | None:
@@ -105,10 +105,9 @@ class Precheck:
 
     async def _of_its_name(
         self, request: Request, body: Create, organisation: Organisation
-    ) -> list[Found]:
-        """Who has a name that the create writes and may not share."""
-        lookup, partition = self.known.lookup, organisation.partition
-        found: list[Found] = []
+    ) -> list[Resource]:
+        """The resources that have a name which the create writes and may not share."""
+        found: list[Resource] = []
         for attribute, key in _unshared(request, body):
             target = Target(organisation.id, request.endpoint, attribute, key)
             found.extend(await self.known.lookup.find(target, organisation.partition))
@@ -126,7 +125,7 @@ class Precheck:
 
 
 def _unshared(request: Request, body: Create) -> Iterator[Key]:
-    """What the create writes that no other may have."""
+    """The attributes that the create writes and no other may have, with their keys."""
     if request.is_member:
         yield "userName", body.name_key
     elif request.settings.unique_group_names:

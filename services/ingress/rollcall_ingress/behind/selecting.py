@@ -24,7 +24,7 @@ from rollcall.directory.state import Group, Json, Member, State
 from rollcall.directory.touch import Touch, touches
 from rollcall.events.bodies import Create, Delete, Endpoint, MemberDelta, Patch, Replace
 from rollcall.events.request import Request
-from rollcall.postgres.directory_search import FoundGroup, FoundMember, Related
+from rollcall.postgres.directory_search import Related, Resource
 from rollcall.postgres.overlay_read import Wanted
 from rollcall.postgres.search_keys import member_display_name_key
 from rollcall.scim.limits import MAX_RESOURCE_BYTES

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from rollcall.events.bodies import Create
 from rollcall.events.request import Request
 from rollcall.kafka.producer import Acknowledged
 from rollcall_ingress.behind.accepted import Prepared, prepare
@@ -64,11 +65,10 @@ class UnderWay:
         Called right before `begin`, with no await in between: of two creates at once, one is
         refused.
         """
-        key = request.user_name_key
-        if request.kind != "member.create" or key is None:
+        if not (request.is_member and isinstance(request.body, Create)):
             return
         if self.is_behind(request.organisation_id) and self._overlay.has_pending_name(
-            request.organisation_id, key
+            request.organisation_id, request.body.name_key
         ):
             taken = name_is_taken(request)
             if taken is not None:

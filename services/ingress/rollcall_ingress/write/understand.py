@@ -91,7 +91,7 @@ def understand_body(command: Command, body: bytes) -> Understood:
     """
     if command.verb == "delete":
         return Understood(_request(command, Delete()))
-    parsed = parse_object(body, max_depth=command.limits.depth)
+    parsed = parse_object(body)
     if command.verb == "patch":
         return _understand_patch(command, parsed)
     canonical = canonicalise(

@@ -22,7 +22,6 @@ from dataclasses import replace
 from typing import Final
 
 from rollcall.directory.members import initial_resource
-from rollcall.directory.state import Member
 from rollcall.events.bodies import Create, Delete, Patch, Replace
 from rollcall.events.envelope import format_time
 from rollcall.events.reply import Reply
@@ -86,15 +85,14 @@ def applied(
     if cannot_show or not has_body(request, view):
         return _without_body(request, view, reply.version)
     status = 201 if isinstance(request.body, Create) else 200
-    if request.is_member:
-        document = user_document(
-            request.resource_id, _times(reply), reply.resource, view, reply.groups
-        )
-    elif group is not None:
-        return found_group(group, view, status=status)
-    else:
-        members = _named(request) if foreseen is None else foreseen.related
-        document = group_document(request.resource_id, _times(reply), reply.resource, view, members)
+    if group is not None:
+        return show.answer(group, view, status=status)
+    related: Pairs | None = reply.groups
+    if not request.is_member:
+        related = _named(request) if foreseen is None else foreseen.related
+    document = show.whole(
+        _schema(request), request.resource_id, _times(reply), reply.resource, view, related
+    )
     return representation(document, reply.version, view, status)
 
 
@@ -108,30 +106,27 @@ def pending(
     body = request.body
     mark = {OUTCOME: mark_as}
     if isinstance(body, Patch) and foreseen is not None:
-        return _foreseen(foreseen, view, mark)
+        return _marked(show.answer(foreseen, view), mark_as)
     if not isinstance(body, Create | Replace):
         return Answer(204, headers=mark)
     if not has_body(request, view):
         return _without_body(request, view, request.id, mark)
     moment = format_time(request.time)
     times = (moment, moment, request.id)
-    if request.is_member:
-        resource = initial_resource(body.resource) if isinstance(body, Create) else body.resource
-        document = user_document(request.resource_id, times, resource, view, None)
-    else:
-        document = group_document(request.resource_id, times, body.resource, view, _named(request))
+    resource = body.resource
+    if request.is_member and isinstance(body, Create):
+        resource = initial_resource(resource)
+    document = show.whole(
+        _schema(request), request.resource_id, times, resource, view, _named(request)
+    )
     status = 201 if isinstance(body, Create) else 200
     return representation(document, request.id, view, status, mark)
 
 
-def accepted(request: Request, found: FoundMember | FoundGroup, view: View) -> Answer:
-    """The same of a resource that was read back as it is accepted."""
-    if isinstance(found, FoundMember):
-        shown = found_member(found, view)
-    else:
-        status = 201 if isinstance(request.body, Create) else 200
-        shown = found_group(found, view, status=status)
-    return replace(shown, headers={**shown.headers, OUTCOME: PENDING})
+def accepted(request: Request, found: Resource, view: View) -> Answer:
+    """The answer to a pending POST or PUT whose resource was read back as it is accepted."""
+    status = 201 if isinstance(request.body, Create) else 200
+    return _marked(show.answer(found, view, status=status), PENDING)
 
 
 def with_preferences(given: Answer, request: Request, preferences: Preferences) -> Answer:
@@ -165,6 +160,10 @@ def _named(request: Request) -> Pairs | None:
     if (delta := request.members) is None:
         return None
     return [(member_id, None) for member_id in delta.add]
+
+
+def _schema(request: Request) -> ResourceSchema:
+    return USER if request.is_member else GROUP
 
 
 def _times(reply: Reply) -> Times:

@@ -19,7 +19,6 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rollcall.events.bodies import Create
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request
 from rollcall.kafka.topic_reader import TopicReader
@@ -147,18 +146,7 @@ class WritePath:
             is_answered=wait_s == 0.0,
         )
 
-    def _refuse_pending_name(self, request: Request) -> None:
-        """Nothing comes between this look and `_begin`: of two creates at once one is refused."""
-        if not (request.is_member and isinstance(request.body, Create)):
-            return
-        if self.is_behind(request.organisation_id) and self._overlay.has_pending_name(
-            request.organisation_id, request.body.name_key
-        ):
-            taken = name_is_taken(request)
-            if taken is not None:
-                raise taken
-
-    async def _publish(self, write: _Write, partition: int) -> None:
+    async def _publish(self, write: Write) -> None:
         """Raises Unavailable, PayloadTooLarge."""
         try:
             place = await self._publisher.publish(write.request, write.partition)

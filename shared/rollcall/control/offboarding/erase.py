@@ -17,8 +17,7 @@ from rollcall.control.errors import NotNow, NotPossible
 from rollcall.control.offboarding.what_stays import Kept, what_stays
 from rollcall.control.publish import publish, until
 from rollcall.control.rebuild.approach import LOCK
-from rollcall.control.standing import check_runs, pending
-from rollcall.control.tenancy_log import open_log
+from rollcall.control.tenancy_log import find_organisation
 from rollcall.events.bodies import Erase
 from rollcall.events.request import Request
 from rollcall.postgres import audit
