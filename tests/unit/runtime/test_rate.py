@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollcall.runtime import rate as rates
@@ -66,6 +66,7 @@ def test_what_still_counts_is_never_forgotten(monkeypatch: pytest.MonkeyPatch) -
         assert counted.take(number, 10**15, rate=25, burst=1) > 0
 
 
+@settings(deadline=None)  # every stretch is looked at: slow on a busy machine
 @given(RATES, BURSTS, PAUSES)
 def test_never_more_than_the_burst_and_the_rate_in_any_stretch_of_time(
     rate: int, burst: int, pauses: list[int]
@@ -125,6 +126,7 @@ def test_whoever_waits_as_long_as_it_was_told_passes_and_not_before(
             assert counted.wait_ns() == 0
 
 
+@settings(deadline=None)  # every stretch is looked at: slow on a busy machine
 @given(RATES, BURSTS, PAUSES)
 def test_what_is_reserved_keeps_to_the_burst_and_the_rate(
     rate: int, burst: int, pauses: list[int]
