@@ -29,7 +29,7 @@ _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a step needs back."""
+    """The answer that a step expects."""
 
     status: int
     also_ok: tuple[int, ...] = ()

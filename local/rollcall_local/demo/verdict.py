@@ -78,7 +78,7 @@ def check_directory(crew: Crew, members: Sequence[Member]) -> list[Check]:
 def check_mails(
     crew: Crew, crew_organisation: str, notices: Sequence[Notice], maildir: Maildir
 ) -> list[Check]:
-    """What was due arrived, each mail once, and each joiner and leaver got theirs."""
+    """Every due mail arrived once, and each joiner and leaver got theirs."""
     open_or_failed = Counter(each.state for each in notices if each.state in ("due", "failed"))
     arrived = maildir.copies()
     copies = Counter(arrived[each.normal_id] for each in notices if each.state == "sent")

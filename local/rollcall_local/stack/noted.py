@@ -21,13 +21,13 @@ from rollcall_local.stack.owned import NotOurs
 
 _PROC: Final = Path("/proc")
 _START_FIELD: Final = 19
-"""Of /proc/PID/stat, counted from the state, which follows the name: proc(5)'s field 22."""
+"""The start time in /proc/PID/stat (proc(5), field 22), counted from the state after the name."""
 _PS_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What the system says of a process: its user (None where it has two), start, command line."""
+    """A process as the system reports it: user (None where it has two), start, command line."""
 
     uid: int | None
     started: str

@@ -26,7 +26,7 @@ class Reporter(Protocol):
         """Something has happened."""
 
     def working(self, on: Sequence[str], for_s: float) -> None:
-        """These things are under way; called a few times a second, with none at the end."""
+        """Show what is still starting; called a few times a second, with nothing at the end."""
 
     def ready(self) -> None:
         """All parts are ready."""
@@ -63,7 +63,7 @@ class PlainReporter:
 
 
 class TerminalReporter:
-    """The same on a terminal, with one moving line (rich) for what is under way."""
+    """Prints on a terminal, with one moving line (rich) for what is still starting."""
 
     def __init__(self) -> None:
         from rich.console import Console  # slow to import
@@ -135,8 +135,8 @@ class PipeReporter:
 class LoggedReporter:
     """Another reporter, with each line written into the supervisor's log as well.
 
-    A line that the log cannot take (its disk is full, it was swapped) is lost: it must keep nobody
-    from stopping.
+    A line that the log cannot take (its disk is full, it was swapped) is lost, so that it cannot
+    keep the stack from stopping.
     """
 
     def __init__(self, inner: Reporter, log: Path) -> None:

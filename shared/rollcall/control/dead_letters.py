@@ -1,4 +1,4 @@
-"""What an operator does with dead letters: find them, redrive or discard them, and wait.
+"""Dead letters: find them, redrive or discard them, and wait for the result.
 
 A redrive is an event in the organisation's own partition, like every change: the provisioner
 applies the dead event and all that is parked behind it in one step. What is published twice is
@@ -77,7 +77,7 @@ def parse_since(text: str) -> datetime:
 async def selection_of(
     database: Database, words: Sequence[str], since: datetime | None, error_class: str | None
 ) -> Selection:
-    """What the words of a command name: letters, by id or name, or else one organisation.
+    """The selection that some words mean: letters, by id or name, or else one organisation.
 
     Ids are unique among both. A word that no letter has is taken for an organisation only where it
     is the only word: several words are letters.

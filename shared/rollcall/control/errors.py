@@ -26,7 +26,7 @@ Hint = Literal[
 
 
 class ControlError(Exception):
-    """It was not done. The message is one line for the person who asked.
+    """The request was not carried out. The message is one line for the person who asked.
 
     `values`: what the hint needs to be written out, by name.
     """
@@ -42,7 +42,7 @@ class NotPossible(ControlError):
 
 
 class NotNow(ControlError):
-    """The same may be possible later: something moves, is away or takes too long."""
+    """Not possible at the moment: something moves, does not answer or takes too long."""
 
 
 class NoSuch(ControlError):

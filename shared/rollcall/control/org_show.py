@@ -54,7 +54,7 @@ class Overview:
 
 
 async def look_at(settings: Settings, org: str) -> Overview:
-    """What the tenancy topic says of an organisation. Raises NotThere, Unavailable."""
+    """An organisation from the tenancy topic alone. Raises NotThere, Unavailable."""
     tenancy = await read_tenancy(settings)
     organisation = tenancy.organisation(org)
     return Overview(organisation, tenancy.keys_of(organisation.id))

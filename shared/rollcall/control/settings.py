@@ -1,4 +1,4 @@
-"""What the operator's commands need to know of a deployment."""
+"""Settings with which an operator reaches a deployment."""
 
 from pydantic import Field, SecretStr
 
@@ -6,7 +6,7 @@ from rollcall.runtime.config import PublicUrl, Settings
 
 
 class OperatorSettings(Settings):
-    """What the `rollcall` command needs to reach a deployment."""
+    """Kafka, the owner's Postgres and the public URL of a deployment."""
 
     database_url: SecretStr = Field(
         SecretStr(""), description="Postgres as the owner role, `postgresql://…`."
@@ -21,5 +21,5 @@ class OperatorSettings(Settings):
     )
 
     def scim_base_url(self, organisation_id: str) -> str:
-        """What an administrator pastes into an identity provider as the SCIM URL."""
+        """The SCIM URL that an administrator enters in an identity provider."""
         return f"{self.public_url}/v2/{organisation_id}"

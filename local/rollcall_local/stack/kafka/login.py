@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 Mechanism = Literal["SCRAM-SHA-512", "PLAIN"]
 SECRET: Final = "kafka"  # noqa: S105 its name
-"""Its name in `secrets.json`."""
+"""The name of the password in `secrets.json`."""
 USER: Final = "rollcall"
 _JAAS: Final = "org.apache.kafka.common.security"
 _CONTROLLER: Final = "controller"

@@ -102,7 +102,7 @@ def _format(settings: BrokerSettings, machine: list[str]) -> None:
 
 
 def _quoted(word: str) -> str:
-    """As Java reads the words of such a file."""
+    """A word in the form that Java reads from an arguments file."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

@@ -54,7 +54,7 @@ def examine(
 
 
 def settings_of(service: str) -> list[Finding]:
-    """What the service itself says of its settings, in a process of its own."""
+    """The service's own check of its settings, in a process of its own."""
     if service not in installed():
         terminal.fail(f"--service must be one of {', '.join(installed())}", 2)
     subject = f"settings of {service}"

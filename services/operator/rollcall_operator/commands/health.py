@@ -42,7 +42,7 @@ def health(
 
 
 def _reasons(body: bytes) -> str:
-    """What the probe gives as reasons, if it is one of ours."""
+    """The reasons in the probe's answer, if it is one of ours."""
     try:
         return ": " + ", ".join(json.loads(body)["reasons"])
     except (ValueError, KeyError, TypeError):

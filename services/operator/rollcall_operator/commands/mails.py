@@ -110,7 +110,7 @@ async def _unsent(
 
 
 def _described(notice: UnsentNotice) -> dict[str, Any]:
-    """As `--json` prints it; the names are a contract with scripts."""
+    """As JSON; scripts rely on the names."""
     return {
         "time": format_time(notice.event_time),
         "kind": notice.kind,

@@ -163,7 +163,7 @@ async def _check(data: Path, replication: int, names: Names | None) -> tuple[lis
 
 
 async def _told(act: Awaitable[T]) -> T:
-    """What it gives; its refusals in one line for the operator."""
+    """Its result; a refusal becomes a CommandError of one line."""
     try:
         return await act
     except NoAuthorizer as error:

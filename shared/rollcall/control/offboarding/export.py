@@ -86,7 +86,7 @@ def _document(organisation: Organisation) -> Json:
 
 
 def _row(organisation: Organisation) -> Json:
-    """Of its settings only what the columns can show."""
+    """The organisation's row; of the settings only those that have a column."""
     return {
         "id": organisation.id,
         "displayName": organisation.name,

@@ -117,7 +117,7 @@ def judge(topic: str, holds: str, config: Mapping[str, str], at: datetime) -> Ke
 
 
 def _after(at: datetime, milliseconds: int) -> datetime | None:
-    """The moment so many milliseconds later; None where it is beyond the year 9999."""
+    """The moment `milliseconds` later; None where it is beyond the year 9999."""
     try:
         return at + timedelta(milliseconds=milliseconds)
     except OverflowError:

@@ -302,7 +302,7 @@ def _position(partition: LivePartition, made: Progress, manifest: Manifest | Non
 
 
 def _unpaused(position: Progress) -> Progress:
-    """What is halted stays halted, with its reason; all else runs."""
+    """A halted partition stays halted, with its reason; any other runs."""
     if position.state == "halted":
         return position
     return replace(position, state="running", reason=None, detail=None)

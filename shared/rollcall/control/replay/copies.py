@@ -17,7 +17,7 @@ EVERYBODY: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the added headers of a replayed record say: its place in the source, and its replay.
+    """The added headers of a replayed record: its offset in the source, and its replay.
 
     `begin`: from where on the target has all of this partition; `who`: the organisation that the
     replay was restricted to, or `*`. `event_id` is the record's own.
@@ -78,7 +78,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is replayed where. `rate`: records a second, None: as fast as it goes."""
+    """The replay that was asked for. `rate`: records a second, None: no limit."""
 
     into: str
     begin: Boundary
@@ -90,12 +90,12 @@ class Wanted:
 
     @property
     def who(self) -> str:
-        """What a mark says of the selection."""
+        """The selection as a mark has it."""
         return self.organisation_id or EVERYBODY
 
 
 def mark_in(headers: Sequence[tuple[str, bytes]]) -> Mark | None:
-    """What a record says of its replay; None: it is of none."""
+    """The mark in a record's headers; None where it is not a replayed record."""
     given = dict(headers)
     try:
         topic, partition, offset = given[OF].decode().rsplit("/", 2)
