@@ -1,1 +1,1 @@
-"""Tests."""
+"""What identity providers send, end to end."""

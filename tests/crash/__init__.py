@@ -1,1 +1,1 @@
-"""Tests."""
+"""Processes and servers killed and frozen under load: what was answered must hold."""

@@ -1,0 +1,1 @@
+"""Manifests, images and settings, read as files or run in a stand-in."""

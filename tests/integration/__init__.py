@@ -1,1 +1,1 @@
-"""Tests."""
+"""One service or adapter against real servers."""

@@ -1,1 +1,1 @@
-"""Tests."""
+"""Pure code and small pieces: no server, no process."""

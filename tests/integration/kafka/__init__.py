@@ -1,0 +1,1 @@
+"""The Kafka adapter against a real broker."""

@@ -1,1 +1,1 @@
-"""Tests."""
+"""The command line over a real deployment."""

@@ -1,0 +1,1 @@
+"""The provisioner against real Kafka and Postgres."""

@@ -1,1 +1,1 @@
-"""Tests."""
+"""The local stack: servers started, watched and ended."""

@@ -1,1 +1,1 @@
-"""Tests."""
+"""The decision, without I/O."""

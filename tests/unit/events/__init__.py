@@ -1,1 +1,1 @@
-"""Tests."""
+"""The contract's types."""

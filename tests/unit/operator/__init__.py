@@ -1,1 +1,1 @@
-"""Tests."""
+"""Commands and their help, without a deployment."""

@@ -1,1 +1,1 @@
-"""Tests."""
+"""Configuration, breaker, budget, life cycle."""

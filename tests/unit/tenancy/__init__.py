@@ -1,1 +1,1 @@
-"""Tests."""
+"""Keys and organisations."""

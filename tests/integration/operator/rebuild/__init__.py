@@ -1,1 +1,1 @@
-"""Snapshot, rebuild and verify, over real Kafka and Postgres."""
+"""Rebuild, verify and snapshot over a real log."""

@@ -1,0 +1,1 @@
+"""Replays: from a time, as of a time, to the notifier."""

@@ -1,0 +1,1 @@
+"""What stands in for images that a machine without Docker cannot pull."""

@@ -1,0 +1,1 @@
+"""Reads of an organisation whose accepted requests are not all applied."""

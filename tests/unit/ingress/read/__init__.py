@@ -1,0 +1,1 @@
+"""A read, from its query to the rows."""

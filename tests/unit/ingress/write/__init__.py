@@ -1,0 +1,1 @@
+"""A write, from its body to the reply."""
