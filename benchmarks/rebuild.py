@@ -32,8 +32,8 @@ from rollcall_local.stack.postgres import roles as postgres_roles
 from rollcall_local.stack.postgres.native import PostgresServer as NativePostgres
 from rollcall_operator.owner import open_deployment
 from rollcall_operator.progress_bar import Bar
-from tests.crash.load import applied
 from tests.support.databases import TestDatabase, create_database
+from tests.support.load import applied
 from tests.support.servers import PostgresServer, own_kafka, own_postgres
 from tests.support.stack import Organisation, Stack, running, until
 

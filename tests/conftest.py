@@ -20,7 +20,6 @@ _SLOW_FIRST = (
     "integration/operator",
     "deploy",
     "integration",
-    "isolation",
     "hostile",
     "conformance",
 )

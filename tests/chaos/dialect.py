@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tests.chaos.history import Attributes, Effect
-from tests.support.stack import GROUP, PATCH, USER
+from tests.support.scim_client import GROUP, PATCH, USER
 
 Json = dict[str, Any]
 Act = Literal[

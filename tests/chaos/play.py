@@ -28,8 +28,9 @@ from tests.chaos.plan import ORGANISATIONS, Plan, Target, make_plan
 from tests.chaos.provider import AtWork
 from tests.support.databases import create_database, drop_database
 from tests.support.postgres_faults import MortalPostgres
+from tests.support.scim_client import SCIM, Client
 from tests.support.servers import PostgresServer, own_kafka, own_postgres
-from tests.support.stack import SCIM, Client, Organisation, Stack, running
+from tests.support.stack import Organisation, Stack, running
 
 RESTS_WITHIN_S = 60.0
 """Rebalances, an election, leases and the longest retry, one after the other, on two cores."""

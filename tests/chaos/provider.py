@@ -28,7 +28,7 @@ from tests.chaos.history import (
     version_of,
 )
 from tests.chaos.plan import Provider, Step
-from tests.support.stack import Answer, Client
+from tests.support.scim_client import Answer, Client
 
 TRIES = 4
 LONGEST_PAUSE_S = 2.0

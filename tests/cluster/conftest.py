@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.docker_engine import engine
-from tests.support.kubernetes import World, clean, load_images, prepare, require_cluster
+from tests.support.deploy.docker_engine import engine
+from tests.support.deploy.kubernetes import World, clean, load_images, prepare, require_cluster
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from rollcall_local.demo import conversation, player
 from rollcall_local.demo.client import ScimClient, Tally, open_session
 from rollcall_local.stack import ports
 from rollcall_local.stack.process import wait_until
-from tests.support.kubernetes import (
+from tests.support.deploy.kubernetes import (
     BESIDE,
     NAMESPACE,
     NEXT_TAG,
@@ -30,7 +30,7 @@ from tests.support.kubernetes import (
     World,
     wait,
 )
-from tests.support.manifests import kubectl
+from tests.support.deploy.manifests import kubectl
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800), pytest.mark.xdist_group("cluster")]
 DEPLOYMENTS: Final = ("rollcall-ingress", "rollcall-provisioner", "rollcall-notifier")

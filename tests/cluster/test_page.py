@@ -20,9 +20,9 @@ import pytest
 from rollcall_local.stack import ports
 from rollcall_local.stack.process import wait_until
 from tests.cluster import page
-from tests.support.docker_engine import ROOT, engine
-from tests.support.kubernetes import BESIDE, NAMESPACE, World, wait
-from tests.support.manifests import kubectl
+from tests.support.deploy.docker_engine import ROOT, engine
+from tests.support.deploy.kubernetes import BESIDE, NAMESPACE, World, wait
+from tests.support.deploy.manifests import kubectl
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900), pytest.mark.xdist_group("cluster")]
 PAGE: Final = (ROOT / "docs" / "operations" / "kubernetes.md").read_text()

@@ -29,7 +29,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from docs import openapi
-from tests.support.stack import GROUP, SCIM, USER, Organisation, running
+from tests.support.scim_client import GROUP, SCIM, USER
+from tests.support.stack import Organisation, running
 
 CHECKS: Final = [
     not_a_server_error,

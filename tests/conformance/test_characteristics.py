@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from tests.support.stack import Answer, Client, Json, Stack
+from tests.support.scim_client import Answer, Client, Json
+from tests.support.stack import Stack
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"

@@ -1,6 +1,7 @@
 """The shape of the source tree: who imports whom, and how much stands in one folder."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -131,3 +132,48 @@ def test_every_folder_says_what_it_is(folder: str) -> None:
     said = ast.get_docstring(_modules()[init]) or ""
 
     assert len(said.split()) > 2, f"{init.relative_to(ROOT)}: no docstring that says what is there"
+
+
+def test_no_test_module_or_conftest_is_imported() -> None:
+    """What several modules need stands in `tests/support`, or beside them under another name."""
+    is_private = re.compile(r"\btests\.(\w+\.)*(test_\w+|conftest)(\.|$)")
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path, names in _imports().items()
+        for name in names
+        if is_private.match(name)
+    ]
+
+    assert found == []
+
+
+def test_conftest_files_hold_fixtures_and_hooks_only() -> None:
+    """A class or a helper there cannot be imported, so a second test copies it."""
+    found = []
+    for path, module in _modules().items():
+        if path.name != "conftest.py":
+            continue
+        for node in module.body:
+            if isinstance(node, ast.ClassDef):
+                found.append(f"{path.relative_to(ROOT)}: {node.name}")
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                is_fixture = any("fixture" in ast.dump(each) for each in node.decorator_list)
+                if not is_fixture and not node.name.startswith("pytest_"):
+                    found.append(f"{path.relative_to(ROOT)}: {node.name}")
+
+    assert found == []
+
+
+def test_no_folder_of_tests_imports_from_another() -> None:
+    """Except from `tests/support`: else two folders change together, and nobody knows why."""
+    found = set()
+    for path, names in _imports().items():
+        room, *rest = path.relative_to(ROOT).parts
+        for name in names:
+            parts = name.split(".")
+            if parts[0] != "tests" or len(parts) < 2 or parts[1] == "support":
+                continue
+            if room != "tests" or rest[0] != parts[1] or rest[0] == "support":
+                found.add(f"{path.relative_to(ROOT)}: {name}")
+
+    assert found == set()

@@ -12,7 +12,7 @@ import pytest
 from rollcall_local.demo import conversation, player
 from rollcall_local.demo.client import Answer, ScimClient, Tally, open_session
 from rollcall_local.demo.conversation import Step
-from tests.conversations.test_other_clients import CLIENTS, steps_of
+from tests.conversations.clients import CLIENTS, steps_of
 from tests.support.stack import Organisation, Stack, until
 
 BUDGET_S = "0.3"

@@ -13,11 +13,11 @@ from rollcall_local.demo import conversation, player
 from rollcall_local.demo.client import ScimClient, Tally, open_session
 from tests.support.stack import Organisation, Stack, until
 
-Check = Callable[["Scene"], Awaitable[None]]
+Check = Callable[["UnderWay"], Awaitable[None]]
 GRACE_S = "4"
 
 
-class Scene:
+class UnderWay:
     """One conversation under way: its names, and what Postgres says."""
 
     def __init__(self, stack: Stack, organisation: Organisation, names: dict[str, Any]) -> None:
@@ -68,23 +68,23 @@ class Scene:
 def holds(**expected: Any) -> Check:
     """Members' statuses by name, `None` for one who is gone."""
 
-    async def check(scene: Scene) -> None:
-        found = {name: await scene.status(name) for name in expected}
+    async def check(under_way: UnderWay) -> None:
+        found = {name: await under_way.status(name) for name in expected}
         assert found == expected
 
     return check
 
 
 def in_group(group: str, *names: str) -> Check:
-    async def check(scene: Scene) -> None:
-        assert await scene.group(group) == set(names)
+    async def check(under_way: UnderWay) -> None:
+        assert await under_way.group(group) == set(names)
 
     return check
 
 
 def one_member(count: int) -> Check:
-    async def check(scene: Scene) -> None:
-        assert await scene.members() == count
+    async def check(under_way: UnderWay) -> None:
+        assert await under_way.members() == count
 
     return check
 
@@ -92,8 +92,8 @@ def one_member(count: int) -> Check:
 def told(name: str, **counts: int) -> Check:
     """How often a fact was told of a resource so far; dots are written as underscores."""
 
-    async def check(scene: Scene) -> None:
-        facts = await scene.facts(name)
+    async def check(under_way: UnderWay) -> None:
+        facts = await under_way.facts(name)
         assert {fact: facts.count(fact.replace("_", ".")) for fact in counts} == counts
 
     return check
@@ -148,11 +148,11 @@ INVITED: dict[str, dict[str, int]] = {
 }
 
 
-async def play(stack: Stack, name: str, organisation: Organisation) -> Scene:
+async def play(stack: Stack, name: str, organisation: Organisation) -> UnderWay:
     """Play a conversation, checking what each step expects and says of the state after it."""
     other = await stack.organisation("Another")
     names = {"apiKey": organisation.key, "otherOrgApiKey": other.key}
-    scene = Scene(stack, organisation, names)
+    under_way = UnderWay(stack, organisation, names)
     tally = Tally()
     async with open_session(4) as session:
         client = ScimClient(session, organisation.base, organisation.key)
@@ -162,8 +162,8 @@ async def play(stack: Stack, name: str, organisation: Organisation) -> Scene:
             assert played.answer is not None
             assert not played.answer.is_pending, f"{step.id} was answered before it was applied"
             for check in STATE_AFTER.get(step.id, []):
-                await check(scene)
-    return scene
+                await check(under_way)
+    return under_way
 
 
 @pytest.mark.parametrize("name", sorted(INVITED))

@@ -6,7 +6,8 @@ from email.message import EmailMessage
 import aiohttp
 import pytest
 
-from tests.support.stack import Client, Organisation, Stack, until
+from tests.support.scim_client import Client
+from tests.support.stack import Organisation, Stack, until
 
 
 async def mail_to(stack: Stack, address: str, number: int = 1) -> EmailMessage:

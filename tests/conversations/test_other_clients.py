@@ -4,29 +4,10 @@ The files below `data/` have the format of the recorded conversations and are pl
 player, each on an organisation of its own; one stack serves all of them.
 """
 
-from importlib import resources
-
-from rollcall_local.demo import conversation, player
+from rollcall_local.demo import player
 from rollcall_local.demo.client import ScimClient, Tally, open_session
+from tests.conversations.clients import CLIENTS, steps_of
 from tests.support.stack import Stack
-
-CLIENTS = (
-    "authentik",
-    "dialects",
-    "entra-optscim",
-    "keycloak",
-    "microsoft-validator",
-    "okta-spec",
-    "okta-wizard",
-    "ping",
-    "sailpoint",
-)
-
-
-def steps_of(name: str) -> tuple[conversation.Step, ...]:
-    """The steps of the conversation in this folder."""
-    file = resources.files("tests.conversations") / "data" / f"{name}.json"
-    return conversation.parse(file.read_text(encoding="utf-8"))
 
 
 async def test_clients_that_were_never_recorded_get_what_they_need(whole_stack: Stack) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from rollcall.control.organisations import change_organisation
 from rollcall.control.tenancy_log import open_log
-from tests.support.stack import GROUP, USER, Client, Organisation, Stack, until
+from tests.support.scim_client import GROUP, USER, Client
+from tests.support.stack import Organisation, Stack, until
 
 LITERAL: Final = "${__UUID}"
 BY_LITERAL: Final = f"filter=externalId eq %22{LITERAL}%22"

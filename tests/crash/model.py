@@ -20,8 +20,9 @@ from typing import Final
 import aiohttp
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from tests.crash.load import applied
-from tests.support.stack import Answer, Client, Organisation, Stack, until
+from tests.support.load import applied
+from tests.support.scim_client import Answer, Client
+from tests.support.stack import Organisation, Stack, until
 
 NO_ANSWER = 0
 TOKEN = re.compile(rb"[cp][0-9]+x[0-9]+@model\.example")

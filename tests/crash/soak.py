@@ -21,11 +21,12 @@ from pathlib import Path
 import aiohttp
 
 from rollcall.postgres.pool import Service
-from rollcall_local.stack.kafka.native import KafkaBroker
-from tests.crash.load import applied
+from rollcall_local.stack.kafka_native import KafkaBroker
 from tests.support.databases import TestDatabase, create_database, drop_database
+from tests.support.load import applied
+from tests.support.scim_client import Client
 from tests.support.servers import PostgresServer, own_kafka, own_postgres
-from tests.support.stack import SERVICES, Client, Organisation, Stack, running, until
+from tests.support.stack import SERVICES, Organisation, Stack, running, until
 
 CLIENTS = 40
 KILL_EVERY_S = (0.5, 2.5)

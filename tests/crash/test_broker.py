@@ -12,8 +12,8 @@ import pytest
 
 from rollcall_local.stack.kafka.native import KafkaBroker
 from tests.crash.model import Judged, Load, accepted_again, judge, under_load
-from tests.support.cluster import start_again
 from tests.support.databases import TestDatabase
+from tests.support.deploy.cluster import start_again
 from tests.support.stack import Organisation, Stack, running
 
 THIRTY = pytest.param(30.0, marks=pytest.mark.long)

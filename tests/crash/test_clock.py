@@ -16,9 +16,9 @@ import pytest
 
 from rollcall_local.stack.kafka.native import KafkaBroker
 from rollcall_local.stack.mailbox import Rule
-from tests.crash.load import Answered, applied, assert_once, creates
 from tests.crash.model import judge, under_load
 from tests.support.databases import TestDatabase
+from tests.support.load import Answered, applied, assert_once, creates
 from tests.support.postgres_faults import lines, metric
 from tests.support.stack import Stack, running, until
 

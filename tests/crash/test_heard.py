@@ -16,11 +16,12 @@ from rollcall.control import refused
 from rollcall.postgres import audit
 from rollcall.postgres.pool import prepare_connection
 from rollcall_local.stack import ports
-from tests.crash.load import applied
 from tests.support.databases import TestDatabase
+from tests.support.load import applied
 from tests.support.postgres_faults import metric
+from tests.support.scim_client import Answer
 from tests.support.servers import own_kafka
-from tests.support.stack import Answer, Organisation, Stack, running, until
+from tests.support.stack import Organisation, Stack, running, until
 from tests.support.stalling import Stalling, stalling
 
 pytestmark = pytest.mark.timeout(300)

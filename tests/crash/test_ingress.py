@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.crash.load import Answered, applied, assert_once, creates
+from tests.support.load import Answered, applied, assert_once, creates
 from tests.support.stack import Stack, until
 
 

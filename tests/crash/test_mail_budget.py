@@ -4,9 +4,10 @@ import asyncio
 import signal
 from collections import Counter
 
-from tests.crash.test_notifier import settled
 from tests.support.builders import replacing
-from tests.support.stack import Client, Process, Stack, until
+from tests.support.load import no_mail_is_due
+from tests.support.scim_client import Client
+from tests.support.stack import Process, Stack, until
 
 VICTIM = "ana@victim.example"
 FORMS = (VICTIM, "Ana@victim.example", "ana+{}@victim.example", "ANA@VICTIM.example")
@@ -27,7 +28,7 @@ async def at_rest(stack: Stack, events: int) -> None:
 
     async def is_so() -> bool:
         [row] = await stack.rows("SELECT count(*) AS planned FROM notice.notification")
-        return row["planned"] >= events and await settled(stack)
+        return row["planned"] >= events and await no_mail_is_due(stack)
 
     await until(is_so, f"{events} notices are settled", 40)
 

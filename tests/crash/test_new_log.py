@@ -7,7 +7,8 @@ import sys
 from aiokafka.admin import AIOKafkaAdminClient
 
 from rollcall.kafka.admin import apply_topics
-from tests.support.stack import ROOT, Answer, Client, Organisation, Stack, until
+from tests.support.scim_client import Answer, Client
+from tests.support.stack import ROOT, Organisation, Stack, until
 
 SURE = {200, 503}
 """What a read of somebody who is there may be answered at any time: found, or ask again."""

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from tests.crash.load import Answered, creates
 from tests.support.builders import replacing
+from tests.support.load import Answered, creates, no_mail_is_due
 from tests.support.stack import Stack, until
 
 COUNT = 40
@@ -33,11 +33,6 @@ async def everybody_has_mail(stack: Stack, answered: Answered) -> None:
     await until(has_all, "every invitation has arrived", 40)
 
 
-async def settled(stack: Stack) -> bool:
-    [row] = await stack.rows("SELECT count(*) AS due FROM notice.notification WHERE state = 'due'")
-    return bool(row["due"] == 0)
-
-
 @pytest.mark.long
 async def test_killed_before_smtp_s_yes_each_mail_leaves_once(stack: Stack) -> None:
     await stack.start("ingress")
@@ -51,7 +46,7 @@ async def test_killed_before_smtp_s_yes_each_mail_leaves_once(stack: Stack) -> N
     await stack.start("notifier")
 
     await everybody_has_mail(stack, answered)
-    await until(lambda: settled(stack), "no mail is due", 30)
+    await until(lambda: no_mail_is_due(stack), "no mail is due", 30)
     copies = Counter(mail["X-RcptTo"] for mail in stack.mails())
     assert set(copies) == set(answered.created)
     # Other mails may have been under way when the process died: those may come twice.
@@ -71,7 +66,7 @@ async def test_killed_after_smtp_s_yes_a_second_copy_is_the_same_mail(stack: Sta
     await stack.start("notifier")
 
     await everybody_has_mail(stack, answered)
-    await until(lambda: settled(stack), "no mail is due", 30)
+    await until(lambda: no_mail_is_due(stack), "no mail is due", 30)
     copies = Counter(mail["X-RcptTo"] for mail in stack.mails())
     assert set(copies) == set(answered.created)
     assert max(copies.values()) == 2, "the mail that had its yes comes again, and once only"
@@ -93,7 +88,7 @@ async def test_killed_after_the_yes_to_an_invitation_its_revocation_is_told_all_
         await client.patch(f"/Users/{made.body['id']}", replacing("active", False))
     await stack.start("notifier")
 
-    await until(lambda: settled(stack), "no mail is due", 30)
+    await until(lambda: no_mail_is_due(stack), "no mail is due", 30)
     told = [mail["Message-ID"] for mail in stack.mails()]
     assert len(invited) == 1
     assert len(told) == 2

@@ -5,30 +5,14 @@ import asyncio
 import aiohttp
 import pytest
 
-from tests.crash.load import Answered, applied, assert_once, creates
+from tests.support.load import (
+    Answered,
+    applied,
+    assert_once,
+    creates,
+    everything_is_announced,
+)
 from tests.support.stack import Process, Stack, until
-
-
-async def outcome_ids(stack: Stack) -> set[str]:
-    """Ids of all outcomes that the audit table says must have been told."""
-    rows = await stack.rows("SELECT id::text, jsonb_array_length(outcomes) AS n FROM audit.event")
-    return {f"{row['id']}/{index}" for row in rows for index in range(row["n"])}
-
-
-async def announced(stack: Stack) -> list[tuple[str, str]]:
-    """(request id, sequence) of each outcome on the topic, in the order of its partition."""
-    return [
-        (headers["ce_causationid"], headers["ce_sequence"])
-        for headers in await stack.headers(stack.topics.outcomes)
-        if "ce_sequence" in headers  # not that a mail left
-    ]
-
-
-async def everything_is_announced(stack: Stack) -> bool:
-    told = {
-        f"{request_id}/{sequence.split('.')[2]}" for request_id, sequence in await announced(stack)
-    }
-    return told == await outcome_ids(stack)
 
 
 @pytest.mark.parametrize(

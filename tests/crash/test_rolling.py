@@ -19,12 +19,12 @@ from aiohttp import web
 
 from rollcall.http.server import Listener
 from rollcall_local.stack import ports
-from rollcall_local.stack.kafka.native import KafkaBroker
-from tests.crash.load import Answered, applied, assert_once
-from tests.crash.test_provisioner import everything_is_announced
+from rollcall_local.stack.kafka_native import KafkaBroker
 from tests.support.databases import create_database
+from tests.support.load import Answered, applied, assert_once, everything_is_announced
 from tests.support.postgres_faults import MortalPostgres, lines, mortal_postgres
-from tests.support.stack import SCIM, Client, Organisation, Process, Stack, running, until
+from tests.support.scim_client import SCIM, Client
+from tests.support.stack import Organisation, Process, Stack, running, until
 
 CLIENTS = 4
 PACE_S = 0.02

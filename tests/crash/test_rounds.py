@@ -12,8 +12,7 @@ from functools import partial
 import pytest
 
 from rollcall.postgres.pool import Service
-from tests.crash.load import Answered, applied, assert_once, creates
-from tests.crash.test_provisioner import everything_is_announced
+from tests.support.load import Answered, applied, assert_once, creates, everything_is_announced
 from tests.support.stack import SERVICES, Stack, until
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rollcall.postgres.pool import Service
-from tests.crash.load import Answered, applied, assert_once, creates
+from tests.support.load import Answered, applied, assert_once, creates
 from tests.support.stack import Process, Stack, until
 
 SOON = {

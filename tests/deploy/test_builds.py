@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.manifests import (
+from tests.support.deploy.manifests import (
     KUBERNETES,
     OVERLAYS,
     ROOT,

@@ -8,29 +8,17 @@ from typing import Any
 
 import jsonschema
 import pytest
-import yaml
 
 from rollcall.runtime.config import PREFIX
 from rollcall_local.stack.postgres import roles as postgres_roles
 from rollcall_notifier.config import NotifierSettings
-from tests.deploy.test_settings import ALL_SETTINGS, SETTINGS, parse, settings_of, variables
-from tests.support.manifests import ROOT, Json, built
+from tests.deploy.settings_of import ALL_SETTINGS, SETTINGS, parse, settings_of, variables
+from tests.support.deploy.compose import FILE, VARIABLE, composed
+from tests.support.deploy.manifests import ROOT, Json, built
 
-FILE = ROOT / "deploy" / "compose.yaml"
 ROLES = ROOT / "deploy" / "compose" / "roles.sql"
 OURS = ("topics", "schema", "ingress", "provisioner", "notifier", "operator")
 MAKE_ENV = ROOT / "deploy" / "compose" / "make-env"
-VARIABLE = re.compile(r"\$\{(\w+):([-?])([^}]*)\}")
-
-
-def composed(**given: str) -> Json:
-    """The file with its variables replaced; what must be set and is not given has a long value."""
-
-    def value(found: re.Match[str]) -> str:
-        return given.get(found[1], found[3] if found[2] == "-" else f"{found[1]}-{'0' * 32}")
-
-    found: Json = yaml.safe_load(VARIABLE.sub(value, FILE.read_text()))
-    return found
 
 
 SERVICES: dict[str, Json] = composed()["services"]

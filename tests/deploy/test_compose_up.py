@@ -22,8 +22,8 @@ import pytest
 from rollcall_local.demo import conversation, player
 from rollcall_local.demo.client import ScimClient, Tally, open_session
 from rollcall_local.stack import ports
-from tests.support import stand_in_images
-from tests.support.docker_engine import ROOT, Engine, Missing, engine
+from tests.support.deploy import stand_in_images
+from tests.support.deploy.docker_engine import ROOT, Engine, Missing, engine
 from tests.support.stack import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]

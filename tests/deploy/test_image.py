@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.databases import TestDatabase
-from tests.support.docker_engine import ROOT, Engine, engine
-from tests.support.pods import SERVICES, dev, empty_cluster
+from tests.support.deploy.docker_engine import ROOT, Engine, engine
+from tests.support.deploy.pods import SERVICES, dev, empty_cluster
 from tests.support.servers import KafkaServer
 from tests.support.stack import until
 

@@ -12,7 +12,7 @@ from rollcall.observability.log_events import LogEvent
 from rollcall_local.demo import conversation, player
 from rollcall_local.demo.client import ScimClient, Tally, open_session
 from rollcall_local.demo.conversation import Step
-from tests.support.manifests import ROOT
+from tests.support.deploy.manifests import ROOT
 from tests.support.stack import SECRET, Stack, until
 
 NAMES = sorted(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rollcall_local.stack.kafka import jars as kafka_jars
-from rollcall_local.stack.kafka.jars import LockedJar
-from tests.support import stand_in_images
-from tests.support.manifests import ROOT
+from rollcall_local.stack import kafka_jars
+from rollcall_local.stack.kafka_jars import LockedJar
+from tests.support.deploy import stand_in_images
+from tests.support.deploy.manifests import ROOT
 
 
 @pytest.fixture(params=[0o077, 0o027, 0o022])
@@ -75,7 +75,9 @@ def test_the_cache_of_jars_can_be_read_by_everybody(
     assert (tmp_path / "cache" / "kafka" / "repository").stat().st_mode & 0o005 == 0o005
 
 
-@pytest.mark.parametrize("file", ["deploy/docker/Dockerfile", "tests/support/stand_ins/Dockerfile"])
+@pytest.mark.parametrize(
+    "file", ["deploy/docker/Dockerfile", "tests/support/deploy/stand_ins/Dockerfile"]
+)
 def test_every_layer_that_makes_files_has_a_umask_of_its_own(file: str) -> None:
     """A builder may hand on the umask of its daemon."""
     commands = re.findall(r"^RUN (.*)", (ROOT / file).read_text(), re.MULTILINE)

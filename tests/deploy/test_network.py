@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.manifests import OVERLAYS, Json, Manifests, Pod, built, selects
+from tests.support.deploy.manifests import OVERLAYS, Json, Manifests, Pod, built, selects
 
 NEEDS = {
     "ingress": {"kafka", "postgres"},

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 import yaml
 
-from tests.support.manifests import KUBERNETES, ROOT, Json, build, built
-from tests.support.observability import (
+from tests.support.deploy.manifests import KUBERNETES, ROOT, Json, build, built
+from tests.support.deploy.observability import (
     DASHBOARDS,
     FOREIGN,
     RULES,

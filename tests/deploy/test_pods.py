@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.support.manifests import OVERLAYS, Json, Manifests, Pod, built, selects
+from tests.support.deploy.manifests import OVERLAYS, Json, Manifests, Pod, built, selects
 
 SERVICES = ("ingress", "provisioner", "notifier")
 MARGIN_S = 5

@@ -10,9 +10,10 @@ import pytest
 
 from rollcall_local.stack.kafka.native import KafkaBroker
 from tests.support.databases import TestDatabase
-from tests.support.pods import SERVICES, Cluster, dev, empty_cluster, http
+from tests.support.deploy.pods import SERVICES, Cluster, dev, empty_cluster, http
+from tests.support.scim_client import SCIM, USER
 from tests.support.servers import KafkaServer
-from tests.support.stack import SCIM, USER, until
+from tests.support.stack import until
 
 
 @pytest.fixture(scope="module")

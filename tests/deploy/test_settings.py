@@ -10,16 +10,12 @@ import typer
 import typer.core
 import typer.main
 
-from rollcall.control.settings import OperatorSettings
 from rollcall.events.topics import Topics
-from rollcall.runtime.config import PREFIX, Settings, is_secret, load
-from rollcall_ingress.config import IngressSettings
-from rollcall_local.stack.kafka import settings as kafka_settings
-from rollcall_local.stack.postgres import roles as postgres_roles
-from rollcall_notifier.config import NotifierSettings
-from rollcall_operator import cli
+from rollcall.runtime.config import PREFIX, is_secret, load
+from rollcall_local.stack import kafka_native, postgres_roles
 from rollcall_provisioner.config import ProvisionerSettings
-from tests.support.manifests import (
+from tests.deploy.settings_of import ALL_SETTINGS, SETTINGS, parse, settings_of, variables
+from tests.support.deploy.manifests import (
     KUBERNETES,
     OVERLAYS,
     ROOT,
@@ -31,12 +27,6 @@ from tests.support.manifests import (
     mounted_keys,
 )
 
-SETTINGS: dict[str, type[Settings]] = {
-    "ingress": IngressSettings,
-    "provisioner": ProvisionerSettings,
-    "notifier": NotifierSettings,
-}
-ALL_SETTINGS: list[type[Settings]] = [*SETTINGS.values(), OperatorSettings]
 EXAMPLES = {
     "database-url": "postgresql://rollcall:x@postgres.example.com/rollcall",
     "secret": "an-invitation-secret-of-some-length",
@@ -45,20 +35,6 @@ OWN_PYTHON = "python3"
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What the command line raises for an option or a value that it does not know."""
 GUIDE = (ROOT / "docs" / "operations" / "kubernetes.md").read_text()
-
-
-def settings_of(container: Json) -> type[Settings]:
-    arguments = container.get("args", [])
-    return SETTINGS[arguments[1]] if arguments[0] == "serve" else OperatorSettings
-
-
-def variables(settings_class: type[Settings]) -> set[str]:
-    found = set()
-    for name, field in settings_class.model_fields.items():
-        found.add(f"{PREFIX}{name.upper()}")
-        if is_secret(field.annotation):
-            found.add(f"{PREFIX}{name.upper()}_FILE")
-    return found
 
 
 def containers(overlay: str) -> list[tuple[Pod, Json]]:
@@ -171,19 +147,6 @@ def test_a_command_that_does_not_exist_is_found() -> None:
     for wrong in (["photograph"], ["topics", "drop"], ["wait", "oracle"], ["migrate", "--fast"]):
         with pytest.raises((KeyError, USAGE_ERROR)):
             parse(wrong)
-
-
-def parse(arguments: list[str]) -> None:
-    """Parse as the command line would, and run nothing. Raises what it does not know."""
-    command: Any = typer.main.get_command(cli.app)
-    name, *rest = arguments
-    command = command.get_command(None, name)
-    if command is None:
-        raise KeyError(name)
-    while isinstance(command, typer.core.TyperGroup):
-        name, *rest = rest
-        command = command.commands[name]
-    command.make_context(name, rest)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -12,7 +12,8 @@ import asyncpg
 from rollcall.control.organisations import change_organisation
 from rollcall.control.tenancy_log import open_log
 from tests.hostile.entry import ENTERPRISE, GROUP, PATCH, Profile
-from tests.support.stack import Client, Organisation, Process, Stack, until
+from tests.support.scim_client import Client
+from tests.support.stack import Organisation, Process, Stack, until
 
 MARK = "qz7unspeakable"
 Rows = list[tuple[Any, ...]]

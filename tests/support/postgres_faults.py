@@ -2,8 +2,8 @@
 
 A fault is a pair of steps, `begin` and `end`; between them Postgres is away, or slow, or refuses.
 All faults are real ones but two: `full` raises Postgres's own SQLSTATE for a full disk (53100)
-from a trigger, since filling a disk takes root (tests/long/test_full_disk.py does), and `slow`
-sleeps in each commit.
+from a trigger, since filling a disk takes root (tests/crash/postgres/test_full_disk.py does),
+and `slow` sleeps in each commit.
 """
 
 import asyncio

@@ -9,8 +9,8 @@ import pytest
 
 from rollcall.runtime.ids import new_id
 from rollcall.scim.schema import GROUP
-from tests.integration.ingress.conftest import DEADLINE_S, Door
-from tests.integration.ingress.test_door import PATCH_URN, a_body
+from tests.support.door import DEADLINE_S, Door, a_body
+from tests.support.scim_client import PATCH
 
 MANY = 2000
 CLIENTS = 50
@@ -143,7 +143,7 @@ async def test_a_change_of_what_certainly_is_not_there_is_404_and_not_published(
     path = f"/Users/{document['id']}"
     removed, _, _ = await door.call("DELETE", path)
     before = len(await door.log())
-    patch = {"schemas": [PATCH_URN], "Operations": [{"op": "remove", "path": "title"}]}
+    patch = {"schemas": [PATCH], "Operations": [{"op": "remove", "path": "title"}]}
 
     statuses = [
         (await door.call("DELETE", path))[0],
@@ -178,7 +178,7 @@ async def test_a_patch_with_attributes_of_a_pending_create_shows_what_it_leaves(
     _, document, _ = await door.call("POST", "/Users", a_body("ana@example.org"))
     assert document is not None
     patch = {
-        "schemas": [PATCH_URN],
+        "schemas": [PATCH],
         "Operations": [{"op": "replace", "path": "title", "value": "Cook"}],
     }
 

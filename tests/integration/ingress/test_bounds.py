@@ -1,6 +1,6 @@
 """What is in flight is bounded, counted where an operator looks, and given back.
 
-The memory of a whole burst is measured in tests/long/test_frozen_burst.py.
+The memory of a whole burst is measured in tests/crash/test_frozen_burst.py.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from rollcall.observability.metrics import QUEUED_BYTES, QUEUED_RECORDS
 from rollcall.runtime.clock import now
 from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import Unavailable
-from tests.integration.ingress.conftest import Door
-from tests.unit.kafka.records import FakeRecord
+from tests.support.door import Door
+from tests.support.samples.records import FakeRecord
 
 
 def value(name: str) -> float:

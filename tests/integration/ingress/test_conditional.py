@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from rollcall.runtime.ids import new_id
-from tests.integration.ingress.conftest import Door, close_door, open_door
-from tests.integration.ingress.test_door import PATCH_URN, USER_URN, a_body
 from tests.support.databases import TestDatabase
+from tests.support.door import Door, a_body, close_door, open_door
+from tests.support.scim_client import GROUP, PATCH, USER, Answer, Client
 from tests.support.servers import KafkaServer
-from tests.support.stack import GROUP, Answer, Client, Stack, until
+from tests.support.stack import Stack, until
 
 STALE = f'W/"{new_id()}"'
 
 
 def titled(title: str) -> dict[str, Any]:
     return {
-        "schemas": [PATCH_URN],
+        "schemas": [PATCH],
         "Operations": [{"op": "replace", "path": "title", "value": title}],
     }
 
@@ -173,7 +173,7 @@ async def test_a_group_has_a_new_version_when_its_members_change(whole_stack: St
         made = await client.call("POST", "/Groups", {"schemas": [GROUP], "displayName": "Crew"})
         path, tag = f"/Groups/{made.body['id']}", tag_of(made)
         add = {"op": "add", "path": "members", "value": [{"value": ana}]}
-        patch = {"schemas": [PATCH_URN], "Operations": [add]}
+        patch = {"schemas": [PATCH], "Operations": [add]}
 
         first = await client.call("PATCH", path, patch, If_Match=tag)
         second = await client.call("PATCH", path, patch, If_Match=tag)
@@ -214,7 +214,7 @@ async def test_a_patch_is_answered_with_a_body_while_the_provisioner_is_away(sta
             group = await client.call(
                 "PATCH",
                 group_path,
-                {"schemas": [PATCH_URN], "Operations": [add]},
+                {"schemas": [PATCH], "Operations": [add]},
                 Prefer="return=representation",
             )
             nobody = await client.call("PATCH", f"/Users/{new_id()}?attributes=id", titled("x"))
@@ -261,4 +261,4 @@ async def test_without_postgres_a_patch_that_needs_a_body_is_not_published(
 
     assert (needs[0], prefers[0], plain[0]) == (503, 503, 204)
     assert before == []
-    assert USER_URN not in str(needs[1])
+    assert USER not in str(needs[1])

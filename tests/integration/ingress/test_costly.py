@@ -19,10 +19,9 @@ from rollcall.postgres import directory_write
 from rollcall.runtime.ids import new_id
 from rollcall.scim.limits import MAX_TEXT, MAX_WORK
 from rollcall.scim.patch.patch import PATCH_URN
-from tests.integration.ingress.conftest import Door
-from tests.integration.ingress.test_door import a_body
 from tests.support.builders import a_member, a_user
 from tests.support.databases import TestDatabase
+from tests.support.door import Door, a_body
 
 ROUNDS = 4
 BEAT_S = 0.002

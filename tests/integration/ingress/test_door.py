@@ -9,16 +9,11 @@ import pytest
 from rollcall.events.bodies import Create
 from rollcall.runtime.clock import now, now_ms
 from rollcall.runtime.ids import new_id
-from rollcall.scim.limits import MAX_BODY_BYTES
-from tests.integration.ingress.conftest import Door
 from tests.support.builders import an_id
+from tests.support.door import Door, a_body
 
 USER_URN = "urn:ietf:params:scim:schemas:core:2.0:User"
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-
-
-def a_body(user_name: str = "ana@example.org", **attributes: Any) -> dict[str, Any]:
-    return {"schemas": [USER_URN], "userName": user_name, **attributes}
 
 
 async def test_post_without_a_provisioner_is_pending_and_on_the_log(door: Door) -> None:

@@ -9,8 +9,8 @@ from prometheus_client import REGISTRY
 
 from rollcall.http.server import Listener
 from rollcall.runtime.ids import new_id
-from tests.integration.ingress.conftest import Door, close_door, open_door
 from tests.support.databases import TestDatabase
+from tests.support.door import Door, close_door, open_door
 from tests.support.servers import KafkaServer
 
 JSON = b"Content-Type: application/scim+json\r\n"

@@ -20,9 +20,9 @@ from rollcall.scim.errors import NotFound
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.invitation import InvitationPage, setup
 from rollcall_ingress.invitation_form import Forms
-from tests.integration.ingress.conftest import SECRET, Door, close_door, open_door
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION
 from tests.support.databases import TestDatabase
+from tests.support.door import SECRET, Door, close_door, open_door
 from tests.support.servers import KafkaServer
 from tests.support.stack import until
 

@@ -15,7 +15,7 @@ from rollcall.service import CannotServe
 from rollcall_ingress.app import build
 from rollcall_ingress.config import IngressSettings
 from rollcall_ingress.door.key_use import KeyUse
-from tests.integration.ingress.conftest import SECRET, free_port
+from tests.support.door import SECRET, free_port
 
 COMMAND = (sys.executable, "-m", "rollcall_ingress")
 

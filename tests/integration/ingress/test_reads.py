@@ -20,7 +20,6 @@ from rollcall.scim.profile import Profile
 from rollcall.scim.schema import USER
 from rollcall_ingress.read.directory_reads import DirectoryReads
 from rollcall_ingress.read.listing import SEARCH_REQUEST_URN
-from tests.integration.ingress.conftest import Door
 from tests.support.builders import (
     ORGANISATION,
     OTHER_ORGANISATION,
@@ -30,6 +29,7 @@ from tests.support.builders import (
     an_id,
 )
 from tests.support.databases import Connection, TestDatabase
+from tests.support.door import Door
 
 NAMES = ("ana", "Ben", "cy", "Dee", "eve")
 MEMBERS = [

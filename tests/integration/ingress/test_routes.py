@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from rollcall.runtime.ids import new_id
 from rollcall_ingress.door.routes import Route
-from tests.integration.ingress.conftest import Door
+from tests.support.door import Door
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 SOME_ID = "0190a000-0000-7000-8000-000000000000"

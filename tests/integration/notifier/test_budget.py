@@ -18,10 +18,10 @@ from rollcall.runtime.ids import new_id
 from rollcall.tenancy.organisation import Organisation
 from rollcall_local.stack.mailbox import Rule
 from rollcall_notifier.recipient import digest, fold
-from tests.integration.notifier.conftest import Scene
-from tests.integration.postgres.test_notification import a_notice
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION, a_user, an_id
 from tests.support.databases import TestDatabase
+from tests.support.samples.notices import a_notice
+from tests.support.scene import Scene
 from tests.support.stack import SECRET, until
 
 VICTIM = "ana@victim.example"

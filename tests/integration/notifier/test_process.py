@@ -14,9 +14,8 @@ from rollcall.kafka.producer import Producer
 from rollcall.runtime import clock
 from rollcall.runtime.ids import new_id
 from rollcall_operator.cli import app
-from tests.integration.notifier.conftest import Scene
-from tests.integration.notifier.test_send import token_in
 from tests.support.builders import ORGANISATION
+from tests.support.scene import Scene, token_in
 from tests.support.stack import until
 
 

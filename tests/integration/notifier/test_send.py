@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
-from email.message import EmailMessage
 
 import pytest
 
@@ -17,17 +16,9 @@ from rollcall_local.stack.mailbox import Rule
 from rollcall_notifier import mail_server
 from rollcall_notifier.leases import Leases
 from rollcall_notifier.settle import Ledger
-from tests.integration.notifier.conftest import Scene
 from tests.support.builders import ORGANISATION, a_user
+from tests.support.scene import Scene, token_in
 from tests.support.stack import SECRET, until
-
-
-def token_in(mail: EmailMessage) -> str:
-    body = mail.get_body(("plain",))
-    assert body is not None
-    links = [line for line in body.get_content().splitlines() if "/invitation/" in line]
-    assert len(links) == 1
-    return str(links[0]).rpartition("#")[2]
 
 
 async def test_an_invitation_arrives_with_a_link_that_opens(scene: Scene) -> None:

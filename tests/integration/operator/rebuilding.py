@@ -5,6 +5,7 @@ import json
 import os
 import random
 import resource
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -27,7 +28,6 @@ from rollcall.runtime.ids import new_id
 from rollcall_operator.cli import app
 from rollcall_operator.owner import open_deployment
 from rollcall_operator.progress_bar import Bar
-from tests.integration.provisioner.conftest import Deployment
 from tests.support.builders import (
     ORGANISATION,
     OTHER_ORGANISATION,
@@ -37,9 +37,11 @@ from tests.support.builders import (
     an_id,
     create,
     patch,
+    redrive,
     regroup,
     replacing,
 )
+from tests.support.deployment import Deployment
 from tests.support.poison import FIX as FIX
 from tests.support.poison import REFUSE_TITLE as REFUSE_TITLE
 from tests.support.stack import until
@@ -267,3 +269,38 @@ async def execute(deployment: Deployment, statement: str) -> None:
 def fresh(request: Request) -> Request:
     """The request under an id of now."""
     return replace(request, id=new_id(), accept_by_ms=now_ms() + 60_000)
+
+
+async def poisoned(deployment: Deployment) -> None:
+    """A member in quarantine with a request behind it, one that was redriven, one discarded."""
+    await execute(deployment, REFUSE_TITLE)
+    wrong = [
+        replace(patch(a_member(number), replacing("title", POISON)), id=an_id(700_000 + number))
+        for number in (1, 2, 3)
+    ]
+    await apply_all(
+        deployment,
+        [
+            *(create(number, f"poisoned{number}@example.org") for number in (1, 2, 3)),
+            *wrong,
+        ],
+    )
+    # Not in one batch with those: what the next event replaces never reaches Postgres.
+    await apply_all(
+        deployment,
+        [
+            replace(patch(a_member(2), replacing("title", "Bosun")), id=an_id(700_012)),
+            replace(patch(a_member(3), replacing("title", "Cook")), id=an_id(700_013)),
+            replace(redrive(wrong[0], 700_021)),  # fails again
+        ],
+    )
+    await execute(deployment, FIX)
+    await apply_all(
+        deployment,
+        [redrive(wrong[1], 700_022), redrive(wrong[2], 700_023, kind="dead.discard")],
+    )
+
+
+def heed_ctrl_c() -> None:
+    """A process started in the background is told to ignore it, and so are its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

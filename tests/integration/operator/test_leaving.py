@@ -31,7 +31,8 @@ from rollcall.postgres.pool import Service
 from rollcall.runtime.clock import now
 from rollcall.tenancy.organisation import ApiKey, Organisation
 from rollcall_operator.owner import open_deployment
-from tests.integration.operator.rebuild.test_rebuild import poisoned
+from tests.integration.operator.pages import blocks
+from tests.integration.operator.pages import run_block
 from tests.integration.operator.rebuilding import (
     FIX,
     POISON,
@@ -44,13 +45,10 @@ from tests.integration.operator.rebuilding import (
     execute,
     fresh,
     history,
+    poisoned,
     settings_of,
     without_room,
 )
-from tests.integration.operator.test_operations_pages import blocks
-from tests.integration.operator.test_operations_pages import run as run_block
-from tests.integration.provisioner.conftest import Deployment
-from tests.integration.provisioner.conftest import deployment as deployment
 from tests.support.builders import (
     MOMENT,
     ORGANISATION,
@@ -65,6 +63,7 @@ from tests.support.builders import (
     replacing,
 )
 from tests.support.databases import TestDatabase
+from tests.support.deployment import Deployment
 from tests.support.servers import KafkaServer
 from tests.support.stack import Stack, running, until
 

@@ -23,8 +23,6 @@ from tests.integration.operator.rebuilding import (
     rollcall_json,
     settings_of,
 )
-from tests.integration.provisioner.conftest import Deployment
-from tests.integration.provisioner.conftest import deployment as deployment
 from tests.support.builders import (
     MOMENT,
     ORGANISATION,
@@ -35,6 +33,7 @@ from tests.support.builders import (
     patch,
     replacing,
 )
+from tests.support.deployment import Deployment
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TABLES = {

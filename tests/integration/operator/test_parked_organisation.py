@@ -27,8 +27,6 @@ from tests.integration.operator.rebuilding import (
     settings_of,
     start,
 )
-from tests.integration.provisioner.conftest import Deployment
-from tests.integration.provisioner.conftest import deployment as deployment
 from tests.support.builders import (
     MOMENT,
     ORGANISATION,
@@ -39,6 +37,7 @@ from tests.support.builders import (
     patch,
     replacing,
 )
+from tests.support.deployment import Deployment
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -23,11 +23,7 @@ from tests.integration.operator.rebuilding import (
     send_all,
     settings_of,
 )
-from tests.integration.operator.test_backup import settled
-from tests.integration.provisioner import logs
-from tests.integration.provisioner.conftest import Deployment, until
-from tests.integration.provisioner.conftest import deployment as deployment
-from tests.support import poison
+from tests.support import logs, poison
 from tests.support.builders import (
     MOMENT,
     ORGANISATION,
@@ -39,7 +35,9 @@ from tests.support.builders import (
     redrive,
     replacing,
 )
-from tests.support.stack import Stack
+from tests.support.deployment import Deployment
+from tests.support.load import settled
+from tests.support.stack import Stack, until
 
 ANA = a_member(1, "ana@example.org")
 

@@ -20,7 +20,7 @@ from rollcall.scim.username import display_name_key
 from rollcall_ingress.read.show import View, show
 from tests.support.builders import MOMENT, ORGANISATION, Json, a_group, a_member, an_id
 from tests.support.databases import Connection
-from tests.unit.scim import strategies
+from tests.support.samples import strategies
 
 BASE = "https://scim.example/v2/o"
 MEMBERS = 6

@@ -1,39 +1,17 @@
 """Notices: planned once, claimed by one sender at a time, in each member's order."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from rollcall.events.outcome import Sequence
 from rollcall.postgres import notification, progress
-from rollcall.postgres.notification import ClaimedNotice, Notice
+from rollcall.postgres.notification import ClaimedNotice
 from tests.support.builders import ORGANISATION, OTHER_ORGANISATION, an_id
 from tests.support.databases import Connection, TestDatabase
+from tests.support.samples.notices import NOW, a_notice
 
-NOW = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=2)
-
-
-def a_notice(
-    number: int,
-    kind: str = "invitation",
-    *,
-    member: int = 1,
-    due_at: datetime = NOW,
-    organisation: str = ORGANISATION,
-) -> Notice:
-    return Notice(
-        event_id=an_id(number),
-        kind=kind,
-        organisation_id=organisation,
-        member_id=an_id(member),
-        partition=3,
-        sequence=Sequence(0, number, 0),
-        event_time=NOW,
-        due_at=due_at,
-        detail={"from": "invited"},
-    )
 
 
 async def claim(

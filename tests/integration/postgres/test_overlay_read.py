@@ -17,12 +17,12 @@ from rollcall_ingress.behind.log_end import LogEnd
 from rollcall_ingress.behind.lookup import Lookup
 from rollcall_ingress.behind.overlay import Overlay
 from rollcall_ingress.behind.selecting import Target
-from tests.integration.postgres.test_fold_equals_rows import apply
+from tests.integration.postgres.folding import apply
 from tests.support import builders
 from tests.support.builders import MOMENT, ORGANISATION, a_request, an_id
 from tests.support.databases import Connection, TestDatabase
-from tests.unit.ingress.behind.test_overlay_lookup import a_conversation, expected, folded, targets
-from tests.unit.ingress.overlay_store import PARTITION, accept, an_overlay
+from tests.support.samples.lookups import a_conversation, expected, folded, targets
+from tests.support.samples.overlay_store import PARTITION, accept, an_overlay
 
 TOPIC: Final = "t.requests"
 BEGINNING: Final = "UPDATE directory.progress SET next_offset = $1 WHERE topic = $2"

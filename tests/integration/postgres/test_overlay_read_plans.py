@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from rollcall.postgres import queries
-from tests.integration.postgres.test_plans import connected, fill
+from tests.integration.postgres.filling import connected, fill
 from tests.support.builders import ORGANISATION, an_id
 from tests.support.databases import TestDatabase
 

@@ -2,62 +2,24 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
-from rollcall.postgres import filter_sql, pool, queries
-from rollcall.postgres.pool import Service
+from rollcall.postgres import filter_sql, queries
 from rollcall.scim.filter import parse_filter
 from rollcall.scim.profile import Profile
 from rollcall.scim.quirks import Repairs
 from rollcall.scim.schema import USER
 from rollcall.scim.sort import parse_sort
+from tests.integration.postgres.filling import connected, fill
 from tests.support.builders import ORGANISATION, an_id
 from tests.support.databases import TestDatabase, create_database, drop_database
 from tests.support.servers import PostgresServer
 
 if TYPE_CHECKING:
-    from rollcall.postgres.pool import Connection
-
-FILL = f"""
-INSERT INTO directory.member (
-    organisation_id, id, user_name_key, external_id, status, version, created, last_modified,
-    display_name_key, email_keys, document)
-SELECT '{ORGANISATION}', gen_random_uuid(), 'user' || number, 'x' || number, 'invited',
-       gen_random_uuid(), now(), now(), 'name' || number, ARRAY['user' || number || '@x'],
-       jsonb_build_object('active', number % 50 > 0)
-FROM generate_series(1, 20000) AS number
-"""
-FILL_GROUPS = f"""
-INSERT INTO directory.group_member (organisation_id, group_id, member_id)
-SELECT '{ORGANISATION}', gen_random_uuid(), gen_random_uuid() FROM generate_series(1, 20000)
-"""
-
-
-@asynccontextmanager
-async def connected(database: TestDatabase, service: Service) -> "AsyncIterator[Connection]":
-    """A connection with the settings of a service's pool."""
-    opened = await pool.open_pool(
-        database.url(service),
-        role_hint=service,
-        max_size=1,
-        statement_timeout_s=30,
-        application_name="test",
-    )
-    try:
-        async with opened.connection() as connection:
-            yield connection
-    finally:
-        await opened.close()
-
-
-async def fill(database: TestDatabase) -> None:
-    async with database.connect("owner") as connection:
-        await connection.execute(FILL)
-        await connection.execute(FILL_GROUPS)
+    pass
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ from tests.support.builders import (
     replacing,
 )
 from tests.support.databases import Connection, TestDatabase
-from tests.unit.kafka.records import a_record
+from tests.support.samples.records import a_record
 
 AT: Final = MOMENT + timedelta(seconds=1)
 PLACE: Final = Place("t.requests", 3)

@@ -5,16 +5,9 @@ from dataclasses import replace
 from rollcall.events.request import to_event
 from rollcall.observability import metrics
 from rollcall.runtime.clock import now_ms
-from tests.integration.provisioner.conftest import Deployment, until
-from tests.support.builders import (
-    ORGANISATION,
-    a_member,
-    an_id,
-    create,
-    patch,
-    replacing,
-    resourced,
-)
+from tests.support.builders import ORGANISATION, a_member, an_id, create, patch, replacing
+from tests.support.deployment import Deployment
+from tests.support.stack import until
 
 
 async def test_a_create_becomes_a_row_a_reply_and_an_outcome(deployment: Deployment) -> None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 from rollcall.events.precondition import Precondition
 from rollcall.events.request import Request, to_event
 from rollcall.runtime.clock import now_ms
-from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import a_member, create, patch, replacing
+from tests.support.deployment import Deployment
+from tests.support.stack import until
 
 ANA = a_member(1)
 

@@ -22,8 +22,7 @@ from rollcall.postgres import busy, pool
 from rollcall.runtime.ids import new_id
 from rollcall.runtime.lifecycle import FaultPoint
 from rollcall_provisioner import attempts
-from rollcall_provisioner.tools import Tools
-from tests.integration.provisioner.conftest import Deployment, until
+from rollcall_provisioner.partition import Tools
 from tests.support.builders import (
     ORGANISATION,
     OTHER_ORGANISATION,
@@ -36,6 +35,8 @@ from tests.support.builders import (
     redrive,
     replacing,
 )
+from tests.support.deployment import Deployment
+from tests.support.stack import until
 
 pytestmark = pytest.mark.timeout(600)  # time-outs are waited for, some of them twice
 MEBIBYTE = 1024 * 1024

@@ -17,7 +17,7 @@ from rollcall.events.envelope import encode
 from rollcall.events.request import Request, to_event
 from rollcall.postgres import progress
 from rollcall.runtime.clock import now_ms
-from tests.integration.provisioner.conftest import Deployment, until
+from tests.integration.provisioner.poison import POISON_TITLE, REFUSE_TITLE, execute, letters
 from tests.support.builders import (
     ORGANISATION,
     a_group,
@@ -31,21 +31,11 @@ from tests.support.builders import (
     replacing,
     resourced,
 )
+from tests.support.deployment import Deployment
+from tests.support.stack import until
 
 ANA = a_member(1, "ana@example.org")
 BEN = a_member(2, "ben@example.org")
-POISON_TITLE = "Poison"
-REFUSE_TITLE = f"""
-CREATE FUNCTION directory.refuse_title() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF new.document ->> 'title' = '{POISON_TITLE}' THEN
-        RAISE EXCEPTION 'a secret of ana' USING ERRCODE = 'check_violation';
-    END IF;
-    RETURN new;
-END $$;
-CREATE TRIGGER refuse_title BEFORE INSERT OR UPDATE ON directory.member
-    FOR EACH ROW EXECUTE FUNCTION directory.refuse_title();
-"""
 Decide = Callable[[State, Request, datetime], Decision]
 
 
@@ -65,11 +55,6 @@ def poisonous(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     monkeypatch.setattr(members, "patch", wrong)
     return lambda: monkeypatch.setattr(members, "patch", right)
-
-
-async def execute(deployment: Deployment, statement: str) -> None:
-    async with deployment.database.connect() as connection:
-        await connection.execute(statement)
 
 
 async def cut_connections(deployment: Deployment) -> None:
@@ -103,13 +88,6 @@ async def send_all(deployment: Deployment, *requests: Request) -> int:
 async def titles(deployment: Deployment) -> dict[str, str | None]:
     rows = await deployment.rows("SELECT id::text, document ->> 'title' AS t FROM directory.member")
     return {row["id"]: row["t"] for row in rows}
-
-
-async def letters(deployment: Deployment) -> list[tuple[str, str, str, int]]:
-    rows = await deployment.rows(
-        'SELECT event_id, error_class, state, attempts FROM directory.dead_letter ORDER BY "offset"'
-    )
-    return [tuple(row) for row in rows]
 
 
 async def parked(deployment: Deployment) -> list[str]:

@@ -11,9 +11,10 @@ from dataclasses import replace
 from rollcall.events.request import Request
 from rollcall.kafka.producer import Acknowledged
 from rollcall.runtime.clock import now_ms
-from rollcall_provisioner.tools import Tools
-from tests.integration.provisioner.conftest import Deployment, until
+from rollcall_provisioner.partition import Tools
 from tests.support.builders import ORGANISATION, a_member, an_id, create, patch, replacing
+from tests.support.deployment import Deployment
+from tests.support.stack import until
 
 BATCH = 10
 

@@ -7,8 +7,8 @@ from rollcall.observability import metrics
 from rollcall.postgres import tenancy
 from rollcall.runtime.clock import now_ms
 from rollcall.tenancy.organisation import Organisation
-from tests.integration.provisioner.conftest import Deployment
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION, create
+from tests.support.deployment import Deployment
 
 ELSEWHERE = "01900000-0000-7000-8000-000000000003"
 

@@ -14,11 +14,12 @@ from rollcall.kafka.client import client_options
 from rollcall.observability import metrics
 from rollcall.runtime.clock import now_ms
 from rollcall_operator.cli import app
-from tests.integration.provisioner.conftest import Deployment, Running, until
-from tests.integration.provisioner.logs import copy, cut, make_anew
-from tests.integration.provisioner.test_ownership import creates
+from rollcall_provisioner import identity
+from tests.integration.provisioner.requests import creates
 from tests.support.builders import ORGANISATION, an_id, create
-from tests.support.stack import Stack
+from tests.support.deployment import Deployment, Running
+from tests.support.logs import copy, cut, make_anew
+from tests.support.stack import Stack, until
 
 
 async def halted(deployment: Deployment, partition: int = 0) -> str:

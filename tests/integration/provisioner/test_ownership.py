@@ -6,7 +6,6 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from rollcall.events.request import Request
 from rollcall.kafka.feed import Feed
 from rollcall.kafka.producer import Acknowledged
 from rollcall.kafka.worker import Fenced
@@ -14,12 +13,10 @@ from rollcall.postgres import audit, progress
 from rollcall.runtime.clock import now_ms
 from rollcall_provisioner.announce import announcements
 from rollcall_provisioner.partition import PartitionWorker
-from tests.integration.provisioner.conftest import Deployment, until
+from tests.integration.provisioner.requests import creates
 from tests.support.builders import an_id, create
-
-
-def creates(first: int, number: int) -> list[Request]:
-    return [create(n, f"user{n}@example.org") for n in range(first, first + number)]
+from tests.support.deployment import Deployment
+from tests.support.stack import until
 
 
 async def test_two_pumps_rebalance_without_loss(deployment: Deployment) -> None:

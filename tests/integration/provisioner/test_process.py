@@ -12,9 +12,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from rollcall.events.request import to_event
 from rollcall.kafka.admin import apply_topics, topic_config
-from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import ORGANISATION, create
-from tests.support.stack import ROOT, Process, Stack
+from tests.support.deployment import Deployment
+from tests.support.stack import ROOT, Stack, until
 
 
 async def test_it_starts_applies_and_drains(stack: Stack, deployment: Deployment) -> None:

@@ -9,8 +9,9 @@ from rollcall.events.topics import Topics
 from rollcall.kafka.admin import apply_topics
 from rollcall.observability import metrics
 from rollcall.runtime.clock import now_ms
-from tests.integration.provisioner.conftest import PARTITIONS, Deployment, until
 from tests.support.builders import create
+from tests.support.deployment import PARTITIONS, Deployment
+from tests.support.stack import until
 
 MISSING = 9
 

@@ -6,8 +6,9 @@ from rollcall.kafka.producer import Acknowledged
 from rollcall.postgres import tenancy
 from rollcall.runtime.ids import new_id
 from rollcall.tenancy.organisation import ApiKey, Organisation, Record, record_key, to_event
-from tests.integration.provisioner.conftest import Deployment, until
 from tests.support.builders import MOMENT, ORGANISATION
+from tests.support.deployment import Deployment
+from tests.support.stack import until
 
 ZEEBURG = Organisation(ORGANISATION, "Zeeburg", 0, MOMENT)
 KEY = ApiKey("0123456789ab", ORGANISATION, "Entra", "0" * 64, MOMENT)

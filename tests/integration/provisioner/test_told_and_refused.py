@@ -10,9 +10,10 @@ from rollcall.observability import metrics
 from rollcall.postgres import audit, progress
 from rollcall.postgres.audit import AuditRow
 from rollcall.runtime.clock import now_ms
-from tests.integration.provisioner.conftest import Deployment, until
 from tests.support import builders
 from tests.support.builders import MOMENT, ORGANISATION, a_request, an_id
+from tests.support.deployment import Deployment
+from tests.support.stack import until
 
 UNPUBLISHED = "SELECT published_offset FROM directory.progress WHERE topic = $1 AND partition = 0"
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from rollcall.events import reply
 from rollcall.events.request import MemberDelta
 from rollcall.runtime.clock import now_ms
-from tests.integration.provisioner.conftest import Deployment
 from tests.support import builders
 from tests.support.builders import a_request, an_id
+from tests.support.deployment import Deployment
 
 
 async def test_a_large_batch_says_its_size_before_its_replies(deployment: Deployment) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rollcall_local.stack.process import wait_until
-from tests.integration.stack.test_up import _COMMAND, _TIMEOUT_S, is_gone, read, rollcall
+from tests.integration.stack.up import COMMAND, TIMEOUT_S, is_gone, read, rollcall
 
 pytestmark = pytest.mark.timeout(240)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -66,7 +66,7 @@ def full_disk() -> tuple[int, Leave]:
 def up(data: Path, stream: int) -> Iterator["subprocess.Popen[bytes]"]:
     """`rollcall up` in the foreground, ready, that speaks into this stream."""
     process = subprocess.Popen(
-        [*_COMMAND, "up", "--data", str(data)],
+        [*COMMAND, "up", "--data", str(data)],
         stdin=subprocess.DEVNULL,
         stdout=stream,
         stderr=stream,
@@ -221,10 +221,10 @@ def test_a_reader_that_leaves_ends_the_wait_of_a_detached_start_and_not_the_stac
     os.close(reader)
     try:
         done = subprocess.run(
-            [*_COMMAND, "up", "--detach", "--data", str(tmp_path)],
+            [*COMMAND, "up", "--detach", "--data", str(tmp_path)],
             stdout=writer,
             stderr=writer,
-            timeout=_TIMEOUT_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
 

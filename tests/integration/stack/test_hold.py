@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rollcall_local.stack.process import wait_until
-from tests.integration.stack.test_up import a_stack, is_gone, read, rollcall
+from tests.integration.stack.up import a_stack, is_gone, read, rollcall
 
 pytestmark = pytest.mark.timeout(240)
 PAGE = Path(__file__).parents[3] / "docs" / "operations" / "backup.md"

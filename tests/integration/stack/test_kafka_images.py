@@ -16,12 +16,10 @@ import pytest
 from rollcall.events.topics import Topics
 from rollcall.kafka.admin import apply_topics, check_topics, wait_until_reachable
 from rollcall.runtime.config import Settings, load
-from rollcall_local.stack import ports
-from rollcall_local.stack.kafka import docker as kafka_docker
-from rollcall_local.stack.kafka.login import Login
-from rollcall_local.stack.kafka.native import KafkaBroker
-from rollcall_local.stack.kafka.settings import BrokerSettings
-from tests.deploy.test_compose import composed
+from rollcall_local.stack import kafka_docker, ports
+from rollcall_local.stack.kafka_login import Login
+from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
+from tests.support.deploy.compose import composed
 
 pytestmark = pytest.mark.timeout(240)
 PASSWORD = "of-a-container"
@@ -29,7 +27,7 @@ ELSEWHERE = ("log.dirs", "controller.quorum.voters", "controller.quorum.bootstra
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Imaged:
     """A broker with an image's settings, and what our services are told about it."""
 
     bootstrap: str
@@ -67,7 +65,7 @@ def properties(variables: dict[str, str], port: int, controller: int) -> dict[st
 
 
 @pytest.fixture(scope="module", params=[by_docker, by_compose], ids=["docker", "compose"])
-def door(request: pytest.FixtureRequest) -> Iterator[Door]:
+def door(request: pytest.FixtureRequest) -> Iterator[Imaged]:
     folder = Path(tempfile.mkdtemp(prefix="rollcall-test-"))
     variables, settings = request.param()
     port = ports.choose()
@@ -76,13 +74,13 @@ def door(request: pytest.FixtureRequest) -> Iterator[Door]:
     broker = KafkaBroker(BrokerSettings(folder, port, controller, extra=extra))
     broker.start()
     try:
-        yield Door(broker.bootstrap, settings)
+        yield Imaged(broker.bootstrap, settings)
     finally:
         broker.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def test_our_services_get_in(door: Door) -> None:
+async def test_our_services_get_in(door: Imaged) -> None:
     settings = door.client()
     topics = Topics(settings.topic_prefix, requests_partitions=2, replies_partitions=1)
 
@@ -100,6 +98,6 @@ async def test_our_services_get_in(door: Door) -> None:
         {"kafka_sasl_username": "somebody"},
     ],
 )
-async def test_nobody_else_does(door: Door, changed: dict[str, str]) -> None:
+async def test_nobody_else_does(door: Imaged, changed: dict[str, str]) -> None:
     with pytest.raises(TimeoutError):
         await wait_until_reachable(door.client(**changed), 1.5)

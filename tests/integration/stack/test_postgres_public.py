@@ -15,7 +15,7 @@ from rollcall.runtime.config import load
 from rollcall_local.stack.postgres import roles as postgres_roles
 from rollcall_local.stack.postgres.native import PostgresServer
 from rollcall_operator.owner import connected
-from tests.integration.operator.test_backup import call, tool
+from tests.support.postgres_tools import call, tool
 
 pytestmark = pytest.mark.timeout(240)
 DATABASES = ("postgres", "template1", postgres_roles.DATABASE)

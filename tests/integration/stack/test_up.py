@@ -10,9 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
@@ -27,51 +25,13 @@ from rollcall_local.stack.kafka import native as kafka_native
 from rollcall_local.stack.postgres import native as postgres_native
 from rollcall_local.stack.process import wait_until
 from rollcall_operator.deployment import find
+from tests.integration.stack.up import COMMAND, TIMEOUT_S, a_stack, is_gone, read, rollcall
 
-_COMMAND = [sys.executable, "-m", "tests.integration.stack.up_with_stand_ins"]
-_TIMEOUT_S = 90
 _KEYS = {
     "scim_url", "kafka_bootstrap", "kafka_kind", "database_url", "smtp", "mailbox",
     "pids", "logs", "metrics",
 }  # fmt: skip
 _WORKERS = {"ingress", "provisioner", "notifier", "kafka", "postgres", "supervisor"}
-
-
-def rollcall(*words: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end."""
-    own = {key: value for key, value in os.environ.items() if not key.startswith("ROLLCALL_KAFKA")}
-    return subprocess.run(
-        [*_COMMAND, *words],
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-        env={**own, **env},
-    )
-
-
-def read(data: Path) -> dict[str, Any]:
-    """The content of `stack.json`."""
-    return dict(json.loads((data / ".rollcall" / "stack.json").read_text()))
-
-
-def is_gone(pid: int) -> bool:
-    """Whether the process has ended; a zombie that nobody has collected counts as ended."""
-    listed = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return listed.stdout.strip()[:1] in ("", "Z", "X")  # `Zsl`: some of its threads still end
-
-
-@contextmanager
-def a_stack(data: Path, *words: str, **env: str) -> Iterator[dict[str, Any]]:
-    """Start a detached stack; stop it and remove its data at the end."""
-    started = rollcall("up", "--detach", "--data", str(data), *words, **env)
-    try:
-        assert started.returncode == 0, started.stdout + started.stderr
-        yield read(data)
-    finally:
-        rollcall("down", "--data", str(data), "--remove")
 
 
 @pytest.fixture(scope="module")
@@ -259,12 +219,12 @@ def test_down_stops_everything_and_says_when_there_is_nothing(tmp_path: Path) ->
 def test_ctrl_c_in_the_foreground_stops_everything_cleanly(tmp_path: Path) -> None:
     stack_file = tmp_path / ".rollcall" / "stack.json"
     up = subprocess.Popen(
-        [*_COMMAND, "up", "--data", str(tmp_path)],
+        [*COMMAND, "up", "--data", str(tmp_path)],
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
-        assert wait_until(stack_file.exists, _TIMEOUT_S)
+        assert wait_until(stack_file.exists, TIMEOUT_S)
         pids = [pid for each in read(tmp_path)["pids"].values() for pid in each]
 
         os.killpg(up.pid, signal.SIGINT)  # as a terminal does

@@ -6,9 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rollcall.events.envelope import encode
+from rollcall.scim.schema import USER, ResourceSchema
 from rollcall.tenancy import api_key
 from rollcall.tenancy.organisation import ApiKey, Organisation, Record, record_key, to_event
 from rollcall_ingress.door.key_directory import KeyDirectory
+from rollcall_ingress.write.understand import (
+    Command,
+    Verb,
+)
 from tests.support.builders import ORGANISATION, an_id
 
 MOMENT = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
@@ -72,3 +77,15 @@ def a_directory(*records: Record, reader: Reader | None = None) -> KeyDirectory:
     for record in records:
         directory.apply(a_record(record))
     return directory
+
+
+def a_command(verb: Verb = "create", schema: ResourceSchema = USER, **organisation: Any) -> Command:
+    return Command(
+        id=an_id(1),
+        verb=verb,
+        schema=schema,
+        resource_id=None if verb == "create" else an_id(2),
+        organisation=an_organisation(**organisation),
+        actor="key:abc",
+        time=MOMENT,
+    )

@@ -7,7 +7,7 @@ import pytest
 from rollcall.kafka.feed import RECORD_OVERHEAD_BYTES, Feed, FeedClosed
 from rollcall.kafka.worker import OutOfRange, insist
 from rollcall.runtime.errors import Unavailable
-from tests.unit.kafka.records import FakeRecord
+from tests.support.samples.records import FakeRecord
 
 
 def a_feed(max_records: int = 10, max_bytes: int = 1 << 20) -> Feed:

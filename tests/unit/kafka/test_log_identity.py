@@ -9,7 +9,7 @@ from rollcall.events.envelope import from_milliseconds
 from rollcall.kafka.feed import Look
 from rollcall.kafka.log_identity import difference, event_id_of
 from tests.support.builders import an_id
-from tests.unit.kafka.records import FakeRecord
+from tests.support.samples.records import FakeRecord
 
 APPENDED_MS = 1_790_000_000_123
 MOMENT = from_milliseconds(APPENDED_MS)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.kubernetes import is_ready, wait, why_not_ready
+from tests.support.deploy.kubernetes import is_ready, wait, why_not_ready
 
 LOOP = {
     "status": {
@@ -66,7 +66,7 @@ class Cluster:
 def test_a_wait_says_what_it_waits_for_and_in_the_end_what_was_logged(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.support.kubernetes.SAY_EVERY_S", 0.0)
+    monkeypatch.setattr("tests.support.deploy.kubernetes.SAY_EVERY_S", 0.0)
 
     with pytest.raises(AssertionError, match="AccessDeniedException"):
         wait(lambda: False, "every pod is ready", 0.1, Cluster())  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from rollcall.events.request import Request
 from rollcall.kafka.worker import CUT_OFF, PartitionHalted
 from rollcall_provisioner.attempts import CLASSES, Standing, TooMuch
 from tests.support.builders import MOMENT, ORGANISATION, a_member, create, patch, redrive, replacing
-from tests.unit.kafka.records import FakeRecord
+from tests.support.samples.records import FakeRecord
 
 
 def entry(request: Request | None) -> Entry:

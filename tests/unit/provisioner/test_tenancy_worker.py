@@ -5,7 +5,7 @@ from dataclasses import replace
 from rollcall.tenancy.organisation import Organisation, to_event
 from rollcall_provisioner.tenancy_worker import read
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION, an_id
-from tests.unit.kafka.records import FakeRecord, a_record
+from tests.support.samples.records import FakeRecord, a_record
 
 ZEEBURG = Organisation(ORGANISATION, "Zeeburg", 0, MOMENT)
 

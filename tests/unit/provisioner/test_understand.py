@@ -15,7 +15,7 @@ from rollcall.directory.touch import touches
 from rollcall.events.envelope import MalformedEvent
 from rollcall.events.request import Request, to_event
 from tests.support.builders import ORGANISATION, OTHER_ORGANISATION, an_id, create
-from tests.unit.kafka.records import FakeRecord, a_record
+from tests.support.samples.records import FakeRecord, a_record
 
 APPENDED_MS = 1_790_000_000_000
 

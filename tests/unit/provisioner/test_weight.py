@@ -23,7 +23,7 @@ from rollcall.scim import work
 from rollcall.scim.limits import MAX_RESOURCE_BYTES
 from rollcall_provisioner.attempts import TWICE, divided
 from tests.support.builders import a_member, a_request, create, patch, redrive, replacing
-from tests.unit.kafka.records import FakeRecord
+from tests.support.samples.records import FakeRecord
 
 MEMBERS = [a_member(number, f"m{number}@example.org") for number in range(1, 5)]
 

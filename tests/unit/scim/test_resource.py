@@ -11,7 +11,7 @@ from rollcall.scim.errors import InvalidSyntax, InvalidValue, ScimError
 from rollcall.scim.profile import Profile
 from rollcall.scim.resource import Canonical, GroupRef, Member, canonicalise, represent
 from rollcall.scim.schema import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN, ResourceSchema
-from tests.unit.scim import strategies
+from tests.support.samples import strategies
 
 BASE = "https://scim.example/v2/org"
 

@@ -21,7 +21,7 @@ from rollcall.scim.profile import Profile
 from rollcall.scim.resource import canonicalise
 from rollcall.scim.schema import USER
 from rollcall.scim.work import UNITS_PER_SECOND, Work, most_work
-from tests.unit.scim import strategies
+from tests.support.samples import strategies
 from tests.unit.scim.patching import a_member, add, parsed, remove, replace
 
 LENIENT = Profile.COMPATIBLE

@@ -21,10 +21,9 @@ from tests.integration.operator.rebuilding import (
     do_rebuild,
     do_verify,
 )
-from tests.integration.provisioner.conftest import Deployment
-from tests.integration.provisioner.conftest import deployment as deployment
 from tests.support import fold_recorded
 from tests.support.builders import an_id
+from tests.support.deployment import Deployment
 
 GOLDEN = Path(__file__).parents[3] / "contract" / "golden"
 

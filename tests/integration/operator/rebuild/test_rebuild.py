@@ -19,63 +19,32 @@ from rollcall.postgres.pool import open_pool
 from rollcall.postgres.upkeep import scratch
 from rollcall.runtime.errors import Unavailable
 from tests.integration.operator.rebuilding import (
-    FIX,
     POISON,
-    REFUSE_TITLE,
     announced,
     apply_all,
     contents,
     do_rebuild,
     do_snapshot,
     do_verify,
-    execute,
+    heed_ctrl_c,
     history,
+    poisoned,
     rollcall,
     rollcall_json,
     send_all,
     sharing,
     start,
 )
-from tests.integration.provisioner import logs
-from tests.integration.provisioner.conftest import Deployment, until
-from tests.integration.provisioner.conftest import deployment as deployment
-from tests.support.builders import ORGANISATION, a_member, an_id, create, patch, redrive, replacing
+from tests.support import logs
+from tests.support.builders import ORGANISATION, a_member, an_id, create, patch, replacing
+from tests.support.deployment import Deployment
+from tests.support.stack import until
 
 ANA = a_member(1, "ana@example.org")
 
 
 class BrokenOff(Exception):
     """A rebuild ends here, in the middle."""
-
-
-async def poisoned(deployment: Deployment) -> None:
-    """A member in quarantine with a request behind it, one that was redriven, one discarded."""
-    await execute(deployment, REFUSE_TITLE)
-    wrong = [
-        replace(patch(a_member(number), replacing("title", POISON)), id=an_id(700_000 + number))
-        for number in (1, 2, 3)
-    ]
-    await apply_all(
-        deployment,
-        [
-            *(create(number, f"poisoned{number}@example.org") for number in (1, 2, 3)),
-            *wrong,
-        ],
-    )
-    # Not in one batch with those: what the next event replaces never reaches Postgres.
-    await apply_all(
-        deployment,
-        [
-            replace(patch(a_member(2), replacing("title", "Bosun")), id=an_id(700_012)),
-            replace(patch(a_member(3), replacing("title", "Cook")), id=an_id(700_013)),
-            replace(redrive(wrong[0], 700_021)),  # fails again
-        ],
-    )
-    await execute(deployment, FIX)
-    await apply_all(
-        deployment,
-        [redrive(wrong[1], 700_022), redrive(wrong[2], 700_023, kind="dead.discard")],
-    )
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -261,11 +230,6 @@ async def test_a_rebuild_that_is_broken_off_goes_on_where_it_was(
         )
     )
     assert await contents(deployment) == before
-
-
-def heed_ctrl_c() -> None:
-    """A process started in the background is told to ignore it, and so are its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "killed"])

@@ -15,7 +15,6 @@ from rollcall.control.errors import ControlError
 from rollcall.control.rebuild import snapshot
 from rollcall.control.rebuild.approach import only_one
 from rollcall.runtime.config import load
-from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.operator.rebuilding import (
     apply_all,
     contents,
@@ -23,16 +22,16 @@ from tests.integration.operator.rebuilding import (
     do_snapshot,
     do_verify,
     history,
+    poisoned,
     rollcall,
     rollcall_json,
     send_all,
     without_room,
     world_of,
 )
-from tests.integration.provisioner import logs
-from tests.integration.provisioner.conftest import Deployment
-from tests.integration.provisioner.conftest import deployment as deployment
+from tests.support import logs
 from tests.support.databases import TestDatabase, create_database, drop_database
+from tests.support.deployment import Deployment
 
 
 async def test_a_snapshot_under_load_is_of_one_moment(

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from rollcall.control.extent import CannotKnow
 from rollcall.control.rebuild.verify import CONTROL
 from rollcall.events.request import to_event
-from tests.integration.operator.rebuild.test_rebuild import poisoned
 from tests.integration.operator.rebuilding import (
     apply_all,
     contents,
@@ -22,13 +21,12 @@ from tests.integration.operator.rebuilding import (
     do_verify,
     execute,
     history,
+    poisoned,
     rollcall,
     rollcall_json,
     send_all,
 )
-from tests.integration.provisioner import logs
-from tests.integration.provisioner.conftest import Deployment
-from tests.integration.provisioner.conftest import deployment as deployment
+from tests.support import logs
 from tests.support.builders import (
     ORGANISATION,
     OTHER_ORGANISATION,
@@ -37,6 +35,7 @@ from tests.support.builders import (
     patch,
     replacing,
 )
+from tests.support.deployment import Deployment
 
 FORM = """
 SELECT relation.relname AS table_name, attname AS column_name, format_type(atttypid, NULL) AS type,

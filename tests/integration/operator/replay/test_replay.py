@@ -18,20 +18,20 @@ from rollcall.events import outcome
 from rollcall.events.envelope import decode, format_time, from_milliseconds
 from rollcall.runtime.ids import new_id
 from rollcall.tenancy.organisation import Organisation
-from tests.integration.operator.rebuild.test_rebuild import heed_ctrl_c
+from tests.integration.operator.pages import blocks, run_block
 from tests.integration.operator.rebuilding import (
     apply_all,
+    heed_ctrl_c,
     history,
     rollcall,
     rollcall_json,
     settings_of,
     start,
 )
-from tests.integration.operator.test_operations_pages import blocks, run
-from tests.integration.provisioner import logs
-from tests.integration.provisioner.conftest import Deployment, until
-from tests.integration.provisioner.conftest import deployment as deployment
+from tests.support import logs
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION, create
+from tests.support.deployment import Deployment
+from tests.support.stack import until
 
 ADDED = (OF, TIME, RUN)
 Row = tuple[int, bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
@@ -404,7 +404,7 @@ async def test_the_page_about_lag_trace_and_replay(
     names = f"EVENT_ID={request.id} MEMBER_ID={request.resource_id} TOPIC={target.name}\n"
     assert len(found) == 5
 
-    printed = [await run(deployment, names + block, tmp_path) for block in found]
+    printed = [await run_block(deployment, names + block, tmp_path) for block in found]
 
     assert '"organisations"' in printed[0]
     assert printed[1].count(f"{request.id}  member.create of Users/{request.resource_id}") == 2

@@ -20,13 +20,14 @@ from rollcall.events.envelope import format_time
 from rollcall.runtime import clock
 from rollcall.runtime.ids import new_id
 from rollcall.tenancy.organisation import Organisation
-from tests.integration.operator.rebuild.test_rebuild import heed_ctrl_c, poisoned
 from tests.integration.operator.rebuilding import (
     apply_all,
     contents,
     do_snapshot,
     execute,
+    heed_ctrl_c,
     history,
+    poisoned,
     rollcall,
     rollcall_json,
     send_all,
@@ -34,9 +35,7 @@ from tests.integration.operator.rebuilding import (
     start,
     without_room,
 )
-from tests.integration.provisioner import logs
-from tests.integration.provisioner.conftest import Deployment, until
-from tests.integration.provisioner.conftest import deployment as deployment
+from tests.support import logs
 from tests.support.builders import (
     MOMENT,
     ORGANISATION,
@@ -50,6 +49,8 @@ from tests.support.builders import (
     regroup,
     replacing,
 )
+from tests.support.deployment import Deployment
+from tests.support.stack import until
 
 AS_OF = ("replay", ORGANISATION, "--topic", "requests", "--as-of")
 

@@ -16,12 +16,11 @@ from typer.testing import CliRunner, Result
 from rollcall.postgres import notification, progress
 from rollcall.postgres.upkeep import replay
 from rollcall_operator.cli import app
-from tests.crash.load import creates
-from tests.integration.operator.rebuild.test_rebuild import heed_ctrl_c
-from tests.integration.operator.test_backup import mails, settled
-from tests.integration.postgres.test_notification import NOW, a_notice
+from tests.integration.operator.rebuilding import heed_ctrl_c
 from tests.support.databases import Connection, TestDatabase
+from tests.support.load import creates, mails, settled
 from tests.support.poison import rollcall
+from tests.support.samples.notices import NOW, a_notice
 from tests.support.stack import Organisation, Stack, until
 
 REPLAY = ("replay", "--topic", "outcomes", "--into", "notifier", "--from")

@@ -18,7 +18,7 @@ from tests.support.builders import (
     replacing,
 )
 from tests.support.builders import create as a_create
-from tests.unit.ingress.overlay_store import APPENDED_MS, PARTITION, accept, an_overlay
+from tests.support.samples.overlay_store import APPENDED_MS, PARTITION, accept, an_overlay
 
 
 def ids_kept(overlay: Overlay, count: int) -> list[int]:

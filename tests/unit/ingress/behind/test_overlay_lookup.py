@@ -1,7 +1,6 @@
 """A look-up with the overlay gives what the fold of the whole log gives, wherever it is cut."""
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,93 +8,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rollcall.directory.fold import fold_batch
 from rollcall.directory.state import State
-from rollcall.events.envelope import from_milliseconds
-from rollcall.events.request import MemberDelta, Request
-from rollcall.postgres.directory_search import Resource
-from rollcall.postgres.search_keys import member_display_name_key
+from rollcall.events.request import MemberDelta
+from rollcall.postgres.directory_search import FoundGroup, FoundMember
 from rollcall_ingress.behind import accepted
 from rollcall_ingress.behind.overlay import Overlay
 from rollcall_ingress.behind.selecting import Target, begin
-from tests.integration.postgres.test_fold_equals_rows import GROUPS, MEMBERS, NAMES, Speaker
 from tests.support import builders
-from tests.support.builders import (
-    ORGANISATION,
-    a_request,
-    an_id,
-    replacing,
-    resource_of,
-    resourced,
-)
-from tests.unit.ingress.overlay_store import APPENDED_MS, accept, an_overlay, look_up
-
-AT = from_milliseconds(APPENDED_MS)
-
-
-def folded(*requests: Request) -> State:
-    state = State(ORGANISATION)
-    fold_batch({ORGANISATION: state}, [(request, AT) for request in requests])
-    return state
-
-
-def targets() -> Iterator[Target]:
-    """Every look-up that could find something of the conversations."""
-    for related in (True, False):
-        for member_id in MEMBERS:
-            yield Target(ORGANISATION, "Users", "id", member_id, related)
-        for group_id in GROUPS:
-            yield Target(ORGANISATION, "Groups", "id", group_id, related)
-        for name in {name.casefold() for name in NAMES}:
-            yield Target(ORGANISATION, "Users", "userName", name, related)
-            yield Target(ORGANISATION, "Users", "displayName", name, related)
-            yield Target(ORGANISATION, "Groups", "displayName", name, related)
-        for key in ("x-1", "X-1", "x-2"):
-            yield Target(ORGANISATION, "Users", "externalId", key, related)
-            yield Target(ORGANISATION, "Groups", "externalId", key, related)
-
-
-def expected(state: State, target: Target) -> list[Any]:
-    """The same from the whole directory."""
-    found: list[Any] = []
-    if target.endpoint == "Users":
-        for member in sorted(state.members.values(), key=lambda each: each.id):
-            keys = {
-                "id": member.id,
-                "userName": member.user_name_key,
-                "externalId": member.external_id,
-                "displayName": member_display_name_key(member.resource),
-            }
-            if keys[target.attribute] == target.key:
-                ids = sorted(group for group, ids in state.memberships.items() if member.id in ids)
-                names = [(each, state.groups[each].resource["displayName"]) for each in ids]
-                found.append(Resource(member, tuple(names) if target.with_related else ()))
-        return found
-    for group in sorted(state.groups.values(), key=lambda each: each.id):
-        keys = {
-            "id": group.id,
-            "externalId": group.external_id,
-            "displayName": group.display_name_key,
-        }
-        if keys[target.attribute] == target.key:
-            ids = sorted(state.memberships[group.id])
-            shown = [(each, state.members[each].resource) for each in ids]
-            related = [(key, each.get("displayName")) for key, each in shown]
-            found.append(Resource(group, tuple(related) if target.with_related else ()))
-    return found
-
-
-def a_conversation(seed: int, length: int) -> list[Request]:
-    """One organisation's; members have display names that others have too."""
-    speaker = Speaker(seed)
-    found = []
-    for request in speaker.conversation(length):
-        resource = resource_of(request)
-        if request.is_member and resource is not None and speaker.chance.random() < 0.5:
-            name = speaker.chance.choice(NAMES)
-            request = resourced(request, {**resource, "displayName": name})
-        found.append(replace(request, organisation_id=ORGANISATION))
-    return found
+from tests.support.builders import ORGANISATION, a_request, an_id, replacing
+from tests.support.samples.lookups import a_conversation, expected, folded, targets
+from tests.support.samples.overlay_store import accept, an_overlay, look_up
 
 
 @settings(max_examples=60, deadline=None)

@@ -4,7 +4,7 @@ import orjson
 
 from rollcall_ingress.write.ignored_names import MOST_NAMES, NO_NAME, OTHERS, IgnoredNames
 from rollcall_ingress.write.understand import understand_body
-from tests.unit.ingress.write.test_understand import a_command
+from tests.unit.ingress.tenants import a_command
 
 
 def test_names_are_counted_by_organisation() -> None:

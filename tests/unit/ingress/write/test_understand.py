@@ -25,27 +25,10 @@ from rollcall_ingress.write.understand import (
     understand_body,
     valid_traceparent,
 )
-from tests.support.builders import (
-    ORGANISATION,
-    an_id,
-    operations_of,
-    resource_of,
-)
-from tests.unit.ingress.tenants import MOMENT, an_organisation
+from tests.support.builders import ORGANISATION, an_id
+from tests.unit.ingress.tenants import a_command
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-
-
-def a_command(verb: Verb = "create", schema: ResourceSchema = USER, **organisation: Any) -> Command:
-    return Command(
-        id=an_id(1),
-        verb=verb,
-        schema=schema,
-        resource_id=None if verb == "create" else an_id(2),
-        organisation=an_organisation(**organisation),
-        actor="key:abc",
-        time=MOMENT,
-    )
 
 
 def read(command: Command, body: dict[str, Any]) -> Request:

@@ -19,8 +19,8 @@ from rollcall.scim.quirks import RULES
 from rollcall.scim.schema import ENTERPRISE_URN, GROUP, GROUP_URN, USER, USER_URN, ResourceSchema
 from rollcall_ingress.write.understand import Command, Verb, understand_body
 from tests.support.builders import an_id
+from tests.support.samples import strategies
 from tests.unit.ingress.tenants import MOMENT, an_organisation
-from tests.unit.scim import strategies
 
 SECRET = "hunter2-Zq7"
 VERBS: tuple[Verb, ...] = ("create", "replace", "patch", "delete")

@@ -12,7 +12,7 @@ from rollcall.scim.patch.patch import apply_patch, parse_patch
 from rollcall.scim.profile import Profile
 from rollcall.scim.resource import canonicalise, represent
 from rollcall.scim.schema import GROUP, USER, ResourceSchema
-from tests.unit.scim import strategies
+from tests.support.samples import strategies
 
 PROFILES = st.sampled_from(list(Profile))
 

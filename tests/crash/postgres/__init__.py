@@ -1,0 +1,1 @@
+"""Postgres dies, freezes, fills up, fails over, under load."""

@@ -1,0 +1,1 @@
+"""Commands that find a deployment by the environment, each against real servers."""

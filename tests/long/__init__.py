@@ -1,1 +1,0 @@
-"""Long tests that fit nowhere else."""

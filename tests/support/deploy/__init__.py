@@ -1,0 +1,1 @@
+"""Manifests, images and clusters, read and run."""

@@ -1,0 +1,1 @@
+"""Made input: strategies for hypothesis, conversations, records, notices."""
