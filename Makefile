@@ -8,7 +8,7 @@ WORKERS ?= 3
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-cluster test-long test-soak check format docs bench chaos clean lock
+.PHONY: help install run demo test test-unit test-cluster test-long test-soak check format docs bench chaos clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ demo: $(VENV)/.local ## The demo that ends by itself; exit status 0 if every exp
 
 test: install ## All tests but the long ones
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not long' $(ARGS)
+
+test-unit: install ## Tests that need no server, in under a minute
+	$(BIN)/pytest -n 2 --dist worksteal -m 'not long' tests/unit tests/contract $(ARGS)
 
 test-cluster: install ## The manifests on the cluster that KUBECONFIG names; ROLLCALL_CLUSTER_LOAD loads an image
 	$(BIN)/pytest tests/cluster -m long -n 0 -rP --capture=tee-sys $(ARGS)

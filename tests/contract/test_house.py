@@ -21,19 +21,19 @@ LISTS = {
 
 
 @cache
-def _modules() -> dict[Path, ast.Module]:
-    """Every Python module of the rooms, parsed."""
-    return {
-        path: ast.parse(path.read_text(encoding="utf-8"), str(path))
-        for room in ROOMS
-        for path in sorted((ROOT / room).rglob("*.py"))
-    }
+def _paths() -> list[Path]:
+    """Every Python module of the rooms."""
+    return [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
 def _folders(*rooms: str) -> dict[str, list[Path]]:
     """Folder → its modules; `__init__.py` is none."""
     found: dict[str, list[Path]] = {}
-    for path in _modules():
+    for path in _paths():
         name = path.parent.relative_to(ROOT).as_posix()
         if name.split("/")[0] in rooms and path.name != "__init__.py":
             found.setdefault(name, []).append(path)
@@ -43,7 +43,7 @@ def _folders(*rooms: str) -> dict[str, list[Path]]:
 @cache
 def _imports() -> dict[Path, frozenset[str]]:
     """Module → all it imports, wherever in it; for `from a import b` both `a` and `a.b`."""
-    return {path: frozenset(_names(module)) for path, module in _modules().items()}
+    return {path: frozenset(_names(_parsed(path))) for path in _paths()}
 
 
 def _names(module: ast.Module) -> Iterator[str]:
@@ -129,7 +129,7 @@ def test_every_folder_says_what_it_is(folder: str) -> None:
     if not init.exists():
         pytest.fail(f"{folder} has modules and no __init__.py")
 
-    said = ast.get_docstring(_modules()[init]) or ""
+    said = ast.get_docstring(_parsed(init)) or ""
 
     assert len(said.split()) > 2, f"{init.relative_to(ROOT)}: no docstring that says what is there"
 
@@ -150,10 +150,10 @@ def test_no_test_module_or_conftest_is_imported() -> None:
 def test_conftest_files_hold_fixtures_and_hooks_only() -> None:
     """A class or a helper there cannot be imported, so a second test copies it."""
     found = []
-    for path, module in _modules().items():
+    for path in _paths():
         if path.name != "conftest.py":
             continue
-        for node in module.body:
+        for node in _parsed(path).body:
             if isinstance(node, ast.ClassDef):
                 found.append(f"{path.relative_to(ROOT)}: {node.name}")
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -110,6 +110,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose the servers, in the main process only: workers inherit the choice."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         return
+    # Compiled once: not by each worker, and by each of the hundreds of processes that tests start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     folder = Path(tempfile.mkdtemp(prefix="rollcall-test-"))
     folder.chmod(0o711)  # Postgres may have to run as another user
     os.environ[_RUN] = str(folder)

@@ -31,8 +31,7 @@ from rollcall.postgres.pool import Service
 from rollcall.runtime.clock import now
 from rollcall.tenancy.organisation import ApiKey, Organisation
 from rollcall_operator.owner import open_deployment
-from tests.integration.operator.pages import blocks
-from tests.integration.operator.pages import run_block
+from tests.integration.operator.pages import blocks, run_block
 from tests.integration.operator.rebuilding import (
     FIX,
     POISON,

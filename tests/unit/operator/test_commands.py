@@ -7,9 +7,6 @@ import errno
 import os
 import re
 import shlex
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,40 +156,6 @@ def test_with_debug_the_place_of_an_error_is_shown(monkeypatch: pytest.MonkeyPat
     assert done.exit_code == Exit.BUG
     assert "Traceback" in done.stderr
     assert "KeyError: 'here'" in done.stderr
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "commands",
-    [
-        pytest.param(["", "doctor", "org", "partition show", "dead list"], id="some"),
-        pytest.param(["", *ALL], id="all", marks=pytest.mark.long),
-    ],
-)
-def test_nobody_who_reads_is_no_result_and_no_noise(commands: list[str]) -> None:
-    """The output of each command goes into a pipe that is closed."""
-
-    def closed(words: str) -> tuple[str, int, bytes]:
-        reader, writer = os.pipe()
-        os.close(reader)
-        command = [sys.executable, "-m", "rollcall_operator", *words.split(), "-h"]
-        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
-        os.close(writer)
-        return words, done.returncode, done.stderr
-
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(closed, commands))
-
-    assert found == [(words, Exit.CLOSED_PIPE, b"") for words in commands]
-
-
-def test_a_disk_that_is_full_is_said() -> None:
-    with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "rollcall_operator", "--version"]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-
-    assert done.returncode == Exit.UNAVAILABLE
-    assert done.stderr == "rollcall: it cannot be written: No space left on device\n"
 
 
 @pytest.mark.parametrize("words", ALL)

@@ -177,7 +177,7 @@ async def test_a_service_may_not_do_more_than_its_work(
 
 async def test_the_documented_grants_are_the_real_ones(module_database: TestDatabase) -> None:
     """The table in docs/reference/database.md, row by row."""
-    text = (Path(__file__).parents[2] / "docs/reference/database.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs/reference/database.md").read_text(encoding="utf-8")
     documented = {}
     for row_text in re.findall(r"^\| `[a-z]+\.[a-z_]+` \|.*\|$", text, re.MULTILINE):
         table, *cells = (cell.strip(" `") for cell in row_text.strip("|").split("|"))
