@@ -13,6 +13,8 @@ TESTS = ROOT / "tests"
 ROOMS = ("services", "shared", "local", "tests", "benchmarks", "docs")
 PRODUCT = ("services", "shared", "local")
 MOST_MODULES = 24
+MOST_LETTERS = 80
+"""Of a test's name: it stands on one line of a report."""
 LISTS = {
     "services/operator/rollcall_operator/commands": "one module per command",
     "tests/hostile/catalogue": "one module per kind of hostile input",
@@ -177,3 +179,15 @@ def test_no_folder_of_tests_imports_from_another() -> None:
                 found.add(f"{path.relative_to(ROOT)}: {name}")
 
     assert found == set()
+
+
+def test_no_test_has_a_name_longer_than_a_line() -> None:
+    found = [
+        node.name
+        for path in TESTS.rglob("test_*.py")
+        for node in ast.walk(_parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if node.name.startswith("test_") and len(node.name) > MOST_LETTERS
+    ]
+
+    assert found == []

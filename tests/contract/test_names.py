@@ -70,7 +70,7 @@ def logged() -> dict[str, set[str]]:
     return found
 
 
-def test_every_runbook_that_a_log_or_an_alert_names_is_written_and_every_page_is_named() -> None:
+def test_every_runbook_named_is_written_and_every_page_is_named() -> None:
     assert runbooks_named() | runbooks_of_alerts() == RUNBOOKS
 
 

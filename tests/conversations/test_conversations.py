@@ -167,7 +167,7 @@ async def play(stack: Stack, name: str, organisation: Organisation) -> UnderWay:
 
 
 @pytest.mark.parametrize("name", sorted(INVITED))
-async def test_a_conversation_is_as_the_client_expects_and_leaves_the_right_state_and_mails(
+async def test_a_conversation_is_as_the_client_expects_and_leaves_right_state_and_mails(
     name: str, stack: Stack
 ) -> None:
     stack.environment["ROLLCALL_NOTIFIER_INVITATION_GRACE_S"] = GRACE_S

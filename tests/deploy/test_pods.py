@@ -110,7 +110,7 @@ def test_a_rollout_takes_nobody_away_before_somebody_new_is_ready(overlay: str) 
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_pod_waits_for_the_schema_longer_than_the_job_takes_and_shorter_than_a_rollout(
+def test_a_pod_waits_for_the_schema_longer_than_the_job_and_less_than_a_rollout(
     overlay: str,
 ) -> None:
     manifests = built(overlay)

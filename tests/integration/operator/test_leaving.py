@@ -411,7 +411,7 @@ async def stack_json(stack: Stack, *arguments: str) -> Any:
 
 
 @pytest.mark.long
-async def test_under_load_every_answer_is_settled_before_the_end_and_then_the_keys_are_dead(
+async def test_under_load_every_answer_is_settled_before_the_end_then_the_keys_are_dead(
     stack: Stack,
 ) -> None:
     """What was answered 201 stands before the organisation's last event, and no mail leaves."""

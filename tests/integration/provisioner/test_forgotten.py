@@ -51,7 +51,7 @@ async def listed(deployment: Deployment) -> dict[str, str]:
     return {each.id: each.told for row in found for each in refusals_of(row)}
 
 
-async def test_what_was_heard_before_a_restore_is_listed_as_unknown_and_what_is_new_as_told(
+async def test_what_was_heard_before_a_restore_is_listed_as_unknown_what_is_new_as_told(
     deployment: Deployment,
 ) -> None:
     running = await deployment.start(await tools_of(deployment))

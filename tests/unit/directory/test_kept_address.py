@@ -180,7 +180,7 @@ def test_a_soft_delete_and_its_restoration_leave_what_was(
     ]
 
 
-def test_who_comes_back_with_another_address_is_invited_there_and_the_old_link_is_void() -> None:
+def test_who_returns_with_another_address_is_invited_there_and_the_old_link_is_void() -> None:
     life = bare(Status.INVITED).patch(replacing("userName", MADE_UP), OFF)
 
     life.patch(replacing("userName", OTHER), ON)

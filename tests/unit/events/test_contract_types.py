@@ -232,7 +232,7 @@ def test_the_release_before_rules_had_a_number_passes_over_it() -> None:
     }
 
 
-def test_unique_external_ids_stand_beside_the_settings_and_only_where_they_are_asked_for() -> None:
+def test_unique_external_ids_stand_beside_the_settings_only_where_asked_for() -> None:
     """The release before this one makes a dead letter of what it does not know among them."""
     asked = replace(A_REQUEST, settings=replace(A_REQUEST.settings, unique_external_ids=True))
     written = request.to_event(asked).data

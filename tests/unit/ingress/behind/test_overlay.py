@@ -94,9 +94,7 @@ def test_a_read_from_before_a_drop_is_stale_for_that_organisation() -> None:
     assert not overlay.is_stale(OTHER_ORGANISATION, 0)
 
 
-def test_beyond_the_bound_the_oldest_are_forgotten_and_a_miss_is_uncertain_until_caught_up() -> (
-    None
-):
+def test_beyond_the_bound_the_oldest_go_and_a_miss_is_uncertain_until_caught_up() -> None:
     overlay = a_filled(10, Bounds(requests=4))
 
     assert ids_kept(overlay, 10) == [6, 7, 8, 9]
@@ -336,7 +334,7 @@ def test_a_fold_is_exact_from_where_all_on_the_log_was_accepted_here() -> None:
     assert (overlay.is_unbroken(PARTITION, 5), overlay.is_unbroken(PARTITION, 6)) == (False, True)
 
 
-def test_an_acknowledgement_that_never_came_makes_misses_uncertain_until_it_cannot_come() -> None:
+def test_a_missing_acknowledgement_makes_misses_uncertain_until_it_cannot_come() -> None:
     overlay = a_filled(3)
 
     overlay.doubt(PARTITION, until_s=20.0)

@@ -73,7 +73,7 @@ def test_control_characters_in_a_filter_are_refused_as_in_a_query() -> None:
         read(filter='userName eq "a\u0001"')
 
 
-def test_the_compatible_profile_takes_numbers_as_text_and_ignores_what_it_does_not_know() -> None:
+def test_the_compatible_profile_takes_numbers_as_text_and_ignores_the_unknown() -> None:
     assert read(LENIENT, count="10", cursor="abc") == {"count": "10"}
     assert dict(read_search_request(b'{"count": 1}', LENIENT)) == {"count": "1"}
 

@@ -106,7 +106,7 @@ def test_canonical_path_means_the_same_when_read_again() -> None:
         assert again.repairs == ()
 
 
-def test_values_in_the_filter_of_a_path_may_have_unusual_spaces_but_no_control_characters() -> None:
+def test_values_in_the_filter_of_a_path_may_have_unusual_spaces_but_no_controls() -> None:
     (operation,) = parsed(remove('addresses[formatted eq "1\u00a0rue\u200d"]')).operations
 
     assert operation["path"] == 'addresses[formatted eq "1\u00a0rue\u200d"]'
