@@ -125,6 +125,7 @@ def test_the_seed_of_hashes_changes_no_byte(seed: str) -> None:
     assert fold_under(sys.executable, PYTHONHASHSEED=seed) == FOLDED.read_bytes()
 
 
+@pytest.mark.long
 def test_another_python_gives_the_same_bytes(tmp_path: Path) -> None:
     found = other_pythons()
     if not found:
