@@ -19,9 +19,9 @@ from benchmarks.batches import creates
 from benchmarks.path import cpu_seconds
 from rollcall.events.request import to_event
 from rollcall.kafka.producer import Producer
-from rollcall_local.stack import postgres_roles
-from rollcall_local.stack.kafka_native import KafkaBroker
-from rollcall_local.stack.postgres_native import PostgresServer as NativePostgres
+from rollcall_local.stack.kafka.native import KafkaBroker
+from rollcall_local.stack.postgres import roles as postgres_roles
+from rollcall_local.stack.postgres.native import PostgresServer as NativePostgres
 from tests.support.databases import TestDatabase, create_database
 from tests.support.load import applied
 from tests.support.servers import PostgresServer, own_kafka, own_postgres

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.path import cpu_seconds
-from rollcall_local.stack import postgres_roles
-from rollcall_local.stack.kafka_native import KafkaBroker
-from rollcall_local.stack.postgres_native import PostgresServer as NativePostgres
+from rollcall_local.stack.kafka.native import KafkaBroker
+from rollcall_local.stack.postgres import roles as postgres_roles
+from rollcall_local.stack.postgres.native import PostgresServer as NativePostgres
 from tests.support.databases import TestDatabase, create_database
 from tests.support.load import applied
 from tests.support.servers import PostgresServer, own_kafka, own_postgres

@@ -21,7 +21,7 @@ from pathlib import Path
 import aiohttp
 
 from rollcall.postgres.pool import Service
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from tests.support.databases import TestDatabase, create_database, drop_database
 from tests.support.load import applied
 from tests.support.scim_client import Client

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from rollcall.http.server import Listener
 from rollcall_local.stack import ports
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from tests.support.databases import create_database
 from tests.support.load import Answered, applied, assert_once, everything_is_announced
 from tests.support.postgres_faults import MortalPostgres, lines, mortal_postgres

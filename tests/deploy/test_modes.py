@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rollcall_local.stack import kafka_jars
-from rollcall_local.stack.kafka_jars import LockedJar
+from rollcall_local.stack.kafka import jars as kafka_jars
+from rollcall_local.stack.kafka.jars import LockedJar
 from tests.support.deploy import stand_in_images
 from tests.support.deploy.manifests import ROOT
 

@@ -12,7 +12,8 @@ import typer.main
 
 from rollcall.events.topics import Topics
 from rollcall.runtime.config import PREFIX, is_secret, load
-from rollcall_local.stack import kafka_native, postgres_roles
+from rollcall_local.stack.kafka import settings as kafka_settings
+from rollcall_local.stack.postgres import roles as postgres_roles
 from rollcall_provisioner.config import ProvisionerSettings
 from tests.deploy.settings_of import ALL_SETTINGS, SETTINGS, parse, settings_of, variables
 from tests.support.deploy.manifests import (

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.message import EmailMessage
-from typing import Any
+from typing import Any, Final
 
+import pytest
 from pydantic import SecretStr
 
 from rollcall.directory.fold import NetChanges
@@ -18,6 +19,7 @@ from rollcall.postgres.directory_write import write_changes
 from rollcall.postgres.pool import Database, open_pool
 from rollcall.runtime import clock
 from rollcall.runtime.ids import new_id
+from rollcall_notifier import send
 from rollcall_notifier.app import make_sender
 from rollcall_notifier.config import NotifierSettings
 from rollcall_notifier.consume import write_layer
@@ -26,6 +28,9 @@ from rollcall_notifier.send import MailSender
 from tests.support.builders import ORGANISATION, a_user
 from tests.support.databases import TestDatabase
 from tests.support.stack import SECRET, Stack, until
+
+QUICK: Final[Mapping[str, float]] = {"RETRY_INITIAL_S": 0.1, "PROBE_S": 0.1}
+"""Constants of send.py, shorter than in production."""
 
 
 @dataclass(slots=True)
@@ -157,19 +162,24 @@ class Scene:
         await until(is_so, f"notices {expected}", 20.0)
 
     @contextlib.asynccontextmanager
-    async def sending(self, **settings: Any) -> AsyncIterator[MailSender]:
-        """A sender that runs for as long as the block does."""
+    async def sending(
+        self, constants: Mapping[str, float] | None = None, **settings: Any
+    ) -> AsyncIterator[MailSender]:
+        """A sender that runs for as long as the block does, with these constants of send.py."""
         given = self.settings.model_copy(update=settings)
         database = await self.open()
         stop = asyncio.Event()
-        sender = make_sender(given, database)
-        task = asyncio.create_task(sender.run(stop))
-        try:
-            yield sender
-        finally:
-            stop.set()
-            await asyncio.wait_for(task, 30)
-            await database.close()
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in {**QUICK, **(constants or {})}.items():
+                patched.setattr(send, name, value)
+            sender = make_sender(given, database)
+            task = asyncio.create_task(sender.run(stop))
+            try:
+                yield sender
+            finally:
+                stop.set()
+                await asyncio.wait_for(task, 30)
+                await database.close()
 
     async def open(self) -> Database:
         """A pool with the notifier's own role."""
@@ -199,13 +209,10 @@ def settings_of(stack: Stack, database: TestDatabase) -> NotifierSettings:
         database_url=SecretStr(database.url("notifier")),
         smtp_port=stack.smtp_port,
         smtp_from="Rollcall <rollcall@rollcall.example>",
-        smtp_timeout_s=5,
         invitation_secret=SecretStr(SECRET),
         notifier_invitation_grace_s=0,
         notifier_settle_s=0,
-        notifier_retry_initial_s=0.1,
         notifier_retry_maximum_s=0.5,
-        notifier_probe_s=0.1,
     )
 
 

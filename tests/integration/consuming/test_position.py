@@ -16,7 +16,7 @@ from rollcall.postgres.progress import Schema
 from rollcall.runtime.errors import Unavailable
 from tests.support.builders import an_id
 from tests.support.databases import TestDatabase
-from tests.unit.kafka.records import FakeRecord
+from tests.support.samples.records import FakeRecord
 
 TOPIC = "rollcall.requests"
 PARTITION = 3

@@ -9,6 +9,7 @@ import pytest
 from rollcall.events.bodies import Create
 from rollcall.runtime.clock import now, now_ms
 from rollcall.runtime.ids import new_id
+from rollcall.scim.limits import MAX_BODY_BYTES
 from tests.support.builders import an_id
 from tests.support.door import Door, a_body
 

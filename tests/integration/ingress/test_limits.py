@@ -21,6 +21,7 @@ from rollcall.scim.limits import MAX_BODY_BYTES
 from rollcall.scim.patch.patch import PATCH_URN
 from rollcall.scim.schema import GROUP_URN, USER_URN
 from rollcall.tenancy.organisation import Organisation
+from tests.support.builders import operations_of
 from tests.support.databases import TestDatabase
 from tests.support.door import Door, close_door, open_door
 from tests.support.servers import KafkaServer

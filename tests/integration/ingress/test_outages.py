@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rollcall.runtime.ids import new_id
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from tests.support.databases import TestDatabase
 from tests.support.door import Door, a_body, close_door, open_door
 from tests.support.servers import KafkaServer

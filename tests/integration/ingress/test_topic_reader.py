@@ -16,7 +16,7 @@ from rollcall.kafka.topic_reader import TopicReader
 from rollcall.runtime.clock import now
 from rollcall.runtime.config import Settings, load
 from rollcall.runtime.ids import new_id
-from rollcall_local.stack.kafka_native import KafkaBroker
+from rollcall_local.stack.kafka.native import KafkaBroker
 from tests.support.deploy.cluster import start_again
 from tests.support.servers import KafkaServer
 from tests.support.stack import until

@@ -5,7 +5,15 @@ from dataclasses import replace
 from rollcall.events.request import to_event
 from rollcall.observability import metrics
 from rollcall.runtime.clock import now_ms
-from tests.support.builders import ORGANISATION, a_member, an_id, create, patch, replacing
+from tests.support.builders import (
+    ORGANISATION,
+    a_member,
+    an_id,
+    create,
+    patch,
+    replacing,
+    resourced,
+)
 from tests.support.deployment import Deployment
 from tests.support.stack import until
 

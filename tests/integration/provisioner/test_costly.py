@@ -22,7 +22,7 @@ from rollcall.postgres import busy, pool
 from rollcall.runtime.ids import new_id
 from rollcall.runtime.lifecycle import FaultPoint
 from rollcall_provisioner import attempts
-from rollcall_provisioner.partition import Tools
+from rollcall_provisioner.tools import Tools
 from tests.support.builders import (
     ORGANISATION,
     OTHER_ORGANISATION,

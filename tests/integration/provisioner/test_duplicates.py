@@ -11,7 +11,7 @@ from dataclasses import replace
 from rollcall.events.request import Request
 from rollcall.kafka.producer import Acknowledged
 from rollcall.runtime.clock import now_ms
-from rollcall_provisioner.partition import Tools
+from rollcall_provisioner.tools import Tools
 from tests.support.builders import ORGANISATION, a_member, an_id, create, patch, replacing
 from tests.support.deployment import Deployment
 from tests.support.stack import until

@@ -15,7 +15,7 @@ from rollcall.kafka.log_probe import LogProbe
 from rollcall.postgres import audit
 from rollcall.runtime.clock import now, now_ms
 from rollcall_provisioner.forgotten import decided_below
-from rollcall_provisioner.partition import Tools
+from rollcall_provisioner.tools import Tools
 from tests.support.builders import ORGANISATION, an_id, create
 from tests.support.deployment import Deployment
 from tests.support.stack import until

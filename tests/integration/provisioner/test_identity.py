@@ -14,7 +14,6 @@ from rollcall.kafka.client import client_options
 from rollcall.observability import metrics
 from rollcall.runtime.clock import now_ms
 from rollcall_operator.cli import app
-from rollcall_provisioner import identity
 from tests.integration.provisioner.requests import creates
 from tests.support.builders import ORGANISATION, an_id, create
 from tests.support.deployment import Deployment, Running

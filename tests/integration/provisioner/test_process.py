@@ -14,7 +14,7 @@ from rollcall.events.request import to_event
 from rollcall.kafka.admin import apply_topics, topic_config
 from tests.support.builders import ORGANISATION, create
 from tests.support.deployment import Deployment
-from tests.support.stack import ROOT, Stack, until
+from tests.support.stack import ROOT, Process, Stack, until
 
 
 async def test_it_starts_applies_and_drains(stack: Stack, deployment: Deployment) -> None:

@@ -16,9 +16,11 @@ import pytest
 from rollcall.events.topics import Topics
 from rollcall.kafka.admin import apply_topics, check_topics, wait_until_reachable
 from rollcall.runtime.config import Settings, load
-from rollcall_local.stack import kafka_docker, ports
-from rollcall_local.stack.kafka_login import Login
-from rollcall_local.stack.kafka_native import BrokerSettings, KafkaBroker
+from rollcall_local.stack import ports
+from rollcall_local.stack.kafka import docker as kafka_docker
+from rollcall_local.stack.kafka.login import Login
+from rollcall_local.stack.kafka.native import KafkaBroker
+from rollcall_local.stack.kafka.settings import BrokerSettings
 from tests.support.deploy.compose import composed
 
 pytestmark = pytest.mark.timeout(240)

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from rollcall_local.stack.kafka_jars import find_jars
+from rollcall_local.stack.kafka.jars import find_jars
 from tests.support.deploy.docker_engine import ROOT, Engine
 
 FOLDER: Final = Path(__file__).with_name("stand_ins")

@@ -8,10 +8,10 @@ from rollcall.directory.fold import fold_batch
 from rollcall.directory.state import State
 from rollcall.events.envelope import from_milliseconds
 from rollcall.events.request import Request
-from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.postgres.directory_search import Resource
 from rollcall.postgres.search_keys import member_display_name_key
 from rollcall_ingress.behind.selecting import Target
-from tests.support.builders import ORGANISATION
+from tests.support.builders import ORGANISATION, resource_of, resourced
 from tests.support.samples.overlay_store import APPENDED_MS
 from tests.support.samples.speaker import GROUPS, MEMBERS, NAMES, Speaker
 
@@ -54,7 +54,7 @@ def expected(state: State, target: Target) -> list[Any]:
             if keys[target.attribute] == target.key:
                 ids = sorted(group for group, ids in state.memberships.items() if member.id in ids)
                 names = [(each, state.groups[each].resource["displayName"]) for each in ids]
-                found.append(FoundMember(member, tuple(names) if target.with_related else ()))
+                found.append(Resource(member, tuple(names) if target.with_related else ()))
         return found
     for group in sorted(state.groups.values(), key=lambda each: each.id):
         keys = {
@@ -66,7 +66,7 @@ def expected(state: State, target: Target) -> list[Any]:
             ids = sorted(state.memberships[group.id])
             shown = [(each, state.members[each].resource) for each in ids]
             related = [(key, each.get("displayName")) for key, each in shown]
-            found.append(FoundGroup(group, tuple(related) if target.with_related else ()))
+            found.append(Resource(group, tuple(related) if target.with_related else ()))
     return found
 
 
@@ -75,8 +75,9 @@ def a_conversation(seed: int, length: int) -> list[Request]:
     speaker = Speaker(seed)
     found = []
     for request in speaker.conversation(length):
-        resource = request.resource
+        resource = resource_of(request)
         if request.is_member and resource is not None and speaker.chance.random() < 0.5:
-            resource = {**resource, "displayName": speaker.chance.choice(NAMES)}
-        found.append(replace(request, organisation_id=ORGANISATION, resource=resource))
+            name = speaker.chance.choice(NAMES)
+            request = resourced(request, {**resource, "displayName": name})
+        found.append(replace(request, organisation_id=ORGANISATION))
     return found

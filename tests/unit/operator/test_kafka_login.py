@@ -6,9 +6,11 @@ import pytest
 
 from rollcall.kafka.client import client_options
 from rollcall.runtime.config import Settings, load
-from rollcall_local.stack import kafka_docker, kafka_native
-from rollcall_local.stack.kafka_login import Login, plain_for_once
-from rollcall_local.stack.kafka_native import BrokerSettings
+from rollcall_local.stack.kafka import docker as kafka_docker
+from rollcall_local.stack.kafka import native as kafka_native
+from rollcall_local.stack.kafka import settings as kafka_settings
+from rollcall_local.stack.kafka.login import Login, plain_for_once
+from rollcall_local.stack.kafka.settings import BrokerSettings
 from tests.support.deploy.manifests import ROOT
 
 PASSWORD = "of-this-stack_0123456789"

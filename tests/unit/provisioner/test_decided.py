@@ -15,7 +15,7 @@ from rollcall.directory.state import State
 from rollcall.events.request import Request, to_event
 from rollcall.runtime.clock import now_ms
 from rollcall_provisioner.announce import announcements
-from tests.support.builders import ORGANISATION, an_id, create
+from tests.support.builders import ORGANISATION, an_id, create, resourced
 from tests.support.samples.records import FakeRecord, a_record
 
 PLACE = Place("t.requests", 3, epoch=2)

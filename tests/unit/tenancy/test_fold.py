@@ -11,7 +11,7 @@ from rollcall.events.envelope import MalformedEvent, NewerVersion
 from rollcall.tenancy.fold import TenancyState, read_change
 from rollcall.tenancy.organisation import ApiKey, Organisation, record_key, to_event
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION, an_id
-from tests.unit.kafka.records import FakeRecord, a_record
+from tests.support.samples.records import FakeRecord, a_record
 
 ZEEBURG = Organisation(ORGANISATION, "Zeeburg", 0, MOMENT)
 KEY = ApiKey("abcdefghijkl", ORGANISATION, "Entra", "0" * 64, MOMENT)

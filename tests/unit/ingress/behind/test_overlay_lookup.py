@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rollcall.directory.state import State
 from rollcall.events.request import MemberDelta
-from rollcall.postgres.directory_search import FoundGroup, FoundMember
+from rollcall.postgres.directory_search import Resource
 from rollcall_ingress.behind import accepted
 from rollcall_ingress.behind.overlay import Overlay
 from rollcall_ingress.behind.selecting import Target, begin

@@ -42,7 +42,7 @@ from rollcall_ingress.write.under_way import UnderWay
 from rollcall_ingress.write.write_path import Budgets, WritePath
 from rollcall_provisioner.announce import Announcer
 from rollcall_provisioner.broker_time import BrokerTime
-from tests.support.builders import MOMENT, ORGANISATION, an_id
+from tests.support.builders import MOMENT, ORGANISATION, a_request, an_id
 from tests.support.samples.overlay_store import an_overlay
 from tests.support.samples.records import FakeRecord
 from tests.unit.ingress.tenants import a_directory, an_organisation

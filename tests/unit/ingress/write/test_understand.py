@@ -25,7 +25,7 @@ from rollcall_ingress.write.understand import (
     understand_body,
     valid_traceparent,
 )
-from tests.support.builders import ORGANISATION, an_id
+from tests.support.builders import ORGANISATION, an_id, operations_of, resource_of
 from tests.unit.ingress.tenants import a_command
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"

@@ -26,7 +26,7 @@ from rollcall_ingress.write.publish import Publisher
 from rollcall_ingress.write.under_way import UnderWay
 from rollcall_ingress.write.write_path import Budgets, Submitted, WritePath
 from tests.support import builders
-from tests.support.builders import MOMENT, ORGANISATION, an_id
+from tests.support.builders import ORGANISATION, an_id
 from tests.support.samples.overlay_store import an_overlay
 from tests.unit.ingress.tenants import a_directory, an_organisation
 
