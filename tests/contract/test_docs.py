@@ -36,14 +36,25 @@ def paths() -> tuple[str, ...]:
 def is_there(named: str, page: Path) -> bool:
     """Whether a name in back-ticks is a path from the root, from the page, or the end of one.
 
-    In the README of a service or a package the end must stand below its folder.
+    In the README of a service or a package a bare name is one of a file below its folder, or below
+    a folder that the page names in full.
     """
     tail = re.escape(named.rstrip("/")).replace(r"\*", "[^/]*")
     if BELOW_A_ROOM.fullmatch(named):
         return any(re.fullmatch(tail, path) for path in paths())
+    homes = homes_of(page) if "/" not in named else ("",)
+    return any(path.startswith(homes) and re.fullmatch(f"(?:.*/)?{tail}", path) for path in paths())
+
+
+@cache
+def homes_of(page: Path) -> tuple[str, ...]:
+    """The folders, with a slash at the end, in which a bare name of a page may stand."""
     home = page.parent.relative_to(ROOT).as_posix()
-    below = f"{home}/" if home.startswith(("services/", "shared/", "local/")) else ""
-    return any(path.startswith(below) and re.fullmatch(f"(?:.*/)?{tail}", path) for path in paths())
+    if not home.startswith(("services/", "shared/", "local/")):
+        return ("",)
+    in_full = (name.rstrip("/") for name in named_files(page) if BELOW_A_ROOM.fullmatch(name))
+    folders = (name if (ROOT / name).is_dir() else name.rpartition("/")[0] for name in in_full)
+    return tuple(f"{folder}/" for folder in {home, *folders} - set(ROOMS))
 
 
 def named_files(page: Path) -> set[str]:
@@ -109,6 +120,7 @@ def test_a_file_that_is_not_there_is_noticed() -> None:
 
     assert is_there("scim_write.py", readme)
     assert not is_there("announce.py", readme)  # of another service
+    assert is_there("applying/apply.py", readme)  # of the library
     assert is_there("announce.py", ROOT / "README.md")
     assert is_there("services/*/README.md", ROOT / "README.md")
     assert not is_there("services/ingress/scim_write.py", ROOT / "README.md")
@@ -135,9 +147,9 @@ def test_the_index_of_pages_leads_to_each_page_outside_the_decisions() -> None:
 def test_a_method_that_the_readme_names_is_in_the_file_that_it_links_to() -> None:
     text = (ROOT / "README.md").read_text()
 
-    named = re.findall(r"\[`(\w+)\.(\w+)`\]\(([\w/]+\.py)\)", text)
+    named = re.findall(r"\[`([A-Z]\w+)\.(\w+)`\]\(([\w/]+\.py)\)", text)
 
-    assert len(named) >= 3
+    assert len(named) == 3
     for class_name, method, path in named:
         source = (ROOT / path).read_text()
         assert re.search(rf"^class {class_name}\b", source, re.MULTILINE), (class_name, path)

@@ -46,7 +46,7 @@ def create(state: State, request: Request, body: Create) -> Decision:
     if request.resource_id in state.members:
         raise Uniqueness("A member with this id exists already.", attribute="id")
     _check_user_name(state, request.resource_id, body.name_key)
-    external_id = resource.get("externalId") or None  # a blank one is nobody's name
+    external_id = resource.get("externalId") or None  # a blank one names no resource
     check_external_id(state.member_external_ids, request, external_id, before=None)
     is_active = resource["active"]
     standing = INVITED if is_active else revoked_from(Status.INVITED)
