@@ -8,7 +8,7 @@ WORKERS ?= 3
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-unit test-cluster test-long test-soak check format docs bench chaos clean lock
+.PHONY: help install run demo test test-unit test-cluster test-long test-soak test-tools check format docs bench chaos clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ test-soak: install ## Hours: chaos of ten minutes, 20 seeds of a minute, CHANGES
 	$(BIN)/python -m tests.chaos --minutes 10
 	$(BIN)/python -m tests.chaos --runs 20 --minutes 1
 	$(BIN)/python -m tests.crash.soak --changes $(or $(CHANGES),1000000)
+
+test-tools: ## What long tests need of the system (Debian, as root): a Docker engine, compose, mmdebstrap
+	apt-get install --yes --no-install-recommends docker.io docker-compose mmdebstrap
 
 check: install ## Lint, types, import contracts
 	$(BIN)/ruff check .
