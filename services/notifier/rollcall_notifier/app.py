@@ -28,8 +28,6 @@ POOL_SIZE: Final = 8
 claim and renew leases; a partition of the outcomes takes one for a moment."""
 STATEMENT_TIMEOUT_S: Final = 10.0
 """Longest statement: each reads or writes a few hundred rows by an index, in milliseconds."""
-STALL_S: Final = 120.0
-"""No batch of outcomes stands still that long by itself: its statements end after 10 s."""
 
 
 class Notifier(Service):
@@ -40,9 +38,10 @@ class Notifier(Service):
             "notifier",
             admin_host=settings.notifier_admin_host,
             admin_port=settings.notifier_admin_port,
-            stall_s=STALL_S,
+            stall_s=settings.notifier_stall_s,
         )
         self._database = database
+        self._stall_s = settings.notifier_stall_s
         floors = Floors()
         self._sender = make_sender(settings, database, floors)
         self._pump = make_pump(settings, database, self._sender, floors)
@@ -58,7 +57,7 @@ class Notifier(Service):
 
     def not_alive(self) -> Sequence[str]:
         """Partitions where outcomes wait, and nothing explains it."""
-        stalled = self._pump.stalled(STALL_S)
+        stalled = self._pump.stalled(self._stall_s)
         return [f"partition {number} makes no progress" for number in stalled]
 
     async def work(self, stop: asyncio.Event) -> None:

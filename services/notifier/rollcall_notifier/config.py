@@ -115,6 +115,11 @@ class NotifierSettings(Settings):
         le=86400,
         description="Longest wait between two attempts of one mail, which doubles from 5 s on.",
     )
+    notifier_stall_s: Seconds = Field(
+        120,
+        description="A worker with lag, no known outage and no progress for this long ends the "
+        "process.",
+    )
     notifier_drain_s: Seconds = Field(
         10, description="Longest wait, at a stop, for mails that are being sent."
     )

@@ -1,14 +1,8 @@
 """Settings of the provisioner."""
 
-from typing import Final
-
 from pydantic import Field
 
 from rollcall.runtime.config import DatabaseUrl, Port, Seconds, Settings
-
-STALL_S: Final = 120.0
-"""No batch stands still that long by itself: a large one reports progress every few seconds, and a
-statement ends after 30 s. Where an operator has raised that, it is two statement time-outs."""
 
 
 class ProvisionerSettings(Settings):
@@ -31,6 +25,11 @@ class ProvisionerSettings(Settings):
     provisioner_statement_timeout_s: float = Field(
         30, ge=1, le=600, description="Longest statement; its batch is then tried again."
     )
+    provisioner_stall_s: Seconds = Field(
+        120,
+        description="A worker with lag, no known outage and no progress for this long ends the "
+        "process; never less than two statement timeouts.",
+    )
     provisioner_drain_s: Seconds = Field(
         10, description="Longest wait for a worker's batch when it loses its partition or stops."
     )
@@ -38,7 +37,7 @@ class ProvisionerSettings(Settings):
     @property
     def stall_s(self) -> float:
         """Seconds without progress, with lag and no known outage, after which the process ends."""
-        return max(STALL_S, 2 * self.provisioner_statement_timeout_s)
+        return max(self.provisioner_stall_s, 2 * self.provisioner_statement_timeout_s)
 
     @property
     def group_id(self) -> str:

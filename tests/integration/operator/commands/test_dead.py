@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from typer.testing import CliRunner
 
-from rollcall.control import dead_letters
+from rollcall.control import publish
 from rollcall.control.tenancy_log import open_log
 from rollcall.kafka.offsets import extents
 from rollcall.postgres import dead_letter, progress
@@ -172,7 +172,7 @@ def test_a_redrive_that_waits_is_not_written_twice(
 ) -> None:
     """Nobody applies it here. A discard beside it would undo what was asked for."""
     letter = here(deployment)
-    monkeypatch.setattr(dead_letters, "WAIT_S", 0.5)
+    monkeypatch.setattr(publish, "WAIT_S", 0.5)
     asyncio.run(record(database, letter))
 
     found = [
