@@ -41,7 +41,7 @@ class Notifier(Service):
             stall_s=settings.notifier_stall_s,
         )
         self._database = database
-        self._stall_s = settings.notifier_stall_s
+        self._still_s = settings.notifier_stall_s
         floors = Floors()
         self._sender = make_sender(settings, database, floors)
         self._pump = make_pump(settings, database, self._sender, floors)
@@ -57,7 +57,7 @@ class Notifier(Service):
 
     def not_alive(self) -> Sequence[str]:
         """Partitions where outcomes wait, and nothing explains it."""
-        stalled = self._pump.stalled(self._stall_s)
+        stalled = self._pump.stalled(self._still_s)
         return [f"partition {number} makes no progress" for number in stalled]
 
     async def work(self, stop: asyncio.Event) -> None:

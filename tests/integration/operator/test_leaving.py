@@ -30,6 +30,7 @@ from rollcall.observability import metrics
 from rollcall.postgres.pool import Service
 from rollcall.runtime.clock import now
 from rollcall.tenancy.organisation import ApiKey, Organisation
+from rollcall_operator.hints import line_of
 from rollcall_operator.owner import open_deployment
 from tests.integration.operator.pages import blocks, run_block
 from tests.integration.operator.rebuilding import (
@@ -681,7 +682,7 @@ async def test_an_erasure_by_name_that_is_not_applied_yet_says_how_to_end_it(
                 office, "Zeeburg", "ana@example.org", dry_run=False, say=said.append, wait_s=0
             )
 
-    assert f"`rollcall erase {ORGANISATION} {an_id(1)}`" in str(error.value)
+    assert f"`rollcall erase {ORGANISATION} {an_id(1)}`" in line_of(error.value)
     assert an_id(1) in said[0]
 
 
