@@ -768,4 +768,4 @@ def test_what_is_kept_for_ever_says_what_removes_it(config: dict[str, str], by: 
 
     assert kept.gone_by is None
     assert by in kept.removed_by
-    assert "for ever" in str(kept)
+    assert "without a time limit" in str(kept)
