@@ -10,18 +10,19 @@ from typer.testing import CliRunner
 from rollcall_operator.cli import app
 from tests.support.stack import Stack
 
-REFUSE_TITLE = """
+POISON_TITLE = "Poison"
+REFUSE_TITLE = f"""
 CREATE FUNCTION directory.refuse_title() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF new.document ->> 'title' = 'Poison' THEN
-        RAISE EXCEPTION 'refused' USING ERRCODE = 'check_violation';
+    IF new.document ->> 'title' = '{POISON_TITLE}' THEN
+        RAISE EXCEPTION 'a secret of ana' USING ERRCODE = 'check_violation';
     END IF;
     RETURN new;
 END $$;
 CREATE TRIGGER refuse_title BEFORE INSERT OR UPDATE ON directory.member
     FOR EACH ROW EXECUTE FUNCTION directory.refuse_title();
 """
-"""For `execute`: whoever is to get the title `Poison` is refused."""
+"""For `execute`: no member gets the title `Poison`; the message must not be shown anywhere."""
 FIX = "DROP TRIGGER refuse_title ON directory.member"
 
 

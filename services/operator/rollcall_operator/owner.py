@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 REACH_S: Final = 5.0
 STATEMENT_S: Final = 30.0
 LONG_STATEMENT_S: Final = 3600.0
-"""Loading a large snapshot, an index over it, deleting an organisation: one statement each."""
+"""Loading a large snapshot, or making an index over it, is one statement."""
+OFFBOARDING_STATEMENT_S: Final = 600.0
+"""Deleting what one organisation has in a table is one statement."""
 
 
 @asynccontextmanager
@@ -50,10 +52,14 @@ async def open_as_owner(
 
 
 @asynccontextmanager
-async def open_deployment(settings: OperatorSettings, what: str) -> AsyncIterator[Deployment]:
+async def open_deployment(
+    settings: OperatorSettings, what: str, *, statement_timeout_s: float = LONG_STATEMENT_S
+) -> AsyncIterator[Deployment]:
     """Database and log with long time-outs, for long work. Raises NotPossible, Unavailable."""
     async with (
-        open_as_owner(settings, what, statement_timeout_s=LONG_STATEMENT_S, max_size=5) as database,
+        open_as_owner(
+            settings, what, statement_timeout_s=statement_timeout_s, max_size=5
+        ) as database,
         reached(settings, database) as deployment,
     ):
         yield deployment

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from rollcall.applying import causes, dead_letters
 from rollcall.applying.dead_letters import Place
 from rollcall.applying.decided import Decided, decide_batch
+from rollcall.applying.load import Batch, load
+from rollcall.applying.manner import Manner, calculate
 from rollcall.applying.understand import Entry
 from rollcall.directory.cause import cause_of
 from rollcall.directory.fold import Folded, fold_batch
@@ -21,9 +23,6 @@ from rollcall.postgres.directory_write import write_changes
 
 if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
-
-from rollcall.applying.load import Batch, load
-from rollcall.applying.manner import Manner, calculate
 
 
 class Apply(Protocol):

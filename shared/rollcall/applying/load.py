@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rollcall.applying import dead_letters
 from rollcall.applying.dead_letters import Place
+from rollcall.applying.manner import Manner, calculate
 from rollcall.applying.understand import understand
 from rollcall.directory.quarantine import Event, Held, Key, Quarantine
 from rollcall.directory.release import BYTES_AT_ONCE, EVENTS_AT_ONCE
@@ -19,7 +20,6 @@ from rollcall.postgres.directory_load import load_states
 if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
-from rollcall.applying.manner import Manner, calculate
 
 Batch = list[tuple[Event, datetime]]
 Resource = tuple[str, str, str]

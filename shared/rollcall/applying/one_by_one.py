@@ -15,8 +15,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from rollcall.applying import dead_letters
+from rollcall.applying.apply import check_row, decide, write_records
 from rollcall.applying.dead_letters import Place
 from rollcall.applying.decided import Decided, Places, decide_batch
+from rollcall.applying.manner import Manner, calculate
 from rollcall.applying.understand import Entry
 from rollcall.directory.changes import Change
 from rollcall.directory.fold import Folded, collapse
@@ -27,8 +29,6 @@ from rollcall.postgres.refusal import refusal_of, savepoint
 if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
-from rollcall.applying.apply import check_row, decide, write_records
-from rollcall.applying.manner import Manner, calculate
 
 NEXT_TO_IT: Final = 4
 """How many events are written at first after one that was refused."""

@@ -17,7 +17,7 @@ from rollcall.events.envelope import encode
 from rollcall.events.request import Request, to_event
 from rollcall.postgres import progress
 from rollcall.runtime.clock import now_ms
-from tests.integration.provisioner.poison import POISON_TITLE, REFUSE_TITLE, execute, letters
+from tests.integration.provisioner.poison import execute, letters
 from tests.support.builders import (
     ORGANISATION,
     a_group,
@@ -32,6 +32,7 @@ from tests.support.builders import (
     resourced,
 )
 from tests.support.deployment import Deployment
+from tests.support.poison import POISON_TITLE, REFUSE_TITLE
 from tests.support.stack import until
 
 ANA = a_member(1, "ana@example.org")

@@ -19,7 +19,7 @@ from rollcall.events.request import Request
 from rollcall.observability import metrics
 from rollcall.runtime.clock import now_ms
 from rollcall.runtime.ids import new_id
-from tests.integration.provisioner.poison import POISON_TITLE, REFUSE_TITLE, execute, letters
+from tests.integration.provisioner.poison import execute, letters
 from tests.support.builders import (
     MOMENT,
     ORGANISATION,
@@ -33,6 +33,7 @@ from tests.support.builders import (
     replacing,
 )
 from tests.support.deployment import Deployment
+from tests.support.poison import POISON_TITLE, REFUSE_TITLE
 from tests.support.stack import until
 
 THIRD_ORGANISATION = "01900000-0000-7000-8000-000000000003"

@@ -13,7 +13,7 @@ from rollcall.control.words import counted
 from rollcall_operator import terminal
 from rollcall_operator.deployment import HERE, DataOption, JsonOption, find
 from rollcall_operator.options import OrgArgument, YesOption
-from rollcall_operator.owner import open_deployment
+from rollcall_operator.owner import OFFBOARDING_STATEMENT_S, open_deployment
 
 MemberArgument = Annotated[
     str, typer.Argument(metavar="MEMBER", help="Id of the member, or its userName.")
@@ -69,7 +69,9 @@ def describe(done: Erased) -> list[str]:
 
 
 async def _erase(data: Path, org: str, member: str, *, dry_run: bool) -> Erased:
-    async with open_deployment(find(data), "erase") as deployment:
+    async with open_deployment(
+        find(data), "erase", statement_timeout_s=OFFBOARDING_STATEMENT_S
+    ) as deployment:
         return await leaving.erase(deployment, org, member, dry_run=dry_run, say=_say)
 
 

@@ -18,7 +18,7 @@ from rollcall_operator import terminal
 from rollcall_operator.deployment import HERE, DataOption, JsonOption, find
 from rollcall_operator.options import OrgArgument, YesOption
 from rollcall_operator.output import output_to
-from rollcall_operator.owner import open_deployment
+from rollcall_operator.owner import OFFBOARDING_STATEMENT_S, open_deployment
 from rollcall_operator.progress_bar import Bar
 
 Format = Literal["jsonl", "csv"]
@@ -104,13 +104,17 @@ def describe(done: Deleted) -> list[str]:
 async def _export(data: Path, org: str, to: Path | None, form: str) -> Manifest:
     settings = find(data)
     organisation = await find_organisation(settings, org)
-    async with open_deployment(settings, "org export") as deployment:
+    async with open_deployment(
+        settings, "org export", statement_timeout_s=OFFBOARDING_STATEMENT_S
+    ) as deployment:
         with made(), output_to(to) as output, Bar() as meter:
             return await exporting.export(deployment, organisation, form, output, meter)
 
 
 async def _delete(data: Path, org: str, options: Options) -> Deleted:
-    async with open_deployment(find(data), "org delete") as deployment:
+    async with open_deployment(
+        find(data), "org delete", statement_timeout_s=OFFBOARDING_STATEMENT_S
+    ) as deployment:
         return await leaving.delete(deployment, org, options, _say)
 
 

@@ -1,0 +1,1 @@
+"""Organisations and members that leave: deleted, exported, erased."""
