@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,10 +10,9 @@ import pytest
 
 from rollcall_local.stack.kafka.native import KafkaBroker
 from rollcall_operator.exits import Exit
-from tests.support.databases import create_database
-from tests.support.postgres_faults import MortalPostgres, mortal_postgres
+from tests.support.postgres_faults import MortalPostgres, mortal_postgres, stack_on
 from tests.support.servers import KafkaServer
-from tests.support.stack import Stack, running, until
+from tests.support.stack import Stack, until
 
 COMMANDS = {"verify": (), "rebuild": ("--yes",)}
 """Command → what it needs to ask nobody."""
@@ -31,9 +29,7 @@ async def stack(
     tmp_path: Path, kafka_server: KafkaServer, mortal: MortalPostgres
 ) -> AsyncIterator[Stack]:
     """Ten members applied, over a Postgres that only this module uses."""
-    mortal.database = await create_database(mortal.shared)
-    prefix = f"t{uuid.uuid4().hex[:12]}"
-    async with running(tmp_path, kafka_server.bootstrap, prefix, mortal.url) as made:
+    async with stack_on(mortal, tmp_path, kafka_server.bootstrap) as made:
         await asyncio.gather(made.start("ingress"), made.start("provisioner"))
         organisation = await made.organisation()
         async with made.client(organisation) as client:

@@ -11,7 +11,8 @@ import contextlib
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ from rollcall_local.stack.postgres.native import PostgresServer as NativePostgre
 from rollcall_local.stack.postgres.native import home
 from tests.support.databases import create_database
 from tests.support.servers import PostgresServer, own_postgres
-from tests.support.stack import Process, Stack
+from tests.support.stack import Process, Stack, running
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -284,3 +285,23 @@ async def metric(process: Process, name: str) -> float:
         if line.partition("{")[0].partition(" ")[0] == name
     ]
     return sum(values)
+
+
+@contextlib.asynccontextmanager
+async def stack_on(mortal: MortalPostgres, folder: Path, bootstrap: str) -> AsyncIterator[Stack]:
+    """A deployment on a Postgres that only this module uses; nothing is started yet."""
+    mortal.database = await create_database(mortal.shared)
+    prefix = f"t{uuid.uuid4().hex[:12]}"
+    async with running(folder, bootstrap, prefix, mortal.url) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def whole_stack_on(
+    mortal: MortalPostgres, folder: Path, bootstrap: str
+) -> AsyncIterator[Stack]:
+    """The same with one process of each service, and a short wait for replies."""
+    async with stack_on(mortal, folder, bootstrap) as made:
+        made.environment["ROLLCALL_INGRESS_REPLY_BUDGET_S"] = "1"
+        await made.start_all()
+        yield made

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rollcall.consuming.position import Position
+from rollcall.consuming.worker import Positioned
 from rollcall.events import mail
 from rollcall.events.envelope import MalformedEvent, NewerVersion, decode
 from rollcall.events.mail import MailSent
@@ -60,32 +61,14 @@ class Understood:
     mails: tuple[MailSent, ...] = ()
 
 
-class OutcomesWorker:
+class OutcomesWorker(Positioned):
     """Plans one partition of the outcomes topic (a `rollcall.kafka.worker.Worker`)."""
 
     def __init__(self, tools: PlannerTools, partition: int) -> None:
         self._tools = tools
         self._partition = partition
-        self._position = Position(tools.database, tools.topic, partition, schema="notice")
+        super().__init__(Position(tools.database, tools.topic, partition, schema="notice"))
         self._log = self._position.log
-
-    @property
-    def next_offset(self) -> int:
-        """The offset behind the last outcome that is planned for good."""
-        return self._position.next_offset
-
-    @property
-    def waits_for_outage(self) -> bool:
-        """Whether Postgres or Kafka is away."""
-        return self._position.waits_for_outage
-
-    async def start(self, feed: Feed) -> int:
-        """The position that Postgres holds, once the log is known to be the one it belongs to."""
-        return await self._position.start(feed)
-
-    async def until_resumed(self, feed: Feed) -> None:
-        """Wait for `rollcall partition resume --topic outcomes`."""
-        await self._position.until_resumed(feed)
 
     async def run(self, feed: Feed) -> None:
         """Plan batch after batch. Raises Fenced, PartitionHalted."""

@@ -9,6 +9,7 @@ from typing import Final, NoReturn
 
 from rollcall.applying.dead_letters import Place
 from rollcall.consuming.position import Position
+from rollcall.consuming.worker import Positioned
 from rollcall.kafka.feed import Feed, FeedClosed, Record
 from rollcall.kafka.worker import OUT_OF_RANGE, Fenced, OutOfRange, PartitionHalted, log_differs
 from rollcall.observability import metrics
@@ -22,18 +23,20 @@ IDLE_S: Final = 1.0
 """After a second without a record, how far the announcements are is written on its own."""
 
 
-class PartitionWorker:
+class PartitionWorker(Positioned):
     """Applies one partition of the requests topic (a `rollcall.kafka.worker.Worker`)."""
 
     def __init__(self, tools: Tools, partition: int) -> None:
         self._tools = tools
         self._partition = partition
-        self._position = Position(
-            tools.database,
-            tools.topics.requests,
-            partition,
-            fenced=metrics.PROVISIONER_FENCED,
-            on_away=self._note_tried,
+        super().__init__(
+            Position(
+                tools.database,
+                tools.topics.requests,
+                partition,
+                fenced=metrics.PROVISIONER_FENCED,
+                on_away=self._note_tried,
+            )
         )
         self._log = self._position.log
         self._begin()
@@ -44,11 +47,6 @@ class PartitionWorker:
         place = Place(tools.topics.requests, self._partition, position.epoch)
         self._announcer = Announcer(tools.producer, tools.topics, place, position.published_offset)
         self._batches = Batches(tools, position, place, self._announcer)
-
-    @property
-    def next_offset(self) -> int:
-        """The offset behind the last record that is applied for good."""
-        return self._position.next_offset
 
     @property
     def waits_for_outage(self) -> bool:

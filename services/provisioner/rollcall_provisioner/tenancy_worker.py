@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from rollcall.consuming.position import Position
+from rollcall.consuming.worker import Positioned
 from rollcall.events.envelope import MalformedEvent, NewerVersion
 from rollcall.kafka.feed import Feed, Record
 from rollcall.kafka.worker import OUT_OF_RANGE, OutOfRange, PartitionHalted, log_differs
@@ -41,35 +42,19 @@ class Copied:
     halt: PartitionHalted | None = None
 
 
-class TenancyWorker:
+class TenancyWorker(Positioned):
     """Copies the tenancy topic (a `rollcall.kafka.worker.Worker`)."""
 
     def __init__(self, database: Database, topic: str, partition: int) -> None:
-        self._position = Position(
-            database,
-            topic,
-            partition,
-            compares_record=False,  # the topic is compacted
-            fenced=metrics.PROVISIONER_FENCED,
+        super().__init__(
+            Position(
+                database,
+                topic,
+                partition,
+                compares_record=False,  # the topic is compacted
+                fenced=metrics.PROVISIONER_FENCED,
+            )
         )
-
-    @property
-    def next_offset(self) -> int:
-        """The offset behind the last record that is copied."""
-        return self._position.next_offset
-
-    @property
-    def waits_for_outage(self) -> bool:
-        """Whether Postgres or Kafka is away."""
-        return self._position.waits_for_outage
-
-    async def start(self, feed: Feed) -> int:
-        """The position that Postgres holds, if the log can be the one that it belongs to."""
-        return await self._position.start(feed)
-
-    async def until_resumed(self, feed: Feed) -> None:
-        """Wait for `rollcall partition resume --topic tenancy`."""
-        await self._position.until_resumed(feed)
 
     async def run(self, feed: Feed) -> None:
         """Copy batch after batch, until the feed is closed."""

@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from rollcall.control.errors import NotPossible
 from rollcall.events.envelope import MalformedEvent
 from rollcall.events.topics import Topics
 from rollcall.kafka.admin import partition_count
-from rollcall.kafka.client import client_options
+from rollcall.kafka.client import as_unavailable, client_options
 from rollcall.kafka.producer import Producer
 from rollcall.kafka.reading import PartitionReader, open_reader
 from rollcall.runtime.clock import now
@@ -223,13 +222,9 @@ async def find_organisation(settings: Settings, id_or_name: str) -> Organisation
 @asynccontextmanager
 async def _kafka_errors() -> AsyncIterator[None]:
     """Turn errors of Kafka and time-outs inside into Unavailable."""
-    try:
+    with as_unavailable():
         async with asyncio.timeout(TIMEOUT_S):
             yield
-    except (KafkaError, TimeoutError, OSError) as error:
-        # aiokafka's own errors begin with their name.
-        said = str(error) if isinstance(error, KafkaError) else f"{type(error).__name__}: {error}"
-        raise Unavailable(f"Kafka ({said})") from error
 
 
 def _last_of_others(seen: list[tuple[int, Record]], own: int, record: R) -> R | None:

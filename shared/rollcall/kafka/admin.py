@@ -13,7 +13,6 @@ from typing import Any, Final
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
-    KafkaError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -21,7 +20,7 @@ from aiokafka.errors import (
 )
 
 from rollcall.events.topics import Topic, Topics
-from rollcall.kafka.client import client_options
+from rollcall.kafka.client import as_unavailable, client_options
 from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.retry import until_available
@@ -54,7 +53,7 @@ async def apply_topics(settings: Settings, topics: Topics, *, replication: int) 
     Raises Unavailable.
     """
     done: list[str] = []
-    async with _admin(settings) as admin:
+    async with admin_client(settings) as admin:
         wanted = [required(topic, replication) for topic in topics.all()]
         found = await _describe(admin, [topic.name for topic in wanted])
         missing = [topic for topic in wanted if topic.name not in found]
@@ -72,7 +71,7 @@ async def check_topics(settings: Settings, topics: Topics, *, replication: int) 
 
     Raises Unavailable.
     """
-    async with _admin(settings) as admin:
+    async with admin_client(settings) as admin:
         wanted = [required(topic, replication) for topic in topics.all()]
         found = await _describe(admin, [topic.name for topic in wanted])
         sessions = await _broker_sessions(admin)
@@ -87,14 +86,14 @@ async def topic_config(settings: Settings, name: str) -> Mapping[str, str] | Non
 
     Empty if the principal may not read them. Raises Unavailable.
     """
-    async with _admin(settings) as admin:
+    async with admin_client(settings) as admin:
         found = await _describe(admin, [name])
     return found[name].config if name in found else None
 
 
 async def partition_count(settings: Settings, name: str) -> int:
     """The number of partitions of a topic; 0 if it does not exist. Raises Unavailable."""
-    async with _admin(settings) as admin:
+    async with admin_client(settings) as admin:
         found = await _describe(admin, [name])
     return found[name].partitions if name in found else 0
 
@@ -104,7 +103,7 @@ async def wait_until_reachable(settings: Settings, timeout_s: float | None = Non
     async with asyncio.timeout(timeout_s):
         async for attempt in until_available(wait_max_s=2.0):
             with attempt:
-                async with _admin(settings) as admin:
+                async with admin_client(settings) as admin:
                     await _bounded(admin.describe_cluster())
 
 
@@ -258,17 +257,22 @@ def _is_in_force(topic: Topic, found: Found | None) -> bool:
 
 
 @asynccontextmanager
-async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     """A started admin client. Kafka errors inside the block become Unavailable."""
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=20_000)
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            await admin.start()
-        yield admin
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"Kafka ({type(error).__name__}: {error})") from error
+        with as_unavailable():
+            async with asyncio.timeout(_TIMEOUT_S):
+                await admin.start()
+            yield admin
     finally:
         await admin.close()
+
+
+async def ask(admin: AIOKafkaAdminClient, request: Any) -> Any:
+    """The answer to a request of Kafka's protocol for which the client has no method."""
+    async with asyncio.timeout(_TIMEOUT_S):
+        return await admin._send_request(request)  # noqa: SLF001 no public method sends it
 
 
 async def _bounded(answer: Any) -> Any:

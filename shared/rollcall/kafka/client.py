@@ -2,14 +2,16 @@
 
 import asyncio
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import IllegalStateError, KafkaError
 
 from rollcall.runtime.config import Settings
-from rollcall.runtime.errors import InvalidSettings
+from rollcall.runtime.errors import InvalidSettings, Unavailable
 
 REQUEST_TIMEOUT_MS: Final = 10_000
 """When a request to a broker counts as lost. The producer has its own, shorter time-out."""
@@ -33,6 +35,20 @@ def client_options(settings: Settings) -> dict[str, Any]:
         options["sasl_plain_username"] = settings.kafka_sasl_username
         options["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
     return options
+
+
+@contextmanager
+def as_unavailable() -> Iterator[None]:
+    """Inside, an error of Kafka, of the network or of a time-out becomes Unavailable."""
+    try:
+        yield
+    except (KafkaError, IllegalStateError, OSError, TimeoutError) as error:
+        # aiokafka's own errors begin with their name.
+        is_named = isinstance(error, KafkaError) or not str(error)
+        said = str(error) or type(error).__name__
+        raise Unavailable(
+            f"Kafka ({said if is_named else f'{type(error).__name__}: {said}'})"
+        ) from error
 
 
 async def ended(ending: Coroutine[Any, Any, None], timeout_s: float) -> bool:

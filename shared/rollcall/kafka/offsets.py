@@ -11,10 +11,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from rollcall.kafka.admin import partition_count
-from rollcall.kafka.client import client_options, stop_consumer
+from rollcall.kafka.client import as_unavailable, client_options, stop_consumer
 from rollcall.observability.logging import get_logger
 from rollcall.runtime.config import Settings
-from rollcall.runtime.errors import Unavailable
 
 TIMEOUT_S: Final = 5.0
 log = get_logger()
@@ -70,17 +69,10 @@ async def topic_ends(settings: Settings, topic: str) -> dict[int, int]:
     Raises Unavailable.
     """
     count = await partition_count(settings, topic)
-    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
-    try:
-        async with asyncio.timeout(TIMEOUT_S * 2):
-            await consumer.start()
-            partitions = [TopicPartition(topic, number) for number in range(count)]
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"Kafka ({type(error).__name__})") from error
-    finally:
-        await stop_consumer(consumer, TIMEOUT_S)
+    async with _asking(settings) as consumer:
+        partitions = [TopicPartition(topic, number) for number in range(count)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
     return {partition.partition: offset for partition, offset in ends.items()}
 
 
@@ -127,11 +119,10 @@ async def _asking(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer for questions only. Kafka errors inside the block become Unavailable."""
     consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
     try:
-        async with asyncio.timeout(TIMEOUT_S * 2):
-            await consumer.start()
-            yield consumer
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"Kafka ({type(error).__name__})") from error
+        with as_unavailable():
+            async with asyncio.timeout(TIMEOUT_S * 2):
+                await consumer.start()
+                yield consumer
     finally:
         await stop_consumer(consumer, TIMEOUT_S)
 
@@ -140,11 +131,10 @@ async def committed(settings: Settings, group_id: str, topic: str) -> dict[int, 
     """Partition → the offset that the group committed last, if any. Raises Unavailable."""
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
-        async with asyncio.timeout(TIMEOUT_S * 2):
-            await admin.start()
-            found = await admin.list_consumer_group_offsets(group_id)
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise Unavailable(f"Kafka ({type(error).__name__})") from error
+        with as_unavailable():
+            async with asyncio.timeout(TIMEOUT_S * 2):
+                await admin.start()
+                found = await admin.list_consumer_group_offsets(group_id)
     finally:
         await admin.close()
     return {

@@ -1,15 +1,14 @@
 """Read one partition of the log between two offsets, in batches."""
 
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
 
 from rollcall.events.topics import MAX_RECORD_BYTES, MEBIBYTE
-from rollcall.kafka.client import client_options, stop_consumer
+from rollcall.kafka.client import as_unavailable, client_options, stop_consumer
 from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import Unavailable
 
@@ -29,18 +28,18 @@ class PartitionReader:
 
     async def is_there(self) -> bool:
         """Whether Kafka has the topic."""
-        with _as_unavailable():
+        with as_unavailable():
             return self._place.topic in await self._consumer.topics()
 
     async def held(self) -> tuple[int, int]:
         """The first offset that the log holds, and the one behind its last record."""
-        with _as_unavailable():
+        with as_unavailable():
             first = (await self._consumer.beginning_offsets([self._place]))[self._place]
             return first, (await self._consumer.end_offsets([self._place]))[self._place]
 
     async def read(self, begin: int, end: int) -> AsyncIterator[Sequence[ConsumerRecord]]:
         """The records from offset `begin` to below `end`, as the function `read` gives them."""
-        with _as_unavailable():
+        with as_unavailable():
             self._consumer.assign([self._place])
             self._consumer.seek(self._place, begin)
             heard_s, position = time.monotonic(), begin
@@ -92,22 +91,11 @@ async def open_reader(
         max_partition_fetch_bytes=MAX_RECORD_BYTES,
     )
     try:
-        with _as_unavailable():
+        with as_unavailable():
             await consumer.start()
         yield PartitionReader(consumer, TopicPartition(topic, partition))
     finally:
         await stop_consumer(consumer, _STOP_TIMEOUT_S)
-
-
-@contextmanager
-def _as_unavailable() -> Iterator[None]:
-    """What fails of Kafka inside becomes Unavailable."""
-    try:
-        yield
-    except (KafkaError, IllegalStateError, OSError, TimeoutError) as error:
-        # aiokafka's own errors begin with their name.
-        said = str(error) if isinstance(error, KafkaError) else type(error).__name__
-        raise Unavailable(f"Kafka ({said})") from error
 
 
 def _bounded(records: Sequence[ConsumerRecord]) -> list[list[ConsumerRecord]]:

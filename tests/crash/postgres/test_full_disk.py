@@ -11,7 +11,6 @@ import contextlib
 import os
 import subprocess
 import tempfile
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -19,10 +18,9 @@ import asyncpg
 import pytest
 
 from tests.crash.postgres.playing import play
-from tests.support.databases import create_database
-from tests.support.postgres_faults import MortalPostgres, lines, mortal_postgres
+from tests.support.postgres_faults import MortalPostgres, lines, mortal_postgres, whole_stack_on
 from tests.support.servers import KafkaServer
-from tests.support.stack import Stack, running
+from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -61,11 +59,7 @@ def mortal(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mortal
 async def stack(
     tmp_path: Path, kafka_server: KafkaServer, mortal: MortalPostgres
 ) -> AsyncIterator[Stack]:
-    mortal.database = await create_database(mortal.shared)
-    prefix = f"t{uuid.uuid4().hex[:12]}"
-    async with running(tmp_path, kafka_server.bootstrap, prefix, mortal.url) as made:
-        made.environment["ROLLCALL_INGRESS_REPLY_BUDGET_S"] = "1"
-        await made.start_all()
+    async with whole_stack_on(mortal, tmp_path, kafka_server.bootstrap) as made:
         yield made
 
 

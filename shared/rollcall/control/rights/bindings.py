@@ -4,18 +4,15 @@ The client library knows the requests (KIP-140) and has no method for them, so t
 the connection that its admin client keeps. Numbers are those of Kafka's protocol.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, for_code
+from aiokafka.errors import ClusterAuthorizationFailedError, for_code
 from aiokafka.protocol.admin import CreateAclsRequest, DescribeAclsRequest
 
-from rollcall.kafka.client import client_options
+from rollcall.kafka.admin import admin_client, ask
 from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import Unavailable
 
@@ -91,15 +88,15 @@ async def read_bindings(settings: Settings) -> frozenset[Binding]:
     Raises NoAuthorizer, MayNot, Unavailable.
     """
     everything = DescribeAclsRequest(_ANY, None, _ANY, None, None, _ANY, _ANY)
-    async with connected(settings) as admin:
-        answer = await _ask(admin, everything)
+    async with admin_client(settings) as admin:
+        answer = await ask(admin, everything)
     _check(answer.error_code, answer.error_message)
     return frozenset(_known(answer.resources))
 
 
 async def add_bindings(settings: Settings, bindings: Iterable[Binding]) -> None:
     """Add bindings; existing ones stay as they are. Raises NoAuthorizer, MayNot, Unavailable."""
-    async with connected(settings) as admin:
+    async with admin_client(settings) as admin:
         for each in bindings:
             request = CreateAclsRequest(
                 each.resource_type,
@@ -110,7 +107,7 @@ async def add_bindings(settings: Settings, bindings: Iterable[Binding]) -> None:
                 each.operation,
                 each.permission,
             )
-            for code, message in (await _ask(admin, request)).creation_responses:
+            for code, message in (await ask(admin, request)).creation_responses:
                 _check(code, message)
 
 
@@ -140,24 +137,3 @@ def _check(code: int, message: str | None) -> None:
     if error is ClusterAuthorizationFailedError:
         raise MayNot("this principal may not read or change access control lists")
     raise Unavailable(f"Kafka (access control lists: {error.__name__}: {message})")
-
-
-async def _ask(admin: AIOKafkaAdminClient, request: Any) -> Any:
-    async with asyncio.timeout(_TIMEOUT_S):
-        return await admin._send_request(request)  # noqa: SLF001 no public method sends it
-
-
-@asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A started admin client; what fails of Kafka within becomes Unavailable."""
-    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=20_000)
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            await admin.start()
-        yield admin
-    except (KafkaError, TimeoutError, OSError) as error:
-        # aiokafka's own errors begin with their name.
-        said = str(error) if isinstance(error, KafkaError) else f"{type(error).__name__}: {error}"
-        raise Unavailable(f"Kafka ({said})") from error
-    finally:
-        await admin.close()

@@ -4,13 +4,11 @@ The broker gets the salted password, never the password itself. The client libra
 the request, so its form is here: AlterUserScramCredentials, version 0.
 """
 
-import asyncio
 import hashlib
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import ClusterAuthorizationFailedError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -24,7 +22,8 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from rollcall.control.rights.bindings import MayNot, connected
+from rollcall.control.rights.bindings import MayNot
+from rollcall.kafka.admin import admin_client, ask
 from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import Unavailable
 
@@ -96,8 +95,8 @@ async def set_logins(settings: Settings, passwords: Mapping[str, str]) -> None:
     Raises MayNot, Unavailable.
     """
     request = _Alter([_upsertion(name, password) for name, password in passwords.items()])
-    async with connected(settings) as admin:
-        answer = await _ask(admin, request)
+    async with admin_client(settings) as admin:
+        answer = await ask(admin, request)
     for user, code, message, *_ in answer.results:
         if code and for_code(code) is ClusterAuthorizationFailedError:
             raise MayNot("this principal may not make logins")
@@ -109,8 +108,3 @@ def _upsertion(name: str, password: str) -> tuple[Any, ...]:
     salt = secrets.token_bytes(_SALT_BYTES)
     salted = hashlib.pbkdf2_hmac("sha512", password.encode("ascii"), salt, ITERATIONS)
     return (name, SHA_512, ITERATIONS, salt, salted, {})
-
-
-async def _ask(admin: AIOKafkaAdminClient, request: Any) -> Any:
-    async with asyncio.timeout(_TIMEOUT_S):
-        return await admin._send_to_controller(request)  # noqa: SLF001 no public method sends it
