@@ -44,7 +44,7 @@ demo: $(VENV)/.local ## The demo that ends by itself; exit status 0 if every exp
 	@exec $(BIN)/rollcall demo
 
 test: install ## All tests but the long ones
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not long' $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m 'not long' $(ARGS)
 
 test-unit: install ## Tests that need no server, in under a minute
 	$(BIN)/pytest -n 2 --dist worksteal -m 'not long' tests/unit tests/contract $(ARGS)

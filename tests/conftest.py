@@ -1,5 +1,6 @@
 """Fixtures that more than one kind of test takes; servers and databases come from the plugins."""
 
+import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -53,6 +54,14 @@ async def whole_stack(stack: Stack) -> Stack:
     """A deployment with one process of each service, ready."""
     await stack.start_all()
     return stack
+
+
+@pytest.fixture(autouse=True)
+def no_timer_outlives_its_test() -> Iterator[None]:
+    """A timer that a test leaves behind strikes another: the watchdog's ends the whole process."""
+    yield
+    left = [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
+    assert not left, f"timers that still run: {left}"
 
 
 @pytest.fixture(autouse=True)

@@ -33,6 +33,17 @@ class NoProgress(Exception):
     """A worker stood still for no known reason; the log says which. The process ends."""
 
 
+def end_hard_within(seconds: float) -> None:
+    """End this process with `EXIT_STATUS` after `seconds`, wherever it is then.
+
+    Nothing takes that back: a thread that hangs in a worker would prevent the interpreter from
+    ending, after everything else has ended in order.
+    """
+    timer = threading.Timer(seconds, os._exit, (EXIT_STATUS,))
+    timer.daemon = True
+    timer.start()
+
+
 class Watchdog:
     """Watches one process. `run` it beside the pumps; `raise_if_fired` after they have ended."""
 
@@ -76,10 +87,7 @@ class Watchdog:
     def _fire(self, reasons: Sequence[str]) -> None:
         self._has_fired = True
         log.error("service.stalled", reasons=list(reasons), runbook="service-stalled")
-        # A thread that hangs in a worker would prevent the interpreter from ending.
-        timer = threading.Timer(self._exit_within_s, os._exit, (EXIT_STATUS,))
-        timer.daemon = True
-        timer.start()
+        end_hard_within(self._exit_within_s)
 
     def _watch_loop(self) -> None:
         """In a thread: end the process if the loop has not turned for `limit_s`."""

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from rollcall.http.server import CannotListen
+from rollcall.kafka import watchdog
 from rollcall.kafka.watchdog import NoProgress
 from rollcall.service import CannotServe, Service
 
@@ -83,7 +84,11 @@ async def test_a_service_that_ends_by_itself_closes_its_parts_and_says_why() -> 
     assert service.seen[-1] == "close while not ready: Kafka, draining"
 
 
-async def test_a_service_that_stands_still_drains_and_says_so() -> None:
+async def test_a_service_that_stands_still_drains_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ends: list[float] = []  # the real one would end the process that runs the tests, 30 s later
+    monkeypatch.setattr(watchdog, "end_hard_within", ends.append)
     service = Counted(stall_s=5)
     async with asyncio.timeout(DEADLINE_S):
         running = asyncio.create_task(service.serve(asyncio.Event()))
@@ -93,6 +98,7 @@ async def test_a_service_that_stands_still_drains_and_says_so() -> None:
             await running
 
     assert service.seen[-2:] == ["finished", "close while not ready: Kafka, draining"]
+    assert ends == [watchdog.EXIT_WITHIN_S]
 
 
 async def test_what_stands_still_is_nothing_to_a_service_without_a_limit() -> None:
