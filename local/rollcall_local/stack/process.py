@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from typing import Any
 from rollcall_local.stack.owned import open_log
 
 _LAUNCH = str(Path(__file__).with_name("launch.py"))
+_FREEZE_S = 5.0
+_STOPPED = re.compile(r"^State:\t[TZ]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,31 @@ def send(pid: int, number: signal.Signals) -> bool:
         os.kill(pid, number)
     except ProcessLookupError:
         return False
+    return True
+
+
+def freeze(*pids: int) -> None:
+    """Stop the processes (SIGSTOP), and wait until none of their threads runs any more.
+
+    The signal is only on its way when `kill` returns: a busy machine has answered after it.
+    """
+    for pid in pids:
+        send(pid, signal.SIGSTOP)
+    wait_until(lambda: all(map(_is_stopped, pids)), _FREEZE_S, every_s=0.001)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether the process is stopped, with all of its threads where the system shows them."""
+    threads = Path(f"/proc/{pid}/task")
+    if not threads.exists():
+        shown = subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, timeout=10
+        ).stdout
+        return not shown.strip() or shown.lstrip()[0] in "TZ"
+    for status in threads.glob("*/status"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            if not _STOPPED.search(status.read_text()):
+                return False
     return True
 
 

@@ -24,7 +24,7 @@ from rollcall_local.stack.kafka.jars import find_jars
 from rollcall_local.stack.kafka.login import Login, plain_for_once
 from rollcall_local.stack.kafka.settings import BrokerSettings, new_cluster_id, server_properties
 from rollcall_local.stack.owned import tail
-from rollcall_local.stack.process import Child, send, wait_until
+from rollcall_local.stack.process import Child, freeze, send, wait_until
 
 _LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
 _START_TIMEOUT_S = 60.0
@@ -227,7 +227,7 @@ class KafkaBroker:
 
     def pause(self) -> None:
         """Freeze the process (SIGSTOP): connections stay, nothing answers."""
-        send(self.pid, signal.SIGSTOP)
+        freeze(self.pid)
 
     def resume(self) -> None:
         """Resume a frozen process (SIGCONT)."""

@@ -24,7 +24,7 @@ from rollcall_local.stack import owned
 from rollcall_local.stack.errors import StackError
 from rollcall_local.stack.owned import tail
 from rollcall_local.stack.postgres.binaries import account, binaries, is_reachable
-from rollcall_local.stack.process import Account, Child, descendants, send, wait_until
+from rollcall_local.stack.process import Account, Child, descendants, freeze, send, wait_until
 
 SUPERUSER = "postgres"
 _START_TIMEOUT_S = 60.0
@@ -262,10 +262,9 @@ class PostgresServer:
 
     def pause(self) -> None:
         """Freeze the whole server, sessions included (SIGSTOP)."""
-        send(self.pid, signal.SIGSTOP)  # first, so that no new child appears
+        freeze(self.pid)  # first, so that no new child appears
         self._frozen = [self.pid, *descendants(self.pid)]
-        for pid in self._frozen:
-            send(pid, signal.SIGSTOP)
+        freeze(*self._frozen)
 
     def resume(self) -> None:
         """Resume a frozen server (SIGCONT)."""
