@@ -159,14 +159,14 @@ class Batches:
                 error_class=death.error_class,
                 runbook="dead-letters",
             )
-        for park in decided.fates.parks:
+        for park in decided.event_results.parks:
             self._log.error(
                 "organisation.parked",
                 organisation_id=park.organisation_id,
                 dead_letter=park.name,
                 runbook="parked-organisation",
             )
-        for organisation_id in decided.fates.freed:
+        for organisation_id in decided.event_results.freed:
             self._log.info("organisation.freed", organisation_id=organisation_id)
         if decided.repeats:
             self._log.warning("event.repeated", events=decided.repeats)

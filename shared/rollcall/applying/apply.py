@@ -116,14 +116,14 @@ def _closed(folded: Sequence[Folded]) -> Iterator[str]:
 
 async def write_records(connection: "Connection", decided: Decided) -> None:
     await audit.record(connection, decided.rows)
-    await decided.fates.write(connection)
+    await decided.event_results.write(connection)
 
 
 async def check_row(
     connection: "Connection", place: Place, decided: Decided, limit: int | None
 ) -> None:
     """Halt if the last events are all dead, however far apart their offsets are."""
-    fresh = [letter for letter in decided.fates.letters() if letter.state == "dead"]
+    fresh = [letter for letter in decided.event_results.letters() if letter.state == "dead"]
     if limit is None or not fresh:
         return
     where = (place.topic, place.partition, place.epoch)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rollcall.applying import dead_letters
 from rollcall.applying.dead_letters import Place
-from rollcall.applying.fates import Fates
+from rollcall.applying.event_results import EventResults
 from rollcall.applying.understand import Entry
 from rollcall.directory.changes import Change, Decision
 from rollcall.directory.fold import Folded, NetChanges, collapse
@@ -47,7 +47,7 @@ class Death:
 class Decided:
     """The result of a batch. Rows, deaths and replies are in the order of the log."""
 
-    fates: Fates
+    event_results: EventResults
     changes: NetChanges = field(default_factory=NetChanges)
     rows: list[AuditRow] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
@@ -85,7 +85,7 @@ def decide_batch(
     `places` are those of the whole batch, if these are only some of its entries. `broker_ms`: the
     broker's clock shows this time or a later one (broker_time.py); None if that is unknown.
     """
-    decided = Decided(Fates(place), changes=collapse(_changes(folded)))
+    decided = Decided(EventResults(place), changes=collapse(_changes(folded)))
     if places is None:
         places = places_of(place, entries, folded)
     for entry, result in zip(entries, folded, strict=True):
@@ -98,9 +98,9 @@ def decide_batch(
         _add_reply(decided, result, was_told)
         if result.is_parked:
             is_of_park = result.is_of_park
-            decided.fates.parked(result.request.id, entry, by_organisation=is_of_park)
+            decided.event_results.parked(result.request.id, entry, by_organisation=is_of_park)
         if result.redriven is not None:
-            decided.fates.redriven(result.redriven)
+            decided.event_results.redriven(result.redriven)
             _note_failures(decided, result.redriven, places)
             _note_release(decided, result, result.decision)
         decided.repeats += _is_repeat(result.decision)
@@ -112,11 +112,11 @@ def _bury(decided: Decided, place: Place, entry: Entry, result: Folded) -> None:
     error = result.error
     if error is None:
         raise LookupError(f"offset {entry.record.offset} has neither decision nor error")
-    decided.fates.died(result.request.id, entry, error)
+    decided.event_results.died(result.request.id, entry, error)
     decided.rows.append(dead_letters.to_audit_row(place, entry, error, parks=result.parks))
     if result.parks:
         event = result.request
-        decided.fates.parks_organisation(event.id, event.organisation_id, entry)
+        decided.event_results.parks_organisation(event.id, event.organisation_id, entry)
     name = place.name(entry.record.offset)
     decided.deaths.append(Death(name, dead_letters.error_class(error), is_new=True))
     waiting = dead_letters.to_reply(place, entry)
@@ -136,7 +136,7 @@ def _note_release(decided: Decided, result: Folded, decision: Decision) -> None:
     """Note a release, and whether anything is left waiting for the organisation."""
     if isinstance(result.request, Request) and result.request.is_release:
         is_free = any(outcome.detail.get("left") == 0 for outcome in decision.outcomes)
-        decided.fates.released(result.request.organisation_id, is_free=is_free)
+        decided.event_results.released(result.request.organisation_id, is_free=is_free)
 
 
 def _is_repeat(decision: Decision) -> bool:
@@ -156,9 +156,9 @@ def count(decided: Decided) -> None:
             metrics.PROVISIONER_UNKNOWN_MEMBERS.inc(unknown)
     metrics.PROVISIONER_TOLD_REFUSED.inc(told_and_refused(decided))
     metrics.PROVISIONER_DEAD_LETTERS.inc(sum(death.is_new for death in decided.deaths))
-    metrics.PROVISIONER_PARKED.inc(len(decided.fates.waiting()))
+    metrics.PROVISIONER_PARKED.inc(len(decided.event_results.waiting()))
     metrics.PROVISIONER_REPEATS.inc(decided.repeats)
-    metrics.PROVISIONER_PARKS.inc(len(decided.fates.parks))
+    metrics.PROVISIONER_PARKS.inc(len(decided.event_results.parks))
 
 
 def told_and_refused(decided: Decided) -> int:

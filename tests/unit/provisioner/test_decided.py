@@ -93,7 +93,7 @@ def test_a_malformed_event_is_kept_with_its_bytes() -> None:
 
     decided = decide(record)
 
-    (letter,) = decided.fates.letters()
+    (letter,) = decided.event_results.letters()
     assert (letter.offset, letter.value, letter.event_id) == (9, record.value, good.id)
     assert letter.organisation_id == ORGANISATION
     assert "ana" not in letter.error
@@ -128,7 +128,7 @@ def test_a_decision_that_raises_leaves_the_others_alone() -> None:
     decided = decide(record_of(1, poison), record_of(2, create(2, "ben@example.org")))
 
     assert [row.status for row in decided.rows] == [500, 201]
-    (letter,) = decided.fates.letters()
+    (letter,) = decided.event_results.letters()
     assert letter.error == letter.error_class
 
 

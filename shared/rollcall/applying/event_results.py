@@ -20,7 +20,7 @@ from rollcall.postgres.parked import Parked, ParkedOrganisation
 if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
-Fate = Literal["dead", "parked", "redriven", "discarded", "applied"]
+EventResult = Literal["dead", "parked", "redriven", "discarded", "applied"]
 _NO_LETTER: Final = frozenset({"parked", "applied"})
 
 
@@ -29,7 +29,7 @@ class _Event:
     """One event: its state before the batch (None if it arrived in the batch) and its state now."""
 
     was: Literal["dead", "parked"] | None
-    now: Fate
+    now: EventResult
     entry: Entry | None = None
     error: Exception | None = None
     attempts: int = 0
@@ -39,7 +39,7 @@ class _Event:
 
 
 @dataclass(slots=True)
-class Fates:
+class EventResults:
     """Collects what happens to events, in order, and writes the net result."""
 
     place: Place
@@ -155,10 +155,10 @@ class Fates:
         )
 
 
-def _state(fate: Fate) -> State:
+def _state(result: EventResult) -> State:
     """The state of a letter. Raises LookupError if the event is not a letter."""
-    match fate:
+    match result:
         case "dead" | "redriven" | "discarded":
-            return fate
+            return result
         case _:
-            raise LookupError(f"what is {fate} is no dead letter")
+            raise LookupError(f"what is {result} is no dead letter")
