@@ -126,17 +126,17 @@ class _Asked:
 def show(found: Trace) -> None:
     """Print one trace for people, a line for each thing that happened."""
     of = f" by {found.actor}" if found.actor else ""
-    print(f"{found.event_id}  {found.kind} of {found.resource or '-'}{of}: {found.fate}")
+    print(f"{found.event_id}  {found.kind} of {found.resource or '-'}{of}: {found.result}")
     for record in found.records:
         gone = "" if record.is_in_log else " (no longer in the log)"
         at = format_time(record.append_time)
-        print(f"  record    {record.name}  appended {at}  {record.fate}{gone}")
+        print(f"  record    {record.name}  appended {at}  {record.result}{gone}")
     if found.decision is not None:
         row = found.decision.row
         why = f" {row.scim_type}" if row.scim_type else ""
         early = ", answered before it" if row.optimistic else ""
         print(
-            f"  decision  {traces.fate_of(found.decision)} ({row.status}{why}) "
+            f"  decision  {traces.result_of(found.decision)} ({row.status}{why}) "
             f"at {format_time(found.decision.recorded)}{early}"
         )
     if found.letter is not None:
@@ -147,7 +147,7 @@ def show(found: Trace) -> None:
         )
     for later in found.later:
         print(
-            f"  later     {traces.later_fate(found.event_id, later)} by {later.row.id}  "
+            f"  later     {traces.later_result(found.event_id, later)} by {later.row.id}  "
             f"{traces.kind_of(later.row.type)} at {format_time(later.recorded)}"
         )
     for outcome in found.outcomes:

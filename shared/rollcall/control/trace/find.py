@@ -16,14 +16,14 @@ from rollcall.control.trace import records
 from rollcall.control.trace.records import Scan, Seen
 from rollcall.control.trace.traces import (
     NOTICE_OF,
-    Fate,
     Trace,
     TracedMail,
     TracedOutcome,
     TracedRecord,
+    TraceResult,
     Traces,
-    fate_of,
     kind_of,
+    result_of,
     state_of,
 )
 from rollcall.control.words import counted
@@ -145,7 +145,9 @@ class Tracer:
         for each in seen:
             found = traces[each.event_id or each.name]
             if all(each.name != record.name for record in found.records):
-                record = TracedRecord(each.name, each.append_time, self._fate(each, found, letters))
+                record = TracedRecord(
+                    each.name, each.append_time, self._result_of_record(each, found, letters)
+                )
                 found.records.append(record)
         for found in traces.values():
             found.records.sort(key=lambda record: record.append_time)
@@ -168,9 +170,11 @@ class Tracer:
             endpoint = "Groups" if ".group." in row.type else "Users"
             found.resource = f"{endpoint}/{row.resource_id}" if row.resource_id else None
         name = f"{row.topic}/{row.partition}/{row.offset}"
-        return TracedRecord(name, row.append_time, fate_of(decision), is_it)
+        return TracedRecord(name, row.append_time, result_of(decision), is_it)
 
-    def _fate(self, each: Seen, found: Trace, letters: Mapping[str, DeadLetterSummary]) -> Fate:
+    def _result_of_record(
+        self, each: Seen, found: Trace, letters: Mapping[str, DeadLetterSummary]
+    ) -> TraceResult:
         """The result of a record other than the one that was decided."""
         letter = letters.get(each.name)
         if letter is not None:

@@ -15,7 +15,7 @@ from rollcall.events.request import TYPE_PREFIX
 from rollcall.postgres.dead_letter import DeadLetterSummary
 from rollcall.postgres.upkeep.trace import Decision, NoticeRow
 
-Fate = Literal[
+TraceResult = Literal[
     "applied",
     "refused",
     "dead",
@@ -40,7 +40,7 @@ class TracedRecord:
 
     name: str
     append_time: datetime
-    fate: Fate
+    result: TraceResult
     is_in_log: bool = True
 
 
@@ -91,18 +91,22 @@ class Trace:
     mails: list[TracedMail] = field(default_factory=list)
 
     @property
-    def fate(self) -> Fate:
+    def result(self) -> TraceResult:
         """The result so far."""
         if self.letter is not None:
             last = state_of(self.letter)
-            return last if last != "redriven" or not self.later else _fate_in(self, self.later[-1])
+            return (
+                last
+                if last != "redriven" or not self.later
+                else _later_result_in(self, self.later[-1])
+            )
         if self.later:
-            return _fate_in(self, self.later[-1])
+            return _later_result_in(self, self.later[-1])
         if self.decision is not None:
-            return fate_of(self.decision)
-        fates = {each.fate for each in self.records}
-        order: tuple[Fate, ...] = ("waiting", "dead", "expired")
-        return next((fate for fate in order if fate in fates), "unknown")
+            return result_of(self.decision)
+        results = {each.result for each in self.records}
+        order: tuple[TraceResult, ...] = ("waiting", "dead", "expired")
+        return next((result for result in order if result in results), "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ def together(found: Sequence[Traces]) -> Traces:
     return Traces([each for one in found for each in one.traces], whole, found[0].limit)
 
 
-def fate_of(decision: Decision) -> Fate:
+def result_of(decision: Decision) -> TraceResult:
     """The result of an event when it was decided."""
     row = decision.row
     own = [stored["fact"] for stored in row.outcomes if "of" not in stored]
@@ -145,7 +149,7 @@ def kind_of(event_type: str) -> str:
     return event_type.removeprefix(TYPE_PREFIX).rpartition(".v")[0] or event_type
 
 
-def later_fate(event_id: str, decision: Decision) -> Fate:
+def later_result(event_id: str, decision: Decision) -> TraceResult:
     """The result of an event after a redrive or a discard."""
     facts = {
         stored["fact"]
@@ -157,11 +161,11 @@ def later_fate(event_id: str, decision: Decision) -> Fate:
     return "refused" if "request.rejected" in facts else "applied"
 
 
-def _fate_in(found: Trace, decision: Decision) -> Fate:
-    return later_fate(found.event_id, decision)
+def _later_result_in(found: Trace, decision: Decision) -> TraceResult:
+    return later_result(found.event_id, decision)
 
 
-def state_of(letter: DeadLetterSummary) -> Fate:
+def state_of(letter: DeadLetterSummary) -> TraceResult:
     """The result of an event by the state of its dead letter."""
     match letter.state:
         case "redriven":
@@ -173,7 +177,7 @@ def state_of(letter: DeadLetterSummary) -> Fate:
 
 
 def to_json(found: Traces) -> dict[str, Any]:
-    """As JSON; scripts rely on the names."""
+    """As JSON; scripts rely on the names, so a result keeps its old name `fate` there."""
     scan = found.scan
     return {
         "traces": [_trace(each) for each in found.traces],
@@ -191,7 +195,7 @@ def to_json(found: Traces) -> dict[str, Any]:
 def _trace(found: Trace) -> dict[str, Any]:
     return {
         "event_id": found.event_id,
-        "fate": found.fate,
+        "fate": found.result,
         "organisation_id": found.organisation_id,
         "resource": found.resource,
         "kind": found.kind,
@@ -200,7 +204,7 @@ def _trace(found: Trace) -> dict[str, Any]:
             {
                 "record": each.name,
                 "append_time": format_time(each.append_time),
-                "fate": each.fate,
+                "fate": each.result,
                 "in_log": each.is_in_log,
             }
             for each in found.records
@@ -210,20 +214,20 @@ def _trace(found: Trace) -> dict[str, Any]:
             {
                 "event_id": each.row.id,
                 "kind": kind_of(each.row.type),
-                "fate": later_fate(found.event_id, each),
+                "fate": later_result(found.event_id, each),
                 "recorded": format_time(each.recorded),
             }
             for each in found.later
         ],
         "dead_letter": None if found.letter is None else _letter(found.letter),
-        "outcomes": [_told(each) for each in found.outcomes],
+        "outcomes": [_outcome(each) for each in found.outcomes],
         "mails": [_mail(each) for each in found.mails],
     }
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
     return {
-        "fate": fate_of(decision),
+        "fate": result_of(decision),
         "status": decision.row.status,
         "scim_type": decision.row.scim_type,
         "answered_before": decision.row.optimistic,
@@ -242,7 +246,7 @@ def _letter(letter: DeadLetterSummary) -> dict[str, Any]:
     }
 
 
-def _told(each: TracedOutcome) -> dict[str, Any]:
+def _outcome(each: TracedOutcome) -> dict[str, Any]:
     return {
         "id": each.id,
         "fact": each.fact,
@@ -250,7 +254,7 @@ def _told(each: TracedOutcome) -> dict[str, Any]:
         "unknown_members": each.unknown_members,
         "sequence": each.sequence,
         "announced": each.is_announced,
-        **_place(each.seen),
+        **_record(each.seen),
     }
 
 
@@ -267,11 +271,11 @@ def _mail(each: TracedMail) -> dict[str, Any]:
         "sent": sent_at,
         "message_id": None if row is None else row.message_id,
         "told": row is not None and row.told,
-        **_place(each.seen),
+        **_record(each.seen),
     }
 
 
-def _place(seen: Seen | None) -> dict[str, str | None]:
+def _record(seen: Seen | None) -> dict[str, str | None]:
     return {
         "record": None if seen is None else seen.name,
         "append_time": None if seen is None else format_time(seen.append_time),
