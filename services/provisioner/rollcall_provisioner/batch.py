@@ -77,7 +77,7 @@ class Batches:
         self._position = position
         self._place = place
         self._announcer = announcer
-        self._homes = foreign.Homes(place.partition)
+        self._owned = foreign.OwnedOrganisations(place.partition)
         self._log = position.log
         self._looks_left = LOOKS
         self._waits_for_memory = False
@@ -125,7 +125,7 @@ class Batches:
         last = entries[-1].record
         async with self._position.advance(last, published=published) as connection:
             await audit.record_unheard(connection, sorted(unheard))
-            ours = await self._homes.refuse_misplaced(connection, entries)
+            ours = await self._owned.refuse_misplaced(connection, entries)
             # Expired copies first: they leave no trace, so a later copy of the same id may count.
             in_time = drop_expired(ours)
             present = await foreign.drop_departed(connection, in_time)
@@ -139,7 +139,7 @@ class Batches:
         await announcer.send_replies(decided.replies, feed.backlog)
         faults.passes("provisioner.after_replies")
         await announcer.send_outcomes(decided.rows, self._position.next_offset)
-        foreign.tell(self._place, ours)
+        foreign.report(self._place, ours)
         metrics.PROVISIONER_BATCH_SECONDS.observe(time.perf_counter() - started_s)
         self._report(decided, Taken(len(entries), len(in_time), len(present), len(fresh)))
 

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 log = get_logger()
 
 
-class Homes:
+class OwnedOrganisations:
     """The organisations that are known to belong to one partition. Entries are only added, because
     the partition of an organisation never changes."""
 
     def __init__(self, partition: int) -> None:
         self._partition = partition
-        self._at_home: set[str] = set()
+        self._known: set[str] = set()
 
     async def refuse_misplaced(
         self, connection: "Connection", entries: Sequence[Entry]
@@ -44,9 +44,9 @@ class Homes:
         An organisation whose record is not in Postgres yet is accepted.
         """
         asked = {entry.request.organisation_id for entry in entries if entry.request is not None}
-        unknown = asked - self._at_home
+        unknown = asked - self._known
         partitions = await tenancy.partitions_of(connection, unknown) if unknown else {}
-        self._at_home.update(key for key, at in partitions.items() if at == self._partition)
+        self._known.update(key for key, at in partitions.items() if at == self._partition)
         return refuse_misplaced(entries, partitions, self._partition)
 
 
@@ -82,7 +82,7 @@ async def drop_departed(connection: "Connection", entries: Sequence[Entry]) -> l
     ]
 
 
-def tell(place: Place, entries: Iterable[Entry]) -> None:
+def report(place: Place, entries: Iterable[Entry]) -> None:
     """Count and log the foreign events of a committed batch."""
     for entry in entries:
         if isinstance(entry.error, ForeignEvent):

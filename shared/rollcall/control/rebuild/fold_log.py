@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from rollcall.applying.apply import apply_at_once
 from rollcall.applying.dead_letters import Place, audit_id
-from rollcall.applying.foreign import Homes, drop_departed
+from rollcall.applying.foreign import OwnedOrganisations, drop_departed
 from rollcall.applying.manner import Manner
 from rollcall.applying.measure import assumed, load_sizes, needs_sizes, parts_of
 from rollcall.applying.one_by_one import apply_one_by_one
@@ -83,7 +83,7 @@ async def fold(database: Database, folding: Folding, ranges: Sequence[Range]) ->
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(part: Range) -> None:
-        homes = Homes(part.partition)
+        owned = OwnedOrganisations(part.partition)
         async with slots:
             position = part.begin
             async for records in read(
@@ -91,7 +91,7 @@ async def fold(database: Database, folding: Folding, ranges: Sequence[Range]) ->
             ):
                 async with database.transaction() as connection:
                     await connection.execute(FAST)
-                    await fold_records(connection, folding, homes, part, position, records)
+                    await fold_records(connection, folding, owned, part, position, records)
                 position = records[-1].offset + 1
                 folding.meter.add(len(records))
         if position != part.end:
@@ -109,11 +109,11 @@ async def fold_here(connection: "Connection", folding: Folding, ranges: Sequence
     """Fold the ranges inside the caller's transaction: it sees both directories as of its start."""
     await connection.execute(FAST)
     for part in ranges:
-        homes, position = Homes(part.partition), part.begin
+        owned, position = OwnedOrganisations(part.partition), part.begin
         async for records in read(
             folding.settings, folding.topics.requests, part.partition, part.begin, part.end
         ):
-            await fold_records(connection, folding, homes, part, position, records)
+            await fold_records(connection, folding, owned, part, position, records)
             position = records[-1].offset + 1
             folding.meter.add(len(records))
 
@@ -121,7 +121,7 @@ async def fold_here(connection: "Connection", folding: Folding, ranges: Sequence
 async def fold_records(
     connection: "Connection",
     folding: Folding,
-    homes: Homes,
+    owned: OwnedOrganisations,
     part: Range,
     position: int,
     records: Sequence[Record],
@@ -150,7 +150,7 @@ async def fold_records(
         )
         if not moved:
             raise NotPossible("the scratch directory has moved; another rebuild is under way")
-        await _apply(connection, scratch, folding, homes, place, part_)
+        await _apply(connection, scratch, folding, owned, place, part_)
         position = last.record.offset + 1
     if understood.halt is not None:
         raise NotPossible(f"partition {part.partition}: {understood.halt}")
@@ -171,11 +171,11 @@ async def _apply(
     connection: "Connection",
     scratch: InScratch,
     folding: Folding,
-    homes: Homes,
+    owned: OwnedOrganisations,
     place: Place,
     part: Part,
 ) -> None:
-    ours = await homes.refuse_misplaced(connection, part.entries)
+    ours = await owned.refuse_misplaced(connection, part.entries)
     kept = await _kept_though_late(connection, place, ours)
     in_time = await drop_departed(scratch, drop_expired(ours, kept))  # type: ignore[arg-type]
     ids = [entry.event_id for entry in in_time if entry.event_id is not None]

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rollcall.applying.foreign import Homes
+from rollcall.applying.foreign import OwnedOrganisations
 from rollcall.control import extent
 from rollcall.control.deployment import Deployment
 from rollcall.control.errors import NotPossible
@@ -211,7 +211,7 @@ async def _fold(deployment: Deployment, planned: Plan, done: Folded, meter: Mete
     """Fold the organisation's own records; others in the partition do not change it."""
     part, key = planned.part, planned.organisation.id.encode()
     folding = Folding(deployment.settings, deployment.topics, AS_OF, meter)
-    homes, position = Homes(part.partition), part.begin
+    owned, position = OwnedOrganisations(part.partition), part.begin
     meter.note("fold the log", len(part))
     topic = deployment.topics.requests
     async for records in read(deployment.settings, topic, part.partition, part.begin, part.end):
@@ -219,7 +219,7 @@ async def _fold(deployment: Deployment, planned: Plan, done: Folded, meter: Mete
         if own:
             async with deployment.database.transaction() as connection:
                 await connection.execute(FAST)
-                await fold_records(connection, folding, homes, part, position, own)
+                await fold_records(connection, folding, owned, part, position, own)
             position = own[-1].offset + 1
             done.events += len(own)
         meter.add(len(records))
