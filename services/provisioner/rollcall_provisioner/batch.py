@@ -23,9 +23,9 @@ from rollcall.applying import foreign
 from rollcall.applying.apply import Apply, apply_at_once
 from rollcall.applying.dead_letters import Place
 from rollcall.applying.decided import Decided, count, ids_of, told_and_refused, was_awaited
-from rollcall.applying.manner import Manner
 from rollcall.applying.measure import LARGEST, assumed, load_sizes, needs_sizes, parts_of
 from rollcall.applying.one_by_one import apply_one_by_one
+from rollcall.applying.options import ApplyOptions
 from rollcall.applying.understand import (
     Entry,
     Understood,
@@ -109,7 +109,7 @@ class Batches:
                 raise understood.halt
 
     async def _apply_batch(
-        self, feed: Feed, entries: Sequence[Entry], apply: Apply, manner: Manner
+        self, feed: Feed, entries: Sequence[Entry], apply: Apply, options: ApplyOptions
     ) -> None:
         """One transaction, from the position to the rows, then its replies and outcomes.
 
@@ -131,8 +131,8 @@ class Batches:
             present = await foreign.drop_departed(connection, in_time)
             applied = await audit.already_applied(connection, ids_of(present))
             fresh = drop_duplicates(present, applied)
-            manner = replace(manner, broker_ms=announcer.broker_time.least_ms)
-            decided = await apply(connection, self._place, fresh, manner)
+            options = replace(options, broker_ms=announcer.broker_time.least_ms)
+            decided = await apply(connection, self._place, fresh, options)
             faults.passes("provisioner.before_commit")
         announcer.noted(unheard)
         faults.passes("provisioner.after_commit")
@@ -191,36 +191,44 @@ class Batches:
         while left:
             part, tries = left.popleft()
             try:
-                await self._apply_part(feed, part, Manner(self._tools.dead_letter_limit), tries)
+                await self._apply_part(
+                    feed, part, ApplyOptions(self._tools.dead_letter_limit), tries
+                )
             except TooMuch as too_much:
                 if len(part.entries) > 1:
                     left.extendleft(reversed(divided(part, tries)))
                     self._log.warning("batch.divided", events=len(part.entries))
                     continue
                 known = too_much.refusals(part.entries[0])
-                await self._apply_part(feed, part, Manner(self._tools.dead_letter_limit, known))
+                await self._apply_part(
+                    feed, part, ApplyOptions(self._tools.dead_letter_limit, known)
+                )
 
-    async def _apply_part(self, feed: Feed, part: Part, manner: Manner, tries: int = TWICE) -> None:
+    async def _apply_part(
+        self, feed: Feed, part: Part, options: ApplyOptions, tries: int = TWICE
+    ) -> None:
         """Apply a part, tried again while Postgres is away. Raises TooMuch, PartitionHalted."""
         attempts = Attempts(
             self._tools.database, self._place, self._position.next_offset, len(part.entries), tries
         )
-        manner = replace(manner, in_thread=part.weight.is_heavy, alive=self._report_progress)
-        apply = partial(self._apply_or_isolate, feed, part.entries, manner)
+        options = replace(options, in_thread=part.weight.is_heavy, alive=self._report_progress)
+        apply = partial(self._apply_or_isolate, feed, part.entries, options)
         await self._position.insist(feed, partial(attempts.attempt, apply))
         self._tools.standing.passed(self._place.partition)
 
-    async def _apply_or_isolate(self, feed: Feed, entries: Sequence[Entry], manner: Manner) -> None:
+    async def _apply_or_isolate(
+        self, feed: Feed, entries: Sequence[Entry], options: ApplyOptions
+    ) -> None:
         """Apply a batch; if Postgres refuses its data, once more, event by event."""
         position = self._position.next_offset
         try:
-            await self._apply_batch(feed, entries, apply_at_once, manner)
+            await self._apply_batch(feed, entries, apply_at_once, options)
         except Exception as error:
             refusal = refusal_of(error)
             if refusal is None or self._position.next_offset != position:
                 raise
             self._log.warning("batch.refused", error_class=refusal.error_class)
-            await self._apply_batch(feed, entries, apply_one_by_one, manner)
+            await self._apply_batch(feed, entries, apply_one_by_one, options)
 
     async def _sizes_of(self, entries: Sequence[Entry]) -> Sizes:
         """What the entries would load; the most that there may be where that takes too long."""

@@ -12,7 +12,7 @@ from rollcall.applying import causes, dead_letters
 from rollcall.applying.dead_letters import Place
 from rollcall.applying.decided import Decided, decide_batch
 from rollcall.applying.load import Batch, load
-from rollcall.applying.manner import Manner, calculate
+from rollcall.applying.options import ApplyOptions, calculate
 from rollcall.applying.understand import Entry
 from rollcall.directory.cause import cause_of
 from rollcall.directory.fold import Folded, fold_batch
@@ -29,40 +29,46 @@ class Apply(Protocol):
     """Applies the entries of a batch: `apply_at_once` or `apply_one_by_one`."""
 
     async def __call__(
-        self, connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
+        self,
+        connection: "Connection",
+        place: Place,
+        entries: Sequence[Entry],
+        options: ApplyOptions,
     ) -> Decided: ...
 
 
 async def apply_at_once(
-    connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
+    connection: "Connection", place: Place, entries: Sequence[Entry], options: ApplyOptions
 ) -> Decided:
     """Decide the entries and write the result, set-based.
 
     Raises the Postgres error if the data is refused (see `refusal_of`), here or at the commit, and
     PartitionHalted for too many dead letters.
     """
-    folded = await decide(connection, place, entries, manner)
+    folded = await decide(connection, place, entries, options)
     decided = await calculate(
-        connection, manner, decide_batch, place, entries, folded, broker_ms=manner.broker_ms
+        connection, options, decide_batch, place, entries, folded, broker_ms=options.broker_ms
     )
-    await write_changes(connection, decided.changes, alive=manner.alive)
+    await write_changes(connection, decided.changes, alive=options.alive)
     await write_records(connection, decided)
-    await check_row(connection, place, decided, manner.limit)
+    await check_row(connection, place, decided, options.limit)
     return decided
 
 
 async def decide(
-    connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
+    connection: "Connection", place: Place, entries: Sequence[Entry], options: ApplyOptions
 ) -> list[Folded]:
     """Load and fold; repeated for each organisation to park. Raises PartitionHalted."""
     batch: Batch = [(dead_letters.to_event(place, entry), entry.append_time) for entry in entries]
-    parks = manner.parks
+    parks = options.parks
     while True:
-        states = await load(connection, batch, manner)
-        folded = await calculate(connection, manner, fold_batch, states, batch, manner.known, parks)
-        if manner.limit is None:
+        states = await load(connection, batch, options)
+        folded = await calculate(
+            connection, options, fold_batch, states, batch, options.known, parks
+        )
+        if options.limit is None:
             return folded
-        behind = await _too_many(connection, place, entries, folded, manner.limit)
+        behind = await _too_many(connection, place, entries, folded, options.limit)
         if behind is None or behind in parks:
             return folded
         parks |= {behind}

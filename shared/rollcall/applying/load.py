@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rollcall.applying import dead_letters
 from rollcall.applying.dead_letters import Place
-from rollcall.applying.manner import Manner, calculate
+from rollcall.applying.options import ApplyOptions, calculate
 from rollcall.applying.understand import understand
 from rollcall.directory.quarantine import Event, Held, Key, Quarantine
 from rollcall.directory.release import BYTES_AT_ONCE, EVENTS_AT_ONCE
@@ -26,21 +26,21 @@ Resource = tuple[str, str, str]
 """(organisation, endpoint, resource)"""
 
 
-async def load(connection: "Connection", batch: Batch, manner: Manner) -> dict[str, State]:
+async def load(connection: "Connection", batch: Batch, options: ApplyOptions) -> dict[str, State]:
     """Load what the batch touches; for a redrive also the held events and what those touch.
 
     Nothing is loaded for an event that is known to be dead: its load may be what took too long.
     """
     events = [event for event, _ in batch]
-    held = await _load_held(connection, events, manner)
-    waiting = await _load_waiting(connection, events, manner)
+    held = await _load_held(connection, events, options)
+    waiting = await _load_waiting(connection, events, options)
     requests = [event for event in events if isinstance(event, Request)]
     kept = [each for found, _ in waiting.values() for each in found]
     for quarantine in held.values():
         kept.extend(each for each in (quarantine.dead, *quarantine.parked) if each is not None)
     requests.extend(each.event for each in kept if isinstance(each.event, Request))
-    alive = [request for request in requests if request.id not in manner.known]
-    touched = await calculate(connection, manner, touches, alive)
+    alive = [request for request in requests if request.id not in options.known]
+    touched = await calculate(connection, options, touches, alive)
     for event in events:
         if event.organisation_id and (isinstance(event, Request) or event.has_resource):
             touched.setdefault(event.organisation_id, Touch())
@@ -55,7 +55,7 @@ async def load(connection: "Connection", batch: Batch, manner: Manner) -> dict[s
 
 
 async def _load_held(
-    connection: "Connection", events: Sequence[Event], manner: Manner
+    connection: "Connection", events: Sequence[Event], options: ApplyOptions
 ) -> dict[tuple[str, Key], Quarantine]:
     """(organisation, resource) → its quarantine with all held events, for redriven resources."""
     wanted: dict[Resource, tuple[str, Key]] = {
@@ -79,16 +79,16 @@ async def _load_held(
             for resource, record in dead.items()
         }
 
-    return await calculate(connection, manner, read)
+    return await calculate(connection, options, read)
 
 
 async def _load_waiting(
-    connection: "Connection", events: Sequence[Event], manner: Manner
+    connection: "Connection", events: Sequence[Event], options: ApplyOptions
 ) -> Mapping[str, tuple[list[Held], int]]:
     """Released organisation → the waiting events that are taken up, and the number of others."""
     found: dict[str, tuple[list[Held], int]] = {}
     for event in events:
-        if not isinstance(event, Request) or not event.is_release or event.id in manner.known:
+        if not isinstance(event, Request) or not event.is_release or event.id in options.known:
             continue
         records, behind = await parked.load_waiting(
             connection, event.organisation_id, EVENTS_AT_ONCE, BYTES_AT_ONCE
@@ -97,7 +97,7 @@ async def _load_waiting(
         def read(records: Sequence[HeldRecord] = records) -> list[Held]:
             return list(map(_held, records))
 
-        found[event.organisation_id] = await calculate(connection, manner, read), behind
+        found[event.organisation_id] = await calculate(connection, options, read), behind
     return found
 
 

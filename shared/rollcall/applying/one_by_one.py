@@ -18,7 +18,7 @@ from rollcall.applying import dead_letters
 from rollcall.applying.apply import check_row, decide, write_records
 from rollcall.applying.dead_letters import Place
 from rollcall.applying.decided import Decided, Places, decide_batch
-from rollcall.applying.manner import Manner, calculate
+from rollcall.applying.options import ApplyOptions, calculate
 from rollcall.applying.understand import Entry
 from rollcall.directory.changes import Change
 from rollcall.directory.fold import Folded, collapse
@@ -45,14 +45,14 @@ class _Culprit(Exception):
 
 
 async def apply_one_by_one(
-    connection: "Connection", place: Place, entries: Sequence[Entry], manner: Manner
+    connection: "Connection", place: Place, entries: Sequence[Entry], options: ApplyOptions
 ) -> Decided:
     """Apply the batch in parts as small as needed. An event that Postgres refuses is a dead letter.
 
     What comes before a refused event is written, so only the rest is loaded and folded again.
     Raises PartitionHalted for too many dead letters.
     """
-    refusals: dict[str, Exception] = dict(manner.known)
+    refusals: dict[str, Exception] = dict(options.known)
     places = {
         dead_letters.audit_id(place, each): place.name(each.record.offset) for each in entries
     }
@@ -60,8 +60,8 @@ async def apply_one_by_one(
     first = (len(entries) + 1) // 2  # the whole batch was refused before
     while len(folded) < len(entries):
         rest = entries[len(folded) :]
-        found = await decide(connection, place, rest, replace(manner, known=refusals))
-        part = _Part(place, rest, found, places, manner)
+        found = await decide(connection, place, rest, replace(options, known=refusals))
+        part = _Part(place, rest, found, places, options)
         try:
             await part.write(connection, first)
             folded.extend(found)
@@ -73,15 +73,15 @@ async def apply_one_by_one(
             first = NEXT_TO_IT
     decided = await calculate(
         connection,
-        manner,
+        options,
         decide_batch,
         place,
         entries,
         folded,
         places,
-        broker_ms=manner.broker_ms,
+        broker_ms=options.broker_ms,
     )
-    await check_row(connection, place, decided, manner.limit)
+    await check_row(connection, place, decided, options.limit)
     return decided
 
 
@@ -96,7 +96,7 @@ class _Part:
     entries: Sequence[Entry]
     folded: Sequence[Folded]
     places: Places
-    manner: Manner
+    options: ApplyOptions
     at: int = 0
 
     async def write(self, connection: "Connection", first: int) -> None:
@@ -127,7 +127,7 @@ class _Part:
         [result] = self.folded
         try:
             async with savepoint(connection):  # undoes the steps of a redrive before its culprit
-                await _write_changes(connection, result, self.manner)
+                await _write_changes(connection, result, self.options)
                 write = partial(write_records, connection, self._decided())
                 await _guarded(connection, result.request.id, write)
         except _Culprit as culprit:
@@ -136,10 +136,10 @@ class _Part:
 
     async def _is_written(self, connection: "Connection") -> bool:
         """Write the part; False, with nothing written, if Postgres refuses it."""
-        decided = await calculate(connection, self.manner, self._decided)
+        decided = await calculate(connection, self.options, self._decided)
         try:
             async with savepoint(connection):
-                await write_changes(connection, decided.changes, alive=self.manner.alive)
+                await write_changes(connection, decided.changes, alive=self.options.alive)
                 await write_records(connection, decided)
         except Exception as error:
             if refusal_of(error) is None:
@@ -149,16 +149,16 @@ class _Part:
 
     def _decided(self) -> Decided:
         return decide_batch(
-            self.place, self.entries, self.folded, self.places, self.manner.broker_ms
+            self.place, self.entries, self.folded, self.places, self.options.broker_ms
         )
 
 
-async def _write_changes(connection: "Connection", result: Folded, manner: Manner) -> None:
+async def _write_changes(connection: "Connection", result: Folded, options: ApplyOptions) -> None:
     """Write one event's changes step by step. Raises _Culprit for the step that is refused."""
     organisation_id = result.request.organisation_id
     for event_id, changes in _effects(result):
         net = collapse((organisation_id, change) for change in changes)
-        write = partial(write_changes, connection, net, alive=manner.alive)
+        write = partial(write_changes, connection, net, alive=options.alive)
         await _guarded(connection, event_id, write)
 
 

@@ -62,12 +62,12 @@ Row = TypeVar("Row", bound=tuple[Any, ...])
 Resource = TypeVar("Resource", Member, Group)
 
 
-def _nobody_watches() -> None:
+def _do_nothing() -> None:
     """The default of `alive`: does nothing."""
 
 
 async def write_changes(
-    connection: "Connection", net: "NetChanges", *, alive: Callable[[], None] = _nobody_watches
+    connection: "Connection", net: "NetChanges", *, alive: Callable[[], None] = _do_nothing
 ) -> None:
     """Make the rows equal to the net result of a batch, inside the caller's transaction.
 

@@ -15,8 +15,8 @@ import pytest
 from rollcall.applying import dead_letters
 from rollcall.applying.apply import Apply, apply_at_once
 from rollcall.applying.dead_letters import Place
-from rollcall.applying.manner import Manner
 from rollcall.applying.one_by_one import apply_one_by_one
+from rollcall.applying.options import ApplyOptions
 from rollcall.applying.understand import Entry, runs, stands_alone, understand
 from rollcall.directory import members
 from rollcall.directory.changes import Decision
@@ -181,7 +181,7 @@ async def test_random_batches_with_dead_letters_leave_the_rows_of_the_fold(
             fix["deployed"] = start >= half
             end = min(start + chance.choice((1, 2, 5, 20)), half if start < half else EVENTS)
             async with connection.transaction():
-                decided = await apply(connection, PLACE, entries[start:end], Manner(10_000))
+                decided = await apply(connection, PLACE, entries[start:end], ApplyOptions(10_000))
             told.extend(decided.rows)
             start = end
         found = await rows(connection)
@@ -283,7 +283,9 @@ async def test_random_batches_of_a_parked_organisation_leave_the_rows_of_the_fol
                     size = chance.choice((1, 2, 5, 20))
                     some, left = left[:size], left[size:]
                     async with connection.transaction():
-                        decided = await apply(connection, PLACE, some, Manner(None, parks=parks))
+                        decided = await apply(
+                            connection, PLACE, some, ApplyOptions(None, parks=parks)
+                        )
                     told.extend(decided.rows)
         found = await rows(connection)
         [park] = await connection.fetch(

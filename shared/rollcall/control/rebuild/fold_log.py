@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 from rollcall.applying.apply import apply_at_once
 from rollcall.applying.dead_letters import Place, audit_id
 from rollcall.applying.foreign import OwnedOrganisations, drop_departed
-from rollcall.applying.manner import Manner
 from rollcall.applying.measure import assumed, load_sizes, needs_sizes, parts_of
 from rollcall.applying.one_by_one import apply_one_by_one
+from rollcall.applying.options import ApplyOptions
 from rollcall.applying.understand import Entry, drop_duplicates, drop_expired, runs, understand
 from rollcall.applying.weight import Part
 from rollcall.control.errors import NotPossible
@@ -188,14 +188,14 @@ async def _apply(
         if folding.applies_dead
         else await refold.known_deaths(connection, [audit_id(place, entry) for entry in fresh])
     )
-    manner = Manner(None, known.deaths, known.parks, in_thread=part.weight.is_heavy)
+    options = ApplyOptions(None, known.deaths, known.parks, in_thread=part.weight.is_heavy)
     try:
         async with savepoint(connection):
-            decided = await apply_at_once(scratch, place, fresh, manner)  # type: ignore[arg-type]
+            decided = await apply_at_once(scratch, place, fresh, options)  # type: ignore[arg-type]
     except Exception as error:
         if refusal_of(error) is None or as_unavailable(error) is not None:
             raise
-        decided = await apply_one_by_one(scratch, place, fresh, manner)  # type: ignore[arg-type]
+        decided = await apply_one_by_one(scratch, place, fresh, options)  # type: ignore[arg-type]
     if folding.is_strict and decided.deaths:
         names = {death.name for death in decided.deaths}
         dead = [entry for entry in fresh if place.name(entry.record.offset) in names]

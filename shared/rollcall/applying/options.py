@@ -14,12 +14,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _nobody_watches() -> None:
+def _do_nothing() -> None:
     """The default of `alive`: does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class ApplyOptions:
     """How a batch is applied.
 
     - `limit`: the number of dead letters that halts the partition; None for no limit.
@@ -35,16 +35,16 @@ class Manner:
     parks: frozenset[str] = frozenset()
     in_thread: bool = False
     broker_ms: int | None = None
-    alive: Callable[[], None] = _nobody_watches
+    alive: Callable[[], None] = _do_nothing
 
 
 async def calculate(
     connection: "Connection",
-    manner: Manner,
+    options: ApplyOptions,
     make: Callable[P, T],
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
-    if manner.in_thread:
-        return await busy.calculated(connection, manner.alive, make, *args, **kwargs)
+    if options.in_thread:
+        return await busy.calculated(connection, options.alive, make, *args, **kwargs)
     return make(*args, **kwargs)
