@@ -155,10 +155,10 @@ def to_audit_row(place: Place, entry: Entry, error: Exception, *, parks: bool) -
     )
 
 
-def outcomes_of(redriven: Redriven, places: Mapping[str, str]) -> list[Json]:
+def outcomes_of(redriven: Redriven, record_names: Mapping[str, str]) -> list[Json]:
     """The outcomes of a redrive, as its audit row stores them.
 
-    `places`: event id → name of its record, for events of this batch, which have no stored name.
+    `record_names`: event id → name of its record, for events of this batch, which have no stored name.
     """
     stored: list[Json] = []
     for step in redriven.applied:
@@ -171,7 +171,7 @@ def outcomes_of(redriven: Redriven, places: Mapping[str, str]) -> list[Json]:
                 }
                 for index, outcome in enumerate(step.result.decision.outcomes)
             )
-    stored.extend(_failed_again(step, places) for step in redriven.failures)
+    stored.extend(_failed_again(step, record_names) for step in redriven.failures)
     return stored
 
 
@@ -260,14 +260,14 @@ def _failed(
     return Outcome(FAILED, organisation_id, resource_id, detail=detail)
 
 
-def _failed_again(step: Step, places: Mapping[str, str]) -> Json:
+def _failed_again(step: Step, record_names: Mapping[str, str]) -> Json:
     event = step.held.event
     outcome = _failed(
         event.organisation_id,
         event.endpoint,
         event.resource_id,
         step.result.error or LookupError("no error"),
-        step.held.place or places[event.id],
+        step.held.record_name or record_names[event.id],
     )
     return {
         "fact": FAILED,

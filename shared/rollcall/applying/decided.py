@@ -19,7 +19,7 @@ from rollcall.observability import metrics
 from rollcall.postgres.audit import AuditRow
 
 Json = dict[str, Any]
-Places = Mapping[str, str]
+RecordNames = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ def requests_of(entries: Sequence[Entry]) -> list[Request]:
     return [entry.request for entry in entries if entry.request is not None]
 
 
-def places_of(place: Place, entries: Sequence[Entry], folded: Sequence[Folded]) -> Places:
+def record_names_of(
+    place: Place, entries: Sequence[Entry], folded: Sequence[Folded]
+) -> RecordNames:
     """Event id → name of its record, for a whole batch."""
     return {
         result.request.id: place.name(entry.record.offset)
@@ -77,31 +79,33 @@ def decide_batch(
     place: Place,
     entries: Sequence[Entry],
     folded: Sequence[Folded],
-    places: Places | None = None,
+    record_names: RecordNames | None = None,
     broker_ms: int | None = None,
 ) -> Decided:
     """Combine the entries with their results of the fold, one for one.
 
-    `places` are those of the whole batch, if these are only some of its entries. `broker_ms`: the
+    `record_names` are those of the whole batch, if these are only some of its entries. `broker_ms`: the
     broker's clock shows this time or a later one (broker_time.py); None if that is unknown.
     """
     decided = Decided(EventResults(place), changes=collapse(_changes(folded)))
-    if places is None:
-        places = places_of(place, entries, folded)
+    if record_names is None:
+        record_names = record_names_of(place, entries, folded)
     for entry, result in zip(entries, folded, strict=True):
         if result.decision is None:
             _bury(decided, place, entry, result)
             continue
         is_again = _may_have_been_heard(place, entry)
         was_told = is_again or _was_told(result.request, entry, broker_ms)
-        decided.rows.append(_audit_row(place, entry, result, result.decision, was_told, places))
+        decided.rows.append(
+            _audit_row(place, entry, result, result.decision, was_told, record_names)
+        )
         _add_reply(decided, result, was_told)
         if result.is_parked:
             is_of_park = result.is_of_park
             decided.event_results.parked(result.request.id, entry, by_organisation=is_of_park)
         if result.redriven is not None:
             decided.event_results.redriven(result.redriven)
-            _note_failures(decided, result.redriven, places)
+            _note_failures(decided, result.redriven, record_names)
             _note_release(decided, result, result.decision)
         decided.repeats += _is_repeat(result.decision)
     return decided
@@ -124,10 +128,10 @@ def _bury(decided: Decided, place: Place, entry: Entry, result: Folded) -> None:
         decided.replies.append(Waiting(waiting[0], None, waiting[1]))
 
 
-def _note_failures(decided: Decided, redriven: Redriven, places: Places) -> None:
+def _note_failures(decided: Decided, redriven: Redriven, record_names: RecordNames) -> None:
     for step in redriven.failures:
         if step.result.error is not None:
-            name = step.held.place or places[step.held.event.id]
+            name = step.held.record_name or record_names[step.held.event.id]
             error_class = dead_letters.error_class(step.result.error)
             decided.deaths.append(Death(name, error_class, is_new=not step.held.attempts))
 
@@ -197,7 +201,7 @@ def _audit_row(
     result: Folded,
     decision: Decision,
     was_told: bool,
-    places: Places,
+    record_names: RecordNames,
 ) -> AuditRow:
     event = result.request
     is_again = _may_have_been_heard(place, entry)
@@ -208,7 +212,7 @@ def _audit_row(
         outcomes = [{**each, "again": True} for each in outcomes]
     if result.redriven is not None:
         told = _told_before(result.redriven)
-        redriven = dead_letters.outcomes_of(result.redriven, places)
+        redriven = dead_letters.outcomes_of(result.redriven, record_names)
         outcomes.extend(
             _mark_stored(each) if each["of"]["id"] in told else each for each in redriven
         )

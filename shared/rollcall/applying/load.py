@@ -113,6 +113,6 @@ def _held(record: HeldRecord) -> Held:
         entry.append_time,
         attempts=record.attempts,
         told=record.told,
-        place=place.name(record.offset),
+        record_name=place.name(record.offset),
         is_late=entry.is_expired,
     )

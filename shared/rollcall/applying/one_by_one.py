@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from rollcall.applying import dead_letters
 from rollcall.applying.apply import check_row, decide, write_records
 from rollcall.applying.dead_letters import Place
-from rollcall.applying.decided import Decided, Places, decide_batch
+from rollcall.applying.decided import Decided, RecordNames, decide_batch
 from rollcall.applying.options import ApplyOptions, calculate
 from rollcall.applying.understand import Entry
 from rollcall.directory.changes import Change
@@ -53,7 +53,7 @@ async def apply_one_by_one(
     Raises PartitionHalted for too many dead letters.
     """
     refusals: dict[str, Exception] = dict(options.known)
-    places = {
+    record_names = {
         dead_letters.audit_id(place, each): place.name(each.record.offset) for each in entries
     }
     folded: list[Folded] = []
@@ -61,7 +61,7 @@ async def apply_one_by_one(
     while len(folded) < len(entries):
         rest = entries[len(folded) :]
         found = await decide(connection, place, rest, replace(options, known=refusals))
-        part = _Part(place, rest, found, places, options)
+        part = _Part(place, rest, found, record_names, options)
         try:
             await part.write(connection, first)
             folded.extend(found)
@@ -78,7 +78,7 @@ async def apply_one_by_one(
         place,
         entries,
         folded,
-        places,
+        record_names,
         broker_ms=options.broker_ms,
     )
     await check_row(connection, place, decided, options.limit)
@@ -95,7 +95,7 @@ class _Part:
     place: Place
     entries: Sequence[Entry]
     folded: Sequence[Folded]
-    places: Places
+    record_names: RecordNames
     options: ApplyOptions
     at: int = 0
 
@@ -149,7 +149,7 @@ class _Part:
 
     def _decided(self) -> Decided:
         return decide_batch(
-            self.place, self.entries, self.folded, self.places, self.options.broker_ms
+            self.place, self.entries, self.folded, self.record_names, self.options.broker_ms
         )
 
 
