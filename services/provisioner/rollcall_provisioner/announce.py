@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rollcall.applying import dead_letters
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.decided import Waiting
 from rollcall.applying.understand import Entry
 from rollcall.events import dead_letter, outcome, reply
@@ -77,10 +77,12 @@ class _Refusal:
 class Announcer:
     """Announces one partition, in order. `published` says how far."""
 
-    def __init__(self, producer: Producer, topics: Topics, place: Place, published: int) -> None:
+    def __init__(
+        self, producer: Producer, topics: Topics, source: SourceLog, published: int
+    ) -> None:
         self._producer = producer
         self._topics = topics
-        self._place = place
+        self._source = source
         self._published = published
         self._target = published
         self._sent: list[asyncio.Future[Acknowledged]] = []
@@ -138,7 +140,7 @@ class Announcer:
         if not waiting or named is None:
             return
         size = sum(len(entry.record.value or b"") for entry in entries)
-        working = Working(self._place.partition, len(entries), size, named)
+        working = Working(self._source.partition, len(entries), size, named)
         for partition in sorted(waiting):
             event = reply.working_to_event(working, event_id=new_id(), time=clock.now())
             try:
@@ -235,11 +237,11 @@ class Announcer:
             async with database.connection() as connection:
                 rows = await audit.unannounced(
                     connection,
-                    self._place.topic,
-                    self._place.partition,
+                    self._source.topic,
+                    self._source.partition,
                     self._published,
                     PAGE_ROWS,
-                    epoch=self._place.epoch,
+                    epoch=self._source.epoch,
                 )
             for row in rows:  # this process sent no reply for them, so none was heard
                 if _is_refusal(row) and not row.optimistic:
@@ -262,7 +264,7 @@ class Announcer:
     async def _send(self, topic: str, key: str | None, event: Event) -> None:
         self._sent.append(
             await self._producer.enqueue(
-                topic, partition=self._place.partition, key=key, event=event
+                topic, partition=self._source.partition, key=key, event=event
             )
         )
 
@@ -286,7 +288,7 @@ class Announcer:
         if unheard:
             self._unheard |= unheard
             metrics.PROVISIONER_TOLD_REFUSED.inc(len(unheard))
-            log.warning("pending.refused", requests=len(unheard), partition=self._place.partition)
+            log.warning("pending.refused", requests=len(unheard), partition=self._source.partition)
 
 
 def _is_refusal(row: AuditRow) -> bool:

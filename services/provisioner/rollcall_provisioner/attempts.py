@@ -30,7 +30,7 @@ from rollcall.postgres.pool import IDLE_IN_TRANSACTION_S, CutOff, Database, is_l
 from rollcall.runtime.errors import Unavailable
 
 if TYPE_CHECKING:
-    from rollcall.applying.dead_letters import Place
+    from rollcall.applying.dead_letters import SourceLog
 
 ONCE: Final = 1
 TWICE: Final = 2
@@ -95,7 +95,7 @@ class Attempts:
     """
 
     database: Database
-    place: "Place"
+    source: "SourceLog"
     position: int
     size: int
     most: int = TWICE
@@ -124,8 +124,8 @@ class Attempts:
         is_too_much = self.cuts >= self.most
         metrics.PROVISIONER_CUT_OFF.labels(cause).inc()
         said = log.bind(
-            topic=self.place.topic,
-            partition=self.place.partition,
+            topic=self.source.topic,
+            partition=self.source.partition,
             offset=self.position,
             events=self.size,
             cause=cause,
@@ -145,10 +145,10 @@ class Attempts:
             async with asyncio.timeout(ANSWERS_WITHIN_S), self.database.transaction() as connection:
                 await progress.note_tried(
                     connection,
-                    self.place.topic,
-                    self.place.partition,
+                    self.source.topic,
+                    self.source.partition,
                     expected=self.position,
-                    epoch=self.place.epoch,
+                    epoch=self.source.epoch,
                     because=cause,
                 )
         except (Unavailable, TimeoutError):

@@ -21,7 +21,7 @@ from typing import Final
 
 from rollcall.applying import foreign
 from rollcall.applying.apply import Apply, apply_at_once
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.decided import Decided, count, ids_of, told_and_refused, was_awaited
 from rollcall.applying.measure import LARGEST, assumed, load_sizes, needs_sizes, parts_of
 from rollcall.applying.one_by_one import apply_one_by_one
@@ -68,16 +68,16 @@ class Taken:
 
 
 class Batches:
-    """Applies the batches of one partition, from its `position` on, as the owner of `place`."""
+    """Applies the batches of one partition, from its `position` on, as the owner of `source`."""
 
     def __init__(
-        self, tools: Tools, position: Position, place: Place, announcer: Announcer
+        self, tools: Tools, position: Position, source: SourceLog, announcer: Announcer
     ) -> None:
         self._tools = tools
         self._position = position
-        self._place = place
+        self._source = source
         self._announcer = announcer
-        self._owned = foreign.OwnedOrganisations(place.partition)
+        self._owned = foreign.OwnedOrganisations(source.partition)
         self._log = position.log
         self._looks_left = LOOKS
         self._waits_for_memory = False
@@ -132,14 +132,14 @@ class Batches:
             applied = await audit.already_applied(connection, ids_of(present))
             fresh = drop_duplicates(present, applied)
             options = replace(options, broker_ms=announcer.broker_time.least_ms)
-            decided = await apply(connection, self._place, fresh, options)
+            decided = await apply(connection, self._source, fresh, options)
             faults.passes("provisioner.before_commit")
         announcer.noted(unheard)
         faults.passes("provisioner.after_commit")
         await announcer.send_replies(decided.replies, feed.backlog)
         faults.passes("provisioner.after_replies")
         await announcer.send_outcomes(decided.rows, self._position.next_offset)
-        foreign.report(self._place, ours)
+        foreign.report(self._source, ours)
         metrics.PROVISIONER_BATCH_SECONDS.observe(time.perf_counter() - started_s)
         self._report(decided, Taken(len(entries), len(in_time), len(present), len(fresh)))
 
@@ -209,12 +209,12 @@ class Batches:
     ) -> None:
         """Apply a part, tried again while Postgres is away. Raises TooMuch, PartitionHalted."""
         attempts = Attempts(
-            self._tools.database, self._place, self._position.next_offset, len(part.entries), tries
+            self._tools.database, self._source, self._position.next_offset, len(part.entries), tries
         )
         options = replace(options, in_thread=part.weight.is_heavy, alive=self._report_progress)
         apply = partial(self._apply_or_isolate, feed, part.entries, options)
         await self._position.insist(feed, partial(attempts.attempt, apply))
-        self._tools.standing.passed(self._place.partition)
+        self._tools.standing.passed(self._source.partition)
 
     async def _apply_or_isolate(
         self, feed: Feed, entries: Sequence[Entry], options: ApplyOptions
@@ -269,7 +269,7 @@ class Batches:
         self._looks_left -= 1
         try:
             async with asyncio.timeout(LOOK_WITHIN_S):
-                below = await decided_below(outcomes, self._place)
+                below = await decided_below(outcomes, self._source)
         except (Unavailable, TimeoutError) as error:
             reason = error.what if isinstance(error, Unavailable) else "no answer in time"
             self._log.warning("kafka.unavailable", doing="read outcomes", reason=reason)
@@ -277,7 +277,7 @@ class Batches:
         self._looks_left = 0
         next_offset = self._position.next_offset
         if below > next_offset:
-            self._place = replace(self._place, decided_below=below)
+            self._source = replace(self._source, decided_below=below)
             self._log.warning("partition.forgotten", next_offset=next_offset, below=below)
 
 

@@ -9,7 +9,7 @@ The outcomes do not say whether a refusal was heard in time. So such a refusal c
 heard nor as unheard, and is listed as `unknown` (docs/decisions/0046).
 """
 
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.events import mail
 from rollcall.events.envelope import MalformedEvent, NewerVersion, decode
 from rollcall.events.outcome import from_event
@@ -17,13 +17,13 @@ from rollcall.kafka.feed import Record
 from rollcall.kafka.log_probe import LogProbe
 
 
-async def decided_below(outcomes: LogProbe, place: Place) -> int:
+async def decided_below(outcomes: LogProbe, source: SourceLog) -> int:
     """Everything below this offset of the requests was decided before, by what is announced.
 
     The answer may be too low, never too high: what lies between is judged by its time, like a new
     request. Raises Unavailable.
     """
-    look = await outcomes.look(place.partition, 0)
+    look = await outcomes.look(source.partition, 0)
     first, end = look.first_offset, look.end_offset
     # Outcomes have a sequence, mails that left have none: go back in longer and longer steps to an
     # outcome, then forward by halves to the last one before the mails.
@@ -33,10 +33,10 @@ async def decided_below(outcomes: LogProbe, place: Place) -> int:
             return 0
         behind, at = at, max(first, end - distance)
         distance *= 2
-        found = await _offset_at(outcomes, place, at)
+        found = await _offset_at(outcomes, source, at)
     while behind - at > 1:
         middle = (at + behind) // 2
-        further = await _offset_at(outcomes, place, middle)
+        further = await _offset_at(outcomes, source, middle)
         if further is None:
             behind = middle
         else:
@@ -44,10 +44,10 @@ async def decided_below(outcomes: LogProbe, place: Place) -> int:
     return found + 1
 
 
-async def _offset_at(outcomes: LogProbe, place: Place, at: int) -> int | None:
+async def _offset_at(outcomes: LogProbe, source: SourceLog, at: int) -> int | None:
     """The offset of the request whose outcome stands there; None for what is no outcome."""
-    record = (await outcomes.look(place.partition, at + 1)).before
-    return None if record is None else offset_in(record, place.epoch)
+    record = (await outcomes.look(source.partition, at + 1)).before
+    return None if record is None else offset_in(record, source.epoch)
 
 
 def offset_in(record: Record, epoch: int) -> int | None:

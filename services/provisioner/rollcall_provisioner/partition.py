@@ -7,7 +7,7 @@ the partition stands, and what fences or halts a worker, is `rollcall.consuming.
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.consuming.position import Position
 from rollcall.consuming.worker import Positioned
 from rollcall.kafka.feed import Feed, FeedClosed, Record
@@ -44,9 +44,9 @@ class PartitionWorker(Positioned):
     def _begin(self) -> None:
         """What applies and announces from the position on, in the epoch that it is in."""
         tools, position = self._tools, self._position
-        place = Place(tools.topics.requests, self._partition, position.epoch)
-        self._announcer = Announcer(tools.producer, tools.topics, place, position.published_offset)
-        self._batches = Batches(tools, position, place, self._announcer)
+        source = SourceLog(tools.topics.requests, self._partition, position.epoch)
+        self._announcer = Announcer(tools.producer, tools.topics, source, position.published_offset)
+        self._batches = Batches(tools, position, source, self._announcer)
 
     @property
     def waits_for_outage(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from rollcall.applying import causes, dead_letters
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.decided import Decided, decide_batch
 from rollcall.applying.load import Batch, load
 from rollcall.applying.options import ApplyOptions, calculate
@@ -31,35 +31,35 @@ class Apply(Protocol):
     async def __call__(
         self,
         connection: "Connection",
-        place: Place,
+        source: SourceLog,
         entries: Sequence[Entry],
         options: ApplyOptions,
     ) -> Decided: ...
 
 
 async def apply_at_once(
-    connection: "Connection", place: Place, entries: Sequence[Entry], options: ApplyOptions
+    connection: "Connection", source: SourceLog, entries: Sequence[Entry], options: ApplyOptions
 ) -> Decided:
     """Decide the entries and write the result, set-based.
 
     Raises the Postgres error if the data is refused (see `refusal_of`), here or at the commit, and
     PartitionHalted for too many dead letters.
     """
-    folded = await decide(connection, place, entries, options)
+    folded = await decide(connection, source, entries, options)
     decided = await calculate(
-        connection, options, decide_batch, place, entries, folded, broker_ms=options.broker_ms
+        connection, options, decide_batch, source, entries, folded, broker_ms=options.broker_ms
     )
     await write_changes(connection, decided.changes, alive=options.alive)
     await write_records(connection, decided)
-    await check_row(connection, place, decided, options.limit)
+    await check_row(connection, source, decided, options.limit)
     return decided
 
 
 async def decide(
-    connection: "Connection", place: Place, entries: Sequence[Entry], options: ApplyOptions
+    connection: "Connection", source: SourceLog, entries: Sequence[Entry], options: ApplyOptions
 ) -> list[Folded]:
     """Load and fold; repeated for each organisation to park. Raises PartitionHalted."""
-    batch: Batch = [(dead_letters.to_event(place, entry), entry.append_time) for entry in entries]
+    batch: Batch = [(dead_letters.to_event(source, entry), entry.append_time) for entry in entries]
     parks = options.parks
     while True:
         states = await load(connection, batch, options)
@@ -68,7 +68,7 @@ async def decide(
         )
         if options.limit is None:
             return folded
-        behind = await _too_many(connection, place, entries, folded, options.limit)
+        behind = await _too_many(connection, source, entries, folded, options.limit)
         if behind is None or behind in parks:
             return folded
         parks |= {behind}
@@ -76,7 +76,7 @@ async def decide(
 
 async def _too_many(
     connection: "Connection",
-    place: Place,
+    source: SourceLog,
     entries: Sequence[Entry],
     folded: Sequence[Folded],
     limit: int,
@@ -90,7 +90,7 @@ async def _too_many(
     if not fresh:
         return None
     first = fresh[0].offset - causes.RECENT_OFFSETS + 1
-    where = (place.topic, place.partition, place.epoch)
+    where = (source.topic, source.partition, source.epoch)
     standing = await dead_letter.recent(connection, *where, first, fresh[-1].offset)
     closed = set(_closed(folded))
     errors = [result.error for result in folded if result.error is not None]
@@ -126,13 +126,13 @@ async def write_records(connection: "Connection", decided: Decided) -> None:
 
 
 async def check_row(
-    connection: "Connection", place: Place, decided: Decided, limit: int | None
+    connection: "Connection", source: SourceLog, decided: Decided, limit: int | None
 ) -> None:
     """Halt if the last events are all dead, however far apart their offsets are."""
     fresh = [letter for letter in decided.event_results.letters() if letter.state == "dead"]
     if limit is None or not fresh:
         return
-    where = (place.topic, place.partition, place.epoch)
+    where = (source.topic, source.partition, source.epoch)
     classes = _classes(letter.error_class for letter in fresh)
     causes.check_row(await dead_letter.in_a_row(connection, *where, limit), limit, classes)
 

@@ -33,8 +33,8 @@ ABOUT_DEAD: Final = f"{TYPE_PREFIX}dead."
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """The place of a batch's records: the topic, its partition, and the epoch of the log.
+class SourceLog:
+    """The log that a batch's records come from: topic, partition, and epoch.
 
     Records below `decided_below` were decided before, and that decision is lost (forgotten.py).
     """
@@ -49,7 +49,7 @@ class Place:
         return f"{self.topic}/{self.partition}/{offset}"
 
 
-def to_event(place: Place, entry: Entry) -> Event:
+def to_event(source: SourceLog, entry: Entry) -> Event:
     """The input of the fold: the request, or what is known of a record that is not one."""
     if entry.request is not None:
         return entry.request
@@ -61,11 +61,11 @@ def to_event(place: Place, entry: Entry) -> Event:
     is_about_dead = entry.event is not None and entry.event.type.startswith(ABOUT_DEAD)
     if not agrees or is_about_dead:
         resource_id = ""
-    return Unreadable(audit_id(place, entry), organisation_id or "", endpoint, resource_id, error)
+    return Unreadable(audit_id(source, entry), organisation_id or "", endpoint, resource_id, error)
 
 
 def to_letter(
-    place: Place,
+    source: SourceLog,
     entry: Entry,
     error: Exception,
     *,
@@ -75,13 +75,13 @@ def to_letter(
 ) -> DeadLetter:
     """The row that keeps the record. The error's text is kept only if it is our own message."""
     record = entry.record
-    event = to_event(place, entry)
+    event = to_event(source, entry)
     has_resource = not isinstance(event, Unreadable) or event.has_resource
     return DeadLetter(
-        topic=place.topic,
-        partition=place.partition,
+        topic=source.topic,
+        partition=source.partition,
         offset=record.offset,
-        epoch=place.epoch,
+        epoch=source.epoch,
         event_id=None if entry.event is None else entry.event.id,
         organisation_id=organisation_of(entry),
         headers=record.headers,
@@ -101,18 +101,18 @@ def to_letter(
     )
 
 
-def to_parked(place: Place, entry: Entry, *, by_organisation: bool = False) -> Parked:
+def to_parked(source: SourceLog, entry: Entry, *, by_organisation: bool = False) -> Parked:
     """The row that keeps a waiting event; `by_organisation`: it waits for its organisation."""
-    event = to_event(place, entry)
+    event = to_event(source, entry)
     return Parked(
         id=event.id,
         organisation_id=event.organisation_id,
         endpoint=event.endpoint,
         resource_id=event.resource_id,
-        topic=place.topic,
-        partition=place.partition,
+        topic=source.topic,
+        partition=source.partition,
         offset=entry.record.offset,
-        epoch=place.epoch,
+        epoch=source.epoch,
         event_id=None if entry.event is None else entry.event.id,
         type=_type_of(entry),
         headers=entry.record.headers,
@@ -123,26 +123,26 @@ def to_parked(place: Place, entry: Entry, *, by_organisation: bool = False) -> P
     )
 
 
-def to_audit_row(place: Place, entry: Entry, error: Exception, *, parks: bool) -> AuditRow:
+def to_audit_row(source: SourceLog, entry: Entry, error: Exception, *, parks: bool) -> AuditRow:
     """The audit row of a dead letter, with the outcome `request.failed`.
 
     `parks`: its organisation was parked behind it, which a rebuild must know. An event without a
-    usable id gets one that is derived from its place.
+    usable id gets one that is derived from its record's name.
     """
     event = entry.event
     organisation_id, endpoint, resource_id = _subject(entry)
     outcome = _failed(
-        organisation_id or "", endpoint, resource_id, error, place.name(entry.record.offset)
+        organisation_id or "", endpoint, resource_id, error, source.name(entry.record.offset)
     )
     if parks:
         outcome = replace(outcome, detail={**outcome.detail, "organisation_parked": True})
     return AuditRow(
-        id=audit_id(place, entry),
+        id=audit_id(source, entry),
         organisation_id=organisation_id,
-        topic=place.topic,
-        partition=place.partition,
+        topic=source.topic,
+        partition=source.partition,
         offset=entry.record.offset,
-        epoch=place.epoch,
+        epoch=source.epoch,
         type=_type_of(entry),
         resource_id=resource_id or None,
         actor="unknown" if entry.request is None else entry.request.actor,
@@ -158,7 +158,8 @@ def to_audit_row(place: Place, entry: Entry, error: Exception, *, parks: bool) -
 def outcomes_of(redriven: Redriven, record_names: Mapping[str, str]) -> list[Json]:
     """The outcomes of a redrive, as its audit row stores them.
 
-    `record_names`: event id → name of its record, for events of this batch, which have no stored name.
+    `record_names`: event id → name of its record, for events of this batch, whose names are not
+    stored.
     """
     stored: list[Json] = []
     for step in redriven.applied:
@@ -175,7 +176,7 @@ def outcomes_of(redriven: Redriven, record_names: Mapping[str, str]) -> list[Jso
     return stored
 
 
-def to_reply(place: Place, entry: Entry) -> tuple[int, Reply] | None:
+def to_reply(source: SourceLog, entry: Entry) -> tuple[int, Reply] | None:
     """The partition of the replies and the reply to the sender; None if no reply is awaited."""
     if entry.event is None:
         return None
@@ -184,7 +185,7 @@ def to_reply(place: Place, entry: Entry) -> tuple[int, Reply] | None:
         return None
     detail = (
         "The service made a mistake with this request and has set it aside as "
-        f"{place.name(entry.record.offset)}; tell its operator this name."
+        f"{source.name(entry.record.offset)}; tell its operator this name."
     )
     return int(reply_to), Reply(request_id=entry.event.id, status=STATUS, detail=detail)
 
@@ -216,9 +217,9 @@ def to_announcements(row: AuditRow) -> list[DeadLetterAnnouncement]:
     return found
 
 
-def audit_id(place: Place, entry: Entry) -> str:
-    """The event's id, or one derived from its place if it has no id in canonical form."""
-    name = f"{place.name(entry.record.offset)}/{place.epoch}"
+def audit_id(source: SourceLog, entry: Entry) -> str:
+    """The event's id, or one derived from its record's name if it has no id in canonical form."""
+    name = f"{source.name(entry.record.offset)}/{source.epoch}"
     return entry.event_id or str(uuid.uuid5(uuid.NAMESPACE_URL, name))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rollcall.applying import dead_letters
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.event_results import EventResults
 from rollcall.applying.understand import Entry
 from rollcall.directory.changes import Change, Decision
@@ -66,17 +66,17 @@ def requests_of(entries: Sequence[Entry]) -> list[Request]:
 
 
 def record_names_of(
-    place: Place, entries: Sequence[Entry], folded: Sequence[Folded]
+    source: SourceLog, entries: Sequence[Entry], folded: Sequence[Folded]
 ) -> RecordNames:
     """Event id → name of its record, for a whole batch."""
     return {
-        result.request.id: place.name(entry.record.offset)
+        result.request.id: source.name(entry.record.offset)
         for entry, result in zip(entries, folded, strict=True)
     }
 
 
 def decide_batch(
-    place: Place,
+    source: SourceLog,
     entries: Sequence[Entry],
     folded: Sequence[Folded],
     record_names: RecordNames | None = None,
@@ -84,20 +84,21 @@ def decide_batch(
 ) -> Decided:
     """Combine the entries with their results of the fold, one for one.
 
-    `record_names` are those of the whole batch, if these are only some of its entries. `broker_ms`: the
-    broker's clock shows this time or a later one (broker_time.py); None if that is unknown.
+    `record_names` are those of the whole batch, if these are only some of its entries.
+    `broker_ms`: the broker's clock shows this time or a later one (broker_time.py); None if that is
+    unknown.
     """
-    decided = Decided(EventResults(place), changes=collapse(_changes(folded)))
+    decided = Decided(EventResults(source), changes=collapse(_changes(folded)))
     if record_names is None:
-        record_names = record_names_of(place, entries, folded)
+        record_names = record_names_of(source, entries, folded)
     for entry, result in zip(entries, folded, strict=True):
         if result.decision is None:
-            _bury(decided, place, entry, result)
+            _bury(decided, source, entry, result)
             continue
-        is_again = _may_have_been_heard(place, entry)
+        is_again = _may_have_been_heard(source, entry)
         was_told = is_again or _was_told(result.request, entry, broker_ms)
         decided.rows.append(
-            _audit_row(place, entry, result, result.decision, was_told, record_names)
+            _audit_row(source, entry, result, result.decision, was_told, record_names)
         )
         _add_reply(decided, result, was_told)
         if result.is_parked:
@@ -111,19 +112,19 @@ def decide_batch(
     return decided
 
 
-def _bury(decided: Decided, place: Place, entry: Entry, result: Folded) -> None:
+def _bury(decided: Decided, source: SourceLog, entry: Entry, result: Folded) -> None:
     """Keep an event that cannot be applied, and answer its sender."""
     error = result.error
     if error is None:
         raise LookupError(f"offset {entry.record.offset} has neither decision nor error")
     decided.event_results.died(result.request.id, entry, error)
-    decided.rows.append(dead_letters.to_audit_row(place, entry, error, parks=result.parks))
+    decided.rows.append(dead_letters.to_audit_row(source, entry, error, parks=result.parks))
     if result.parks:
         event = result.request
         decided.event_results.parks_organisation(event.id, event.organisation_id, entry)
-    name = place.name(entry.record.offset)
+    name = source.name(entry.record.offset)
     decided.deaths.append(Death(name, dead_letters.error_class(error), is_new=True))
-    waiting = dead_letters.to_reply(place, entry)
+    waiting = dead_letters.to_reply(source, entry)
     if waiting is not None:
         decided.replies.append(Waiting(waiting[0], None, waiting[1]))
 
@@ -196,7 +197,7 @@ def _add_reply(decided: Decided, result: Folded, was_told: bool) -> None:
 
 
 def _audit_row(
-    place: Place,
+    source: SourceLog,
     entry: Entry,
     result: Folded,
     decision: Decision,
@@ -204,7 +205,7 @@ def _audit_row(
     record_names: RecordNames,
 ) -> AuditRow:
     event = result.request
-    is_again = _may_have_been_heard(place, entry)
+    is_again = _may_have_been_heard(source, entry)
     is_told = was_told and not is_again
     stored = map(mark_told, decision.outcomes) if is_told else iter(decision.outcomes)
     outcomes: list[Json] = [{"fact": outcome.fact, "data": to_data(outcome)} for outcome in stored]
@@ -219,10 +220,10 @@ def _audit_row(
     return AuditRow(
         id=event.id,
         organisation_id=event.organisation_id,
-        topic=place.topic,
-        partition=place.partition,
+        topic=source.topic,
+        partition=source.partition,
         offset=entry.record.offset,
-        epoch=place.epoch,
+        epoch=source.epoch,
         type="unknown" if isinstance(event, Unreadable) else event.type,
         resource_id=event.resource_id,
         actor="unknown" if isinstance(event, Unreadable) else event.actor,
@@ -249,9 +250,9 @@ def _was_told(event: Event, entry: Entry, broker_ms: int | None) -> bool:
     return passed_ms > (event.answer_by_ms or 0)
 
 
-def _may_have_been_heard(place: Place, entry: Entry) -> bool:
+def _may_have_been_heard(source: SourceLog, entry: Entry) -> bool:
     """Whether the sender may have received the first decision of this event, which is lost."""
-    return entry.record.offset < place.decided_below and was_awaited(entry.request)
+    return entry.record.offset < source.decided_below and was_awaited(entry.request)
 
 
 def was_awaited(request: Request | None) -> bool:

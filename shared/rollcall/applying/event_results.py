@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from rollcall.applying import dead_letters
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.understand import Entry
 from rollcall.directory.cause import cause_of
 from rollcall.directory.quarantine import Held
@@ -42,7 +42,7 @@ class _Event:
 class EventResults:
     """Collects what happens to events, in order, and writes the net result."""
 
-    place: Place
+    source: SourceLog
     parks: list[ParkedOrganisation] = field(default_factory=list)
     freed: list[str] = field(default_factory=list)
     _events: dict[str, _Event] = field(default_factory=dict)
@@ -62,11 +62,11 @@ class EventResults:
             ParkedOrganisation(
                 organisation_id,
                 event_id,
-                self.place.topic,
-                self.place.partition,
+                self.source.topic,
+                self.source.partition,
                 entry.record.offset,
                 entry.append_time,
-                self.place.epoch,
+                self.source.epoch,
             )
         )
 
@@ -93,7 +93,7 @@ class EventResults:
         """The batch's records to keep as letters: those that were dead at any time in it."""
         return [
             dead_letters.to_letter(
-                self.place,
+                self.source,
                 event.entry,
                 event.error or LookupError("discarded"),
                 state=_state(event.now),
@@ -107,7 +107,7 @@ class EventResults:
     def waiting(self) -> list[Parked]:
         """The batch's records that are parked."""
         return [
-            dead_letters.to_parked(self.place, event.entry, by_organisation=event.by_organisation)
+            dead_letters.to_parked(self.source, event.entry, by_organisation=event.by_organisation)
             for event in self._events.values()
             if event.entry is not None and event.now == "parked"
         ]

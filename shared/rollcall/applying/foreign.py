@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rollcall.applying.dead_letters import Place, organisation_of
+from rollcall.applying.dead_letters import SourceLog, organisation_of
 from rollcall.applying.understand import Entry, ForeignEvent
 from rollcall.observability import metrics
 from rollcall.observability.logging import get_logger
@@ -82,15 +82,15 @@ async def drop_departed(connection: "Connection", entries: Sequence[Entry]) -> l
     ]
 
 
-def report(place: Place, entries: Iterable[Entry]) -> None:
+def report(source: SourceLog, entries: Iterable[Entry]) -> None:
     """Count and log the foreign events of a committed batch."""
     for entry in entries:
         if isinstance(entry.error, ForeignEvent):
             metrics.PROVISIONER_FOREIGN.inc()
             log.error(
                 "event.foreign",
-                topic=place.topic,
-                partition=place.partition,
+                topic=source.topic,
+                partition=source.partition,
                 offset=entry.record.offset,
                 reason=str(entry.error),
                 runbook="foreign-event",

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rollcall.applying import dead_letters
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.options import ApplyOptions, calculate
 from rollcall.applying.understand import understand
 from rollcall.directory.quarantine import Event, Held, Key, Quarantine
@@ -107,12 +107,12 @@ def _held(record: HeldRecord) -> Held:
     if understood.halt is not None:
         raise understood.halt
     [entry] = understood.entries
-    place = Place(record.topic, record.partition, record.epoch)
+    source = SourceLog(record.topic, record.partition, record.epoch)
     return Held(
-        dead_letters.to_event(place, entry),
+        dead_letters.to_event(source, entry),
         entry.append_time,
         attempts=record.attempts,
         told=record.told,
-        record_name=place.name(record.offset),
+        record_name=source.name(record.offset),
         is_late=entry.is_expired,
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from rollcall.applying import dead_letters
 from rollcall.applying.apply import check_row, decide, write_records
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.decided import Decided, RecordNames, decide_batch
 from rollcall.applying.options import ApplyOptions, calculate
 from rollcall.applying.understand import Entry
@@ -45,7 +45,7 @@ class _Culprit(Exception):
 
 
 async def apply_one_by_one(
-    connection: "Connection", place: Place, entries: Sequence[Entry], options: ApplyOptions
+    connection: "Connection", source: SourceLog, entries: Sequence[Entry], options: ApplyOptions
 ) -> Decided:
     """Apply the batch in parts as small as needed. An event that Postgres refuses is a dead letter.
 
@@ -54,14 +54,14 @@ async def apply_one_by_one(
     """
     refusals: dict[str, Exception] = dict(options.known)
     record_names = {
-        dead_letters.audit_id(place, each): place.name(each.record.offset) for each in entries
+        dead_letters.audit_id(source, each): source.name(each.record.offset) for each in entries
     }
     folded: list[Folded] = []
     first = (len(entries) + 1) // 2  # the whole batch was refused before
     while len(folded) < len(entries):
         rest = entries[len(folded) :]
-        found = await decide(connection, place, rest, replace(options, known=refusals))
-        part = _Part(place, rest, found, record_names, options)
+        found = await decide(connection, source, rest, replace(options, known=refusals))
+        part = _Part(source, rest, found, record_names, options)
         try:
             await part.write(connection, first)
             folded.extend(found)
@@ -75,13 +75,13 @@ async def apply_one_by_one(
         connection,
         options,
         decide_batch,
-        place,
+        source,
         entries,
         folded,
         record_names,
         broker_ms=options.broker_ms,
     )
-    await check_row(connection, place, decided, options.limit)
+    await check_row(connection, source, decided, options.limit)
     return decided
 
 
@@ -92,7 +92,7 @@ class _Part:
     `at`: the index of the first entry within the batch.
     """
 
-    place: Place
+    source: SourceLog
     entries: Sequence[Entry]
     folded: Sequence[Folded]
     record_names: RecordNames
@@ -149,7 +149,7 @@ class _Part:
 
     def _decided(self) -> Decided:
         return decide_batch(
-            self.place, self.entries, self.folded, self.record_names, self.options.broker_ms
+            self.source, self.entries, self.folded, self.record_names, self.options.broker_ms
         )
 
 

@@ -59,8 +59,9 @@ class Held:
     """An event that is dead or parked. If it is applied later, its own append time counts.
 
     `attempts`: how often it was tried; 0 while it is parked. `told`: the number of its outcomes
-    that were announced. `record_name`: the name of its record, `topic/partition/offset`. `is_late`: it
-    was appended after its `acceptby`; earlier releases did not check that for unreadable events.
+    that were announced. `record_name`: the name of its record, `topic/partition/offset`.
+    `is_late`: it was appended after its `acceptby`; earlier releases did not check that for
+    unreadable events.
     """
 
     event: Event

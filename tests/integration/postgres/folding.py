@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.decided import decide_batch, requests_of
 from rollcall.applying.understand import Entry
 from rollcall.directory.fold import Folded, fold_batch
@@ -21,6 +21,6 @@ async def apply(connection: Connection, batch: Sequence[Request]) -> list[Folded
     async with connection.transaction():
         states = await load_states(connection, touches(requests_of(entries)))
         folded = fold_batch(states, [(request, AT) for request in batch])
-        decided = decide_batch(Place("requests", 0), entries, folded)
+        decided = decide_batch(SourceLog("requests", 0), entries, folded)
         await write_changes(connection, decided.changes)
     return folded

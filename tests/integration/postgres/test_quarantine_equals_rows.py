@@ -14,7 +14,7 @@ import pytest
 
 from rollcall.applying import dead_letters
 from rollcall.applying.apply import Apply, apply_at_once
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.one_by_one import apply_one_by_one
 from rollcall.applying.options import ApplyOptions
 from rollcall.applying.understand import Entry, runs, stands_alone, understand
@@ -41,7 +41,7 @@ from tests.support.databases import Connection, TestDatabase
 from tests.support.samples.records import a_record
 
 AT: Final = MOMENT + timedelta(seconds=1)
-PLACE: Final = Place("t.requests", 3)
+SOURCE: Final = SourceLog("t.requests", 3)
 MEMBERS: Final = tuple(an_id(number) for number in range(1, 5))
 GROUPS: Final = tuple(an_id(number) for number in (50, 51))
 NAMES: Final = ("ana", "bo", "cy")
@@ -159,7 +159,7 @@ def folded(entries: Sequence[Entry], fix: dict[str, bool], half: int) -> State:
     state = State(ORGANISATION)
     for is_fixed, part in ((False, entries[:half]), (True, entries[half:])):
         fix["deployed"] = is_fixed
-        batch = [(dead_letters.to_event(PLACE, each), each.append_time) for each in part]
+        batch = [(dead_letters.to_event(SOURCE, each), each.append_time) for each in part]
         fold_batch({ORGANISATION: state}, batch)
     return state
 
@@ -181,11 +181,11 @@ async def test_random_batches_with_dead_letters_leave_the_rows_of_the_fold(
             fix["deployed"] = start >= half
             end = min(start + chance.choice((1, 2, 5, 20)), half if start < half else EVENTS)
             async with connection.transaction():
-                decided = await apply(connection, PLACE, entries[start:end], ApplyOptions(10_000))
+                decided = await apply(connection, SOURCE, entries[start:end], ApplyOptions(10_000))
             told.extend(decided.rows)
             start = end
         found = await rows(connection)
-        stored = await audit.unannounced(connection, PLACE.topic, PLACE.partition, 0, 1000)
+        stored = await audit.unannounced(connection, SOURCE.topic, SOURCE.partition, 0, 1000)
 
     assert found == picture(whole)
     announced = [each for row in told for each in announcements(row)]
@@ -269,7 +269,7 @@ async def test_random_batches_of_a_parked_organisation_leave_the_rows_of_the_fol
     whole = State(ORGANISATION)
     for is_fixed, part in ((False, entries[:half]), (True, entries[half:])):
         fix["deployed"] = is_fixed
-        batch = [(dead_letters.to_event(PLACE, each), each.append_time) for each in part]
+        batch = [(dead_letters.to_event(SOURCE, each), each.append_time) for each in part]
         fold_batch({ORGANISATION: whole}, batch, parks=parks)
     chance = random.Random(seed)
 
@@ -284,7 +284,7 @@ async def test_random_batches_of_a_parked_organisation_leave_the_rows_of_the_fol
                     some, left = left[:size], left[size:]
                     async with connection.transaction():
                         decided = await apply(
-                            connection, PLACE, some, ApplyOptions(None, parks=parks)
+                            connection, SOURCE, some, ApplyOptions(None, parks=parks)
                         )
                     told.extend(decided.rows)
         found = await rows(connection)

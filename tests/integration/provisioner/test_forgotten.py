@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.control.refused import refusals_of
 from rollcall.events import mail
 from rollcall.events.mail import MailSent
@@ -119,8 +119,8 @@ async def test_the_last_outcome_is_found_behind_mails_that_left(
     probe = LogProbe(deployment.settings, deployment.topics.outcomes)
     try:
         found = [
-            await decided_below(probe, Place(deployment.topics.requests, *place))
-            for place in ((0, 0), (0, 1), (1, 0))
+            await decided_below(probe, SourceLog(deployment.topics.requests, *log))
+            for log in ((0, 0), (0, 1), (1, 0))
         ]
     finally:
         await probe.close()

@@ -7,7 +7,7 @@ from datetime import timedelta
 import orjson
 
 from rollcall.applying import dead_letters
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.decided import Decided, decide_batch, told_and_refused
 from rollcall.applying.understand import understand
 from rollcall.directory.fold import fold_batch
@@ -18,14 +18,16 @@ from rollcall_provisioner.announce import announcements
 from tests.support.builders import ORGANISATION, an_id, create, resourced
 from tests.support.samples.records import FakeRecord, a_record
 
-PLACE = Place("t.requests", 3, epoch=2)
+SOURCE = SourceLog("t.requests", 3, epoch=2)
 
 
-def decide(*records: FakeRecord, broker_ms: int | None = None, place: Place = PLACE) -> Decided:
+def decide(
+    *records: FakeRecord, broker_ms: int | None = None, source: SourceLog = SOURCE
+) -> Decided:
     entries = understand(records).entries
-    batch = [(dead_letters.to_event(place, each), each.append_time) for each in entries]
+    batch = [(dead_letters.to_event(source, each), each.append_time) for each in entries]
     folded = fold_batch({ORGANISATION: State(ORGANISATION)}, batch)
-    return decide_batch(place, entries, folded, broker_ms=broker_ms)
+    return decide_batch(source, entries, folded, broker_ms=broker_ms)
 
 
 def record_of(offset: int, request: Request) -> FakeRecord:
@@ -162,7 +164,7 @@ def test_a_late_refusal_that_was_decided_before_is_neither_told_nor_untold() -> 
         record_of(5, replace(create(5, "a@example.org"), reply_to=4, answer_by_ms=2 * now_ms())),
     ]
 
-    decided = decide(*records, broker_ms=now_ms(), place=replace(PLACE, decided_below=4))
+    decided = decide(*records, broker_ms=now_ms(), source=replace(SOURCE, decided_below=4))
 
     again = [[each.get("again", False) for each in row.outcomes] for row in decided.rows]
     told = [

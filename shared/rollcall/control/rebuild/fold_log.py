@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rollcall.applying.apply import apply_at_once
-from rollcall.applying.dead_letters import Place, audit_id
+from rollcall.applying.dead_letters import SourceLog, audit_id
 from rollcall.applying.foreign import OwnedOrganisations, drop_departed
 from rollcall.applying.measure import assumed, load_sizes, needs_sizes, parts_of
 from rollcall.applying.one_by_one import apply_one_by_one
@@ -132,15 +132,15 @@ async def fold_records(
     cannot read or apply what was applied before.
     """
     # All of it was decided before, also what the live audit does not hold any more.
-    place = Place(folding.topics.requests, part.partition, part.epoch, decided_below=part.end)
+    source = SourceLog(folding.topics.requests, part.partition, part.epoch, decided_below=part.end)
     scratch = InScratch(connection, folding.names)
     understood = understand(records)
     for part_ in await _parts(scratch, understood.entries):
         last = part_.entries[-1]
         moved = await progress.advance(
             scratch,  # type: ignore[arg-type]  # the part of a connection that queries use
-            place.topic,
-            place.partition,
+            source.topic,
+            source.partition,
             expected=position,
             epoch=part.epoch,
             new=last.record.offset + 1,
@@ -150,7 +150,7 @@ async def fold_records(
         )
         if not moved:
             raise NotPossible("the scratch directory has moved; another rebuild is under way")
-        await _apply(connection, scratch, folding, owned, place, part_)
+        await _apply(connection, scratch, folding, owned, source, part_)
         position = last.record.offset + 1
     if understood.halt is not None:
         raise NotPossible(f"partition {part.partition}: {understood.halt}")
@@ -172,11 +172,11 @@ async def _apply(
     scratch: InScratch,
     folding: Folding,
     owned: OwnedOrganisations,
-    place: Place,
+    source: SourceLog,
     part: Part,
 ) -> None:
     ours = await owned.refuse_misplaced(connection, part.entries)
-    kept = await _kept_though_late(connection, place, ours)
+    kept = await _kept_though_late(connection, source, ours)
     in_time = await drop_departed(scratch, drop_expired(ours, kept))  # type: ignore[arg-type]
     ids = [entry.event_id for entry in in_time if entry.event_id is not None]
     applied = await audit.already_applied(scratch, ids)  # type: ignore[arg-type]
@@ -186,49 +186,49 @@ async def _apply(
     known = (
         refold.NOTHING_KNOWN
         if folding.applies_dead
-        else await refold.known_deaths(connection, [audit_id(place, entry) for entry in fresh])
+        else await refold.known_deaths(connection, [audit_id(source, entry) for entry in fresh])
     )
     options = ApplyOptions(None, known.deaths, known.parks, in_thread=part.weight.is_heavy)
     try:
         async with savepoint(connection):
-            decided = await apply_at_once(scratch, place, fresh, options)  # type: ignore[arg-type]
+            decided = await apply_at_once(scratch, source, fresh, options)  # type: ignore[arg-type]
     except Exception as error:
         if refusal_of(error) is None or as_unavailable(error) is not None:
             raise
-        decided = await apply_one_by_one(scratch, place, fresh, options)  # type: ignore[arg-type]
+        decided = await apply_one_by_one(scratch, source, fresh, options)  # type: ignore[arg-type]
     if folding.is_strict and decided.deaths:
         names = {death.name for death in decided.deaths}
-        dead = [entry for entry in fresh if place.name(entry.record.offset) in names]
-        await _check_deaths(connection, place, dead)
+        dead = [entry for entry in fresh if source.name(entry.record.offset) in names]
+        await _check_deaths(connection, source, dead)
 
 
 async def _kept_though_late(
-    connection: "Connection", place: Place, entries: Sequence[Entry]
+    connection: "Connection", source: SourceLog, entries: Sequence[Entry]
 ) -> set[int]:
     """Offsets of late events that were kept: the release that decided them could not read them.
 
     They set their resource's quarantine, and later events were parked behind it. Only their own row
     in the audit says so: an event that could not be read has no rules.
     """
-    late = {audit_id(place, each): each for each in entries if each.is_expired}
+    late = {audit_id(source, each): each for each in entries if each.is_expired}
     rows = await audit.find(connection, list(late)) if late else {}
     return {
         entry.record.offset
         for identifier, entry in late.items()
         if (row := rows.get(identifier)) is not None
-        and (row.topic, row.partition, row.epoch) == (place.topic, place.partition, place.epoch)
+        and (row.topic, row.partition, row.epoch) == (source.topic, source.partition, source.epoch)
         and row.offset == entry.record.offset
     }
 
 
-async def _check_deaths(connection: "Connection", place: Place, dead: Sequence[Entry]) -> None:
+async def _check_deaths(connection: "Connection", source: SourceLog, dead: Sequence[Entry]) -> None:
     """Raise NotPossible where an event that was applied before cannot be applied now."""
-    rows = await audit.find(connection, [audit_id(place, entry) for entry in dead])
+    rows = await audit.find(connection, [audit_id(source, entry) for entry in dead])
     for entry in dead:
-        row = rows.get(audit_id(place, entry))
+        row = rows.get(audit_id(source, entry))
         if row is not None and all(each["fact"] != "request.failed" for each in row.outcomes):
             raise NotPossible(
-                f"this release cannot apply {place.name(entry.record.offset)}, which was applied "
+                f"this release cannot apply {source.name(entry.record.offset)}, which was applied "
                 "before; rebuild with the release that applied it"
             )
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.decided import Waiting as ToAnswer
 from rollcall.applying.decided import _was_told
 from rollcall.applying.understand import understand
@@ -174,7 +174,7 @@ class Provisioner:
 
     def __post_init__(self) -> None:
         producer = cast(Producer, self.kafka)
-        self.announcer = Announcer(producer, TOPICS, Place(TOPICS.requests, 3), 0)
+        self.announcer = Announcer(producer, TOPICS, SourceLog(TOPICS.requests, 3), 0)
         loop = asyncio.get_running_loop()
         self.announcer.broker_time = BrokerTime(lambda: loop.time() * 1000 + 77)
 
