@@ -18,7 +18,7 @@ import pytest
 
 from rollcall.events import envelope, request
 from rollcall.events.envelope import MalformedEvent
-from rollcall.events.upcast import STEPS, upcast
+from rollcall.events.upcast import UPCASTS, upcast
 from tests.support import fold_recorded
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -66,8 +66,8 @@ def test_every_older_version_has_a_way_to_the_newest(kind: str) -> None:
 
 
 def test_no_step_leads_nowhere() -> None:
-    assert all(version < request.newest_of(kind) for kind, version in STEPS)
-    assert {kind for kind, _ in STEPS} <= request.KINDS
+    assert all(version < request.newest_of(kind) for kind, version in UPCASTS)
+    assert {kind for kind, _ in UPCASTS} <= request.KINDS
 
 
 @pytest.mark.parametrize("kind", sorted(request.CONDITIONAL_KINDS))

@@ -108,10 +108,10 @@ class Provisioner(Service):
                 metrics.PROVISIONER_BEHIND.remove(partition)
                 metrics.PROVISIONER_TRIED_AGAIN.remove(partition)
                 if int(partition) not in self._requests.partitions:
-                    self._tools.standing.passed(int(partition))
+                    self._tools.stuck.passed(int(partition))
             for partition, lag in lags.items():
                 metrics.PROVISIONER_LAG.labels(partition).set(lag)
-                tried_s = self._tools.standing.seconds(int(partition))
+                tried_s = self._tools.stuck.seconds(int(partition))
                 metrics.PROVISIONER_TRIED_AGAIN.labels(partition).set(tried_s)
             metrics.PROVISIONER_BUDGET_BYTES.set(self._tools.budget.held_bytes)
             for number, part in self._requests.behind().items():

@@ -156,7 +156,7 @@ class Attempts:
         return time.monotonic() - began_s <= ANSWERS_WITHIN_S
 
 
-class Standing:
+class StuckPositions:
     """Per partition, the position that could not be applied, and since when.
 
     The process has one, because a worker that fails is followed by another at the same position.

@@ -214,7 +214,7 @@ class Batches:
         options = replace(options, in_thread=part.weight.is_heavy, alive=self._report_progress)
         apply = partial(self._apply_or_isolate, feed, part.entries, options)
         await self._position.insist(feed, partial(attempts.attempt, apply))
-        self._tools.standing.passed(self._source.partition)
+        self._tools.stuck.passed(self._source.partition)
 
     async def _apply_or_isolate(
         self, feed: Feed, entries: Sequence[Entry], options: ApplyOptions

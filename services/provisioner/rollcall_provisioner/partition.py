@@ -84,7 +84,7 @@ class PartitionWorker(Positioned):
                     await self._apply(feed, records)
                 else:
                     await self._store_published(feed)
-                    self._tools.standing.passed(self._partition)
+                    self._tools.stuck.passed(self._partition)
         except FeedClosed:
             await self._announcer.settle()
             await self._store_published_once()
@@ -148,9 +148,9 @@ class PartitionWorker(Positioned):
         """Note in Postgres that the partition stands, and raise `halted`; Fenced if not ours."""
         await self._announcer.settle()
         await self._position.note_halt(feed, halted)
-        self._tools.standing.passed(self._partition)  # a halted partition has its own alert
+        self._tools.stuck.passed(self._partition)  # a halted partition has its own alert
         raise halted
 
     def _note_tried(self) -> None:
         """What stands at the position could not be applied this time."""
-        self._tools.standing.tried(self._partition, self.next_offset)
+        self._tools.stuck.tried(self._partition, self.next_offset)

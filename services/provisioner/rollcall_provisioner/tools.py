@@ -9,7 +9,7 @@ from rollcall.kafka.producer import Producer
 from rollcall.postgres.pool import Database
 from rollcall.runtime.budget import Budget
 from rollcall.runtime.lifecycle import FaultPoint
-from rollcall_provisioner.attempts import Standing
+from rollcall_provisioner.attempts import StuckPositions
 
 BUDGET_BYTES: Final = 256 * MEBIBYTE
 """Memory that the batches of a process take together: four parts of 64 MiB (`PART_BYTES`)."""
@@ -31,6 +31,6 @@ class Tools:
     batch_records: int = BATCH_RECORDS
     dead_letter_limit: int = 10
     budget: Budget = field(default_factory=lambda: Budget(BUDGET_BYTES))
-    standing: Standing = field(default_factory=Standing)
+    stuck: StuckPositions = field(default_factory=StuckPositions)
     outcomes: LogProbe | None = None
     """Reads from the outcomes what was decided before; None: that is not asked."""

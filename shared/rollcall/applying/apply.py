@@ -91,11 +91,11 @@ async def _too_many(
         return None
     first = fresh[0].offset - causes.RECENT_OFFSETS + 1
     where = (source.topic, source.partition, source.epoch)
-    standing = await dead_letter.recent(connection, *where, first, fresh[-1].offset)
+    earlier = await dead_letter.recent(connection, *where, first, fresh[-1].offset)
     closed = set(_closed(folded))
     errors = [result.error for result in folded if result.error is not None]
     classes = _classes(map(dead_letters.error_class, errors))
-    still = [each for each in standing if each.id not in closed]
+    still = [each for each in earlier if each.id not in closed]
     return causes.judge(still, fresh, limit, classes)
 
 

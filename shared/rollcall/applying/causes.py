@@ -24,15 +24,15 @@ def share_of(limit: int) -> int:
     return max(1, limit // 2)
 
 
-def judge(standing: Sequence[Dead], fresh: Sequence[Dead], limit: int, classes: str) -> str | None:
+def judge(earlier: Sequence[Dead], fresh: Sequence[Dead], limit: int, classes: str) -> str | None:
     """The id of the first of the `fresh` letters behind which its organisation is to be parked.
 
-    `standing` are the letters that were dead before this batch; both are in the order of offsets. A
+    `earlier` are the letters that were dead before this batch; both are in the order of offsets. A
     fresh letter with `is_parked` has already parked its organisation. `classes` (error classes) are
     for the message of PartitionHalted, which is raised for too many.
     """
-    parked = {each.organisation_id for each in standing if each.is_parked}
-    dead = list(standing)
+    parked = {each.organisation_id for each in earlier if each.is_parked}
+    dead = list(earlier)
     for letter in fresh:
         dead.append(letter)
         organisation_id = letter.organisation_id

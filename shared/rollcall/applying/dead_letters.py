@@ -14,7 +14,7 @@ from typing import Any, Final
 from rollcall.applying.understand import Entry
 from rollcall.directory.cause import cause_of
 from rollcall.directory.quarantine import Event, Refused, Unreadable
-from rollcall.directory.redrive import Redriven, Step
+from rollcall.directory.redrive import HeldResult, Redriven
 from rollcall.events.dead_letter import Announcement as DeadLetterAnnouncement
 from rollcall.events.envelope import MalformedEvent
 from rollcall.events.outcome import Outcome, to_data
@@ -261,7 +261,7 @@ def _failed(
     return Outcome(FAILED, organisation_id, resource_id, detail=detail)
 
 
-def _failed_again(step: Step, record_names: Mapping[str, str]) -> Json:
+def _failed_again(step: HeldResult, record_names: Mapping[str, str]) -> Json:
     event = step.held.event
     outcome = _failed(
         event.organisation_id,

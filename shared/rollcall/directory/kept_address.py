@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rollcall.directory.address import notice_address
-from rollcall.directory.lifecycle import Standing, Status
+from rollcall.directory.lifecycle import LifecycleState, Status
 from rollcall.directory.state import Member
 
 Json = dict[str, Any]
@@ -31,9 +31,11 @@ class Addressed:
     is_changed: bool
 
 
-def addressed(member: Member, standing: Standing, resource: Json, *, keeps: bool) -> Addressed:
-    """What to keep for a member with this new standing and resource; `keeps`: the rules do so."""
-    is_revoked = standing.status is Status.REVOKED
+def addressed(
+    member: Member, lifecycle: LifecycleState, resource: Json, *, keeps: bool
+) -> Addressed:
+    """What to keep for a member with this new state and resource; `keeps`: the rules do so."""
+    is_revoked = lifecycle.status is Status.REVOKED
     present = notice_address(resource)
     if not keeps:
         kept = member.kept_address if is_revoked else None

@@ -5,8 +5,8 @@
        └──────revoke───────┴───────revoke─────────┘──▶ revoked ──restore──▶ what it was
 
 A member who is created inactive starts as `revoked` and is restored to `invited`. Removal is not a
-status: the row is deleted. A step that the table does not list has no effect, so a repeated request
-changes nothing.
+status: the row is deleted. A transition that the table does not list has no effect, so a repeated
+request changes nothing.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Status(StrEnum):
     REVOKED = "revoked"
 
 
-class Step(StrEnum):
+class Transition(StrEnum):
     """What can happen to a member."""
 
     ACCEPT = "accept"
@@ -33,35 +33,35 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LifecycleState:
     """A status, and for a revoked member the status that a restoration gives back (else None)."""
 
     status: Status
     restore_status: Status | None = None
 
 
-INVITED: Final = Standing(Status.INVITED)
-ACCEPTED: Final = Standing(Status.ACCEPTED)
-CONFIRMED: Final = Standing(Status.CONFIRMED)
+INVITED: Final = LifecycleState(Status.INVITED)
+ACCEPTED: Final = LifecycleState(Status.ACCEPTED)
+CONFIRMED: Final = LifecycleState(Status.CONFIRMED)
 
 
-def revoked_from(status: Status) -> Standing:
-    """The standing of a member who was revoked while in `status`."""
-    return Standing(Status.REVOKED, status)
+def revoked_from(status: Status) -> LifecycleState:
+    """The state of a member who was revoked while in `status`."""
+    return LifecycleState(Status.REVOKED, status)
 
 
-TRANSITIONS: Final[dict[tuple[Standing, Step], Standing]] = {
-    (INVITED, Step.ACCEPT): ACCEPTED,
-    (ACCEPTED, Step.CONFIRM): CONFIRMED,
-    (INVITED, Step.REVOKE): revoked_from(Status.INVITED),
-    (ACCEPTED, Step.REVOKE): revoked_from(Status.ACCEPTED),
-    (CONFIRMED, Step.REVOKE): revoked_from(Status.CONFIRMED),
-    (revoked_from(Status.INVITED), Step.RESTORE): INVITED,
-    (revoked_from(Status.ACCEPTED), Step.RESTORE): ACCEPTED,
-    (revoked_from(Status.CONFIRMED), Step.RESTORE): CONFIRMED,
+TRANSITIONS: Final[dict[tuple[LifecycleState, Transition], LifecycleState]] = {
+    (INVITED, Transition.ACCEPT): ACCEPTED,
+    (ACCEPTED, Transition.CONFIRM): CONFIRMED,
+    (INVITED, Transition.REVOKE): revoked_from(Status.INVITED),
+    (ACCEPTED, Transition.REVOKE): revoked_from(Status.ACCEPTED),
+    (CONFIRMED, Transition.REVOKE): revoked_from(Status.CONFIRMED),
+    (revoked_from(Status.INVITED), Transition.RESTORE): INVITED,
+    (revoked_from(Status.ACCEPTED), Transition.RESTORE): ACCEPTED,
+    (revoked_from(Status.CONFIRMED), Transition.RESTORE): CONFIRMED,
 }
 
 
-def after(standing: Standing, step: Step) -> Standing:
-    """The standing after a step; unchanged where the step has no effect."""
-    return TRANSITIONS.get((standing, step), standing)
+def after(state: LifecycleState, transition: Transition) -> LifecycleState:
+    """The state after a transition; unchanged where the table does not list it."""
+    return TRANSITIONS.get((state, transition), state)

@@ -17,7 +17,14 @@ from rollcall.directory.changes import (
 )
 from rollcall.directory.facts import about
 from rollcall.directory.kept_address import Addressed, addressed
-from rollcall.directory.lifecycle import INVITED, Standing, Status, Step, after, revoked_from
+from rollcall.directory.lifecycle import (
+    INVITED,
+    LifecycleState,
+    Status,
+    Transition,
+    after,
+    revoked_from,
+)
 from rollcall.directory.state import Json, Member, State, touched
 from rollcall.events.bodies import Accept, Create, Patch, Replace
 from rollcall.events.outcome import Fact, Outcome
@@ -49,13 +56,13 @@ def create(state: State, request: Request, body: Create) -> Decision:
     external_id = resource.get("externalId") or None  # a blank one names no resource
     check_external_id(state.member_external_ids, request, external_id, before=None)
     is_active = resource["active"]
-    standing = INVITED if is_active else revoked_from(Status.INVITED)
+    lifecycle = INVITED if is_active else revoked_from(Status.INVITED)
     member = Member(
         id=request.resource_id,
         user_name_key=body.name_key,
         external_id=external_id,
-        status=standing.status,
-        restore_status=standing.restore_status,
+        status=lifecycle.status,
+        restore_status=lifecycle.restore_status,
         invitation_id=request.id if is_active else None,
         version=request.id,
         created=request.time,
@@ -142,14 +149,14 @@ def accept(state: State, request: Request, body: Accept, at: datetime) -> Decisi
         raise InvitationOver
     if body.expires is None or at > body.expires:
         raise InvitationOver("This invitation has expired; ask the admin for a new one.")
-    standing = after(member.standing, Step.ACCEPT)
+    lifecycle = after(member.lifecycle, Transition.ACCEPT)
     outcomes = [about(request, "member.accepted")]
     if request.settings.confirm_on_accept:
-        standing = after(standing, Step.CONFIRM)
+        lifecycle = after(lifecycle, Transition.CONFIRM)
         outcomes.append(about(request, "member.confirmed"))
     # Nothing that a client can read changes, so the version and lastModified stay.
     accepted = replace(
-        member, status=standing.status, restore_status=standing.restore_status, invitation_id=None
+        member, status=lifecycle.status, restore_status=lifecycle.restore_status, invitation_id=None
     )
     return Decision(changes=(PutMember(accepted),), outcomes=tuple(outcomes), verdict=Verdict(204))
 
@@ -168,16 +175,16 @@ def _update(
     _check_user_name(state, member.id, user_name_key)
     external_id = resource.get("externalId") or None
     check_external_id(state.member_external_ids, request, external_id, before=member.external_id)
-    standing = _standing(member, resource)
+    lifecycle = _lifecycle_of(member, resource)
     keeps = rules.keeps_address(request.rules)
-    address = addressed(member, standing, resource, keeps=keeps)
-    outcomes, invitation_id = _consequences(request, member, standing, resource, address)
+    address = addressed(member, lifecycle, resource, keeps=keeps)
+    outcomes, invitation_id = _consequences(request, member, lifecycle, resource, address)
     changed = replace(
         member,
         user_name_key=user_name_key,
         external_id=external_id,
-        status=standing.status,
-        restore_status=standing.restore_status,
+        status=lifecycle.status,
+        restore_status=lifecycle.restore_status,
         invitation_id=invitation_id,
         version=request.id,
         last_modified=request.time,
@@ -191,16 +198,16 @@ def _update(
     )
 
 
-def _standing(member: Member, resource: Json) -> Standing:
+def _lifecycle_of(member: Member, resource: Json) -> LifecycleState:
     """Only writing `active` changes the status; removing the attribute does not."""
     active = resource.get("active")
     if active is None:
-        return member.standing
-    return after(member.standing, Step.RESTORE if active else Step.REVOKE)
+        return member.lifecycle
+    return after(member.lifecycle, Transition.RESTORE if active else Transition.REVOKE)
 
 
 def _consequences(
-    request: Request, member: Member, standing: Standing, resource: Json, address: Addressed
+    request: Request, member: Member, lifecycle: LifecycleState, resource: Json, address: Addressed
 ) -> tuple[list[Outcome], str | None]:
     """The outcomes of a change, and the id of the invitation that is open after it.
 
@@ -209,7 +216,7 @@ def _consequences(
     the outcome says that the new address is unverified, until its owner has answered from it. A
     change of address during a revocation is judged when the revocation ends (kept_address.py).
     """
-    is_open = Status.INVITED in (standing.status, standing.restore_status)
+    is_open = Status.INVITED in (lifecycle.status, lifecycle.restore_status)
     invitation_id = member.invitation_id
     outcomes: list[Outcome] = []
     names = changed_attributes(member.resource, resource)
@@ -221,16 +228,16 @@ def _consequences(
         outcomes.append(about(request, "member.changed", names, detail))
     if address.is_changed and is_open:
         invitation_id = None
-    if standing.status is Status.INVITED and invitation_id is None:
+    if lifecycle.status is Status.INVITED and invitation_id is None:
         reason = "address_changed" if member.status is Status.INVITED else "restored"
         outcomes.append(about(request, "member.invited", detail={"reason": reason}))
         return outcomes, request.id
-    if standing.status != member.status:
-        if standing.status is Status.REVOKED:
+    if lifecycle.status != member.status:
+        if lifecycle.status is Status.REVOKED:
             detail = {"from": member.status.value}
             outcomes.append(about(request, "member.revoked", detail=detail))
         else:
-            detail = {"to": standing.status.value}
+            detail = {"to": lifecycle.status.value}
             outcomes.append(about(request, "member.restored", detail=detail))
     return outcomes, invitation_id
 

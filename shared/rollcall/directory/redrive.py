@@ -33,7 +33,7 @@ FAILED: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HeldResult:
     """One held event and its result: a decision, or the error that stopped the redrive."""
 
     held: Held
@@ -50,14 +50,14 @@ class Redriven:
     """
 
     discarded: Held | None = None
-    applied: tuple[Step, ...] = ()
-    stopped: Step | None = None
+    applied: tuple[HeldResult, ...] = ()
+    stopped: HeldResult | None = None
     mended: tuple[Change, ...] = ()
     moved: tuple[Held, ...] = ()
-    fallen: tuple[Step, ...] = ()
+    fallen: tuple[HeldResult, ...] = ()
 
     @property
-    def failures(self) -> tuple[Step, ...]:
+    def failures(self) -> tuple[HeldResult, ...]:
         """The steps that could not be applied."""
         return self.fallen if self.stopped is None else (*self.fallen, self.stopped)
 
@@ -84,7 +84,7 @@ def redrive(
         return None
     if quarantine.dead is None:
         raise LookupError("the events in quarantine are not loaded")
-    done = _steps(quarantine, quarantine.dead, request, attempt, pass_over)
+    done = _results(quarantine, quarantine.dead, request, attempt, pass_over)
     if done.is_at_a_standstill and done.stopped is not None:
         tried = replace(quarantine.dead, attempts=quarantine.dead.attempts + 1)
         quarantine.dead = replace(tried, told=tried.told + 1)
@@ -102,16 +102,16 @@ def redrive(
     return _decision(request, body, done, len(left)), done
 
 
-def _steps(
+def _results(
     quarantine: Quarantine, dead: Held, request: Request, attempt: Attempt, pass_over: PassOver
 ) -> Redriven:
     is_discard = isinstance(request.body, Discard)
-    applied: list[Step] = []
+    applied: list[HeldResult] = []
     for held in quarantine.parked if is_discard else (dead, *quarantine.parked):
         if held.is_late and rules.drops_late_events(request.rules):
-            step = Step(held, pass_over(held))
+            step = HeldResult(held, pass_over(held))
         else:
-            step = Step(held, attempt(held.event, held.append_time))
+            step = HeldResult(held, attempt(held.event, held.append_time))
         if step.result.error is not None:
             return Redriven(dead if is_discard else None, tuple(applied), step)
         applied.append(step)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from rollcall.directory.cause import different
 from rollcall.directory.changes import Decision, Verdict
 from rollcall.directory.quarantine import Event, Held, Park, key_of
-from rollcall.directory.redrive import FAILED, Redriven, Step, decision_of
+from rollcall.directory.redrive import FAILED, HeldResult, Redriven, decision_of
 from rollcall.directory.state import State
 from rollcall.events.bodies import AboutDead
 from rollcall.events.request import Request
@@ -49,22 +49,22 @@ def release(
     if park is None or park.dead_id != body.dead_id:
         return None
     state.park = None  # so that each event is folded as it would have been without the park
-    applied: list[Step] = []
-    fallen: list[Step] = []
+    applied: list[HeldResult] = []
+    fallen: list[HeldResult] = []
     moved: list[Held] = []
     taken = 0
     for held in park.waiting[:EVENTS_AT_ONCE]:
         taken += 1
         result = pass_over(held) if held.is_late else fold(held.event, held.append_time)
         if result.error is not None:
-            fallen.append(Step(held, result))
+            fallen.append(HeldResult(held, result))
             _note_told(state, held)
             if different(state.quarantines) >= MOST_CAUSES:
                 break
         elif result.is_parked:
             moved.append(held)
         else:
-            applied.append(Step(held, result))
+            applied.append(HeldResult(held, result))
     left = park.waiting[taken:]
     if left or park.behind:
         state.park = Park(park.dead_id, left, park.behind)
@@ -93,4 +93,4 @@ def _note_told(state: State, held: Held) -> None:
 def refused(request: Request, at: datetime, result: Folded) -> tuple[Decision, Redriven]:
     """A release that did not finish in time: it fails, and everything stays as it was."""
     held = Held(request, at, attempts=1, told=0)
-    return Decision(verdict=Verdict(FAILED)), Redriven(stopped=Step(held, result))
+    return Decision(verdict=Verdict(FAILED)), Redriven(stopped=HeldResult(held, result))

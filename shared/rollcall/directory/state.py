@@ -24,7 +24,7 @@ from rollcall.directory.changes import (
     RemoveMembers,
     RemoveOrganisation,
 )
-from rollcall.directory.lifecycle import Standing, Status
+from rollcall.directory.lifecycle import LifecycleState, Status
 from rollcall.directory.quarantine import Key, Park, Quarantine, key_of
 
 Json = dict[str, Any]
@@ -61,9 +61,9 @@ class Member:
         return self.kept_address or None
 
     @property
-    def standing(self) -> Standing:
-        """The member's place in the life cycle."""
-        return Standing(self.status, self.restore_status)
+    def lifecycle(self) -> LifecycleState:
+        """The member's state in the life cycle."""
+        return LifecycleState(self.status, self.restore_status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 Json = dict[str, Any]
-Step = Callable[[Json], Json]
+Upcast = Callable[[Json], Json]
 """From the data of version n to that of version n + 1; its argument is not modified."""
 
 
@@ -20,7 +20,7 @@ def _without_precondition(data: Json) -> Json:
     return {**data, "precondition": None}
 
 
-STEPS: Final[Mapping[tuple[str, int], Step]] = MappingProxyType(
+UPCASTS: Final[Mapping[tuple[str, int], Upcast]] = MappingProxyType(
     {
         ("member.replace", 1): _without_precondition,
         ("member.patch", 1): _without_precondition,
@@ -36,5 +36,5 @@ STEPS: Final[Mapping[tuple[str, int], Step]] = MappingProxyType(
 def upcast(kind: str, version: int, newest: int, data: Json) -> Json:
     """Bring `data` from `version` to `newest`. Raises KeyError if a step is missing."""
     for number in range(version, newest):
-        data = STEPS[kind, number](data)
+        data = UPCASTS[kind, number](data)
     return data

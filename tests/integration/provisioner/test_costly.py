@@ -206,7 +206,7 @@ async def test_a_postgres_that_is_slow_for_everybody_buries_nothing(
     await execute(deployment, SLOW_FOR_ALL)
 
     await deployment.start(tools)
-    await until(lambda: tools.standing.seconds(0) > 8, "the batch was tried for a while", 60)
+    await until(lambda: tools.stuck.seconds(0) > 8, "the batch was tried for a while", 60)
     assert await letters(deployment) == {}
     assert (await deployment.progress())["state"] == "running"
     await execute(deployment, FAST_AGAIN)
@@ -214,7 +214,7 @@ async def test_a_postgres_that_is_slow_for_everybody_buries_nothing(
 
     assert await letters(deployment) == {}
     assert len(await titles(deployment)) == 5
-    await until(lambda: tools.standing.seconds(0) == 0, "the position is passed")
+    await until(lambda: tools.stuck.seconds(0) == 0, "the position is passed")
 
 
 async def test_what_cannot_be_a_dead_letter_halts_where_an_operator_sees_it(

@@ -54,7 +54,7 @@ async def cli(deployment: Deployment, monkeypatch: pytest.MonkeyPatch, *argument
     return await asyncio.to_thread(CliRunner().invoke, app, ["partition", *arguments])
 
 
-def standing(deployment: Deployment, reason: str) -> float:
+def halted_partitions(deployment: Deployment, reason: str) -> float:
     """How many partitions of the requests this process says to stand for a reason."""
     gauge = metrics.HALTED_PARTITIONS.labels(deployment.topics.requests, reason)
     return float(gauge._value.get())
@@ -78,7 +78,7 @@ async def test_a_topic_made_anew_and_shorter_halts_until_its_log_is_accepted(
     await deployment.applied(2)
 
     assert reason == "log-shorter"
-    assert standing(deployment, reason) == 0
+    assert halted_partitions(deployment, reason) == 0
     assert (refused.exit_code, before["next_offset"], before["epoch"]) == (2, 3, 0)
     assert "the log ends at offset 2" in refused.stderr
     assert accepted.exit_code == 0, accepted.stderr
@@ -101,7 +101,7 @@ async def test_a_topic_made_anew_and_longer_halts(deployment: Deployment) -> Non
     await deployment.start()
 
     assert await halted(deployment) == "record-differs"
-    await until(lambda: standing(deployment, "record-differs") == 1, "the metric says so")
+    await until(lambda: halted_partitions(deployment, "record-differs") == 1, "the metric says so")
     found = await deployment.progress()
     assert (found["next_offset"], found["epoch"]) == (3, 0)
     await goes_on_elsewhere(deployment)

@@ -7,7 +7,7 @@ from rollcall.directory.quarantine import Refused
 from rollcall.events.bodies import EndOrganisation, Erase
 from rollcall.events.request import Request
 from rollcall.kafka.worker import CUT_OFF, PartitionHalted
-from rollcall_provisioner.attempts import CLASSES, Standing, TooMuch
+from rollcall_provisioner.attempts import CLASSES, StuckPositions, TooMuch
 from tests.support.builders import MOMENT, ORGANISATION, a_member, create, patch, redrive, replacing
 from tests.support.samples.records import FakeRecord
 
@@ -62,14 +62,14 @@ def test_what_cannot_be_parked_halts_and_names_its_offset(request_: Request | No
 
 
 def test_a_position_stands_from_its_first_attempt_until_it_is_passed() -> None:
-    standing = Standing()
-    assert standing.seconds(0) == 0.0
+    stuck = StuckPositions()
+    assert stuck.seconds(0) == 0.0
 
-    standing.tried(0, 7)
-    first = standing.seconds(0)
-    standing.tried(0, 7)
+    stuck.tried(0, 7)
+    first = stuck.seconds(0)
+    stuck.tried(0, 7)
 
-    assert standing.seconds(0) >= first > 0.0
-    assert standing.seconds(1) == 0.0
-    standing.passed(0)
-    assert standing.seconds(0) == 0.0
+    assert stuck.seconds(0) >= first > 0.0
+    assert stuck.seconds(1) == 0.0
+    stuck.passed(0)
+    assert stuck.seconds(0) == 0.0

@@ -27,10 +27,10 @@ def letters(of: str, *, first: int = 0, is_parked: bool = False) -> list[Dead]:
     ]
 
 
-def verdict(fresh: list[Dead], standing: list[Dead] | None = None) -> str | None:
+def verdict(fresh: list[Dead], earlier: list[Dead] | None = None) -> str | None:
     """The id behind which somebody is parked, None, or `halt`."""
     try:
-        return judge(standing or [], fresh, LIMIT, "KeyError")
+        return judge(earlier or [], fresh, LIMIT, "KeyError")
     except PartitionHalted:
         return "halt"
 
@@ -93,10 +93,10 @@ def test_a_second_one_a_thousand_records_later_is_parked_too() -> None:
 
 
 def test_what_stands_further_back_does_not_count() -> None:
-    standing = letters("aaaa")
+    earlier = letters("aaaa")
 
-    assert verdict(letters("a", first=RECENT_OFFSETS - 1), standing) == f"id{RECENT_OFFSETS - 1}"
-    assert verdict(letters("a", first=RECENT_OFFSETS), standing) is None
+    assert verdict(letters("a", first=RECENT_OFFSETS - 1), earlier) == f"id{RECENT_OFFSETS - 1}"
+    assert verdict(letters("a", first=RECENT_OFFSETS), earlier) is None
 
 
 def test_what_parked_its_organisation_already_is_not_judged_again() -> None:
@@ -111,33 +111,33 @@ def test_what_parked_its_organisation_already_is_not_judged_again() -> None:
 def test_one_organisation_alone_never_halts(neighbours: str, limit: int) -> None:
     """However many of its letters there are, while its neighbours have fewer than a share."""
     others = [each for each in neighbours if each == "b"][: share_of(limit) - 1]
-    standing = letters("".join(others))
-    fresh = letters("a" * len(neighbours), first=len(standing))
+    earlier = letters("".join(others))
+    fresh = letters("a" * len(neighbours), first=len(earlier))
 
-    assert judge(standing, fresh, limit, "") in {None, *(each.id for each in fresh)}
+    assert judge(earlier, fresh, limit, "") in {None, *(each.id for each in fresh)}
 
 
 @given(st.text("abcd-", max_size=80), st.integers(2, 12))
 def test_what_is_let_through_is_bounded(of: str, limit: int) -> None:
     """Played as the provisioner does: at most the limit of letters stands beside who is parked."""
-    standing: list[Dead] = []
+    earlier: list[Dead] = []
     parked: set[str | None] = set()
     for letter in letters(of):
         if letter.organisation_id in parked:
             continue  # it waits
         try:
-            behind = judge(standing, [letter], limit, "")
+            behind = judge(earlier, [letter], limit, "")
         except PartitionHalted:
             break
         if behind is not None:
             parked.add(letter.organisation_id)
-        standing = [
-            replace(each, is_parked=each.organisation_id in parked) for each in (*standing, letter)
+        earlier = [
+            replace(each, is_parked=each.organisation_id in parked) for each in (*earlier, letter)
         ]
 
     assert len(parked) <= 1
-    assert sum(not each.is_parked for each in standing) < limit
-    assert sum(each.is_parked for each in standing) <= share_of(limit)
+    assert sum(not each.is_parked for each in earlier) < limit
+    assert sum(each.is_parked for each in earlier) <= share_of(limit)
 
 
 @pytest.mark.parametrize(
