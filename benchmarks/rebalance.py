@@ -47,7 +47,7 @@ from rollcall_local.stack.postgres import roles as postgres_roles
 from rollcall_local.stack.postgres.native import PostgresServer, ServerSettings
 from rollcall_provisioner.config import ProvisionerSettings
 from rollcall_provisioner.partition import PartitionWorker
-from rollcall_provisioner.tools import Tools
+from rollcall_provisioner.worker_context import WorkerContext
 
 PARTITIONS: Final = 4
 EVERY_S: Final = 0.02
@@ -75,14 +75,14 @@ async def be_member(settings: ProvisionerSettings, session_ms: int) -> None:
     producer = Producer(settings, client_id="benchmark")
     await producer.start()
     topics = Topics(settings.topic_prefix, requests_partitions=PARTITIONS)
-    tools = Tools(pool, producer, topics, FaultPoint(""))
+    context = WorkerContext(pool, producer, topics, FaultPoint(""))
     options = PumpOptions(
         topic=topics.requests,
         group_id=settings.group_id,
         session_timeout_ms=session_ms,
         heartbeat_interval_ms=session_ms // 12,
     )
-    pump = Pump(settings, options, lambda partition: PartitionWorker(tools, partition))
+    pump = Pump(settings, options, lambda partition: PartitionWorker(context, partition))
     stop = stop_on_signals()
     running = asyncio.create_task(pump.run(stop))
     said: list[int] | None = None

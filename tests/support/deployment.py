@@ -24,7 +24,7 @@ from rollcall.runtime.config import Settings, load
 from rollcall.runtime.lifecycle import FaultPoint
 from rollcall_provisioner.config import ProvisionerSettings
 from rollcall_provisioner.consume import requests_pump, tenancy_pump
-from rollcall_provisioner.tools import Tools
+from rollcall_provisioner.worker_context import WorkerContext
 from tests.support.databases import TestDatabase
 from tests.support.stack import until
 
@@ -57,7 +57,7 @@ class Deployment:
     started: list[Running] = field(default_factory=list)
     exits: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
-    async def tools(self) -> Tools:
+    async def context(self) -> WorkerContext:
         """A pool and a producer of one provisioner."""
         pool = await open_pool(
             self.settings.database_url.get_secret_value(),
@@ -70,12 +70,12 @@ class Deployment:
         producer = Producer(self.settings, client_id="test-provisioner")
         await producer.start()
         self.exits.push_async_callback(producer.stop)
-        return Tools(pool, producer, self.topics, FaultPoint(""))
+        return WorkerContext(pool, producer, self.topics, FaultPoint(""))
 
-    async def start(self, tools: Tools | None = None) -> Running:
+    async def start(self, context: WorkerContext | None = None) -> Running:
         """A provisioner that has joined its groups."""
-        tools = tools or await self.tools()
-        pumps = requests_pump(self.settings, tools), tenancy_pump(self.settings, tools)
+        context = context or await self.context()
+        pumps = requests_pump(self.settings, context), tenancy_pump(self.settings, context)
         stop = asyncio.Event()
         running = Running(*pumps, stop, [asyncio.create_task(pump.run(stop)) for pump in pumps])
         self.started.append(running)

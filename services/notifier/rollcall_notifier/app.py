@@ -13,7 +13,7 @@ from rollcall.service import STOP_S, Service
 from rollcall_notifier.budget import Budget, Limits
 from rollcall_notifier.compose import Sender
 from rollcall_notifier.config import NotifierSettings, parse_sender
-from rollcall_notifier.consume import OutcomesWorker, PlannerTools
+from rollcall_notifier.consume import OutcomesWorker, PlannerContext
 from rollcall_notifier.facts import Facts, Floors
 from rollcall_notifier.leases import Leases
 from rollcall_notifier.mail_server import ServerOptions, Session
@@ -143,7 +143,7 @@ def make_pump(
 ) -> Pump:
     """The pump of the outcomes topic; new rows wake the sender."""
     topic = Topics(settings.topic_prefix).outcomes
-    tools = PlannerTools(
+    context = PlannerContext(
         database=database,
         topic=topic,
         grace_s=settings.notifier_invitation_grace_s,
@@ -155,4 +155,4 @@ def make_pump(
     options = PumpOptions(
         topic=topic, group_id=settings.group_id, drain_timeout_s=settings.notifier_drain_s
     )
-    return Pump(settings, options, lambda partition: OutcomesWorker(tools, partition))
+    return Pump(settings, options, lambda partition: OutcomesWorker(context, partition))

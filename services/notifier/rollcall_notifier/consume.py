@@ -38,7 +38,7 @@ log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class PlannerTools:
+class PlannerContext:
     """What all workers of the process share; `on_planned` is called after rows were committed,
     `on_position` with partition, epoch and offset after each batch."""
 
@@ -64,10 +64,10 @@ class Understood:
 class OutcomesWorker(Positioned):
     """Plans one partition of the outcomes topic (a `rollcall.kafka.worker.Worker`)."""
 
-    def __init__(self, tools: PlannerTools, partition: int) -> None:
-        self._tools = tools
+    def __init__(self, context: PlannerContext, partition: int) -> None:
+        self._context = context
         self._partition = partition
-        super().__init__(Position(tools.database, tools.topic, partition, schema="notice"))
+        super().__init__(Position(context.database, context.topic, partition, schema="notice"))
         self._log = self._position.log
 
     async def run(self, feed: Feed) -> None:
@@ -87,20 +87,20 @@ class OutcomesWorker(Positioned):
             self._log.info("partition.stopped", next_offset=self.next_offset)
 
     async def _apply(self, feed: Feed, records: Sequence[Record]) -> None:
-        await self._tools.faults.reaches("notifier.before_batch")
+        await self._context.faults.reaches("notifier.before_batch")
         understood = understand(records)
         layers = plan(
             understood.announcements,
             partition=self._partition,
-            grace_s=self._tools.grace_s,
-            settle_s=self._tools.settle_s,
+            grace_s=self._context.grace_s,
+            settle_s=self._context.settle_s,
         )
         last, mails = understood.last, understood.mails
         if last is not None:
             await self._position.insist(feed, partial(self._commit, last, layers, mails))
-            self._tools.on_position(self._partition, self._position.epoch, self.next_offset)
+            self._context.on_position(self._partition, self._position.epoch, self.next_offset)
             if layers or mails:
-                self._tools.on_planned()
+                self._context.on_planned()
         if understood.halt is not None:
             await self._position.halt(feed, understood.halt)
 

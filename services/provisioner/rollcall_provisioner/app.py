@@ -17,7 +17,7 @@ from rollcall.runtime.retry import backoff_s
 from rollcall.service import STOP_S, CannotServe, Service
 from rollcall_provisioner.config import ProvisionerSettings
 from rollcall_provisioner.consume import requests_pump, tenancy_pump
-from rollcall_provisioner.tools import Tools
+from rollcall_provisioner.worker_context import WorkerContext
 
 APPEND_TIME: Final = "LogAppendTime"
 MEASURE_EVERY_S: Final = 1.0
@@ -37,7 +37,7 @@ class WrongTopic(CannotServe):
 class Provisioner(Service):
     """One process: two pumps, a producer, a pool."""
 
-    def __init__(self, settings: ProvisionerSettings, tools: Tools) -> None:
+    def __init__(self, settings: ProvisionerSettings, context: WorkerContext) -> None:
         super().__init__(
             "provisioner",
             admin_host=settings.provisioner_admin_host,
@@ -45,9 +45,9 @@ class Provisioner(Service):
             stall_s=settings.stall_s,
         )
         self._settings = settings
-        self._tools = tools
-        self._requests = requests_pump(settings, tools)
-        self._tenancy = tenancy_pump(settings, tools)
+        self._context = context
+        self._requests = requests_pump(settings, context)
+        self._tenancy = tenancy_pump(settings, context)
         self._has_reached_kafka = False
 
     def missing(self) -> Sequence[str]:
@@ -77,9 +77,9 @@ class Provisioner(Service):
 
         Raises WrongTopic.
         """
-        if not await _check_append_times(self._settings, self._tools.topics, stop):
+        if not await _check_append_times(self._settings, self._context.topics, stop):
             return
-        if not await ends_before(self._tools.producer.start(), stop):
+        if not await ends_before(self._context.producer.start(), stop):
             return
         self._has_reached_kafka = True
         async with asyncio.TaskGroup() as tasks:
@@ -93,11 +93,11 @@ class Provisioner(Service):
 
     async def close(self) -> None:
         """What was announced is acknowledged before the rest is closed."""
-        tools = self._tools
-        await drain_step("producer", tools.producer.stop(PRODUCER_STOP_S), 2 * PRODUCER_STOP_S)
-        if tools.outcomes is not None:
-            await drain_step("outcomes", tools.outcomes.close(), STOP_S)
-        await drain_step("postgres", tools.database.close(DATABASE_CLOSE_S), STOP_S)
+        context = self._context
+        await drain_step("producer", context.producer.stop(PRODUCER_STOP_S), 2 * PRODUCER_STOP_S)
+        if context.outcomes is not None:
+            await drain_step("outcomes", context.outcomes.close(), STOP_S)
+        await drain_step("postgres", context.database.close(DATABASE_CLOSE_S), STOP_S)
 
     async def _measure(self) -> None:
         shown: set[str] = set()
@@ -108,12 +108,12 @@ class Provisioner(Service):
                 metrics.PROVISIONER_BEHIND.remove(partition)
                 metrics.PROVISIONER_TRIED_AGAIN.remove(partition)
                 if int(partition) not in self._requests.partitions:
-                    self._tools.stuck.passed(int(partition))
+                    self._context.stuck.passed(int(partition))
             for partition, lag in lags.items():
                 metrics.PROVISIONER_LAG.labels(partition).set(lag)
-                tried_s = self._tools.stuck.seconds(int(partition))
+                tried_s = self._context.stuck.seconds(int(partition))
                 metrics.PROVISIONER_TRIED_AGAIN.labels(partition).set(tried_s)
-            metrics.PROVISIONER_BUDGET_BYTES.set(self._tools.budget.held_bytes)
+            metrics.PROVISIONER_BUDGET_BYTES.set(self._context.budget.held_bytes)
             for number, part in self._requests.behind().items():
                 metrics.PROVISIONER_BEHIND.labels(str(number)).set(part)
             shown = set(lags)
@@ -130,7 +130,7 @@ async def build(settings: ProvisionerSettings) -> Provisioner:
         application_name="rollcall provisioner",
     )
     topics = Topics(settings.topic_prefix)
-    tools = Tools(
+    context = WorkerContext(
         database=database,
         producer=Producer(settings, client_id="rollcall-provisioner"),
         topics=topics,
@@ -138,7 +138,7 @@ async def build(settings: ProvisionerSettings) -> Provisioner:
         dead_letter_limit=settings.provisioner_dead_letter_limit,
         outcomes=LogProbe(settings, topics.outcomes),
     )
-    return Provisioner(settings, tools)
+    return Provisioner(settings, context)
 
 
 async def _check_append_times(

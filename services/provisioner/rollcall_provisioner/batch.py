@@ -47,7 +47,7 @@ from rollcall.runtime.errors import Unavailable
 from rollcall_provisioner.announce import Announcer
 from rollcall_provisioner.attempts import TWICE, Attempts, TooMuch, divided
 from rollcall_provisioner.forgotten import decided_below
-from rollcall_provisioner.tools import Tools
+from rollcall_provisioner.worker_context import WorkerContext
 
 LIVELY_S: Final = 30.0
 """How long a report of progress counts: a long batch reports every few seconds (busy.py)."""
@@ -71,9 +71,9 @@ class Batches:
     """Applies the batches of one partition, from its `position` on, as the owner of `source`."""
 
     def __init__(
-        self, tools: Tools, position: Position, source: SourceLog, announcer: Announcer
+        self, context: WorkerContext, position: Position, source: SourceLog, announcer: Announcer
     ) -> None:
-        self._tools = tools
+        self._context = context
         self._position = position
         self._source = source
         self._announcer = announcer
@@ -96,7 +96,7 @@ class Batches:
         for some in slices(records):
             size = sum(len(record.value or b"") for record in some)
             share = FACTOR * size + min(PART_BYTES, len(some) * FACTOR * LARGEST)
-            async with self._tools.budget.seat(0) as seat:
+            async with self._context.budget.seat(0) as seat:
                 await self._take_seat(seat, share)
                 understood = await _understand(some)
                 if understood.entries:
@@ -119,7 +119,7 @@ class Batches:
         and what was committed is announced from the audit.
         """
         started_s = time.perf_counter()
-        announcer, faults = self._announcer, self._tools.faults
+        announcer, faults = self._announcer, self._context.faults
         published, unheard = announcer.published, announcer.unheard
         await faults.reaches("provisioner.before_batch")
         last = entries[-1].record
@@ -192,7 +192,7 @@ class Batches:
             part, tries = left.popleft()
             try:
                 await self._apply_part(
-                    feed, part, ApplyOptions(self._tools.dead_letter_limit), tries
+                    feed, part, ApplyOptions(self._context.dead_letter_limit), tries
                 )
             except TooMuch as too_much:
                 if len(part.entries) > 1:
@@ -201,7 +201,7 @@ class Batches:
                     continue
                 known = too_much.refusals(part.entries[0])
                 await self._apply_part(
-                    feed, part, ApplyOptions(self._tools.dead_letter_limit, known)
+                    feed, part, ApplyOptions(self._context.dead_letter_limit, known)
                 )
 
     async def _apply_part(
@@ -209,12 +209,16 @@ class Batches:
     ) -> None:
         """Apply a part, tried again while Postgres is away. Raises TooMuch, PartitionHalted."""
         attempts = Attempts(
-            self._tools.database, self._source, self._position.next_offset, len(part.entries), tries
+            self._context.database,
+            self._source,
+            self._position.next_offset,
+            len(part.entries),
+            tries,
         )
         options = replace(options, in_thread=part.weight.is_heavy, alive=self._report_progress)
         apply = partial(self._apply_or_isolate, feed, part.entries, options)
         await self._position.insist(feed, partial(attempts.attempt, apply))
-        self._tools.stuck.passed(self._source.partition)
+        self._context.stuck.passed(self._source.partition)
 
     async def _apply_or_isolate(
         self, feed: Feed, entries: Sequence[Entry], options: ApplyOptions
@@ -235,7 +239,7 @@ class Batches:
         if not needs_sizes(entries):
             return assumed(entries)
         try:
-            async with self._tools.database.connection() as connection:
+            async with self._context.database.connection() as connection:
                 return await load_sizes(connection, entries)
         except CutOff as cut:
             self._log.warning("batch.cut_off", cause=cut.cause, events=len(entries))
@@ -259,7 +263,7 @@ class Batches:
         requests: then too many refusals are listed, never too few. After three such batches it is
         not asked any more, so that a burst does not wait again and again.
         """
-        outcomes = self._tools.outcomes
+        outcomes = self._context.outcomes
         if (
             not self._looks_left
             or outcomes is None

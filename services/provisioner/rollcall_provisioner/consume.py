@@ -10,27 +10,27 @@ from rollcall.kafka.pump import Pump, PumpOptions
 from rollcall_provisioner.config import ProvisionerSettings
 from rollcall_provisioner.partition import PartitionWorker
 from rollcall_provisioner.tenancy_worker import TenancyWorker
-from rollcall_provisioner.tools import BATCH_BYTES, BATCH_RECORDS, Tools
+from rollcall_provisioner.worker_context import BATCH_BYTES, BATCH_RECORDS, WorkerContext
 
 QUEUED_BATCHES = 8
 """Full batches that a partition's feed holds; half of it is drained before it is refilled."""
 
 
-def requests_pump(settings: ProvisionerSettings, tools: Tools) -> Pump:
+def requests_pump(settings: ProvisionerSettings, context: WorkerContext) -> Pump:
     """The pump of the requests topic."""
     options = PumpOptions(
-        topic=tools.topics.requests,
+        topic=context.topics.requests,
         group_id=settings.group_id,
         max_queued_records=BATCH_RECORDS * QUEUED_BATCHES,
         max_queued_bytes=2 * BATCH_BYTES,
         drain_timeout_s=settings.provisioner_drain_s,
     )
-    return Pump(settings, options, lambda partition: PartitionWorker(tools, partition))
+    return Pump(settings, options, lambda partition: PartitionWorker(context, partition))
 
 
-def tenancy_pump(settings: ProvisionerSettings, tools: Tools) -> Pump:
+def tenancy_pump(settings: ProvisionerSettings, context: WorkerContext) -> Pump:
     """The pump of the tenancy topic; its group differs, so that it is balanced on its own."""
-    topic = tools.topics.tenancy
+    topic = context.topics.tenancy
     options = PumpOptions(
         topic=topic,
         group_id=f"{settings.group_id}.tenancy",
@@ -38,5 +38,5 @@ def tenancy_pump(settings: ProvisionerSettings, tools: Tools) -> Pump:
         expects_partition=False,
     )
     return Pump(
-        settings, options, lambda partition: TenancyWorker(tools.database, topic, partition)
+        settings, options, lambda partition: TenancyWorker(context.database, topic, partition)
     )

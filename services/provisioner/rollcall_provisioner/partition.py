@@ -17,7 +17,7 @@ from rollcall.postgres import audit
 from rollcall.runtime.errors import Unavailable
 from rollcall_provisioner.announce import Announcer
 from rollcall_provisioner.batch import Batches
-from rollcall_provisioner.tools import BATCH_BYTES, Tools
+from rollcall_provisioner.worker_context import BATCH_BYTES, WorkerContext
 
 IDLE_S: Final = 1.0
 """After a second without a record, how far the announcements are is written on its own."""
@@ -26,13 +26,13 @@ IDLE_S: Final = 1.0
 class PartitionWorker(Positioned):
     """Applies one partition of the requests topic (a `rollcall.kafka.worker.Worker`)."""
 
-    def __init__(self, tools: Tools, partition: int) -> None:
-        self._tools = tools
+    def __init__(self, context: WorkerContext, partition: int) -> None:
+        self._context = context
         self._partition = partition
         super().__init__(
             Position(
-                tools.database,
-                tools.topics.requests,
+                context.database,
+                context.topics.requests,
                 partition,
                 fenced=metrics.PROVISIONER_FENCED,
                 on_away=self._note_tried,
@@ -43,10 +43,12 @@ class PartitionWorker(Positioned):
 
     def _begin(self) -> None:
         """What applies and announces from the position on, in the epoch that it is in."""
-        tools, position = self._tools, self._position
-        source = SourceLog(tools.topics.requests, self._partition, position.epoch)
-        self._announcer = Announcer(tools.producer, tools.topics, source, position.published_offset)
-        self._batches = Batches(tools, position, source, self._announcer)
+        context, position = self._context, self._position
+        source = SourceLog(context.topics.requests, self._partition, position.epoch)
+        self._announcer = Announcer(
+            context.producer, context.topics, source, position.published_offset
+        )
+        self._batches = Batches(context, position, source, self._announcer)
 
     @property
     def waits_for_outage(self) -> bool:
@@ -79,12 +81,12 @@ class PartitionWorker(Positioned):
         try:
             await self._catch_up(feed)
             while True:
-                records = await feed.take(self._tools.batch_records, BATCH_BYTES, IDLE_S)
+                records = await feed.take(self._context.batch_records, BATCH_BYTES, IDLE_S)
                 if records:
                     await self._apply(feed, records)
                 else:
                     await self._store_published(feed)
-                    self._tools.stuck.passed(self._partition)
+                    self._context.stuck.passed(self._partition)
         except FeedClosed:
             await self._announcer.settle()
             await self._store_published_once()
@@ -121,7 +123,7 @@ class PartitionWorker(Positioned):
         announcer, upto = self._announcer, self.next_offset
         if announcer.is_behind or (announcer.published < upto and not announcer.is_sending):
             await self._position.insist(
-                feed, lambda: announcer.catch_up(self._tools.database, upto)
+                feed, lambda: announcer.catch_up(self._context.database, upto)
             )
 
     async def _store_published(self, feed: Feed) -> None:
@@ -148,9 +150,9 @@ class PartitionWorker(Positioned):
         """Note in Postgres that the partition stands, and raise `halted`; Fenced if not ours."""
         await self._announcer.settle()
         await self._position.note_halt(feed, halted)
-        self._tools.stuck.passed(self._partition)  # a halted partition has its own alert
+        self._context.stuck.passed(self._partition)  # a halted partition has its own alert
         raise halted
 
     def _note_tried(self) -> None:
         """What stands at the position could not be applied this time."""
-        self._tools.stuck.tried(self._partition, self.next_offset)
+        self._context.stuck.tried(self._partition, self.next_offset)

@@ -22,7 +22,7 @@ from rollcall.postgres import busy, pool
 from rollcall.runtime.ids import new_id
 from rollcall.runtime.lifecycle import FaultPoint
 from rollcall_provisioner import attempts
-from rollcall_provisioner.tools import Tools
+from rollcall_provisioner.worker_context import WorkerContext
 from tests.support.builders import (
     ORGANISATION,
     OTHER_ORGANISATION,
@@ -94,8 +94,10 @@ async def execute(deployment: Deployment, statement: str) -> None:
         await connection.execute(statement)
 
 
-async def hasty(deployment: Deployment, statement_timeout_s: float = 1.0, **fields: Any) -> Tools:
-    """A provisioner's tools with short time-outs."""
+async def hasty(
+    deployment: Deployment, statement_timeout_s: float = 1.0, **fields: Any
+) -> WorkerContext:
+    """A provisioner's context with short time-outs."""
     database = await pool.open_pool(
         deployment.settings.database_url.get_secret_value(),
         role_hint="provisioner",
@@ -107,7 +109,7 @@ async def hasty(deployment: Deployment, statement_timeout_s: float = 1.0, **fiel
     producer = Producer(deployment.settings, client_id="test-provisioner")
     await producer.start()
     deployment.exits.push_async_callback(producer.stop)
-    return Tools(database, producer, deployment.topics, FaultPoint(""), **fields)
+    return WorkerContext(database, producer, deployment.topics, FaultPoint(""), **fields)
 
 
 async def applied(deployment: Deployment, offset: int, partition: int = 0) -> None:
@@ -202,11 +204,11 @@ async def test_a_postgres_that_is_slow_for_everybody_buries_nothing(
     monkeypatch.setattr(attempts, "ANSWERS_WITHIN_S", 1.9)  # a busy machine is no outage
     for request in numbered(5):
         await deployment.send(request)
-    tools = await hasty(deployment)
+    context = await hasty(deployment)
     await execute(deployment, SLOW_FOR_ALL)
 
-    await deployment.start(tools)
-    await until(lambda: tools.stuck.seconds(0) > 8, "the batch was tried for a while", 60)
+    await deployment.start(context)
+    await until(lambda: context.stuck.seconds(0) > 8, "the batch was tried for a while", 60)
     assert await letters(deployment) == {}
     assert (await deployment.progress())["state"] == "running"
     await execute(deployment, FAST_AGAIN)
@@ -214,7 +216,7 @@ async def test_a_postgres_that_is_slow_for_everybody_buries_nothing(
 
     assert await letters(deployment) == {}
     assert len(await titles(deployment)) == 5
-    await until(lambda: tools.stuck.seconds(0) == 0, "the position is passed")
+    await until(lambda: context.stuck.seconds(0) == 0, "the position is passed")
 
 
 async def test_what_cannot_be_a_dead_letter_halts_where_an_operator_sees_it(
@@ -369,17 +371,17 @@ async def test_many_changes_of_large_members_stay_within_the_memory_of_a_batch(
     await deployment.started[0].end()
     await asyncio.gather(*(deployment.send(request) for request in changes))
 
-    tools = await deployment.tools()
+    context = await deployment.context()
     tracemalloc.start()
     try:
-        await deployment.start(tools)
+        await deployment.start(context)
         await applied(deployment, 15 + 90)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
     assert peak < 128 * MEBIBYTE
-    await until(lambda: tools.budget.held_bytes == 0, "the memory is given back")
+    await until(lambda: context.budget.held_bytes == 0, "the memory is given back")
     assert set((await titles(deployment)).values()) == {f"T{n}" for n in range(75, 90)}
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from rollcall.events.request import Request
 from rollcall.kafka.producer import Acknowledged
 from rollcall.runtime.clock import now_ms
-from rollcall_provisioner.tools import Tools
+from rollcall_provisioner.worker_context import WorkerContext
 from tests.support.builders import ORGANISATION, a_member, an_id, create, patch, replacing
 from tests.support.deployment import Deployment
 from tests.support.stack import until
@@ -19,9 +19,9 @@ from tests.support.stack import until
 BATCH = 10
 
 
-async def small_batches(deployment: Deployment) -> Tools:
-    """Tools of a provisioner whose batches hold ten records."""
-    return replace(await deployment.tools(), batch_records=BATCH)
+async def small_batches(deployment: Deployment) -> WorkerContext:
+    """The context of a provisioner whose batches hold ten records."""
+    return replace(await deployment.context(), batch_records=BATCH)
 
 
 async def append(deployment: Deployment, requests: list[Request]) -> list[Acknowledged]:

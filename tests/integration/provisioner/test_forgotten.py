@@ -15,7 +15,7 @@ from rollcall.kafka.log_probe import LogProbe
 from rollcall.postgres import audit
 from rollcall.runtime.clock import now, now_ms
 from rollcall_provisioner.forgotten import decided_below
-from rollcall_provisioner.tools import Tools
+from rollcall_provisioner.worker_context import WorkerContext
 from tests.support.builders import ORGANISATION, an_id, create
 from tests.support.deployment import Deployment
 from tests.support.stack import until
@@ -29,10 +29,10 @@ SET next_offset = 0, published_offset = 0, last_event_id = NULL, last_append_tim
 WAIT_MS = 15_000
 
 
-async def tools_of(deployment: Deployment) -> Tools:
+async def context_of(deployment: Deployment) -> WorkerContext:
     probe = LogProbe(deployment.settings, deployment.topics.outcomes)
     deployment.exits.push_async_callback(probe.close)
-    return replace(await deployment.tools(), outcomes=probe)
+    return replace(await deployment.context(), outcomes=probe)
 
 
 def waits(number: int, user_name: str) -> Request:
@@ -54,7 +54,7 @@ async def listed(deployment: Deployment) -> dict[str, str]:
 async def test_what_was_heard_before_a_restore_is_listed_as_unknown_what_is_new_as_told(
     deployment: Deployment,
 ) -> None:
-    running = await deployment.start(await tools_of(deployment))
+    running = await deployment.start(await context_of(deployment))
     first = waits(1, "ana@example.org")
     heard = waits(2, "ana@example.org")
     alone = replace(create(3, "ana@example.org"), id=an_id(5003))
@@ -71,7 +71,7 @@ async def test_what_was_heard_before_a_restore_is_listed_as_unknown_what_is_new_
     sent = await deployment.send(late)
     until_ms = heard.answer_by_ms or 0
     await until(lambda: now_ms() > until_ms, "nobody waits any more", 30)
-    await deployment.start(await tools_of(deployment))
+    await deployment.start(await context_of(deployment))
     await deployment.applied(sent.offset + 1)
 
     assert before == {alone.id: "yes"}
@@ -88,7 +88,7 @@ async def test_without_the_outcomes_lateness_decides_as_for_what_is_new(
     await deployment.send(waits(1, "ana@example.org"))
     sent = await deployment.send(late)
 
-    await deployment.start(await tools_of(deployment))
+    await deployment.start(await context_of(deployment))
     await deployment.applied(sent.offset + 1)
 
     assert await listed(deployment) == {late.id: "yes"}

@@ -75,8 +75,8 @@ async def test_replicas_come_and_go_and_every_outcome_is_told_once_in_order(
 
 async def test_a_worker_whose_position_moved_is_fenced(deployment: Deployment) -> None:
     """As a zombie finds it: its successor has applied what it holds in hand."""
-    tools = await deployment.tools()
-    worker = PartitionWorker(tools, 0)
+    context = await deployment.context()
+    worker = PartitionWorker(context, 0)
     feed = Feed(0, max_records=100, max_bytes=1 << 20)
     feed.open(await worker.start(feed))
     await deployment.rows("UPDATE directory.progress SET next_offset = 1, published_offset = 1")

@@ -21,7 +21,7 @@ BATCH_BYTES: Final = 4 * MEBIBYTE
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class WorkerContext:
     """What all workers of the process share, and the bounds of a batch."""
 
     database: Database
