@@ -24,7 +24,7 @@ import asyncpg
 import orjson
 
 from benchmarks.path import SCIM, cpu_seconds
-from benchmarks.stack import Place, a_place
+from benchmarks.stack import BenchOrganisation, bench_organisation
 
 MEASURED: Final = ("ingress", "provisioner", "postgres")
 SMALL: Final = 10
@@ -46,14 +46,14 @@ RETURNING id::text
 class Bench:
     """One organisation with its members; counts the cost of requests to it."""
 
-    def __init__(self, place: Place, http: aiohttp.ClientSession) -> None:
-        self._place = place
+    def __init__(self, target: BenchOrganisation, http: aiohttp.ClientSession) -> None:
+        self._target = target
         self._http = http
 
     async def send(self, method: str, path: str, body: dict[str, Any]) -> str:
         """Send, and require the decided answer; returns the `id` in it, or an empty text."""
         async with self._http.request(
-            method, self._place.base + path, data=io.BytesIO(orjson.dumps(body)), headers=SCIM
+            method, self._target.base + path, data=io.BytesIO(orjson.dumps(body)), headers=SCIM
         ) as answer:
             content = await answer.read()
             if answer.status >= 300:
@@ -83,19 +83,19 @@ class Bench:
 
     def cpu_s(self) -> float:
         """CPU seconds that the three have used so far."""
-        return sum(cpu_seconds(self._place.stack["pids"][name]) for name in MEASURED)
+        return sum(cpu_seconds(self._target.stack["pids"][name]) for name in MEASURED)
 
 
-async def measure(place: Place, members: int, rounds: int) -> bool:
+async def measure(target: BenchOrganisation, members: int, rounds: int) -> bool:
     """Seed, measure, print; returns whether the claim holds."""
-    database = await asyncpg.connect(place.stack["database_url"])
+    database = await asyncpg.connect(target.stack["database_url"])
     total = members + 2 * rounds + 1
-    rows = await database.fetch(SEED, place.organisation_id, total)
+    rows = await database.fetch(SEED, target.organisation_id, total)
     await database.execute("ANALYZE directory.member")
     ids = [row[0] for row in rows]
-    headers = {"Authorization": f"Bearer {place.key}"}
+    headers = {"Authorization": f"Bearer {target.key}"}
     async with aiohttp.ClientSession(headers=headers) as http:
-        bench = Bench(place, http)
+        bench = Bench(target, http)
         groups = {
             "large": await bench.make_group("Large", ids[:members]),
             "small": await bench.make_group("Small", ids[:SMALL]),
@@ -124,12 +124,14 @@ async def measure(place: Place, members: int, rounds: int) -> bool:
         by_time = statistics.median(taken["large"]) / statistics.median(taken["small"])
         print(f"the large one costs {by_cpu:.2f}× the CPU and {by_time:.2f}× the time", end=" ")
         print(f"(at most {MOST}×)")
-        await replace(bench, database, place, ids)
+        await replace(bench, database, target, ids)
     await database.close()
     return max(by_cpu, by_time) <= MOST
 
 
-async def replace(bench: Bench, database: asyncpg.Connection, place: Place, ids: list[str]) -> None:
+async def replace(
+    bench: Bench, database: asyncpg.Connection, target: BenchOrganisation, ids: list[str]
+) -> None:
     """A PUT of all members of a group, with one of them replaced."""
     size = min(REPLACED, len(ids) - 1)
     group = await bench.make_group("Replaced", ids[:size])
@@ -167,8 +169,8 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=200)
     args = parser.parse_args()
-    with a_place(args.data) as place:
-        sys.exit(0 if asyncio.run(measure(place, args.members, args.rounds)) else 1)
+    with bench_organisation(args.data) as target:
+        sys.exit(0 if asyncio.run(measure(target, args.members, args.rounds)) else 1)
 
 
 if __name__ == "__main__":

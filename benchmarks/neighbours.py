@@ -40,7 +40,7 @@ MOST_RATIO = 2.0
 
 
 @dataclass(slots=True)
-class Place:
+class QuietOrganisation:
     """A quiet organisation and the ids of its members."""
 
     organisation: Organisation
@@ -53,23 +53,23 @@ class Bench:
 
     at: Deployment
     seconds: float
-    quiet: list[Place] = field(default_factory=list)
+    quiet: list[QuietOrganisation] = field(default_factory=list)
     runs: int = 0
 
     async def others(self) -> "Others":
         """The load of the quiet organisations for some seconds."""
         self.runs += 1
-        loads = {place.organisation.partition: Load() for place in self.quiet}
+        loads = {quiet.organisation.partition: Load() for quiet in self.quiet}
         async with asyncio.TaskGroup() as group:
-            for place in self.quiet:
+            for quiet in self.quiet:
                 group.create_task(
                     pace(
-                        place.organisation.base,
-                        place.organisation.key,
+                        quiet.organisation.base,
+                        quiet.organisation.key,
                         QUIET_RATE,
                         self.seconds,
-                        everyday(place, f"r{self.runs}"),
-                        load=loads[place.organisation.partition],
+                        everyday(quiet, f"r{self.runs}"),
+                        load=loads[quiet.organisation.partition],
                     )
                 )
         return loads
@@ -87,7 +87,7 @@ class Neighbour:
     others: Others
 
 
-def everyday(place: Place, run: str) -> Call:
+def everyday(quiet: QuietOrganisation, run: str) -> Call:
     """A create, a look-up, two reads by id in turn."""
 
     async def call(caller: Caller, number: int) -> Answer:
@@ -98,22 +98,22 @@ def everyday(place: Place, run: str) -> Call:
                 name = f"m{number % 20}.seed%40bench.example"
                 return await caller.call("GET", f"/Users?filter=userName%20eq%20%22{name}%22")
             case _:
-                return await caller.call("GET", f"/Users/{place.ids[number % len(place.ids)]}")
+                return await caller.call("GET", f"/Users/{quiet.ids[number % len(quiet.ids)]}")
 
     return call
 
 
-async def a_place(at: Deployment, name: str) -> Place:
+async def quiet_organisation(at: Deployment, name: str) -> QuietOrganisation:
     """A quiet organisation with twenty members."""
-    place = Place(await at.stack.organisation(name))
+    quiet = QuietOrganisation(await at.stack.organisation(name))
 
     async def create(caller: Caller, number: int) -> Answer:
         answer = await creator("seed")(caller, number)
-        place.ids.append(json.loads(answer.body)["id"])
+        quiet.ids.append(json.loads(answer.body)["id"])
         return answer
 
-    await burst(place.organisation.base, place.organisation.key, range(20), 1, create)
-    return place
+    await burst(quiet.organisation.base, quiet.organisation.key, range(20), 1, create)
+    return quiet
 
 
 @contextlib.asynccontextmanager
@@ -130,7 +130,7 @@ async def beside(work: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncItera
 
 async def traffic(bench: Bench) -> Neighbour:
     """Nine of ten requests are from one organisation."""
-    loud = await a_place(bench.at, "Loud")
+    loud = await quiet_organisation(bench.at, "Loud")
     own = Load()
 
     async def work(_: asyncio.Event) -> None:
@@ -232,7 +232,7 @@ async def measure(args: argparse.Namespace) -> bool:
     held = True
     async with deployed() as at:
         bench = Bench(at, args.seconds)
-        bench.quiet = [await a_place(at, f"Quiet {number}") for number in range(QUIET)]
+        bench.quiet = [await quiet_organisation(at, f"Quiet {number}") for number in range(QUIET)]
         await bench.others()  # warm up
         for part in args.only.split(","):
             before = await bench.others()

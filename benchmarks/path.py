@@ -23,7 +23,7 @@ import aiohttp
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from benchmarks.stack import Place, a_place
+from benchmarks.stack import BenchOrganisation, bench_organisation
 
 SCIM = {"Content-Type": "application/scim+json"}
 MEASURED = ("ingress", "provisioner", "notifier", "kafka", "postgres")
@@ -64,7 +64,7 @@ def cpu_seconds(pids: Sequence[int]) -> float:
             continue
         if int(entry.name) in wanted:
             # Its own time and that of children that have ended.
-            total += sum(int(fields[place]) for place in (11, 12, 13, 14))
+            total += sum(int(fields[index]) for index in (11, 12, 13, 14))
         elif int(fields[1]) in wanted:
             total += int(fields[11]) + int(fields[12])
     return total / ticks
@@ -113,11 +113,11 @@ def creator(session: aiohttp.ClientSession, base: str, run: str) -> Callable[[in
     return create
 
 
-async def measure(place: Place, args: argparse.Namespace) -> None:
+async def measure(target: BenchOrganisation, args: argparse.Namespace) -> None:
     """All runs against one stack; prints each figure when it is measured."""
     connector = aiohttp.TCPConnector(limit=0)
-    stack, base = place.stack, place.base
-    headers = {"Authorization": f"Bearer {place.key}"}
+    stack, base = target.stack, target.base
+    headers = {"Authorization": f"Bearer {target.key}"}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
         await drive(10, 1.0, creator(session, base, "warm"))
         livez = stack["metrics"]["ingress"][0].rsplit("/", 1)[0] + "/livez"
@@ -127,7 +127,7 @@ async def measure(place: Place, args: argparse.Namespace) -> None:
                 return "ok" if answer.status == 200 else "failed"
 
         http = await drive(1, 1.0, alive)
-        bare = await bare_kafka(place.kafka)
+        bare = await bare_kafka(target.kafka)
         print(f"GET /livez, 1 client          p50 {http.percentile_ms(50):7.2f} ms")
         print(f"bare acknowledged send        p50 {bare.percentile_ms(50):7.2f} ms")
         print()
@@ -185,8 +185,8 @@ def main() -> None:
     parser.add_argument("--clients", default="1,10,50")
     args = parser.parse_args()
     args.clients = [int(number) for number in args.clients.split(",")]
-    with a_place(args.data) as place:
-        asyncio.run(measure(place, args))
+    with bench_organisation(args.data) as target:
+        asyncio.run(measure(target, args))
 
 
 if __name__ == "__main__":

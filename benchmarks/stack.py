@@ -17,7 +17,7 @@ ROLLCALL = Path(sys.executable).with_name("rollcall")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BenchOrganisation:
     """One new organisation on a stack; `stack` is the content of its `stack.json`.
 
     `kafka` is what a client of its Kafka needs: address and login.
@@ -31,7 +31,7 @@ class Place:
 
 
 @contextmanager
-def a_place(data: Path | None) -> Iterator[Place]:
+def bench_organisation(data: Path | None) -> Iterator[BenchOrganisation]:
     """A new organisation on the stack in `data`, or on one that is started and stopped here."""
     with tempfile.TemporaryDirectory(prefix="rollcall-bench-") as folder:
         where = data or Path(folder)
@@ -45,7 +45,7 @@ def a_place(data: Path | None) -> Iterator[Place]:
                 capture_output=True,
             )
             organisation = json.loads(made.stdout)
-            yield Place(
+            yield BenchOrganisation(
                 stack=json.loads((where / ".rollcall" / "stack.json").read_text()),
                 kafka=client_options(find(where)),
                 organisation_id=organisation["organisation_id"],

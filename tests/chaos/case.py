@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.chaos.found import Audited, Found, Logged, Place, Stored
+from tests.chaos.found import Audited, Logged, Observed, ResourceKey, Stored
 from tests.chaos.history import Attempt
-from tests.chaos.reference import Directory, Standing
+from tests.chaos.reference import Directory, PersonState
 
 CLOCK_S: Final = 0.01
 """Two moments nearer than this are taken for one."""
@@ -30,7 +30,7 @@ class Case:
     """A run, sorted for judgement."""
 
     history: Sequence[Attempt]
-    found: Found
+    found: Observed
     writes: dict[str, Attempt]
     """Token → attempt."""
     records: dict[str, list[Logged]]
@@ -41,10 +41,10 @@ class Case:
     """Request id → its row."""
     expected: dict[str, int]
     """Request id → the status that the reference decides."""
-    persons: dict[Place, Stored]
-    groups: dict[Place, Stored]
-    life: dict[Place, list[Standing]]
-    versions: dict[Place, list[tuple[int, str]]]
+    persons: dict[ResourceKey, Stored]
+    groups: dict[ResourceKey, Stored]
+    life: dict[ResourceKey, list[PersonState]]
+    versions: dict[ResourceKey, list[tuple[int, str]]]
     """Resource → its versions in their order, each with the offset that made it."""
 
     def row_of(self, attempt: Attempt) -> Audited | None:
@@ -53,7 +53,7 @@ class Case:
         return None if record is None else self.audited.get(record.id)
 
 
-def make_case(history: Sequence[Attempt], found: Found) -> Case:
+def make_case(history: Sequence[Attempt], found: Observed) -> Case:
     """Bring answers, log and audit together, and let the reference decide."""
     writes = {each.token: each for each in history if each.effect is not None}
     records: dict[str, list[Logged]] = defaultdict(list)

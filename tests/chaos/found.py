@@ -6,7 +6,7 @@ from typing import Literal
 
 from tests.chaos.history import Endpoint, State
 
-Place = tuple[str, str]
+ResourceKey = tuple[str, str]
 """(organisation id, resource id)"""
 
 
@@ -73,15 +73,15 @@ class Disturbance:
 
 
 @dataclass(slots=True)
-class Found:
+class Observed:
     """All of it."""
 
     log: list[Logged] = field(default_factory=list)
     """Partition by partition, in the order of offsets."""
     audit: list[Audited] = field(default_factory=list)
     """In the order of offsets in each partition."""
-    persons: dict[Place, Stored] = field(default_factory=dict)
-    groups: dict[Place, Stored] = field(default_factory=dict)
+    persons: dict[ResourceKey, Stored] = field(default_factory=dict)
+    groups: dict[ResourceKey, Stored] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     """Request id → `yes` or `perhaps`, as `rollcall refused list` tells it."""
     mails: list[Mail] = field(default_factory=list)

@@ -206,8 +206,8 @@ def directory(case: Case) -> Iterator[Violation]:
         ("member", case.persons, case.found.persons),
         ("group", case.groups, case.found.groups),
     ):
-        for place in expected.keys() | found.keys():
-            wanted, there = expected.get(place), found.get(place)
+        for key in expected.keys() | found.keys():
+            wanted, there = expected.get(key), found.get(key)
             if wanted == there:
                 continue
             if there is None:
@@ -216,7 +216,7 @@ def directory(case: Case) -> Iterator[Violation]:
                 kind = f"a {what} that nobody was told of"
             else:
                 kind = f"a {what} is not as answered"
-            yield Violation(kind, place[0], place[1], _shown(wanted), _shown(there))
+            yield Violation(kind, key[0], key[1], _shown(wanted), _shown(there))
 
 
 def _shown(stored: Stored | None) -> str:

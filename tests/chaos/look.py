@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from email.policy import default as mail_policy
 from typing import Any
 
-from tests.chaos.found import Audited, Disturbance, Found, Logged, Mail, Place, Stored
+from tests.chaos.found import Audited, Disturbance, Logged, Mail, Observed, ResourceKey, Stored
 from tests.chaos.history import Endpoint, State, state_of
 from tests.support.poison import rollcall
 from tests.support.stack import Stack
@@ -15,7 +15,7 @@ from tests.support.stack import Stack
 Json = dict[str, Any]
 
 
-async def look(stack: Stack, disturbances: Sequence[Disturbance]) -> Found:
+async def look(stack: Stack, disturbances: Sequence[Disturbance]) -> Observed:
     """Everything, once nothing moves any more."""
     refused = await rollcall(stack, "refused", "list")
     [dead] = await stack.rows("SELECT count(*) AS n FROM directory.dead_letter")
@@ -23,7 +23,7 @@ async def look(stack: Stack, disturbances: Sequence[Disturbance]) -> Found:
         "SELECT topic, partition, reason FROM directory.progress WHERE state <> 'running' "
         "UNION ALL SELECT topic, partition, reason FROM notice.progress WHERE state <> 'running'"
     )
-    return Found(
+    return Observed(
         log=await _log(stack),
         audit=await _audit(stack),
         persons=await _persons(stack),
@@ -106,7 +106,7 @@ async def _audit(stack: Stack) -> list[Audited]:
     ]
 
 
-async def _persons(stack: Stack) -> dict[Place, Stored]:
+async def _persons(stack: Stack) -> dict[ResourceKey, Stored]:
     rows = await stack.rows(
         "SELECT organisation_id::text AS organisation, id::text, version::text, document "
         "FROM directory.member"
@@ -119,8 +119,8 @@ async def _persons(stack: Stack) -> dict[Place, Stored]:
     }
 
 
-async def _groups(stack: Stack) -> dict[Place, Stored]:
-    members: dict[Place, set[str]] = defaultdict(set)
+async def _groups(stack: Stack) -> dict[ResourceKey, Stored]:
+    members: dict[ResourceKey, set[str]] = defaultdict(set)
     for row in await stack.rows(
         "SELECT organisation_id::text AS organisation, group_id::text, member_id::text "
         "FROM directory.group_member"
@@ -130,15 +130,15 @@ async def _groups(stack: Stack) -> dict[Place, Stored]:
         "SELECT organisation_id::text AS organisation, id::text, version::text, document "
         'FROM directory."group"'
     )
-    found: dict[Place, Stored] = {}
+    found: dict[ResourceKey, Stored] = {}
     for row in rows:
-        place = row["organisation"], row["id"]
+        key = row["organisation"], row["id"]
         name = json.loads(row["document"]).get("displayName")
-        state = State((("displayName", name),), frozenset(members.pop(place, ())))
-        found[place] = Stored(row["version"], state)
+        state = State((("displayName", name),), frozenset(members.pop(key, ())))
+        found[key] = Stored(row["version"], state)
     # Memberships of no group would be found under it.
-    for place, ids in members.items():
-        found[place] = Stored("no group", State((), frozenset(ids)))
+    for key, ids in members.items():
+        found[key] = Stored("no group", State((), frozenset(ids)))
     return found
 
 

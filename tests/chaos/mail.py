@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tests.chaos.case import Case, Violation
-from tests.chaos.found import Mail, Place
-from tests.chaos.reference import Standing
+from tests.chaos.found import Mail, ResourceKey
+from tests.chaos.reference import PersonState
 
 SLACK_S: Final = 4.0
 """From the judgement of a notice to the mail in the mailbox, on a busy machine."""
@@ -24,44 +24,44 @@ DECIDED: Final = (*PASSED, "provisioner")
 
 def mails(case: Case) -> Iterator[Violation]:
     """Every due mail is there, none that was no longer due, none twice without a reason."""
-    of_person: dict[Place, list[Mail]] = defaultdict(list)
+    of_person: dict[ResourceKey, list[Mail]] = defaultdict(list)
     for mail in case.found.mails:
         row = case.audited.get(mail.event_id)
         if row is None:
             yield _about(("", ""), "a mail about nothing", "none", mail.event_id)
             continue
         of_person[row.organisation, row.resource_id].append(mail)
-    for place, life in case.life.items():
-        own = sorted(of_person.get(place, ()), key=lambda each: each.at_s)
-        yield from _wrong(case, place, life, own)
-        yield from _copies(case, place, own)
-        yield from _missing(place, life, own)
+    for key, life in case.life.items():
+        own = sorted(of_person.get(key, ()), key=lambda each: each.at_s)
+        yield from _wrong(case, key, life, own)
+        yield from _copies(case, key, own)
+        yield from _missing(key, life, own)
 
 
-def _about(place: Place, what: str, expected: str, found: str) -> Violation:
-    return Violation(what, place[0], place[1] or None, expected, found)
+def _about(key: ResourceKey, what: str, expected: str, found: str) -> Violation:
+    return Violation(what, key[0], key[1] or None, expected, found)
 
 
 def _wrong(
-    case: Case, place: Place, life: Sequence[Standing], own: Sequence[Mail]
+    case: Case, key: ResourceKey, life: Sequence[PersonState], own: Sequence[Mail]
 ) -> Iterator[Violation]:
     for mail in own:
         if not any(_is_due(case, mail, life, index) for index in range(len(life))):
-            yield _about(place, "a mail that was not due", "none", f"{mail.kind} {mail.event_id}")
+            yield _about(key, "a mail that was not due", "none", f"{mail.kind} {mail.event_id}")
 
 
-def _is_due(case: Case, mail: Mail, life: Sequence[Standing], index: int) -> bool:
-    """Whether the mail says what was so in this standing, and left in it or soon after it."""
-    standing = life[index]
-    if not standing.is_there or mail.recipient != standing.address:
+def _is_due(case: Case, mail: Mail, life: Sequence[PersonState], index: int) -> bool:
+    """Whether the mail says what was so in this state, and left in it or soon after it."""
+    state = life[index]
+    if not state.is_there or mail.recipient != state.address:
         return False
     is_so = {
-        "invitation": standing.is_active and standing.invitation == mail.event_id,
-        "revocation": not standing.is_active,
-        "restoration": standing.is_active,
+        "invitation": state.is_active and state.invitation == mail.event_id,
+        "revocation": not state.is_active,
+        "restoration": state.is_active,
     }[mail.kind]
     ended_s = life[index + 1].from_s if index + 1 < len(life) else float("inf")
-    return is_so and standing.from_s - SLACK_S <= mail.at_s <= _later(case, ended_s)
+    return is_so and state.from_s - SLACK_S <= mail.at_s <= _later(case, ended_s)
 
 
 def _later(case: Case, moment_s: float) -> float:
@@ -75,13 +75,13 @@ def _later(case: Case, moment_s: float) -> float:
     return max((latest_s, *ends))
 
 
-def _copies(case: Case, place: Place, own: Sequence[Mail]) -> Iterator[Violation]:
+def _copies(case: Case, key: ResourceKey, own: Sequence[Mail]) -> Iterator[Violation]:
     first: dict[tuple[str, str], Mail] = {}
     for mail in own:
         before = first.get((mail.event_id, mail.kind))
         first[mail.event_id, mail.kind] = mail
         if before is not None and not _was_disturbed(case, before.at_s):
-            yield _about(place, "a mail came twice", "once", f"{mail.kind} {mail.event_id}")
+            yield _about(key, "a mail came twice", "once", f"{mail.kind} {mail.event_id}")
 
 
 def _was_disturbed(case: Case, at_s: float) -> bool:
@@ -93,7 +93,9 @@ def _was_disturbed(case: Case, at_s: float) -> bool:
     )
 
 
-def _missing(place: Place, life: Sequence[Standing], own: Sequence[Mail]) -> Iterator[Violation]:
+def _missing(
+    key: ResourceKey, life: Sequence[PersonState], own: Sequence[Mail]
+) -> Iterator[Violation]:
     """Who is invited at the end has the open invitation, and nothing after it that denies it.
 
     Who is revoked at the end, and has had that invitation, was told of the revocation.
@@ -108,10 +110,10 @@ def _missing(place: Place, life: Sequence[Standing], own: Sequence[Mail]) -> Ite
     ]
     if not invited:
         if last.is_active:
-            yield _about(place, "no invitation", f"invitation {last.invitation}", "none")
+            yield _about(key, "no invitation", f"invitation {last.invitation}", "none")
         return
     kinds = [mail.kind for mail in own[invited[0] :]]
     if last.is_active and kinds[-1] == "revocation":
-        yield _about(place, "told that it is revoked, and it is not", "a restoration", str(kinds))
+        yield _about(key, "told that it is revoked, and it is not", "a restoration", str(kinds))
     if not last.is_active and kinds[-1] != "revocation":
-        yield _about(place, "not told that it is revoked", "a revocation", str(kinds))
+        yield _about(key, "not told that it is revoked", "a revocation", str(kinds))

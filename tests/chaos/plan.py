@@ -68,7 +68,7 @@ CALM_AT_END_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Action:
     """One thing that an identity provider wants, `at_s` seconds after the start."""
 
     number: int
@@ -87,7 +87,7 @@ class Provider:
     name: str
     organisation: str
     dialect: Dialect
-    steps: tuple[Step, ...]
+    actions: tuple[Action, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +129,19 @@ def _provider(seed: int, organisation: str, name: str, seconds: float) -> Provid
     dice = random.Random(f"{seed} {organisation} {name}")
     dialect = DIALECTS[name]
     acts, weights = zip(*dialect.weights.items(), strict=True)
-    steps: list[Step] = []
+    actions: list[Action] = []
     at_s = 0.0
     while True:
         # Okta starts a job for each of many at once; a cycle works one after the other.
         at_s += 0.01 if dice.random() < dialect.burst else dice.expovariate(dialect.per_s)
         if at_s >= seconds:
-            return Provider(name, organisation, dialect, tuple(steps))
+            return Provider(name, organisation, dialect, tuple(actions))
         others = tuple(dice.sample(range(SLOTS), dice.randrange(1, 6)))
         [act] = dice.choices(acts, weights)
-        step = Step(len(steps), at_s, act, dice.randrange(SLOTS), dice.randrange(GROUPS), others)
-        steps.append(step)
+        action = Action(
+            len(actions), at_s, act, dice.randrange(SLOTS), dice.randrange(GROUPS), others
+        )
+        actions.append(action)
 
 
 def _faults(dice: random.Random, seconds: float) -> tuple[Fault, ...]:

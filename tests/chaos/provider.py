@@ -27,7 +27,7 @@ from tests.chaos.history import (
     seen_in,
     version_of,
 )
-from tests.chaos.plan import Provider, Step
+from tests.chaos.plan import Action, Provider
 from tests.support.scim_client import Answer, Client
 
 TRIES = 4
@@ -70,55 +70,55 @@ class AtWork:
         """All steps, each at its moment (the monotonic clock), some at once."""
         turns = asyncio.Semaphore(self.plan.dialect.jobs)
 
-        async def one(step: Step) -> None:
+        async def one(action: Action) -> None:
             async with turns:
                 if time.monotonic() > began_s + seconds:
                     self.unfinished += 1
                 else:
-                    await self._do(step)
+                    await self._do(action)
 
         async with asyncio.TaskGroup() as group:
-            for step in self.plan.steps:
-                wait_s = began_s + step.at_s - time.monotonic()
+            for action in self.plan.actions:
+                wait_s = began_s + action.at_s - time.monotonic()
                 await asyncio.sleep(max(0.0, wait_s))  # the schedule is the plan's
-                group.create_task(one(step))
+                group.create_task(one(action))
 
-    async def _do(self, step: Step) -> None:
-        if "group" in step.act or step.act in ("join", "leave"):
+    async def _do(self, action: Action) -> None:
+        if "group" in action.act or action.act in ("join", "leave"):
             # Memberships go out side by side; what makes or ends a group does not.
-            lock = f"group {step.group}" + (
-                f" {step.slot}" if step.act in ("join", "leave") else ""
+            lock = f"group {action.group}" + (
+                f" {action.slot}" if action.act in ("join", "leave") else ""
             )
             async with self._locks[lock]:
-                await self._do_group(step)
+                await self._do_group(action)
         else:
-            async with self._locks[f"person {step.slot}"]:
-                await self._do_person(step)
+            async with self._locks[f"person {action.slot}"]:
+                await self._do_person(action)
 
     # Persons
 
-    async def _do_person(self, step: Step) -> None:
-        person = self.persons.setdefault(step.slot, Known(self._fresh(step.slot)))
-        match step.act:
+    async def _do_person(self, action: Action) -> None:
+        person = self.persons.setdefault(action.slot, Known(self._fresh(action.slot)))
+        match action.act:
             case "look_up":
-                await self._look_up(step, "Users", person)
+                await self._look_up(action, "Users", person)
             case "create":
-                await self._ensure(step, "Users", person)
+                await self._ensure(action, "Users", person)
             case "test_user":
-                await self._test_user(step)
+                await self._test_user(action)
             case "delete":
-                await self._delete(step, "Users", person)
+                await self._delete(action, "Users", person)
             case _ if person.id is None:
-                await self._ensure(step, "Users", person)
+                await self._ensure(action, "Users", person)
             case "read" | "change_if_match":
-                read = await self._send(step, "read", "GET", "Users", person.id)
+                read = await self._send(action, "read", "GET", "Users", person.id)
                 if read.status == 404:
                     person.id = None
-                elif step.act == "change_if_match" and read.seen and read.seen[0].version:
-                    wish = {"title": self._word(step)}
-                    await self._change(step, person, wish, read.seen[0].version)
+                elif action.act == "change_if_match" and read.seen and read.seen[0].version:
+                    wish = {"title": self._word(action)}
+                    await self._change(action, person, wish, read.seen[0].version)
             case _:
-                await self._change(step, person, self._wish(step, person))
+                await self._change(action, person, self._wish(action, person))
 
     def _fresh(self, slot: int) -> dict[str, Any]:
         address = self._address(f"p{slot}")
@@ -131,110 +131,110 @@ class AtWork:
             "email": address,
         }
 
-    def _wish(self, step: Step, person: Known) -> Attributes:
-        match step.act:
+    def _wish(self, action: Action, person: Known) -> Attributes:
+        match action.act:
             case "revoke":
                 return {"active": False}
             case "restore":
                 return {"active": True}
             case "rename":
-                base = self._address(f"p{step.slot}")
-                other = self._address(f"p{step.slot}.{self.plan.name}{step.number}")
+                base = self._address(f"p{action.slot}")
+                other = self._address(f"p{action.slot}.{self.plan.name}{action.number}")
                 return {"userName": other if person.wanted["userName"] == base else base}
             case "readdress":
-                return {"email": self._address(f"m{step.slot}.{self.plan.name}{step.number}")}
-        return {"title": self._word(step)}
+                return {"email": self._address(f"m{action.slot}.{self.plan.name}{action.number}")}
+        return {"title": self._word(action)}
 
-    def _word(self, step: Step) -> str:
-        return f"{self.plan.name} {step.number}"
+    def _word(self, action: Action) -> str:
+        return f"{self.plan.name} {action.number}"
 
     def _address(self, local: str) -> str:
         return f"{local}@{self.plan.organisation.replace(' ', '-')}.example"
 
     async def _change(
-        self, step: Step, person: Known, wish: Attributes, if_match: str | None = None
+        self, action: Action, person: Known, wish: Attributes, if_match: str | None = None
     ) -> None:
         person.wanted |= wish
         dialect = self.plan.dialect
-        if dialect.replaces_users and step.act != "change_if_match":
+        if dialect.replaces_users and action.act != "change_if_match":
             effect = Effect("replace", "Users", dict(person.wanted))
             body = dialect.user(person.wanted)
-            await self._insist(step, "PUT", person, effect, body)
+            await self._insist(action, "PUT", person, effect, body)
         else:
             effect = Effect("patch", "Users", wish)
             body = dialect.user_patch(wish)
-            await self._insist(step, "PATCH", person, effect, body, if_match)
+            await self._insist(action, "PATCH", person, effect, body, if_match)
 
-    async def _test_user(self, step: Step) -> None:
+    async def _test_user(self, action: Action) -> None:
         """Made and taken away within a moment: nobody may get a mail."""
-        wanted = self._fresh(step.slot)
-        name = self._address(f"test{step.number}")
-        wanted |= {"userName": name, "email": name, "externalId": f"test-{step.number}"}
+        wanted = self._fresh(action.slot)
+        name = self._address(f"test{action.number}")
+        wanted |= {"userName": name, "email": name, "externalId": f"test-{action.number}"}
         person = Known(wanted)
-        await self._ensure(step, "Users", person)
-        await self._delete(step, "Users", person)
+        await self._ensure(action, "Users", person)
+        await self._delete(action, "Users", person)
 
     # Groups
 
-    async def _do_group(self, step: Step) -> None:
-        name = {"displayName": f"Team {step.group}"}
-        group = self.groups.setdefault(step.group, Known(name))
-        if step.act == "delete_group":
-            await self._delete(step, "Groups", group)
+    async def _do_group(self, action: Action) -> None:
+        name = {"displayName": f"Team {action.group}"}
+        group = self.groups.setdefault(action.group, Known(name))
+        if action.act == "delete_group":
+            await self._delete(action, "Groups", group)
         elif group.id is None:
-            async with self._locks[f"making {step.group}"]:
-                await self._ensure(step, "Groups", group)
-        elif step.act == "push_group":
-            await self._push(step, group)
-        elif step.act == "rename_group":
-            names = {"displayName": f"Team {step.group} {self._word(step)}"}
+            async with self._locks[f"making {action.group}"]:
+                await self._ensure(action, "Groups", group)
+        elif action.act == "push_group":
+            await self._push(action, group)
+        elif action.act == "rename_group":
+            names = {"displayName": f"Team {action.group} {self._word(action)}"}
             group.wanted |= names
-            await self._patch_group(step, group, Effect("patch", "Groups", names))
+            await self._patch_group(action, group, Effect("patch", "Groups", names))
         else:
-            person = self.persons.get(step.slot)
+            person = self.persons.get(action.slot)
             if person is None or person.id is None:
                 return
             whom = frozenset({person.id})
-            joins = step.act == "join"
+            joins = action.act == "join"
             effect = (
                 Effect("patch", "Groups", add=whom)
                 if joins
                 else Effect("patch", "Groups", remove=whom)
             )
-            await self._patch_group(step, group, effect)
+            await self._patch_group(action, group, effect)
 
-    async def _push(self, step: Step, group: Known) -> None:
+    async def _push(self, action: Action, group: Known) -> None:
         members = frozenset(
-            known.id for slot in step.others if (known := self.persons.get(slot)) and known.id
+            known.id for slot in action.others if (known := self.persons.get(slot)) and known.id
         )
         if self.plan.dialect.replaces_groups:
             effect = Effect("replace", "Groups", dict(group.wanted), members=members)
-            await self._insist(step, "PUT", group, effect, self.plan.dialect.group(effect))
+            await self._insist(action, "PUT", group, effect, self.plan.dialect.group(effect))
         elif members:
-            await self._patch_group(step, group, Effect("patch", "Groups", add=members))
+            await self._patch_group(action, group, Effect("patch", "Groups", add=members))
 
-    async def _patch_group(self, step: Step, group: Known, effect: Effect) -> None:
+    async def _patch_group(self, action: Action, group: Known, effect: Effect) -> None:
         body = self.plan.dialect.group_patch(group.id or "", effect)
-        await self._insist(step, "PATCH", group, effect, body)
+        await self._insist(action, "PATCH", group, effect, body)
 
     # What both have
 
-    async def _look_up(self, step: Step, endpoint: Endpoint, known: Known) -> Attempt:
+    async def _look_up(self, action: Action, endpoint: Endpoint, known: Known) -> Attempt:
         """Whom the directory has under the name; it takes over the id that it finds."""
         attribute = "userName" if endpoint == "Users" else "displayName"
         name = known.wanted[attribute]
         text = quote(f'{attribute} eq "{name}"')
         made = await self._send(
-            step, "look up", "GET", endpoint, None, query=f"?filter={text}", looked_up=name
+            action, "look up", "GET", endpoint, None, query=f"?filter={text}", looked_up=name
         )
         if made.is_yes and made.seen:
             known.id = made.seen[0].resource_id
         return made
 
-    async def _ensure(self, step: Step, endpoint: Endpoint, known: Known) -> None:
+    async def _ensure(self, action: Action, endpoint: Endpoint, known: Known) -> None:
         """Look up, and create whom it does not find; again and again, but not for ever."""
         for number in range(TRIES):
-            found = await self._look_up(step, endpoint, known)
+            found = await self._look_up(action, endpoint, known)
             if known.id is not None:
                 return
             if not found.is_yes:
@@ -244,7 +244,9 @@ class AtWork:
             effect = Effect("create", endpoint, dict(known.wanted), members=members)
             dialect = self.plan.dialect
             body = dialect.user(effect.attributes) if endpoint == "Users" else dialect.group(effect)
-            made = await self._send(step, f"create {number}", "POST", endpoint, None, body, effect)
+            made = await self._send(
+                action, f"create {number}", "POST", endpoint, None, body, effect
+            )
             if made.is_yes:
                 known.id = made.resource_id
                 return
@@ -252,13 +254,13 @@ class AtWork:
                 return
             await self._pause(made)
 
-    async def _delete(self, step: Step, endpoint: Endpoint, known: Known) -> None:
+    async def _delete(self, action: Action, endpoint: Endpoint, known: Known) -> None:
         if known.id is not None:
-            await self._insist(step, "DELETE", known, Effect("delete", endpoint), None)
+            await self._insist(action, "DELETE", known, Effect("delete", endpoint), None)
 
     async def _insist(
         self,
-        step: Step,
+        action: Action,
         method: str,
         known: Known,
         effect: Effect,
@@ -269,9 +271,9 @@ class AtWork:
         for number in range(TRIES):
             if known.id is None:
                 return
-            what = f"{step.act} {number}"
+            what = f"{action.act} {number}"
             made = await self._send(
-                step, what, method, effect.endpoint, known.id, body, effect, if_match
+                action, what, method, effect.endpoint, known.id, body, effect, if_match
             )
             if made.status == 404 or (made.is_yes and effect.verb == "delete"):
                 known.id = None
@@ -286,7 +288,7 @@ class AtWork:
 
     async def _send(
         self,
-        step: Step,
+        action: Action,
         what: str,
         method: str,
         endpoint: Endpoint,
@@ -300,8 +302,8 @@ class AtWork:
     ) -> Attempt:
         """One request, written down with what became of it."""
         self._sent += 1
-        place = f"{self.seed}|{self.plan.organisation}|{self.plan.name}|{step.number}|{self._sent}"
-        token = hashlib.blake2b(place.encode(), digest_size=16).hexdigest()
+        key = f"{self.seed}|{self.plan.organisation}|{self.plan.name}|{action.number}|{self._sent}"
+        token = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
         path = f"/{endpoint}" + (f"/{resource_id}" if resource_id else "") + query
         tag = f'W/"{if_match}"' if if_match else None
         sent_s = time.time()
@@ -316,7 +318,7 @@ class AtWork:
                 token,
                 self.organisation,
                 self.plan.name,
-                step.number,
+                action.number,
                 what,
                 endpoint,
                 resource_id,

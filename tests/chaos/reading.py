@@ -82,13 +82,15 @@ def _stale(case: Case, read: Attempt, of_it: Sequence[Attempt], seen: Seen) -> I
         if _is_decided_before(each, read) and each.token in case.applied
     ]
     history = case.versions.get((read.organisation, seen.resource_id), [])
-    places = [offset for offset, version in history if version == seen.version]
-    if not places and not _is_still_open(case, seen.version, read):
+    written_at = [offset for offset, version in history if version == seen.version]
+    if not written_at and not _is_still_open(case, seen.version, read):
         yield of(read, "a version that never was", "one of its versions", seen.version)
-    elif places and offsets:
+    elif written_at and offsets:
         last = max((offset for offset, _ in history if offset <= max(offsets)), default=-1)
-        if places[0] < last:
-            yield of(read, "a read older than an answer", f"offset {last}", f"offset {places[0]}")
+        if written_at[0] < last:
+            yield of(
+                read, "a read older than an answer", f"offset {last}", f"offset {written_at[0]}"
+            )
 
 
 def _is_still_open(case: Case, version: str, read: Attempt) -> bool:

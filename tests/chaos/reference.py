@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.found import Logged, Place, Stored
+from tests.chaos.found import Logged, ResourceKey, Stored
 from tests.chaos.history import Attempt, Effect, State
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PersonState:
     """What a person was from one moment on; `invitation` is the open one, by its request's id."""
 
     from_s: float
@@ -50,8 +50,8 @@ class Directory:
 
     persons: dict[str, Person] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
-    life: defaultdict[str, list[Standing]] = field(default_factory=lambda: defaultdict(list))
-    """Member → its standings, in their order."""
+    life: defaultdict[str, list[PersonState]] = field(default_factory=lambda: defaultdict(list))
+    """Member → its states, in their order."""
     versions: defaultdict[str, list[tuple[int, str]]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -99,8 +99,8 @@ class Directory:
             invitation = record.id
         self.persons[id_] = Person(attributes, record.id, invitation, reached_at)
         self.versions[id_].append((record.offset, record.id))
-        standing = Standing(at_s, True, attributes["active"], invitation, reached_at)
-        self.life[id_].append(standing)
+        state = PersonState(at_s, True, attributes["active"], invitation, reached_at)
+        self.life[id_].append(state)
         return 201 if before is None else 200
 
     def _is_taken(self, id_: str, attributes: Mapping[str, Any]) -> bool:
@@ -116,7 +116,7 @@ class Directory:
                 group.members.remove(id_)
                 group.version = record.id
                 self.versions[group_id].append((record.offset, record.id))
-        self.life[id_].append(Standing(at_s, False, False, None, None))
+        self.life[id_].append(PersonState(at_s, False, False, None, None))
         return 204
 
     # Groups
@@ -151,7 +151,9 @@ class Directory:
 
     # What it holds
 
-    def stored(self, organisation: str) -> tuple[dict[Place, Stored], dict[Place, Stored]]:
+    def stored(
+        self, organisation: str
+    ) -> tuple[dict[ResourceKey, Stored], dict[ResourceKey, Stored]]:
         """Persons and groups, as the directory would show them."""
         persons = {
             (organisation, id_): Stored(each.version, State(tuple(sorted(each.attributes.items()))))

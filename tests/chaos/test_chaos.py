@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from tests.chaos.case import Case, make_case
-from tests.chaos.found import Found, Logged
+from tests.chaos.found import Logged, Observed
 from tests.chaos.judge import judge
 from tests.chaos.play import Arena, arena, play
 
@@ -23,8 +23,8 @@ QUICK_S = 30.0
 def assert_the_model_sees(case: Case) -> None:
     """A run that was judged to be right is not so any more with a row less, or a mail twice."""
     found = case.found
-    place = min(found.persons)
-    persons = {each: row for each, row in found.persons.items() if each != place}
+    key = min(found.persons)
+    persons = {each: row for each, row in found.persons.items() if each != key}
     assert "a member is lost" in wrong(case, replace(found, persons=persons))
 
     yes = [each for each in found.log if each.id in case.audited and is_yes(case, each)]
@@ -46,7 +46,7 @@ def is_yes(case: Case, record: Logged) -> bool:
     return record.token in case.writes and case.writes[record.token].is_yes
 
 
-def wrong(case: Case, found: Found) -> set[str]:
+def wrong(case: Case, found: Observed) -> set[str]:
     return {each.what for each in judge(make_case(case.history, found))}
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from tests.chaos.case import Case, make_case, tell
-from tests.chaos.found import Audited, Disturbance, Found, Logged, Mail
+from tests.chaos.found import Audited, Disturbance, Logged, Mail, Observed
 from tests.chaos.history import NO_ANSWER, Attempt, Effect, Endpoint, Seen, State, seen_in
 from tests.chaos.judge import judge
 from tests.chaos.operations import is_outage
@@ -42,7 +42,7 @@ class Run:
     """A run by hand: one request a second, each decided at once."""
 
     history: list[Attempt] = field(default_factory=list)
-    found: Found = field(default_factory=Found)
+    found: Observed = field(default_factory=Observed)
     announced: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
@@ -402,4 +402,4 @@ def test_the_plan_is_the_seed_s() -> None:
     }
     assert {each.trouble for each in one.faults if each.target == "operator"} == {*OPERATING}
     assert all(fault.at_s + fault.for_s <= 60.0 for fault in one.faults)
-    assert all(len(provider.steps) > 50 for provider in one.providers)
+    assert all(len(provider.actions) > 50 for provider in one.providers)

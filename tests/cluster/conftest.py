@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.deploy.docker_engine import engine
-from tests.support.deploy.kubernetes import World, clean, load_images, prepare, require_cluster
+from tests.support.deploy.kubernetes import (
+    LoadedCluster,
+    clean,
+    load_images,
+    prepare,
+    require_cluster,
+)
 
 
 @pytest.fixture(scope="session")
@@ -22,12 +28,12 @@ def cluster_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def world(cluster_folder: Path) -> Iterator[World]:
+def cluster(cluster_folder: Path) -> Iterator[LoadedCluster]:
     """A cluster that has the images and nothing of ours."""
     kube = require_cluster(cluster_folder)
     clean(kube)
     prepare(kube)
     try:
-        yield World(kube, {})
+        yield LoadedCluster(kube, {})
     finally:
         clean(kube)

@@ -27,7 +27,7 @@ from tests.support.deploy.kubernetes import (
     STRANGERS,
     TAG,
     Json,
-    World,
+    LoadedCluster,
     wait,
 )
 from tests.support.deploy.manifests import kubectl
@@ -48,10 +48,12 @@ except OSError as error:
 """
 
 
-def load(world: World, name: str, seconds: float, act: Callable[[], None], tries: int = 1) -> Json:
+def load(
+    cluster: LoadedCluster, name: str, seconds: float, act: Callable[[], None], tries: int = 1
+) -> Json:
     """Play the load for so long while something is done; what became of it."""
-    kube = world.kube
-    arguments = [world.base, world.organisation["api_key"], str(seconds), str(RATE), str(tries)]
+    kube = cluster.kube
+    arguments = [cluster.base, cluster.organisation["api_key"], str(seconds), str(RATE), str(tries)]
     kube.run_pod(name, ["python3", "/scripts/load.py", *arguments])
     wait(lambda: "started" in kube.logs(name), "the load has started", 60)
     act()
@@ -89,8 +91,10 @@ def forwarded(service: str, port: int) -> Iterator[str]:
         process.wait(10)
 
 
-def test_the_namespace_is_restricted_and_every_pod_is_ready_within_a_minute(world: World) -> None:
-    kube = world.kube
+def test_the_namespace_is_restricted_and_every_pod_is_ready_within_a_minute(
+    cluster: LoadedCluster,
+) -> None:
+    kube = cluster.kube
     began = time.monotonic()
 
     done = kube.try_("apply", "--kustomize", str(kube.write_overlay(TAG, *COMPONENTS)))
@@ -108,22 +112,22 @@ def test_the_namespace_is_restricted_and_every_pod_is_ready_within_a_minute(worl
     assert "Warning" not in done.stderr, done.stderr
 
 
-def test_an_organisation_is_made_by_the_documented_command(world: World) -> None:
+def test_an_organisation_is_made_by_the_documented_command(cluster: LoadedCluster) -> None:
     command = ["exec", "deploy/rollcall-operator", "--", "rollcall"]
 
-    created = world.kube.ours(*command, "org", "create", "Acme", "--json")
-    world.organisation = json.loads(created)
-    examined = world.kube.ours(*command, "doctor")
+    created = cluster.kube.ours(*command, "org", "create", "Acme", "--json")
+    cluster.organisation = json.loads(created)
+    examined = cluster.kube.ours(*command, "doctor")
 
-    assert world.organisation["api_key"]
+    assert cluster.organisation["api_key"]
     assert "WRONG" not in examined
 
 
 @pytest.mark.parametrize("name", ["entra-default", "okta-oin"])
 async def test_an_identity_provider_s_conversation_goes_through_the_service(
-    world: World, name: str
+    cluster: LoadedCluster, name: str
 ) -> None:
-    kube = world.kube
+    kube = cluster.kube
     command = ["exec", "deploy/rollcall-operator", "--", "rollcall", "org", "create"]
     made, other = (json.loads(kube.ours(*command, f"{name}{i}", "--json")) for i in (1, 2))
     with forwarded("service/rollcall-ingress", 80) as address:
@@ -136,7 +140,7 @@ async def test_an_identity_provider_s_conversation_goes_through_the_service(
     assert [str(each) for each in played if each.differences] == []
 
 
-async def test_invitations_are_in_the_mail_server_s_pod(world: World) -> None:
+async def test_invitations_are_in_the_mail_server_s_pod(cluster: LoadedCluster) -> None:
     code = (
         "import json,urllib.request as r;"
         "print(json.load(r.urlopen('http://127.0.0.1:8025/api/v1/messages'))['total'])"
@@ -144,34 +148,34 @@ async def test_invitations_are_in_the_mail_server_s_pod(world: World) -> None:
 
     def arrived() -> bool:
         where = ["--namespace", NAMESPACE, "exec", "deploy/mailpit", "--"]
-        return int(world.kube(*where, "/opt/venv/bin/python", "-c", code)) > 0
+        return int(cluster.kube(*where, "/opt/venv/bin/python", "-c", code)) > 0
 
     wait(arrived, "an invitation has arrived", 60)
 
 
-def test_a_rolling_restart_of_everything_fails_no_request(world: World) -> None:
+def test_a_rolling_restart_of_everything_fails_no_request(cluster: LoadedCluster) -> None:
     def restart() -> None:
         for name in DEPLOYMENTS:
-            world.kube.ours("rollout", "restart", f"deployment/{name}")
-            world.kube.rolled_out(name)
+            cluster.kube.ours("rollout", "restart", f"deployment/{name}")
+            cluster.kube.rolled_out(name)
 
-    found = load(world, "restart", 70, restart)
+    found = load(cluster, "restart", 70, restart)
 
     assert found["failed"] == []
     nothing_is_lost(found)
 
 
 @pytest.mark.parametrize("tag", [NEXT_TAG, TAG])
-def test_an_update_and_its_taking_back_fail_no_request(world: World, tag: str) -> None:
+def test_an_update_and_its_taking_back_fail_no_request(cluster: LoadedCluster, tag: str) -> None:
     """As documented: `newTag` is changed, `kubectl apply -k`; all are updated at once."""
-    kube = world.kube
+    kube = cluster.kube
 
     def update() -> None:
         done = kube.try_("apply", "--kustomize", str(kube.write_overlay(tag, *COMPONENTS)))
         assert done.returncode == 0, done.stderr
         kube.rolled_out(*DEPLOYMENTS)
 
-    found = load(world, "update-" + tag.replace(".", "-"), 70, update)
+    found = load(cluster, "update-" + tag.replace(".", "-"), 70, update)
 
     images = {
         each["image"]
@@ -184,8 +188,8 @@ def test_an_update_and_its_taking_back_fail_no_request(world: World, tag: str) -
     nothing_is_lost(found)
 
 
-def test_a_bad_image_is_held_by_the_rollout_and_undone(world: World) -> None:
-    kube = world.kube
+def test_a_bad_image_is_held_by_the_rollout_and_undone(cluster: LoadedCluster) -> None:
+    kube = cluster.kube
 
     def break_and_mend() -> None:
         kube.ours("set", "image", "deployment/rollcall-ingress", f"ingress={OURS}:nobody")
@@ -194,15 +198,15 @@ def test_a_bad_image_is_held_by_the_rollout_and_undone(world: World) -> None:
         kube.ours("rollout", "undo", "deployment/rollcall-ingress")
         kube.rolled_out("rollcall-ingress")
 
-    found = load(world, "bad-image", 30, break_and_mend)
+    found = load(cluster, "bad-image", 30, break_and_mend)
 
     assert found["failed"] == []
     nothing_is_lost(found)
 
 
-def test_pods_killed_at_random_lose_nothing_that_was_accepted(world: World) -> None:
+def test_pods_killed_at_random_lose_nothing_that_was_accepted(cluster: LoadedCluster) -> None:
     """A client repeats what got no answer, as identity providers do."""
-    kube = world.kube
+    kube = cluster.kube
     chance = random.Random(8)
     killed = {"ingress": 0, "provisioner": 0, "notifier": 0}
 
@@ -219,7 +223,7 @@ def test_pods_killed_at_random_lose_nothing_that_was_accepted(world: World) -> N
             # The pace of the killing, not a wait for something.
             time.sleep(chance.uniform(4, 10))
 
-    found = load(world, "kill", 130, kill, tries=8)
+    found = load(cluster, "kill", 130, kill, tries=8)
 
     print(f"killed {killed}")
     assert min(killed.values()) > 0
@@ -227,32 +231,32 @@ def test_pods_killed_at_random_lose_nothing_that_was_accepted(world: World) -> N
 
 
 @pytest.mark.parametrize("pod", ["kafka-0", "postgres-0"])
-def test_the_broker_s_and_the_database_s_pods_may_die(world: World, pod: str) -> None:
+def test_the_broker_s_and_the_database_s_pods_may_die(cluster: LoadedCluster, pod: str) -> None:
     def kill() -> None:
-        world.kube.ours("delete", "pod", pod, "--grace-period=0", "--force")
+        cluster.kube.ours("delete", "pod", pod, "--grace-period=0", "--force")
 
-    found = load(world, pod, 40, kill, tries=8)
+    found = load(cluster, pod, 40, kill, tries=8)
 
     nothing_is_lost(found)
-    wait(lambda: not world.kube.unready(), "all pods are ready again", 120, world.kube)
+    wait(lambda: not cluster.kube.unready(), "all pods are ready again", 120, cluster.kube)
 
 
-def test_the_provisioner_scales_to_two_and_back(world: World) -> None:
+def test_the_provisioner_scales_to_two_and_back(cluster: LoadedCluster) -> None:
     def scale() -> None:
         for count in (2, 1):
-            world.kube.ours("scale", "deployment/rollcall-provisioner", f"--replicas={count}")
-            wait(lambda: len(world.kube.pods("provisioner")) == count, "scaled", 60)  # noqa: B023
-            wait(lambda: not world.kube.unready(), "the pods are ready", 90, world.kube)
+            cluster.kube.ours("scale", "deployment/rollcall-provisioner", f"--replicas={count}")
+            wait(lambda: len(cluster.kube.pods("provisioner")) == count, "scaled", 60)  # noqa: B023
+            wait(lambda: not cluster.kube.unready(), "the pods are ready", 90, cluster.kube)
 
-    found = load(world, "scale", 60, scale)
+    found = load(cluster, "scale", 60, scale)
 
     assert found["failed"] == []
     nothing_is_lost(found)
 
 
-def test_a_drain_is_held_by_the_disruption_budgets(world: World) -> None:
+def test_a_drain_is_held_by_the_disruption_budgets(cluster: LoadedCluster) -> None:
     """The cluster may have one node only, so the second door has nowhere to go."""
-    kube = world.kube
+    kube = cluster.kube
     nodes = {pod["spec"]["nodeName"] for pod in kube.pods("ingress")}
     selector = "--pod-selector=app.kubernetes.io/component=ingress"
     options = [selector, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=25s"]
@@ -281,17 +285,17 @@ def test_a_drain_is_held_by_the_disruption_budgets(world: World) -> None:
     ],
 )
 def test_a_service_reaches_its_peers_and_nobody_else(
-    world: World, component: str, host: str, port: int, is_reached: bool
+    cluster: LoadedCluster, component: str, host: str, port: int, is_reached: bool
 ) -> None:
     code = f"import sys; sys.argv = ['', '{host}', '{port}']\n{REACHES}"
 
-    done = world.kube.python(f"deploy/rollcall-{component}", code)
+    done = cluster.kube.python(f"deploy/rollcall-{component}", code)
 
     assert (done.returncode == 0) is is_reached, done.stderr
 
 
-def test_a_stranger_reaches_nothing_of_ours(world: World) -> None:
-    kube = world.kube
+def test_a_stranger_reaches_nothing_of_ours(cluster: LoadedCluster) -> None:
+    kube = cluster.kube
     kube.run_pod("stranger", ["python3", "-c", "import signal; signal.pause()"], STRANGERS)
     kube("--namespace", STRANGERS, "wait", "--for=condition=Ready", "pod/stranger", "--timeout=60s")
     reached = []
@@ -314,9 +318,9 @@ def test_a_stranger_reaches_nothing_of_ours(world: World) -> None:
     assert reached == []
 
 
-def test_a_rotated_secret_is_taken_up(world: World) -> None:
+def test_a_rotated_secret_is_taken_up(cluster: LoadedCluster) -> None:
     """`kubectl apply -k` does it: names of Secrets end in their content's digest."""
-    kube = world.kube
+    kube = cluster.kube
     secret = "another-invitation-secret-of-some-length"
     before = {pod["metadata"]["name"] for pod in kube.pods("ingress") + kube.pods("notifier")}
 
@@ -325,7 +329,7 @@ def test_a_rotated_secret_is_taken_up(world: World) -> None:
         kube("apply", "--kustomize", str(overlay))
         kube.rolled_out("rollcall-ingress", "rollcall-notifier")
 
-    found = load(world, "rotate", 60, rotate)
+    found = load(cluster, "rotate", 60, rotate)
 
     after = {pod["metadata"]["name"] for pod in kube.pods("ingress") + kube.pods("notifier")}
     assert found["failed"] == []
@@ -335,28 +339,28 @@ def test_a_rotated_secret_is_taken_up(world: World) -> None:
 @pytest.mark.parametrize(
     "name", ["rollcall-topics-check", "rollcall-audit-months", "rollcall-snapshot"]
 )
-def test_a_cron_job_fired_by_hand_ends_well(world: World, name: str) -> None:
+def test_a_cron_job_fired_by_hand_ends_well(cluster: LoadedCluster, name: str) -> None:
     job = f"{name}-by-hand"
 
-    world.kube.ours("create", "job", job, f"--from=cronjob/{name}")
+    cluster.kube.ours("create", "job", job, f"--from=cronjob/{name}")
 
-    world.kube.ours(
+    cluster.kube.ours(
         "wait", "--for=condition=Complete", f"job/{job}", "--timeout=120s", timeout_s=150
     )
 
 
-def test_the_last_snapshot_is_there_for_the_operator(world: World) -> None:
+def test_the_last_snapshot_is_there_for_the_operator(cluster: LoadedCluster) -> None:
     command = ["exec", "deploy/rollcall-operator", "--", "rollcall"]
 
-    found = world.kube.ours(*command, "verify", "--from", "/snapshots/directory", timeout_s=240)
+    found = cluster.kube.ours(*command, "verify", "--from", "/snapshots/directory", timeout_s=240)
 
     assert found
 
 
-def test_the_autoscaler_adds_a_door_when_the_cpu_is_busy(world: World) -> None:
+def test_the_autoscaler_adds_a_door_when_the_cpu_is_busy(cluster: LoadedCluster) -> None:
     """Needs metrics-server, which kind and k3d have or take as one manifest."""
-    kube = world.kube
-    arguments = [world.base, world.organisation["api_key"], "150", "24"]
+    kube = cluster.kube
+    arguments = [cluster.base, cluster.organisation["api_key"], "150", "24"]
 
     kube.run_pod("burn", ["python3", "/scripts/burn.py", *arguments])
     began = time.monotonic()
@@ -374,8 +378,8 @@ def test_the_autoscaler_adds_a_door_when_the_cpu_is_busy(world: World) -> None:
     kube("--namespace", BESIDE, "delete", "pod", "burn", "--grace-period=0", "--force")
 
 
-def test_nothing_is_left_when_it_is_deleted(world: World) -> None:
-    kube = world.kube
+def test_nothing_is_left_when_it_is_deleted(cluster: LoadedCluster) -> None:
+    kube = cluster.kube
 
     overlay = str(kube.write_overlay(TAG, *COMPONENTS))
     kube("delete", "--kustomize", overlay, "--timeout=240s", timeout_s=270)

@@ -21,7 +21,7 @@ from rollcall_local.stack import ports
 from rollcall_local.stack.process import wait_until
 from tests.cluster import page
 from tests.support.deploy.docker_engine import ROOT, engine
-from tests.support.deploy.kubernetes import BESIDE, NAMESPACE, World, wait
+from tests.support.deploy.kubernetes import BESIDE, NAMESPACE, LoadedCluster, wait
 from tests.support.deploy.manifests import kubectl
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900), pytest.mark.xdist_group("cluster")]
@@ -52,7 +52,7 @@ NOTHING: Final[Filled] = {}
 class Reader:
     """Somebody who has the page open: the overlay's copy, the variables, what was run so far."""
 
-    world: World
+    cluster: LoadedCluster
     overlay: Path
     files: Path
     variables: dict[str, str] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Reader:
         try:
             done = page.run(text, where, self.variables)
         except AssertionError as error:
-            error.add_note(self.world.kube.trouble())
+            error.add_note(self.cluster.kube.trouble())
             raise
         assert "Warning" not in done.stderr, done.stderr
         return done.stdout
@@ -86,11 +86,11 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def reader(world: World, tmp_path_factory: pytest.TempPathFactory) -> Reader:
+def reader(cluster: LoadedCluster, tmp_path_factory: pytest.TempPathFactory) -> Reader:
     """Has kubectl in the path, and a cluster with the image."""
     programs = tmp_path_factory.mktemp("programs")
     (programs / "kubectl").symlink_to(kubectl())
-    made = Reader(world, world.kube.write_overlay(), tmp_path_factory.mktemp("secrets"))
+    made = Reader(cluster, cluster.kube.write_overlay(), tmp_path_factory.mktemp("secrets"))
     made.variables["PATH"] = f"{programs}:{os.environ['PATH']}"
     return made
 
@@ -158,7 +158,7 @@ def test_the_operator_s_pod_comes_and_goes(reader: Reader) -> None:
         reader.runs(command)
 
     assert "--replicas=0" in block[-1]
-    wait(lambda: not reader.world.kube.pods("operator"), "the operator's pod is gone", 60)
+    wait(lambda: not reader.cluster.kube.pods("operator"), "the operator's pod is gone", 60)
 
 
 def test_what_is_done_every_day_can_be_done(reader: Reader) -> None:
@@ -173,7 +173,7 @@ def test_what_is_done_every_day_can_be_done(reader: Reader) -> None:
         ),
         {"--replication 3": "--replication 1"},
     )
-    pod = reader.world.kube.pods("ingress")[0]["metadata"]["name"]
+    pod = reader.cluster.kube.pods("ingress")[0]["metadata"]["name"]
     reader.runs("kubectl --namespace rollcall logs POD --container schema", {"POD": pod})
     reader.runs(reader.begins("kubectl --namespace rollcall rollout restart"))
     [status] = [c for c in reader.commands() if c.endswith("rollcall-ingress --timeout=900s")]
@@ -187,7 +187,7 @@ def test_what_is_done_every_day_can_be_done(reader: Reader) -> None:
 def test_all_of_it_is_taken_away(reader: Reader) -> None:
     reader.runs(f"kubectl delete -k {DEV}")
 
-    names = [each["metadata"]["name"] for each in reader.world.kube.listed("namespaces")]
+    names = [each["metadata"]["name"] for each in reader.cluster.kube.listed("namespaces")]
     assert NAMESPACE not in names
 
 
@@ -200,7 +200,7 @@ def test_production_s_secrets_are_made_and_the_cluster_would_take_its_overlay(
         for name in re.findall(r"--from-file=[\w.-]+=(\S+)", command):
             (reader.files / name).write_text("of some length\n")
         reader.runs(command, where=reader.files)
-    made = {each["metadata"]["name"] for each in reader.world.kube.listed("secrets")}
+    made = {each["metadata"]["name"] for each in reader.cluster.kube.listed("secrets")}
 
     said = reader.runs(PRODUCTION, {PRODUCTION: f"{PRODUCTION} --dry-run=server"})
 

@@ -36,7 +36,7 @@ WITHOUT_FILTER = (f"{ENTERPRISE}:manager.$ref",)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ServedAttribute:
     """One attribute where it is served: its resource type, its extension, its parent."""
 
     urn: str
@@ -109,47 +109,47 @@ def valid(attribute: Json, only: str | None = None) -> Any:
     return attribute["canonicalValues"][0] if "canonicalValues" in attribute else f"Abc {name}"
 
 
-def places(schemas: list[Json]) -> Iterator[Place]:
+def all_served(schemas: list[Json]) -> Iterator[ServedAttribute]:
     """Every attribute of the resource types, sub-attributes after their parent."""
     for document in schemas:
         if document["id"] in (USER, GROUP, ENTERPRISE):
             for attribute in document["attributes"]:
-                yield Place(document["id"], attribute)
+                yield ServedAttribute(document["id"], attribute)
                 for sub in attribute.get("subAttributes", []):
-                    yield Place(document["id"], sub, attribute)
+                    yield ServedAttribute(document["id"], sub, attribute)
 
 
 @dataclass(slots=True)
 class Walk:
-    """An organisation with one full user and one full group, and all places of its schemas."""
+    """An organisation with one full user and one full group; all attributes of its schemas."""
 
     client: Client
-    all: list[Place]
+    all: list[ServedAttribute]
     user: Json
     group: Json
 
-    def resource(self, place: Place) -> Json:
-        """The resource of the place's type."""
-        return self.group if place.endpoint == "/Groups" else self.user
+    def resource(self, served: ServedAttribute) -> Json:
+        """The resource of the attribute's type."""
+        return self.group if served.endpoint == "/Groups" else self.user
 
-    def minimal(self, place: Place, name: str) -> Json:
+    def minimal(self, served: ServedAttribute, name: str) -> Json:
         """A body with what is required, which nobody else has."""
-        if place.endpoint == "/Groups":
+        if served.endpoint == "/Groups":
             return {"schemas": [GROUP], "displayName": name}
         return {"schemas": [USER, ENTERPRISE], "userName": name}
 
-    async def post(self, place: Place, name: str, attributes: Json) -> Answer:
-        """POST with this place's attributes beside the required ones."""
-        body = {**self.minimal(place, name), **attributes}
-        return await self.client.call("POST", place.endpoint, body)
+    async def post(self, served: ServedAttribute, name: str, attributes: Json) -> Answer:
+        """POST with this attribute beside the required ones."""
+        body = {**self.minimal(served, name), **attributes}
+        return await self.client.call("POST", served.endpoint, body)
 
     async def patch(
-        self, place: Place, op: str, path: str, value: Any, prefer: str | None = None
+        self, served: ServedAttribute, op: str, path: str, value: Any, prefer: str | None = None
     ) -> Answer:
         """PATCH of the type's resource with one operation."""
         operation = {"op": op, "path": path, "value": value}
         body = {"schemas": [PATCH], "Operations": [operation]}
-        address = f"{place.endpoint}/{self.resource(place)['id']}"
+        address = f"{served.endpoint}/{self.resource(served)['id']}"
         return await self.client.call("PATCH", address, body, Prefer=prefer)
 
 
@@ -161,95 +161,99 @@ def refused(answer: Answer, scim_type: str, status: int = 400) -> bool:
 
 async def kinds(walk: Walk) -> AsyncIterator[str]:
     """`type` and `multiValued`: another type, and a list where one value belongs, are refused."""
-    for place in walk.all:
-        if place.is_read_only or place.path.endswith(MADE_FROM_VALUE):
+    for served in walk.all:
+        if served.is_read_only or served.path.endswith(MADE_FROM_VALUE):
             continue
-        wrong = WRONG[place.attribute["type"]]
-        answer = await walk.post(place, "Nobody", place.inside(wrong))
+        wrong = WRONG[served.attribute["type"]]
+        answer = await walk.post(served, "Nobody", served.inside(wrong))
         if not refused(answer, "invalidValue"):
-            yield f"{place.path}: {wrong!r} as {place.attribute['type']} was {answer}"
-        if not place.attribute["multiValued"]:
-            several = [valid(place.attribute), valid(place.attribute)]
-            answer = await walk.post(place, "Nobody", place.inside(several))
+            yield f"{served.path}: {wrong!r} as {served.attribute['type']} was {answer}"
+        if not served.attribute["multiValued"]:
+            several = [valid(served.attribute), valid(served.attribute)]
+            answer = await walk.post(served, "Nobody", served.inside(several))
             if not refused(answer, "invalidValue"):
-                yield f"{place.path}: a list was {answer}"
+                yield f"{served.path}: a list was {answer}"
 
 
 async def requirements(walk: Walk) -> AsyncIterator[str]:
     """`required`: not to be left out, null or blank, and not to be removed."""
-    for place in walk.all:
-        if not place.attribute["required"] or place.parent is not None:
+    for served in walk.all:
+        if not served.attribute["required"] or served.parent is not None:
             continue
         for value in (None, "", "  "):
-            answer = await walk.post(place, "Nobody", place.inside(value))
+            answer = await walk.post(served, "Nobody", served.inside(value))
             if not refused(answer, "invalidValue"):
-                yield f"{place.path}: {value!r} was {answer}"
-        body = {k: v for k, v in walk.minimal(place, "Nobody").items() if k == "schemas"}
-        answer = await walk.client.call("POST", place.endpoint, body)
+                yield f"{served.path}: {value!r} was {answer}"
+        body = {k: v for k, v in walk.minimal(served, "Nobody").items() if k == "schemas"}
+        answer = await walk.client.call("POST", served.endpoint, body)
         if not refused(answer, "invalidValue"):
-            yield f"{place.path}: its absence was {answer}"
+            yield f"{served.path}: its absence was {answer}"
         answer = await walk.client.patch(
-            f"{place.endpoint}/{walk.resource(place)['id']}", {"op": "remove", "path": place.path}
+            f"{served.endpoint}/{walk.resource(served)['id']}",
+            {"op": "remove", "path": served.path},
         )
         if not refused(answer, "mutability") and not refused(answer, "invalidValue"):
-            yield f"{place.path}: its removal was {answer}"
+            yield f"{served.path}: its removal was {answer}"
 
 
 async def mutability(walk: Walk) -> AsyncIterator[str]:
     """`readOnly` is ignored in POST and refused in PATCH; `immutable` cannot be changed."""
-    for place in walk.all:
-        changes = place.attribute["mutability"]
+    for served in walk.all:
+        changes = served.attribute["mutability"]
         value = "Somebody else"
-        if place.is_read_only and place.attribute["type"] != "complex":
-            answer = await walk.post(place, f"Read only {place.path}", place.inside(value))
-            if answer.status != 201 or place.of(answer.body) == value:
-                yield f"{place.path}: given in POST was {answer}"
-        if place.is_read_only:
-            answer = await walk.patch(place, "replace", place.path, value)
+        if served.is_read_only and served.attribute["type"] != "complex":
+            answer = await walk.post(served, f"Read only {served.path}", served.inside(value))
+            if answer.status != 201 or served.of(answer.body) == value:
+                yield f"{served.path}: given in POST was {answer}"
+        if served.is_read_only:
+            answer = await walk.patch(served, "replace", served.path, value)
             if not refused(answer, "mutability"):
-                yield f"{place.path}: replacing it was {answer}"
-        if changes == "immutable" and place.attribute["name"] == "value":
+                yield f"{served.path}: replacing it was {answer}"
+        if changes == "immutable" and served.attribute["name"] == "value":
             answer = await walk.patch(
-                place, "replace", f'members[value eq "{walk.user["id"]}"].value', value, STRICT
+                served, "replace", f'members[value eq "{walk.user["id"]}"].value', value, STRICT
             )
             if not refused(answer, "mutability"):
-                yield f"{place.path}: changing it was {answer}"
+                yield f"{served.path}: changing it was {answer}"
 
 
 async def suggestions(walk: Walk) -> AsyncIterator[str]:
     """`canonicalValues` are suggestions (RFC 7643 §7): others are taken, and come back."""
-    for place in walk.all:
-        if "canonicalValues" not in place.attribute or place.attribute["mutability"] != "readWrite":
+    for served in walk.all:
+        if (
+            "canonicalValues" not in served.attribute
+            or served.attribute["mutability"] != "readWrite"
+        ):
             continue
-        answer = await walk.post(place, f"Telex {place.path}", place.inside("Telex"))
-        if answer.status != 201 or place.of(answer.body) != "Telex":
-            yield f"{place.path}: another value was {answer}"
+        answer = await walk.post(served, f"Telex {served.path}", served.inside("Telex"))
+        if answer.status != 201 or served.of(answer.body) != "Telex":
+            yield f"{served.path}: another value was {answer}"
 
 
 async def comparisons(walk: Walk) -> AsyncIterator[str]:
     """`caseExact`: whether a filter finds the value in other letters."""
-    for place in walk.all:
-        value = place.of(walk.resource(place))
-        if place.attribute["type"] == "complex":
+    for served in walk.all:
+        value = served.of(walk.resource(served))
+        if served.attribute["type"] == "complex":
             continue
-        if place.path in WITHOUT_FILTER:
-            query = quote(f'{place.path} eq "{value}"')
-            answer = await walk.client.call("GET", f"{place.endpoint}?filter={query}")
+        if served.path in WITHOUT_FILTER:
+            query = quote(f'{served.path} eq "{value}"')
+            answer = await walk.client.call("GET", f"{served.endpoint}?filter={query}")
             if not refused(answer, "invalidFilter"):
-                yield f"{place.path}: a filter was {answer}"
+                yield f"{served.path}: a filter was {answer}"
             continue
-        if (value is None) != (place.path in WITHOUT_VALUE):
-            yield f"{place.path}: is {value!r} in {walk.resource(place)}"
+        if (value is None) != (served.path in WITHOUT_VALUE):
+            yield f"{served.path}: is {value!r} in {walk.resource(served)}"
         if value is None:
             continue
-        for text, found in filters(place, value):
-            query = quote(f'{place.path} eq {text} and id eq "{walk.resource(place)["id"]}"')
-            answer = await walk.client.call("GET", f"{place.endpoint}?filter={query}")
+        for text, found in filters(served, value):
+            query = quote(f'{served.path} eq {text} and id eq "{walk.resource(served)["id"]}"')
+            answer = await walk.client.call("GET", f"{served.endpoint}?filter={query}")
             if answer.status != 200 or answer.body["totalResults"] != found:
-                yield f"{place.path} eq {text}: wanted {found}, was {answer}"
+                yield f"{served.path} eq {text}: wanted {found}, was {answer}"
 
 
-def filters(place: Place, value: Any) -> Iterator[tuple[str, int]]:
+def filters(served: ServedAttribute, value: Any) -> Iterator[tuple[str, int]]:
     """Values as a filter writes them, and how many resources each must find."""
     if isinstance(value, bool):
         yield ("true", int(value))
@@ -257,54 +261,54 @@ def filters(place: Place, value: Any) -> Iterator[tuple[str, int]]:
         return
     yield (f'"{value}"', 1)
     if value.swapcase() != value:
-        yield (f'"{value.swapcase()}"', 0 if place.attribute["caseExact"] else 1)
+        yield (f'"{value.swapcase()}"', 0 if served.attribute["caseExact"] else 1)
 
 
 async def projections(walk: Walk) -> AsyncIterator[str]:
     """`returned` is `default` everywhere: shown, unless it is left out by name."""
-    for place in walk.all:
-        if place.attribute["returned"] != "default":
-            yield f"{place.path}: returned {place.attribute['returned']} has no check here"
-        resource = walk.resource(place)
-        address = f"{place.endpoint}/{resource['id']}"
-        only = await walk.client.call("GET", f"{address}?attributes={place.path}")
-        if place.of(only.body) != place.of(resource):
-            yield f"{place.path}: asked for alone was {only}"
-        beside = only.body.keys() - {"id", "schemas", "meta", ENTERPRISE, place.top["name"]}
+    for served in walk.all:
+        if served.attribute["returned"] != "default":
+            yield f"{served.path}: returned {served.attribute['returned']} has no check here"
+        resource = walk.resource(served)
+        address = f"{served.endpoint}/{resource['id']}"
+        only = await walk.client.call("GET", f"{address}?attributes={served.path}")
+        if served.of(only.body) != served.of(resource):
+            yield f"{served.path}: asked for alone was {only}"
+        beside = only.body.keys() - {"id", "schemas", "meta", ENTERPRISE, served.top["name"]}
         if beside:
-            yield f"{place.path}: asked for alone came with {beside}"
-        without = await walk.client.call("GET", f"{address}?excludedAttributes={place.path}")
-        if place.of(without.body) is not None:
-            yield f"{place.path}: excluded was {without}"
+            yield f"{served.path}: asked for alone came with {beside}"
+        without = await walk.client.call("GET", f"{address}?excludedAttributes={served.path}")
+        if served.of(without.body) is not None:
+            yield f"{served.path}: excluded was {without}"
 
 
 async def uniqueness(walk: Walk) -> AsyncIterator[str]:
     """`server`: nobody else may have it; `none`: somebody may."""
-    for place in walk.all:
-        if place.attribute.get("uniqueness") == "server":
-            value = place.of(walk.resource(place)).swapcase()
-            answer = await walk.post(place, value, {})
+    for served in walk.all:
+        if served.attribute.get("uniqueness") == "server":
+            value = served.of(walk.resource(served)).swapcase()
+            answer = await walk.post(served, value, {})
             if not refused(answer, "uniqueness", 409):
-                yield f"{place.path}: a second one was {answer}"
-        elif place.parent is None and not place.is_read_only:
-            value = place.of(walk.resource(place))
-            answer = await walk.post(place, f"Second {place.path}", place.inside(value))
+                yield f"{served.path}: a second one was {answer}"
+        elif served.parent is None and not served.is_read_only:
+            value = served.of(walk.resource(served))
+            answer = await walk.post(served, f"Second {served.path}", served.inside(value))
             if answer.status != 201:
-                yield f"{place.path}: a second one was {answer}"
+                yield f"{served.path}: a second one was {answer}"
 
 
 async def references(walk: Walk) -> AsyncIterator[str]:
     """`referenceTypes`: where an address of ours leads, there is a resource of that type."""
-    for place in walk.all:
-        types = place.attribute.get("referenceTypes")
+    for served in walk.all:
+        types = served.attribute.get("referenceTypes")
         if types is None or types == ["external"]:
             continue
-        address = place.of(walk.resource(place))
+        address = served.of(walk.resource(served))
         if not any(f"/{name}s/" in address for name in types):
-            yield f"{place.path}: {address} is no {types}"
+            yield f"{served.path}: {address} is no {types}"
         found = await walk.client.call("GET", address.removeprefix(walk.client.base))
         if found.status != 200 or found.body["meta"]["resourceType"] not in types:
-            yield f"{place.path}: {address} leads to {found}"
+            yield f"{served.path}: {address} leads to {found}"
 
 
 CHECKS = (
@@ -314,16 +318,16 @@ CHECKS = (
 
 async def begin(client: Client) -> Walk:
     """A manager, a user with every attribute, a group with that user, and the served schemas."""
-    served = (await client.call("GET", "/Schemas")).body["Resources"]
-    found = list(places(served))
+    schemas = (await client.call("GET", "/Schemas")).body["Resources"]
+    found = list(all_served(schemas))
     manager = await client.create_user("boss@example.com", displayName="Boss")
     body: Json = {"schemas": [USER, ENTERPRISE], ENTERPRISE: {}}
-    for place in found:
-        if place.parent is None and place.endpoint == "/Users" and not place.is_read_only:
-            value = valid(place.attribute)
-            value = [value] if place.attribute["multiValued"] else value
-            target = body[ENTERPRISE] if place.urn == ENTERPRISE else body
-            target[place.attribute["name"]] = value
+    for served in found:
+        if served.parent is None and served.endpoint == "/Users" and not served.is_read_only:
+            value = valid(served.attribute)
+            value = [value] if served.attribute["multiValued"] else value
+            target = body[ENTERPRISE] if served.urn == ENTERPRISE else body
+            target[served.attribute["name"]] = value
     body[ENTERPRISE]["manager"] = {"value": manager.body["id"]}
     user = await client.call("POST", "/Users", body)
     assert user.status == 201, user

@@ -17,7 +17,7 @@ CLIENTS = (
 )
 
 
-def steps_of(name: str) -> tuple[conversation.Step, ...]:
+def steps_of(name: str) -> tuple[conversation.Exchange, ...]:
     """The steps of the conversation in this folder."""
     file = resources.files("tests.conversations") / "data" / f"{name}.json"
     return conversation.parse(file.read_text(encoding="utf-8"))

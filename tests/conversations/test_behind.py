@@ -11,7 +11,7 @@ import pytest
 
 from rollcall_local.demo import conversation, player
 from rollcall_local.demo.client import Answer, ScimClient, Tally, open_session
-from rollcall_local.demo.conversation import Step
+from rollcall_local.demo.conversation import Exchange
 from tests.conversations.clients import CLIENTS, steps_of
 from tests.support.stack import Organisation, Stack, until
 
@@ -35,7 +35,7 @@ class Told:
     doomed: list[int] = field(default_factory=list)
     """Statuses of what was answered with success and will be refused."""
 
-    def note(self, step: Step, answer: Answer, names: Json) -> None:
+    def note(self, step: Exchange, answer: Answer, names: Json) -> None:
         """Remember what a write was answered with."""
         if answer.is_pending:
             self.pending += 1
@@ -56,7 +56,7 @@ class Told:
             self.shown[path] = answer.document
 
 
-def is_doomed(step: Step, answer: Answer) -> bool:
+def is_doomed(step: Exchange, answer: Answer) -> bool:
     """Sent when nobody could know yet that the provisioner had gone: answered, and not true."""
     return step.expect.status >= 400 and 200 <= answer.status < 300
 

@@ -12,7 +12,7 @@ from rollcall.control.organisations import change_organisation
 from rollcall.control.tenancy_log import open_log
 from rollcall_local.demo import conversation, player
 from rollcall_local.demo.client import ScimClient, Tally, open_session
-from rollcall_local.demo.conversation import Step
+from rollcall_local.demo.conversation import Exchange
 from rollcall_local.demo.player import Played
 from tests.support.stack import Organisation, Stack
 
@@ -95,6 +95,6 @@ def _status_and_type(played: Played) -> tuple[int, str | None]:
     return played.answer.status, document.get("scimType") if isinstance(document, dict) else None
 
 
-def _leniently(step: Step) -> Step:
+def _leniently(step: Exchange) -> Exchange:
     """The same step, which asks for lenient handling of this one request (RFC 7240 §4.4)."""
     return replace(step, headers={**step.headers, "Prefer": "handling=lenient"})

@@ -11,7 +11,7 @@ import pytest
 from rollcall.observability.log_events import LogEvent
 from rollcall_local.demo import conversation, player
 from rollcall_local.demo.client import ScimClient, Tally, open_session
-from rollcall_local.demo.conversation import Step
+from rollcall_local.demo.conversation import Exchange
 from tests.support.deploy.manifests import ROOT
 from tests.support.stack import SECRET, Stack, until
 
@@ -44,7 +44,7 @@ def personal(value: Any, key: str = "") -> Iterator[str]:
             return
 
 
-def said(step: Step) -> Iterator[str]:
+def said(step: Exchange) -> Iterator[str]:
     """What a step tells us about people, in its body and between quotes in its path."""
     yield from personal(step.body)
     yield from re.findall(r'"([^"]+)"', step.path)

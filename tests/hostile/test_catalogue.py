@@ -17,10 +17,10 @@ import pytest
 import pytest_asyncio
 
 from rollcall.scim.errors import ERROR_URN
+from tests.hostile.attacked_stack import MARK, AttackedStack, control, opened
 from tests.hostile.catalogue import CATALOGUE
 from tests.hostile.entry import Entry
 from tests.hostile.wire import Hung, Reply, exchange
-from tests.hostile.world import MARK, World, control, opened
 from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer
 from tests.support.stack import running
@@ -35,11 +35,11 @@ OTHER_MARK = "qz7unwritten"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(
+async def attacked(
     tmp_path_factory: pytest.TempPathFactory,
     kafka_server: KafkaServer,
     module_database: TestDatabase,
-) -> AsyncIterator[World]:
+) -> AsyncIterator[AttackedStack]:
     """One stack for the whole catalogue: what one class leaves behind, the next one meets."""
     folder: Path = tmp_path_factory.mktemp("hostile")
     prefix = f"t{uuid.uuid4().hex[:12]}"
@@ -61,18 +61,18 @@ async def world(
 
 @pytest.mark.parametrize("kind", list(CATALOGUE))
 async def test_hostile_requests_are_answered_in_words_and_change_nothing(
-    kind: str, world: World
+    kind: str, attacked: AttackedStack
 ) -> None:
-    victims = await world.victims_rows()
+    victims = await attacked.victims_rows()
     assert len(victims) == 5
     surprises: list[str] = []
 
     for entry in CATALOGUE[kind]:
-        before = await world.askers_state()
-        names = world.names(entry.profile)
+        before = await attacked.askers_state()
+        names = attacked.names(entry.profile)
         try:
             reply = await exchange(
-                world.stack.door_port,
+                attacked.stack.door_port,
                 entry.message(names),
                 method=entry.method,
                 more_within_s=MORE_WITHIN_S if entry.raw is not None else 0.0,
@@ -84,17 +84,17 @@ async def test_hostile_requests_are_answered_in_words_and_change_nothing(
         for text in entry.forbidden(names):
             if text.lower() in reply.body.lower():
                 surprises.append(f"{entry.name}: the answer holds {text!r}: {reply.body[:300]!r}")
-        if (reply.status >= 400 or reply.status == 0) and await world.askers_state() != before:
+        if (reply.status >= 400 or reply.status == 0) and await attacked.askers_state() != before:
             surprises.append(f"{entry.name}: refused with {reply.status}, and yet it has written")
 
     assert surprises == [], "\n" + "\n".join(surprises)
-    await control(world)
-    assert await world.victims_rows() == victims
-    for process in world.stack.processes:
+    await control(attacked)
+    assert await attacked.victims_rows() == victims
+    for process in attacked.stack.processes:
         assert process.is_running(), process.explain()
-    assert any("request.refused" in text for text in world.logs().values())
+    assert any("request.refused" in text for text in attacked.logs().values())
     spoken = [
-        f"{name}: {line}" for name, text in world.logs().items() for line in told(world, text)
+        f"{name}: {line}" for name, text in attacked.logs().items() for line in told(attacked, text)
     ]
     assert spoken == []
 
@@ -134,25 +134,25 @@ def _error_complaints(reply: Reply, shown: str) -> list[str]:
     return found
 
 
-def told(world: World, text: str) -> list[str]:
+def told(attacked: AttackedStack, text: str) -> list[str]:
     """Lines of a log that hold what no log may hold."""
     secrets = [MARK, "hostile", "@asker.example", "@victim.example", "victim-of-mail", "victoria"]
-    secrets += [content.organisation.key.lower() for content in world.askers.values()]
-    secrets.append(world.victim.organisation.key.lower())
+    secrets += [content.organisation.key.lower() for content in attacked.askers.values()]
+    secrets.append(attacked.victim.organisation.key.lower())
     pattern = re.compile("|".join(map(re.escape, secrets)))
     return [line[:300] for line in text.lower().splitlines() if pattern.search(line)]
 
 
-async def test_requests_make_no_metric_series_of_their_own_text(world: World) -> None:
+async def test_requests_make_no_metric_series_of_their_own_text(attacked: AttackedStack) -> None:
     """A second round with other words, keys and numbers: as many series as after the first."""
     kinds = ("query", "path", "authentication", "headers", "filter", "paging")
 
     async def round_with(mark: str) -> set[str]:
         for kind in kinds:
             for entry in CATALOGUE[kind]:
-                message = entry.message(world.names(entry.profile, mark))
-                await exchange(world.stack.door_port, message, method=entry.method)
-        return await series(world)
+                message = entry.message(attacked.names(entry.profile, mark))
+                await exchange(attacked.stack.door_port, message, method=entry.method)
+        return await series(attacked)
 
     first = await round_with(MARK)
     second = await round_with(OTHER_MARK)
@@ -162,11 +162,11 @@ async def test_requests_make_no_metric_series_of_their_own_text(world: World) ->
     assert len(first) > 50
 
 
-async def series(world: World) -> set[str]:
+async def series(attacked: AttackedStack) -> set[str]:
     """Name and labels of every sample of every process."""
     found: set[str] = set()
     async with aiohttp.ClientSession() as session:
-        for process in world.stack.processes:
+        for process in attacked.stack.processes:
             url = f"http://127.0.0.1:{process.admin_port}/metrics"
             async with session.get(url) as answer:
                 lines = (await answer.text()).splitlines()
@@ -178,8 +178,8 @@ async def series(world: World) -> set[str]:
     return found
 
 
-async def test_mails_go_to_the_one_address_that_was_given(world: World) -> None:
-    mails = world.stack.mails()
+async def test_mails_go_to_the_one_address_that_was_given(attacked: AttackedStack) -> None:
+    mails = attacked.stack.mails()
 
     recipients = {mail["X-RcptTo"] for mail in mails}
 
@@ -188,8 +188,8 @@ async def test_mails_go_to_the_one_address_that_was_given(world: World) -> None:
     assert not [mail for mail in mails if "," in mail["X-RcptTo"] or mail["Bcc"] or mail["Cc"]]
 
 
-async def test_the_catalogue_leaves_no_memory_behind(world: World) -> None:
+async def test_the_catalogue_leaves_no_memory_behind(attacked: AttackedStack) -> None:
     """Bodies of 8 MiB and deep nesting among them."""
-    growth_kib = world.ingress_kib() - world.rss_kib
+    growth_kib = attacked.ingress_kib() - attacked.rss_kib
 
     assert growth_kib < GROWTH_KIB, f"{growth_kib} KiB more than before the catalogue"

@@ -39,7 +39,7 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Exchange:
     """One request of a conversation. A header whose value is None is not sent.
 
     `raw_body` is sent as it is; otherwise `body` is sent as JSON, unless it is None. `save`
@@ -57,13 +57,13 @@ class Step:
     save: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(name: str) -> tuple[Step, ...]:
+def load(name: str) -> tuple[Exchange, ...]:
     """The steps of the conversation `name`, one of NAMES. Raises FileNotFoundError."""
     folder = resources.files("rollcall_local.demo") / "conversations"
     return parse((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def parse(text: str) -> tuple[Step, ...]:
+def parse(text: str) -> tuple[Exchange, ...]:
     """The steps in the text of a conversation's file."""
     return tuple(_step(step) for step in json.loads(text))
 
@@ -144,9 +144,9 @@ def _dig_list(document: list[Any], path: str) -> Any:
     return dig(document[int(head)], rest) if is_inside else MISSING
 
 
-def _step(step: Json) -> Step:
+def _step(step: Json) -> Exchange:
     expect = step["expect"]
-    return Step(
+    return Exchange(
         id=step["id"],
         scenario=step["scenario"],
         method=step["method"],
@@ -165,7 +165,7 @@ def _step(step: Json) -> Step:
     )
 
 
-def saved(step: Step, document: Any) -> Iterator[tuple[str, Any]]:
+def saved(step: Exchange, document: Any) -> Iterator[tuple[str, Any]]:
     """The variables that this answer gives a value to."""
     for variable, path in step.save.items():
         value = dig(document, path)

@@ -9,7 +9,7 @@ import orjson
 
 from rollcall_local.demo import conversation
 from rollcall_local.demo.client import Answer, NoAnswer, ScimClient, Tally
-from rollcall_local.demo.conversation import Step
+from rollcall_local.demo.conversation import Exchange
 
 _SAFE = "/?&=%+:$,.-_~()*!'[]@;"
 
@@ -18,7 +18,7 @@ _SAFE = "/?&=%+:$,.-_~()*!'[]@;"
 class Played:
     """A step and what came of it; `answer` is None where none came."""
 
-    step: Step
+    step: Exchange
     answer: Answer | None
     differences: tuple[str, ...]
 
@@ -29,7 +29,7 @@ class Played:
 
 async def play(
     client: ScimClient,
-    steps: Sequence[Step],
+    steps: Sequence[Exchange],
     *,
     names: dict[str, Any],
     tally: Tally,
@@ -50,7 +50,9 @@ async def play(
     return played
 
 
-async def _play_step(client: ScimClient, step: Step, names: dict[str, Any], tally: Tally) -> Played:
+async def _play_step(
+    client: ScimClient, step: Exchange, names: dict[str, Any], tally: Tally
+) -> Played:
     try:
         answer = await client.send(
             step.method,
@@ -66,12 +68,12 @@ async def _play_step(client: ScimClient, step: Step, names: dict[str, Any], tall
     return Played(step, answer, tuple(found))
 
 
-def _headers(step: Step, names: dict[str, Any]) -> dict[str, str | None]:
+def _headers(step: Exchange, names: dict[str, Any]) -> dict[str, str | None]:
     filled: dict[str, str | None] = conversation.fill(dict(step.headers), names)
     return {name: value for name, value in filled.items() if value or name == "Authorization"}
 
 
-def _body(step: Step, names: dict[str, Any]) -> bytes | None:
+def _body(step: Exchange, names: dict[str, Any]) -> bytes | None:
     if step.raw_body is not None:
         return step.raw_body.encode()
     return None if step.body is None else orjson.dumps(conversation.fill(step.body, names))

@@ -28,7 +28,7 @@ class LetterOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NoticeContext:
     """What is read just before a mail: the member, the last mails (due.py), the organisation.
 
     `is_overtaken`: a later revocation or restoration of the member is due.
@@ -40,14 +40,14 @@ class Found:
     is_overtaken: bool = False
 
 
-async def read(database: Database, notice: Notice) -> Found:
+async def read(database: Database, notice: Notice) -> NoticeContext:
     """Read the present state from Postgres. Raises Unavailable."""
     organisation_id, member_id = notice.organisation_id, notice.member_id
     async with database.connection() as connection:
         member = await directory_search.find_member(connection, organisation_id, member_id)
         organisation = await tenancy.find_organisation(connection, organisation_id)
         if member is None:
-            return Found(None, Told(), organisation)
+            return NoticeContext(None, Told(), organisation)
         told = Told()
         if not is_unanswered(member) or member.invitation_id is not None:
             last = await notification.last_mails(
@@ -57,7 +57,7 @@ async def read(database: Database, notice: Notice) -> Found:
         is_overtaken = notice.kind != "invitation" and await notification.is_overtaken(
             connection, notice
         )
-    return Found(member, told, organisation, is_overtaken)
+    return NoticeContext(member, told, organisation, is_overtaken)
 
 
 def is_unanswered(member: Member) -> bool:
@@ -69,7 +69,9 @@ def is_unanswered(member: Member) -> bool:
     return Status.INVITED in (member.status, member.restore_status)
 
 
-def judge_found(notice: Notice, found: Found, options: LetterOptions, at: datetime) -> Judgement:
+def judge_notice(
+    notice: Notice, found: NoticeContext, options: LetterOptions, at: datetime
+) -> Judgement:
     """What the rules say of this notice (due.py)."""
     if found.organisation is not None and found.organisation.leaving is not None:
         return Drop("organisation_leaves")
@@ -95,7 +97,7 @@ def judge_found(notice: Notice, found: Found, options: LetterOptions, at: dateti
 
 
 def write_letter(
-    notice: Notice, found: Found, send: Send, options: LetterOptions, at: datetime
+    notice: Notice, found: NoticeContext, send: Send, options: LetterOptions, at: datetime
 ) -> Letter:
     """The letter of a notice that leaves. Raises ValueError without a member or organisation."""
     member, organisation = found.member, found.organisation

@@ -226,7 +226,7 @@ class MailSender:
         if found.member is not None and found.organisation is None:
             return await self._postpone(claimed, "organisation_unknown")
         at = self._leases.present()
-        judgement = prepare.judge_found(notice, found, letters, at)
+        judgement = prepare.judge_notice(notice, found, letters, at)
         if isinstance(judgement, Drop):
             return await ledger.dropped(notice, judgement)
         try:

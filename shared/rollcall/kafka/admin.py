@@ -33,7 +33,7 @@ _SET_ON_TOPIC: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TopicState:
     """A topic as Kafka describes it; `own` holds only the settings made on the topic itself.
 
     `is_led`: every partition has a leader, so that clients that start now can use it.
@@ -55,7 +55,7 @@ async def apply_topics(settings: Settings, topics: Topics, *, replication: int) 
     done: list[str] = []
     async with admin_client(settings) as admin:
         wanted = [required(topic, replication) for topic in topics.all()]
-        found = await _describe(admin, [topic.name for topic in wanted])
+        found = await _topic_states(admin, [topic.name for topic in wanted])
         missing = [topic for topic in wanted if topic.name not in found]
         if missing:
             done += await _create(admin, missing, replication)
@@ -73,7 +73,7 @@ async def check_topics(settings: Settings, topics: Topics, *, replication: int) 
     """
     async with admin_client(settings) as admin:
         wanted = [required(topic, replication) for topic in topics.all()]
-        found = await _describe(admin, [topic.name for topic in wanted])
+        found = await _topic_states(admin, [topic.name for topic in wanted])
         sessions = await _broker_sessions(admin)
     lines = [
         line for topic in wanted for line in differences(topic, found.get(topic.name), replication)
@@ -87,14 +87,14 @@ async def topic_config(settings: Settings, name: str) -> Mapping[str, str] | Non
     Empty if the principal may not read them. Raises Unavailable.
     """
     async with admin_client(settings) as admin:
-        found = await _describe(admin, [name])
+        found = await _topic_states(admin, [name])
     return found[name].config if name in found else None
 
 
 async def partition_count(settings: Settings, name: str) -> int:
     """The number of partitions of a topic; 0 if it does not exist. Raises Unavailable."""
     async with admin_client(settings) as admin:
-        found = await _describe(admin, [name])
+        found = await _topic_states(admin, [name])
     return found[name].partitions if name in found else 0
 
 
@@ -113,7 +113,7 @@ def required(topic: Topic, replication: int) -> Topic:
     return Topic(topic.name, topic.partitions, {**topic.config, **in_sync})
 
 
-def differences(topic: Topic, found: Found | None, replication: int) -> list[str]:
+def differences(topic: Topic, found: TopicState | None, replication: int) -> list[str]:
     """What differs from `topic`, one line each, with what to do."""
     if found is None:
         return [f"{topic.name}: is missing"]
@@ -179,7 +179,7 @@ async def _create(
     return [f"{topic.name}: created with {topic.partitions} partitions" for topic in topics]
 
 
-async def _adapt(admin: AIOKafkaAdminClient, topic: Topic, found: Found) -> list[str]:
+async def _adapt(admin: AIOKafkaAdminClient, topic: Topic, found: TopicState) -> list[str]:
     done = []
     if found.partitions < topic.partitions:
         await _bounded(admin.create_partitions({topic.name: NewPartitions(topic.partitions)}))
@@ -202,7 +202,7 @@ async def _adapt(admin: AIOKafkaAdminClient, topic: Topic, found: Found) -> list
     return done
 
 
-async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Found]:
+async def _topic_states(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, TopicState]:
     """The topics in `names` that exist."""
     described = {
         topic["topic"]: topic["partitions"]
@@ -221,7 +221,7 @@ async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[st
             if code and for_code(code) is not TopicAuthorizationFailedError:
                 raise Unavailable(f"Kafka (topic {name}: {message})")
             partitions = described[name]
-            found[name] = Found(
+            found[name] = TopicState(
                 partitions=len(partitions),
                 replication=min(len(partition["replicas"]) for partition in partitions),
                 config={entry[0]: entry[1] or "" for entry in entries},
@@ -246,13 +246,13 @@ async def _until_in_force(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -
     names = [topic.name for topic in topics]
     async with asyncio.timeout(_TIMEOUT_S):
         while True:
-            found = await _describe(admin, names)
+            found = await _topic_states(admin, names)
             if all(_is_in_force(topic, found.get(topic.name)) for topic in topics):
                 return
             await asyncio.sleep(0.05)  # between questions; the loop's condition is above
 
 
-def _is_in_force(topic: Topic, found: Found | None) -> bool:
+def _is_in_force(topic: Topic, found: TopicState | None) -> bool:
     return found is not None and found.is_led and not differences(topic, found, 0)
 
 

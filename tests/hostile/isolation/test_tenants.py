@@ -17,9 +17,9 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
+from tests.hostile.attacked_stack import AttackedStack, opened
 from tests.hostile.entry import ENTERPRISE, GROUP, PATCH, SEARCH, USER, Profile
 from tests.hostile.wire import Reply, exchange
-from tests.hostile.world import World, opened
 from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer
 from tests.support.stack import running
@@ -71,11 +71,11 @@ class Try:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(
+async def attacked(
     tmp_path_factory: pytest.TempPathFactory,
     kafka_server: KafkaServer,
     module_database: TestDatabase,
-) -> AsyncIterator[World]:
+) -> AsyncIterator[AttackedStack]:
     folder: Path = tmp_path_factory.mktemp("isolation")
     prefix = f"t{uuid.uuid4().hex[:12]}"
     async with (
@@ -86,7 +86,7 @@ async def world(
 
 
 async def ask(
-    world: World, base: str, key: str | None, attempt: Try, replace: Mapping[str, str]
+    attacked: AttackedStack, base: str, key: str | None, attempt: Try, replace: Mapping[str, str]
 ) -> tuple[Any, ...]:
     """Status, headers but for the date, and body, with the texts in `replace` made one."""
     body = None if attempt.body is None else json.dumps(attempt.body).encode()
@@ -98,7 +98,7 @@ async def ask(
         lines += ["Content-Type: application/scim+json", f"Content-Length: {len(body)}"]
     head = "\r\n".join([*lines, "", ""]).encode()
     reply: Reply = await exchange(
-        world.stack.door_port, head + (body or b""), method=attempt.method
+        attacked.stack.door_port, head + (body or b""), method=attempt.method
     )
     text = reply.body
     for old, new in replace.items():
@@ -159,10 +159,12 @@ def with_version(attempt: Try, version: str) -> Try:
     return Try(attempt.name, attempt.method, attempt.path, attempt.body, headers)
 
 
-async def test_a_foreign_id_is_answered_to_the_byte_like_an_absent_one(world: World) -> None:
-    victim, asker = world.victim, world.askers["compatible"]
+async def test_a_foreign_id_is_answered_to_the_byte_like_an_absent_one(
+    attacked: AttackedStack,
+) -> None:
+    victim, asker = attacked.victim, attacked.askers["compatible"]
     base, key = f"/v2/{asker.organisation.id}", asker.organisation.key
-    before = await world.victims_rows()
+    before = await attacked.victims_rows()
     differences: list[str] = []
 
     tried = 0
@@ -173,7 +175,7 @@ async def test_a_foreign_id_is_answered_to_the_byte_like_an_absent_one(world: Wo
             if foreign.isupper():
                 absent = absent.upper()
             answers = [
-                await ask(world, base, key, mine.filled(each), {each: "FOREIGN"})
+                await ask(attacked, base, key, mine.filled(each), {each: "FOREIGN"})
                 for each in (foreign, absent)
             ]
             tried += 1
@@ -184,20 +186,20 @@ async def test_a_foreign_id_is_answered_to_the_byte_like_an_absent_one(world: Wo
 
     assert differences == []
     assert tried == 195
-    assert await world.victims_rows() == before
+    assert await attacked.victims_rows() == before
 
 
 @pytest.mark.parametrize("profile", ["compatible", "interop"])
 async def test_a_foreign_key_or_organisation_opens_nothing_on_any_route(
-    profile: Profile, world: World
+    profile: Profile, attacked: AttackedStack
 ) -> None:
-    victim, asker = world.victim, world.askers[profile]
+    victim, asker = attacked.victim, attacked.askers[profile]
     mine, theirs = f"/v2/{asker.organisation.id}", f"/v2/{victim.organisation.id}"
     nobody = f"/v2/{uuid.uuid4()}"
     key, foreign = asker.organisation.key, victim.organisation.key
     unknown = asker.organisation.key[:-1] + ("x" if key[-1] != "x" else "y")
-    before = await world.victims_rows()
-    state = await world.askers_state()
+    before = await attacked.victims_rows()
+    state = await attacked.askers_state()
     differences: list[str] = []
 
     for route, methods in ROUTES:
@@ -207,13 +209,13 @@ async def test_a_foreign_key_or_organisation_opens_nothing_on_any_route(
             for resource in (victim.member, victim.group, asker.member, asker.group):
                 path = f"/{route}".replace("ID", resource)
                 attempt = Try(f"{method} {route}", method, path, body)
-                reference = await ask(world, mine, None, attempt, {})
+                reference = await ask(attacked, mine, None, attempt, {})
                 answers = {
-                    "own key at theirs": await ask(world, theirs, key, attempt, {}),
-                    "own key at nobody's": await ask(world, nobody, key, attempt, {}),
-                    "their key at mine": await ask(world, mine, foreign, attempt, {}),
-                    "an unknown key at mine": await ask(world, mine, unknown, attempt, {}),
-                    "no key at theirs": await ask(world, theirs, None, attempt, {}),
+                    "own key at theirs": await ask(attacked, theirs, key, attempt, {}),
+                    "own key at nobody's": await ask(attacked, nobody, key, attempt, {}),
+                    "their key at mine": await ask(attacked, mine, foreign, attempt, {}),
+                    "an unknown key at mine": await ask(attacked, mine, unknown, attempt, {}),
+                    "no key at theirs": await ask(attacked, theirs, None, attempt, {}),
                 }
                 differences += [
                     f"{attempt.name}, {name}: {answer} instead of {reference}"
@@ -226,8 +228,8 @@ async def test_a_foreign_key_or_organisation_opens_nothing_on_any_route(
                     break
 
     assert differences == []
-    assert await world.victims_rows() == before
-    assert await world.askers_state() == state
+    assert await attacked.victims_rows() == before
+    assert await attacked.askers_state() == state
 
 
 def filters() -> Iterator[tuple[str, str, str]]:
@@ -257,13 +259,13 @@ def filters() -> Iterator[tuple[str, str, str]]:
     yield "Groups", 'members.display eq "FOREIGN"', "display"
 
 
-async def test_a_foreign_value_in_a_filter_finds_nothing(world: World) -> None:
-    asker = world.askers["compatible"]
+async def test_a_foreign_value_in_a_filter_finds_nothing(attacked: AttackedStack) -> None:
+    asker = attacked.askers["compatible"]
     base, key = f"/v2/{asker.organisation.id}", asker.organisation.key
     values = {
-        "id": (world.victim.member, str(uuid.uuid4())),
-        "group": (world.victim.group, str(uuid.uuid4())),
-        "version": (f'W/\\"{world.victim.version}\\"', f'W/\\"{uuid.uuid4()}\\"'),
+        "id": (attacked.victim.member, str(uuid.uuid4())),
+        "group": (attacked.victim.group, str(uuid.uuid4())),
+        "version": (f'W/\\"{attacked.victim.version}\\"', f'W/\\"{uuid.uuid4()}\\"'),
         "external": ("external-of-victim", "external-of-nobody"),
         "display": ("Victoria", "Nobody22"),
         "group display": ("Crew of victim", "Crew of nobody"),
@@ -279,7 +281,7 @@ async def test_a_foreign_value_in_a_filter_finds_nothing(world: World) -> None:
             message = {"schemas": [SEARCH], "filter": expression}
             posted = Try(text, "POST", f"/{kind}/.search", message)
             answers = [
-                await ask(world, base, key, attempt, {value: "FOREIGN"})
+                await ask(attacked, base, key, attempt, {value: "FOREIGN"})
                 for attempt in (query, posted)
             ]
             for status, _, body in answers:
@@ -297,11 +299,16 @@ async def test_a_foreign_value_in_a_filter_finds_nothing(world: World) -> None:
     assert found > 100, "most of these filters are served, so that they could have found something"
 
 
-async def test_lists_hold_nothing_of_another_organisation(world: World) -> None:
-    asker = world.askers["compatible"]
+async def test_lists_hold_nothing_of_another_organisation(attacked: AttackedStack) -> None:
+    asker = attacked.askers["compatible"]
     base, key = f"/v2/{asker.organisation.id}", asker.organisation.key
-    theirs = {world.victim.member, world.victim.group, world.victim.organisation.id, "victim"}
-    theirs |= set(world.victim.names.values())
+    theirs = {
+        attacked.victim.member,
+        attacked.victim.group,
+        attacked.victim.organisation.id,
+        "victim",
+    }
+    theirs |= set(attacked.victim.names.values())
 
     for kind, query in itertools.product(
         ("Users", "Groups"),
@@ -316,7 +323,7 @@ async def test_lists_hold_nothing_of_another_organisation(world: World) -> None:
             "?attributes=members,groups,displayName",
         ),
     ):
-        status, _, body = await ask(world, base, key, Try(kind, "GET", f"/{kind}{query}"), {})
+        status, _, body = await ask(attacked, base, key, Try(kind, "GET", f"/{kind}{query}"), {})
         assert status in (200, 400), (kind, query, body)
         assert not [text for text in theirs if text.encode() in body], (kind, query)
 
@@ -353,12 +360,12 @@ def references() -> Iterator[Try]:
     ("profile", "right"), [("compatible", {200, 201, 204, 400}), ("interop", {200, 201, 204, 400})]
 )
 async def test_a_foreign_id_in_a_body_is_treated_like_an_absent_one(
-    profile: Profile, right: set[int], world: World
+    profile: Profile, right: set[int], attacked: AttackedStack
 ) -> None:
     """Skipped as a member (interop: 400), kept as a text that leads nowhere elsewhere."""
-    asker, victim = world.askers[profile], world.victim
+    asker, victim = attacked.askers[profile], attacked.victim
     base, key = f"/v2/{asker.organisation.id}", asker.organisation.key
-    before = await world.victims_rows()
+    before = await attacked.victims_rows()
     differences: list[str] = []
     statuses: dict[str, int] = {}
 
@@ -370,7 +377,7 @@ async def test_a_foreign_id_in_a_body_is_treated_like_an_absent_one(
             path = attempt.path.replace("GROUP", asker.group)
             mine = Try(attempt.name, attempt.method, path, json.loads(text)).filled(foreign)
             status, headers, body = await ask(
-                world, base, key, mine, {foreign: "FOREIGN", unique: "UNIQUE"}
+                attacked, base, key, mine, {foreign: "FOREIGN", unique: "UNIQUE"}
             )
             body = TIME.sub(b"TIME", UUID.sub(b"UUID", body))
             answers.append((status, headers, body))
@@ -384,8 +391,8 @@ async def test_a_foreign_id_in_a_body_is_treated_like_an_absent_one(
     assert set(statuses.values()) <= right, statuses
     for name in ("members", "members text", "PUT members"):
         assert statuses[name] < 300 if profile == "compatible" else statuses[name] == 400
-    assert await world.victims_rows() == before
-    strays = await world.connection.fetch(
+    assert await attacked.victims_rows() == before
+    strays = await attacked.connection.fetch(
         "SELECT g.* FROM directory.group_member g WHERE NOT EXISTS ("
         "  SELECT FROM directory.member m"
         "  WHERE m.organisation_id = g.organisation_id AND m.id = g.member_id)"
@@ -393,11 +400,11 @@ async def test_a_foreign_id_in_a_body_is_treated_like_an_absent_one(
     assert strays == []
 
 
-async def test_a_name_that_another_organisation_has_is_free(world: World) -> None:
+async def test_a_name_that_another_organisation_has_is_free(attacked: AttackedStack) -> None:
     """Uniqueness within the organisation only, or a 409 would tell who is elsewhere."""
-    asker = world.askers["compatible"]
+    asker = attacked.askers["compatible"]
     base, key = f"/v2/{asker.organisation.id}", asker.organisation.key
-    before = await world.victims_rows()
+    before = await attacked.victims_rows()
     user = {
         "schemas": [USER],
         "userName": "victoria@victim.example",
@@ -410,29 +417,29 @@ async def test_a_name_that_another_organisation_has_is_free(world: World) -> Non
     }
 
     answers = [
-        await ask(world, base, key, Try("", "POST", f"/{kind}", body), {})
+        await ask(attacked, base, key, Try("", "POST", f"/{kind}", body), {})
         for kind, body in (("Users", user), ("Groups", group))
     ]
     ids = [json.loads(body)["id"] for _, _, body in answers]
     removed = [
-        await ask(world, base, key, Try("", "DELETE", f"/{kind}/{each}"), {})
+        await ask(attacked, base, key, Try("", "DELETE", f"/{kind}/{each}"), {})
         for kind, each in zip(("Users", "Groups"), ids, strict=True)
     ]
 
     assert [status for status, _, _ in answers] == [201, 201]
     assert [status for status, _, _ in removed] == [204, 204]
-    assert await world.victims_rows() == before
+    assert await attacked.victims_rows() == before
 
 
-async def test_a_foreign_version_is_never_the_current_one(world: World) -> None:
+async def test_a_foreign_version_is_never_the_current_one(attacked: AttackedStack) -> None:
     """The version of another organisation's resource, and that of another resource of one's own."""
-    asker, victim = world.askers["compatible"], world.victim
+    asker, victim = attacked.askers["compatible"], attacked.victim
     base, key = f"/v2/{asker.organisation.id}", asker.organisation.key
-    group = await world.connection.fetchval(
+    group = await attacked.connection.fetchval(
         'SELECT version::text FROM directory."group" WHERE organisation_id = $1 LIMIT 1',
         asker.organisation.id,
     )
-    state = await world.askers_state()
+    state = await attacked.askers_state()
     change = {"op": "replace", "path": "title", "value": "Never"}
     bodies = {
         "PATCH": {"schemas": [PATCH], "Operations": [change]},
@@ -443,7 +450,7 @@ async def test_a_foreign_version_is_never_the_current_one(world: World) -> None:
     for method, version in itertools.product(bodies, (victim.version, str(uuid.uuid4()), group)):
         headers = (("If-Match", f'W/"{version}"'),)
         attempt = Try("", method, f"/Users/{asker.member}", bodies[method], headers)
-        status, _, body = await ask(world, base, key, attempt, {})
+        status, _, body = await ask(attacked, base, key, attempt, {})
         assert status == 412, (method, body)
 
-    assert await world.askers_state() == state
+    assert await attacked.askers_state() == state

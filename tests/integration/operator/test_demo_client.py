@@ -11,7 +11,7 @@ from aiohttp import web
 
 from rollcall_local.demo import crowd
 from rollcall_local.demo.client import ScimClient, Tally, open_session
-from rollcall_local.demo.conversation import Expectation, Step
+from rollcall_local.demo.conversation import Exchange, Expectation
 from rollcall_local.demo.crowd import Crowd
 from rollcall_local.demo.people import people
 from rollcall_local.demo.player import play
@@ -79,9 +79,9 @@ async def client(door: PretendedDoor, port: int) -> AsyncIterator[ScimClient]:
     await runner.cleanup()
 
 
-def a_step(method: str, path: str, **given: Any) -> Step:
+def a_step(method: str, path: str, **given: Any) -> Exchange:
     expect = Expectation(given.pop("status", 200))
-    return Step(id="1", scenario="a step", method=method, path=path, expect=expect, **given)
+    return Exchange(id="1", scenario="a step", method=method, path=path, expect=expect, **given)
 
 
 async def test_steps_are_sent_as_written_with_what_earlier_ones_saved(

@@ -190,7 +190,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 @dataclass
-class World:
+class LoadedCluster:
     """The cluster, and the organisation that the load belongs to."""
 
     kube: Kube

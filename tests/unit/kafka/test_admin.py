@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from rollcall.events.topics import Topics
-from rollcall.kafka.admin import Found, differences, required, slow_to_notice
+from rollcall.kafka.admin import TopicState, differences, required, slow_to_notice
 
 REQUESTS = required(Topics("t").all()[1], 3)
-AS_WANTED = Found(24, 3, {**REQUESTS.config, "segment.bytes": "1"}, {})
+AS_WANTED = TopicState(24, 3, {**REQUESTS.config, "segment.bytes": "1"}, {})
 
 
 def test_a_topic_as_wanted_has_no_differences() -> None:

@@ -16,7 +16,7 @@ from rollcall.postgres.notification import Notice
 from rollcall.tenancy.organisation import Organisation
 from rollcall_notifier.compose import Sender
 from rollcall_notifier.due import Drop, DueNotice, Judgement, Kind, Send, Told, judge
-from rollcall_notifier.prepare import Found, LetterOptions, judge_found
+from rollcall_notifier.prepare import LetterOptions, NoticeContext, judge_notice
 from rollcall_notifier.recipient import Recipients
 from tests.support.builders import ORGANISATION, a_member, an_id
 
@@ -273,16 +273,16 @@ def test_no_mail_of_any_kind_leaves_to_whom_none_may_go(
     organisation = Organisation(ORGANISATION, "Zeeburg", 0, AT)
     member = revoked(user_name=address) if kind == "revocation" else a_member(user_name=address)
     last: Kind = "revocation" if kind == "restoration" else "invitation"
-    found = Found(member, Told(last), organisation)
+    found = NoticeContext(member, Told(last), organisation)
     sender = Sender("r@example.org")
 
-    judgement = judge_found(
+    judgement = judge_notice(
         a_notice(kind), found, LetterOptions(sender, "", b"", LIFETIME_S, rules), AT
     )
 
     assert judgement == Drop(refusal)
     assert isinstance(
-        judge_found(a_notice(kind), found, LetterOptions(sender, "", b"", LIFETIME_S), AT), Send
+        judge_notice(a_notice(kind), found, LetterOptions(sender, "", b"", LIFETIME_S), AT), Send
     )
 
 
@@ -293,7 +293,9 @@ def test_nothing_leaves_for_an_organisation_that_is_being_deleted(kind: Kind) ->
     member = a_member() if kind == "invitation" else revoked(Status.CONFIRMED)
     options = LetterOptions(Sender("r@example.org"), "", b"", LIFETIME_S)
 
-    leaving = judge_found(notice, Found(member, Told(), replace(stays, leaving=AT)), options, AT)
+    leaving = judge_notice(
+        notice, NoticeContext(member, Told(), replace(stays, leaving=AT)), options, AT
+    )
 
     assert leaving == Drop("organisation_leaves")
-    assert judge_found(notice, Found(member, Told(), stays), options, AT) != leaving
+    assert judge_notice(notice, NoticeContext(member, Told(), stays), options, AT) != leaving

@@ -81,7 +81,7 @@ def play(main: Coroutine[Any, Any, T]) -> T:
 
 
 @dataclass(frozen=True)
-class World:
+class Timing:
     """Seconds. Offsets are of clocks from the true time, the rest are durations."""
 
     ingress_s: float = 0.0
@@ -104,7 +104,7 @@ class World:
 class Kafka:
     """A producer, two logs, and the reader of one of them."""
 
-    world: World
+    timing: Timing
     reading: Callable[[FakeRecord], None] = lambda _: None
     requests: list[FakeRecord] = field(default_factory=list)
     has_more: asyncio.Event = field(default_factory=asyncio.Event)
@@ -134,11 +134,11 @@ class Kafka:
         event: Event,
         future: "asyncio.Future[Acknowledged]",
     ) -> None:
-        world = self.world
+        timing = self.timing
         is_reply = topic == TOPICS.replies and event.source == "/rollcall/provisioner"
-        await asyncio.sleep(world.reply_delay_s if is_reply else world.append_s)
+        await asyncio.sleep(timing.reply_delay_s if is_reply else timing.append_s)
         is_of_replies = topic == TOPICS.replies
-        at_ms = self.now_ms(world.replies_leader_s if is_of_replies else world.requests_leader_s)
+        at_ms = self.now_ms(timing.replies_leader_s if is_of_replies else timing.requests_leader_s)
         headers, value = encode(event)
         raw_key = None if key is None else key.encode()
         record = FakeRecord(
@@ -149,18 +149,18 @@ class Kafka:
             self.has_more.set()
         elif is_of_replies:
             self.unread.put_nowait(record)
-        await asyncio.sleep(world.acknowledge_s)
+        await asyncio.sleep(timing.acknowledge_s)
         if not future.done():
             future.set_result(Acknowledged(partition, record.offset, at_ms))
 
     async def read(self) -> None:
         """Give the records of the replies to who reads them, in order, unless it stands still."""
-        loop, world = asyncio.get_running_loop(), self.world
+        loop, timing = asyncio.get_running_loop(), self.timing
         while True:
             record = await self.unread.get()
-            await asyncio.sleep(world.read_s)
-            end_s = world.stalled_from_s + world.stalled_for_s
-            if world.stalled_from_s <= loop.time() < end_s:
+            await asyncio.sleep(timing.read_s)
+            end_s = timing.stalled_from_s + timing.stalled_for_s
+            if timing.stalled_from_s <= loop.time() < end_s:
                 await asyncio.sleep(end_s - loop.time())
             self.reading(record)
 
@@ -183,7 +183,7 @@ class Provisioner:
         while True:
             await self.kafka.has_more.wait()
             self.kafka.has_more.clear()
-            await asyncio.sleep(self.kafka.world.decide_s)
+            await asyncio.sleep(self.kafka.timing.decide_s)
             taken = self.kafka.requests[done:]
             done += len(taken)
             if taken:
@@ -249,15 +249,15 @@ class Reader:
     positioned: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-async def refused_in(world: World) -> Seen:
-    loop, seen, kafka = asyncio.get_running_loop(), Seen(), Kafka(world)
+async def refused_in(timing: Timing) -> Seen:
+    loop, seen, kafka = asyncio.get_running_loop(), Seen(), Kafka(timing)
     replies, broker_clock, reader = cast(Producer, kafka), BrokerClock(), Reader()
     reader.positioned.set()
 
     async def note(ids: Sequence[str]) -> None:
-        if world.note_s is None:
+        if timing.note_s is None:
             raise Unavailable("Postgres")
-        await asyncio.sleep(world.note_s)
+        await asyncio.sleep(timing.note_s)
         seen.noted.update(ids)
 
     hearing = Hearing(replies, TOPICS.replies, reader, broker_clock, note)
@@ -283,7 +283,7 @@ async def refused_in(world: World) -> Seen:
     provisioner = Provisioner(kafka)
     background = [asyncio.create_task(kafka.read()), asyncio.create_task(provisioner.run())]
     await hearing.learn()
-    if world.is_probe:
+    if timing.is_probe:
         for _ in range(3):
             breakers.missed(3)
         await asyncio.sleep(5)
@@ -300,7 +300,7 @@ async def refused_in(world: World) -> Seen:
             (seen.pending if submitted.reply is None else seen.refused).add(request.id)
         seen.took_s[request.id] = loop.time() - sent_s
 
-    await asyncio.gather(*(one(number, at) for number, at in enumerate(world.starts_s)))
+    await asyncio.gather(*(one(number, at) for number, at in enumerate(timing.starts_s)))
     await asyncio.sleep(60)
     for task in (*background, *kafka.tasks):
         task.cancel()
@@ -316,19 +316,19 @@ async def refused_in(world: World) -> Seen:
 
 
 @contextlib.contextmanager
-def by_the_loop_s_time(world: World) -> Iterator[None]:
+def by_the_loop_s_time(timing: Timing) -> Iterator[None]:
     """Ingress's clock: the loop's, set off. Whoever asks outside a loop gets the machine's."""
 
     def machine_ms() -> int:
-        return NOW_MS + int((asyncio.get_running_loop().time() + world.ingress_s) * 1000)
+        return NOW_MS + int((asyncio.get_running_loop().time() + timing.ingress_s) * 1000)
 
     with mock.patch.object(clock, "machine_ms", machine_ms):
         yield
 
 
-def played(world: World) -> Seen:
-    with by_the_loop_s_time(world):
-        return play(refused_in(world))
+def played(timing: Timing) -> Seen:
+    with by_the_loop_s_time(timing):
+        return play(refused_in(timing))
 
 
 OFFSETS = st.one_of(
@@ -336,7 +336,7 @@ OFFSETS = st.one_of(
 )
 SHORT = st.floats(0.0, 0.4)
 WORLDS = st.builds(
-    World,
+    Timing,
     ingress_s=OFFSETS,
     requests_leader_s=st.floats(-2, 2),
     replies_leader_s=st.floats(-2, 2),
@@ -354,24 +354,24 @@ WORLDS = st.builds(
 
 
 @given(WORLDS)
-@example(World(ingress_s=1.5, decide_s=2.6))
-@example(World(ingress_s=0.3, is_probe=True))
-@example(World(stalled_from_s=0.5, stalled_for_s=4.0, starts_s=(1.0, 1.0, 1.0, 1.0)))
-@example(World(stalled_from_s=0.5, stalled_for_s=9.0, note_s=None))
+@example(Timing(ingress_s=1.5, decide_s=2.6))
+@example(Timing(ingress_s=0.3, is_probe=True))
+@example(Timing(stalled_from_s=0.5, stalled_for_s=4.0, starts_s=(1.0, 1.0, 1.0, 1.0)))
+@example(Timing(stalled_from_s=0.5, stalled_for_s=9.0, note_s=None))
 @settings(max_examples=40, deadline=None)
-def test_whatever_the_clocks_say_a_refusal_answered_with_success_is_listed(world: World) -> None:
-    assert_all_are_listed(world)
+def test_whatever_the_clocks_say_a_refusal_answered_with_success_is_listed(timing: Timing) -> None:
+    assert_all_are_listed(timing)
 
 
 @pytest.mark.long
 @given(WORLDS)
 @settings(max_examples=600, deadline=None)
-def test_in_many_worlds_a_refusal_answered_with_success_is_listed(world: World) -> None:
-    assert_all_are_listed(world)
+def test_with_many_timings_a_refusal_answered_with_success_is_listed(timing: Timing) -> None:
+    assert_all_are_listed(timing)
 
 
-def assert_all_are_listed(world: World) -> None:
-    seen = played(world)
+def assert_all_are_listed(timing: Timing) -> None:
+    seen = played(timing)
 
     assert seen.pending & seen.decided <= seen.listed
     assert all(took_s < ACCEPT_S + 5 for took_s in seen.took_s.values())
@@ -383,7 +383,7 @@ def test_a_refusal_that_is_answered_in_time_is_not_listed(
     ingress_s: float, decide_s: float, starts_s: list[float]
 ) -> None:
     """However far ahead or, within what is accepted, behind its clock is."""
-    seen = played(World(ingress_s=ingress_s, decide_s=decide_s, starts_s=tuple(starts_s)))
+    seen = played(Timing(ingress_s=ingress_s, decide_s=decide_s, starts_s=tuple(starts_s)))
 
     assert len(seen.refused) == len(starts_s)
     assert not seen.listed
@@ -393,7 +393,7 @@ def test_a_refusal_that_is_answered_in_time_is_not_listed(
 @given(st.floats(-60, 86_400))
 @settings(max_examples=50, deadline=None)
 def test_a_missed_budget_takes_a_little_longer_than_its_budget(ingress_s: float) -> None:
-    seen = played(World(ingress_s=ingress_s, decide_s=8.0))
+    seen = played(Timing(ingress_s=ingress_s, decide_s=8.0))
 
     assert seen.pending or seen.unavailable  # behind by more than `acceptby` it is refused
     assert not seen.noted, "one mark shows that there was nothing to read"
@@ -402,7 +402,7 @@ def test_a_missed_budget_takes_a_little_longer_than_its_budget(ingress_s: float)
 
 
 def test_many_that_miss_their_budget_at_once_share_the_marks() -> None:
-    world = World(decide_s=8.0, starts_s=(0.0,) * 1000)
+    timing = Timing(decide_s=8.0, starts_s=(0.0,) * 1000)
     sent = []
     marked = reply.mark_to_event
 
@@ -411,7 +411,7 @@ def test_many_that_miss_their_budget_at_once_share_the_marks() -> None:
         return marked(event_id=event_id, partition=partition, time=time)
 
     with mock.patch("rollcall.events.reply.mark_to_event", count):
-        seen = played(world)
+        seen = played(timing)
 
     assert len(seen.pending) == 1000
     assert len(sent) < 10

@@ -49,7 +49,7 @@ class Content:
 
 
 @dataclass(slots=True)
-class World:
+class AttackedStack:
     """A running stack with an asker in each profile, and a victim."""
 
     stack: Stack
@@ -111,7 +111,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def opened(stack: Stack) -> AsyncIterator[World]:
+async def opened(stack: Stack) -> AsyncIterator[AttackedStack]:
     """The stack started, with its organisations filled."""
     victim = Content(await stack.organisation("Victim"))
     askers: dict[Profile, Content] = {
@@ -125,17 +125,17 @@ async def opened(stack: Stack) -> AsyncIterator[World]:
     for content in askers.values():
         await _fill(stack, content, "asker", "Target")
     connection = await asyncpg.connect(stack.database_url("owner"))
-    world = World(stack, connection, victim, askers)
+    attacked = AttackedStack(stack, connection, victim, askers)
     try:
-        yield world
+        yield attacked
     finally:
         await connection.close()
 
 
-async def control(world: World) -> None:
+async def control(attacked: AttackedStack) -> None:
     """An ordinary client's day, each step as it should be."""
-    number = next(world.numbers)
-    async with world.stack.client(world.askers["compatible"].organisation) as client:
+    number = next(attacked.numbers)
+    async with attacked.stack.client(attacked.askers["compatible"].organisation) as client:
         name = f"control{number}@asker.example"
         created = await client.create_user(name, displayName="Control")
         assert created.status == 201, created
