@@ -31,7 +31,7 @@ from dataclasses import dataclass, field, replace
 import uvloop
 
 from benchmarks.callers import Answer, Caller, Load, burst, creator, together
-from benchmarks.deployment import Deployment, deployed, per_request, told_load
+from benchmarks.deployment import Deployment, deployed, load_average, per_request
 from rollcall.events.envelope import Event
 from rollcall.kafka.producer import Producer
 from rollcall.runtime.clock import now
@@ -85,7 +85,7 @@ class Bench:
             )
         )
         print(f"{title:9} {load}\n          {per_request(before, self.at.cpu(), self.requests)}")
-        print(f"          {told_load()}")
+        print(f"          {load_average()}")
         return load
 
     async def directory(self, organisations: Sequence[Organisation]) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.callers import Load, creator, pace
-from benchmarks.deployment import Deployment, deployed, told_load
+from benchmarks.deployment import Deployment, deployed, load_average
 from rollcall.events.bodies import Create, Patch
 from rollcall.events.request import Request, to_event
 from rollcall.kafka.producer import Producer
@@ -159,7 +159,7 @@ async def run(at: Deployment, events: int, seconds: float) -> bool:
     growth = max(samples) - samples[0]
     print(f"{events} changes of members of {LARGE // 1000} kB in {took_s:.1f} s")
     first, most = samples[0] / MEBIBYTE, max(samples) / MEBIBYTE
-    print(f"resident memory {first:.0f} MiB before, {most:.0f} MiB at most; {told_load()}")
+    print(f"resident memory {first:.0f} MiB before, {most:.0f} MiB at most; {load_average()}")
     for name, before, after in zip(
         ("the same partition", "another partition"), alone, loads, strict=True
     ):

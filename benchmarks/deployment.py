@@ -105,7 +105,7 @@ async def deployed(ingress: int = 1, **environment: str) -> AsyncIterator[Deploy
             yield Deployment(up, broker, postgres)
 
 
-def told_load() -> str:
+def load_average() -> str:
     """The load average of the machine, printed with each figure."""
     return "load average " + " ".join(f"{each:.1f}" for each in os.getloadavg())
 

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 import uvloop
 
 from benchmarks.callers import GROUP, Answer, Call, Caller, Load, burst, creator, pace, together
-from benchmarks.deployment import Deployment, deployed, told_load
+from benchmarks.deployment import Deployment, deployed, load_average
 from rollcall.runtime.ids import new_id
 from tests.support.stack import Organisation
 
@@ -251,7 +251,7 @@ async def measure(args: argparse.Namespace) -> bool:
                 f"{'ok ' if is_so else 'NOT'}  {part}: the others' p99 is "
                 f"{alone.percentile_ms(99):.1f} ms alone and "
                 f"{beside_it.percentile_ms(99):.1f} ms beside it: {ratio:.2f}×, "
-                f"at most {MOST_RATIO:g}×   ({told_load()})\n"
+                f"at most {MOST_RATIO:g}×   ({load_average()})\n"
             )
     return held
 

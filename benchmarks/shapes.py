@@ -42,7 +42,7 @@ from benchmarks.callers import (
     pace,
     user,
 )
-from benchmarks.deployment import Deployment, deployed, per_request, told_load
+from benchmarks.deployment import Deployment, deployed, load_average, per_request
 from tests.support.stack import Organisation
 
 LAG_S = 60.0
@@ -69,7 +69,7 @@ class Bench:
     def tell(self, shape: str, what: str, load: Load, *, may_fail: int = 0) -> None:
         """Print one load and check that nothing failed."""
         print(f"{shape}  {what:28} {load}")
-        print(f"   {per_request(self.before, self.at.cpu(), len(load.seconds))}, {told_load()}")
+        print(f"   {per_request(self.before, self.at.cpu(), len(load.seconds))}, {load_average()}")
         failed = load.failed - may_fail
         self.judge(failed == 0, f"{shape}: {what}: {failed} failed")
         self.begin()
@@ -170,10 +170,10 @@ async def d(bench: Bench) -> None:
     herd = await bench.organisations("D", 40)
     run = f"d{os.getpid()}"
     with bench.at.frozen_kafka():
-        told = await asyncio.gather(
+        loads = await asyncio.gather(
             *(burst(each.base, each.key, range(1, 4, 2), 1, first_look_up(run)) for each in herd)
         )
-    refused = sum(load.statuses[503] for load in told)
+    refused = sum(load.statuses[503] for load in loads)
     print(f"D  {refused} told 503 during the outage")
     began_s = time.perf_counter()
     first = herd[0]

@@ -190,7 +190,7 @@ sample(
             an_id(100),
             outcome.Sequence(0, 41, 0),
             MOMENT,
-            outcome.mark_told(
+            outcome.mark_refused_after_success(
                 outcome.Outcome(
                     "request.rejected",
                     builders.ORGANISATION,

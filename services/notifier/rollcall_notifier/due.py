@@ -17,28 +17,28 @@ Sending: the notices of one member are settled in the order of their sequence (t
 it), and state and address are read just before:
 5. An invitation is sent if the member exists, is `invited`, the invitation is the open one and has
    not expired. Otherwise it is dropped: `removed`, `accepted`, `superseded`, `revoked`, `expired`.
-6. A revocation is sent if the member is revoked now and had been told before: the last mail was an
+6. A revocation is sent if the member is revoked now and had a mail before: the last mail was an
    invitation or a restoration, or no mail is known and the member had accepted. Otherwise it is
    dropped: `removed`, `not_revoked`, `already_told` (never two in a row), `never_told`.
 7. A restoration is sent if the member is not revoked now and the last mail was a revocation. If
    the member is still `invited`, it carries the same link again, unless that has expired.
    Otherwise it is dropped: `removed`, `revoked_again`, `nothing_to_take_back`.
-8. A restoration of somebody `invited` that takes nothing back opens the invitation again that the
-   revocation had dropped, due after the grace time from now: nobody was told anything yet. (Here
-   and not in planning, because only now is it certain what became of the invitation.)
+8. A restoration of an `invited` member that takes nothing back opens the invitation again that the
+   revocation had dropped, due after the grace time from now: no mail had left yet. (This is done
+   here and not in planning, because only now is it certain what became of the invitation.)
 9. Until the person has answered, "the last mail" means the last one since the open invitation:
-   a mail before that went to another address, and whoever reads the present one was never told.
+   a mail before that went to another address, so the reader of the present one has not had it.
 10. No address → dropped (`no_address`), visibly. A revoked member is written to at the address held
     before the request that revoked (`Member.address`).
-11. Whose organisation is being deleted gets no mail any more: dropped (`organisation_leaves`).
+11. Members of an organisation that is being deleted get no mail: dropped (`organisation_leaves`).
 12. Of revocations and restorations that follow one another within the settling time only the last
     one can leave: one that would, while a later one of the same member is due, is dropped
     (`overtaken`). What is true then is judged with the last: one mail, or none.
 13. An address of no public domain (outside development), or of a domain that the operator does not
     allow, gets no mail: dropped (`recipient_not_public`, `recipient_not_allowed`; recipient.py).
-    Neither does one that has had its share of mails: dropped (`recipient_budget`; budget.py). What
-    was dropped so was never told: a later notice of the same member is judged as if it had never
-    been due, and an invitation can be opened again by 8.
+    Neither does an address that has had its share of mails: dropped (`recipient_budget`;
+    budget.py). Such a notice does not count as sent: a later notice of the same member is judged as
+    if it had never been due, and an invitation can be opened again by 8.
 14. What was dropped after the last mail, and may have left (its sender died with it in hand, or
     never heard the answer), counts for 6 and 7 as well: to take back what nobody got does no harm.
 """
@@ -105,7 +105,7 @@ Judgement = Send | Drop
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class LastMails:
     """The kind of the member's last mail, and of what may have left after it. None: nothing."""
 
     last: Kind | None = None
@@ -115,23 +115,26 @@ class Told:
 def judge(
     notice: DueNotice,
     member: Member | None,
-    told: Told,
+    last_mails: LastMails,
     *,
     at: datetime,
     lifetime_s: float,
     is_overtaken: bool = False,
 ) -> Judgement:
-    """Whether this notice leaves now. `told`: what the member has got, or may have. `is_overtaken`:
-    a later revocation or restoration of the same member is due."""
+    """Whether this notice leaves now.
+
+    `last_mails`: what the member has got, or may have got. `is_overtaken`: a later revocation or
+    restoration of the same member is due.
+    """
     if member is None:
         return Drop("removed")
     match notice.kind:
         case "invitation":
             refusal = _against_invitation(notice, member, at, lifetime_s)
         case "revocation":
-            refusal = _against_revocation(notice, member, told)
+            refusal = _against_revocation(notice, member, last_mails)
         case "restoration":
-            refusal = _against_restoration(member, told)
+            refusal = _against_restoration(member, last_mails)
         case _:
             assert_never(notice.kind)
     if refusal is not None:
@@ -160,22 +163,22 @@ def _against_invitation(
     return None
 
 
-def _against_revocation(notice: DueNotice, member: Member, told: Told) -> Drop | None:
+def _against_revocation(notice: DueNotice, member: Member, last_mails: LastMails) -> Drop | None:
     if member.status is not Status.REVOKED:
         return Drop("not_revoked")
-    if told.maybe in ("invitation", "restoration"):
+    if last_mails.maybe in ("invitation", "restoration"):
         return None
-    if told.last == "revocation":
+    if last_mails.last == "revocation":
         return Drop("already_told")
-    if told.last is None and notice.revoked_from not in (Status.ACCEPTED, Status.CONFIRMED):
+    if last_mails.last is None and notice.revoked_from not in (Status.ACCEPTED, Status.CONFIRMED):
         return Drop("never_told")
     return None
 
 
-def _against_restoration(member: Member, told: Told) -> Drop | None:
+def _against_restoration(member: Member, last_mails: LastMails) -> Drop | None:
     if member.status is Status.REVOKED:
         return Drop("revoked_again")
-    if "revocation" not in (told.last, told.maybe):
+    if "revocation" not in (last_mails.last, last_mails.maybe):
         is_invited = member.status is Status.INVITED
         return Drop("nothing_to_take_back", member.invitation_id if is_invited else None)
     return None

@@ -11,7 +11,7 @@ from rollcall.postgres.notification import Notice
 from rollcall.postgres.pool import Database
 from rollcall.tenancy.organisation import Organisation
 from rollcall_notifier.compose import Letter, Sender
-from rollcall_notifier.due import Drop, DueNotice, Judgement, Kind, Send, Told, judge
+from rollcall_notifier.due import Drop, DueNotice, Judgement, Kind, LastMails, Send, judge
 from rollcall_notifier.greeting import greeting_name
 from rollcall_notifier.recipient import Recipients
 
@@ -35,7 +35,7 @@ class NoticeContext:
     """
 
     member: Member | None
-    told: Told
+    last_mails: LastMails
     organisation: Organisation | None
     is_overtaken: bool = False
 
@@ -47,17 +47,17 @@ async def read(database: Database, notice: Notice) -> NoticeContext:
         member = await directory_search.find_member(connection, organisation_id, member_id)
         organisation = await tenancy.find_organisation(connection, organisation_id)
         if member is None:
-            return NoticeContext(None, Told(), organisation)
-        told = Told()
+            return NoticeContext(None, LastMails(), organisation)
+        last_mails = LastMails()
         if not is_unanswered(member) or member.invitation_id is not None:
             last = await notification.last_mails(
                 connection, organisation_id, member_id, since=member.invitation_id
             )
-            told = Told(*(None if kind is None else kind_of(kind) for kind in last))
+            last_mails = LastMails(*(None if kind is None else kind_of(kind) for kind in last))
         is_overtaken = notice.kind != "invitation" and await notification.is_overtaken(
             connection, notice
         )
-    return NoticeContext(member, told, organisation, is_overtaken)
+    return NoticeContext(member, last_mails, organisation, is_overtaken)
 
 
 def is_unanswered(member: Member) -> bool:
@@ -85,7 +85,7 @@ def judge_notice(
     judgement = judge(
         due,
         found.member,
-        found.told,
+        found.last_mails,
         at=at,
         lifetime_s=options.lifetime_s,
         is_overtaken=found.is_overtaken,

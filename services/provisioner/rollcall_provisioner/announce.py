@@ -287,7 +287,7 @@ class Announcer:
         unheard = {each.request_id for each in refusals.values() if not each.is_heard()}
         if unheard:
             self._unheard |= unheard
-            metrics.PROVISIONER_TOLD_REFUSED.inc(len(unheard))
+            metrics.PROVISIONER_REFUSED_AFTER_SUCCESS.inc(len(unheard))
             log.warning("pending.refused", requests=len(unheard), partition=self._source.partition)
 
 

@@ -22,7 +22,7 @@ from typing import Final
 from rollcall.applying import foreign
 from rollcall.applying.apply import Apply, apply_at_once
 from rollcall.applying.dead_letters import SourceLog
-from rollcall.applying.decided import Decided, count, ids_of, told_and_refused, was_awaited
+from rollcall.applying.decided import Decided, count, ids_of, refused_after_success, was_awaited
 from rollcall.applying.measure import LARGEST, assumed, load_sizes, needs_sizes, parts_of
 from rollcall.applying.one_by_one import apply_one_by_one
 from rollcall.applying.options import ApplyOptions
@@ -150,7 +150,7 @@ class Batches:
         metrics.PROVISIONER_DEPARTED.inc(taken.in_time - taken.present)
         metrics.PROVISIONER_DUPLICATES.inc(taken.present - taken.fresh)
         count(decided)
-        if refused := told_and_refused(decided):
+        if refused := refused_after_success(decided):
             self._log.warning("pending.refused", requests=refused)
         for death in decided.deaths:
             self._log.error(

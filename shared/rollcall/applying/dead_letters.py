@@ -71,7 +71,7 @@ def to_letter(
     *,
     state: State = "dead",
     attempts: int = ATTEMPTS,
-    told: int = 1,
+    announced: int = 1,
 ) -> DeadLetter:
     """The row that keeps the record. The error's text is kept only if it is our own message."""
     record = entry.record
@@ -95,7 +95,7 @@ def to_letter(
         endpoint=event.endpoint if has_resource else None,
         resource_id=event.resource_id if has_resource else None,
         attempts=attempts,
-        told=told,
+        announced=announced,
         state=state,
         cause=cause_of(event),
     )
@@ -168,7 +168,7 @@ def outcomes_of(redriven: Redriven, record_names: Mapping[str, str]) -> list[Jso
                 {
                     "fact": outcome.fact,
                     "data": to_data(outcome),
-                    "of": {"id": step.held.event.id, "index": step.held.told + index},
+                    "of": {"id": step.held.event.id, "index": step.held.announced + index},
                 }
                 for index, outcome in enumerate(step.result.decision.outcomes)
             )
@@ -275,7 +275,7 @@ def _failed_again(step: HeldResult, record_names: Mapping[str, str]) -> Json:
         "data": to_data(outcome),
         "of": {
             "id": event.id,
-            "index": step.held.told,
+            "index": step.held.announced,
             "attempts": step.held.attempts + 1,
             "type": "unknown" if isinstance(event, Unreadable) else event.type,
         },

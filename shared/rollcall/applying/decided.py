@@ -12,7 +12,12 @@ from rollcall.directory.changes import Change, Decision
 from rollcall.directory.fold import Folded, NetChanges, collapse
 from rollcall.directory.quarantine import Event, Unreadable
 from rollcall.directory.redrive import Redriven
-from rollcall.events.outcome import from_data, is_told, mark_told, to_data
+from rollcall.events.outcome import (
+    from_data,
+    is_refused_after_success,
+    mark_refused_after_success,
+    to_data,
+)
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request
 from rollcall.observability import metrics
@@ -96,11 +101,11 @@ def decide_batch(
             _bury(decided, source, entry, result)
             continue
         is_again = _may_have_been_heard(source, entry)
-        was_told = is_again or _was_told(result.request, entry, broker_ms)
+        was_answered = is_again or _was_answered(result.request, entry, broker_ms)
         decided.rows.append(
-            _audit_row(source, entry, result, result.decision, was_told, record_names)
+            _audit_row(source, entry, result, result.decision, was_answered, record_names)
         )
-        _add_reply(decided, result, was_told)
+        _add_reply(decided, result, was_answered)
         if result.is_parked:
             is_of_park = result.is_of_park
             decided.event_results.parked(result.request.id, entry, by_organisation=is_of_park)
@@ -159,17 +164,17 @@ def count(decided: Decided) -> None:
         )
         if unknown:
             metrics.PROVISIONER_UNKNOWN_MEMBERS.inc(unknown)
-    metrics.PROVISIONER_TOLD_REFUSED.inc(told_and_refused(decided))
+    metrics.PROVISIONER_REFUSED_AFTER_SUCCESS.inc(refused_after_success(decided))
     metrics.PROVISIONER_DEAD_LETTERS.inc(sum(death.is_new for death in decided.deaths))
     metrics.PROVISIONER_PARKED.inc(len(decided.event_results.waiting()))
     metrics.PROVISIONER_REPEATS.inc(decided.repeats)
     metrics.PROVISIONER_PARKS.inc(len(decided.event_results.parks))
 
 
-def told_and_refused(decided: Decided) -> int:
+def refused_after_success(decided: Decided) -> int:
     """The number of refused requests that had been answered with success."""
     return sum(
-        is_told(from_data(outcome["fact"], outcome["data"]))
+        is_refused_after_success(from_data(outcome["fact"], outcome["data"]))
         for row in decided.rows
         if row.optimistic and row.status >= 400
         for outcome in row.outcomes
@@ -187,11 +192,11 @@ def _kind(event_type: str) -> str:
     return event_type.removeprefix("io.rollcall.request.").rpartition(".v")[0]
 
 
-def _add_reply(decided: Decided, result: Folded, was_told: bool) -> None:
+def _add_reply(decided: Decided, result: Folded, was_answered: bool) -> None:
     request, reply = result.request, result.reply
     if reply is not None and isinstance(request, Request) and request.reply_to is not None:
         is_refusal = reply.status >= 400
-        must_be_heard = is_refusal and not was_told and request.precondition is None
+        must_be_heard = is_refusal and not was_answered and request.precondition is None
         waiting = Waiting(request.reply_to, request.answer_by_ms, reply, must_be_heard)
         decided.replies.append(waiting)
 
@@ -201,21 +206,22 @@ def _audit_row(
     entry: Entry,
     result: Folded,
     decision: Decision,
-    was_told: bool,
+    was_answered: bool,
     record_names: RecordNames,
 ) -> AuditRow:
     event = result.request
     is_again = _may_have_been_heard(source, entry)
-    is_told = was_told and not is_again
-    stored = map(mark_told, decision.outcomes) if is_told else iter(decision.outcomes)
+    stored = iter(decision.outcomes)
+    if was_answered and not is_again:
+        stored = map(mark_refused_after_success, stored)
     outcomes: list[Json] = [{"fact": outcome.fact, "data": to_data(outcome)} for outcome in stored]
     if is_again:
         outcomes = [{**each, "again": True} for each in outcomes]
     if result.redriven is not None:
-        told = _told_before(result.redriven)
+        answered = _answered_before(result.redriven)
         redriven = dead_letters.outcomes_of(result.redriven, record_names)
         outcomes.extend(
-            _mark_stored(each) if each["of"]["id"] in told else each for each in redriven
+            _mark_stored(each) if each["of"]["id"] in answered else each for each in redriven
         )
     return AuditRow(
         id=event.id,
@@ -232,11 +238,11 @@ def _audit_row(
         status=decision.verdict.status,
         scim_type=decision.verdict.scim_type,
         outcomes=outcomes,
-        optimistic=was_told,
+        optimistic=was_answered,
     )
 
 
-def _was_told(event: Event, entry: Entry, broker_ms: int | None) -> bool:
+def _was_answered(event: Event, entry: Entry, broker_ms: int | None) -> bool:
     """Whether its sender was certainly answered before this decision, by the broker's clock.
 
     That is so if its record was appended after `answerby`, or if `answerby` has passed now. If it
@@ -265,7 +271,7 @@ def was_awaited(request: Request | None) -> bool:
     )
 
 
-def _told_before(redriven: Redriven) -> set[str]:
+def _answered_before(redriven: Redriven) -> set[str]:
     """Ids of redriven requests that were answered with success: all that were parked, and a dead
     one if its sender did not wait for a reply."""
     return {
@@ -278,7 +284,7 @@ def _told_before(redriven: Redriven) -> set[str]:
 
 def _mark_stored(stored: Json) -> Json:
     """An outcome as the audit stores it, marked as answered with success if it is a rejection."""
-    outcome = mark_told(from_data(stored["fact"], stored["data"]))
+    outcome = mark_refused_after_success(from_data(stored["fact"], stored["data"]))
     return {**stored, "data": to_data(outcome)}
 
 

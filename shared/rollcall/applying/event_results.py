@@ -33,7 +33,7 @@ class _Event:
     entry: Entry | None = None
     error: Exception | None = None
     attempts: int = 0
-    told: int = 1
+    announced: int = 1
     by_organisation: bool = False
     cause: str | None = None
 
@@ -86,7 +86,7 @@ class EventResults:
         for step in redriven.failures:
             event = self._of(step.held)
             event.now, event.error = "dead", step.result.error
-            event.attempts, event.told = step.held.attempts + 1, step.held.told + 1
+            event.attempts, event.announced = step.held.attempts + 1, step.held.announced + 1
             event.cause = cause_of(step.held.event)
 
     def letters(self) -> list[DeadLetter]:
@@ -98,7 +98,7 @@ class EventResults:
                 event.error or LookupError("discarded"),
                 state=_state(event.now),
                 attempts=event.attempts,
-                told=event.told,
+                announced=event.announced,
             )
             for event in self._events.values()
             if event.entry is not None and event.now not in _NO_LETTER
@@ -138,7 +138,7 @@ class EventResults:
                 event_id,
                 _state(event.now),
                 event.attempts,
-                event.told,
+                event.announced,
                 None if event.error is None else dead_letters.error_class(event.error),
                 None if event.error is None else dead_letters.summary(event.error),
                 event.cause,
@@ -151,7 +151,7 @@ class EventResults:
         """The note of an event; made from the loaded row if the batch has none yet."""
         was: Literal["dead", "parked"] = "dead" if held.attempts else "parked"
         return self._events.setdefault(
-            held.event.id, _Event(was, was, attempts=held.attempts, told=held.told)
+            held.event.id, _Event(was, was, attempts=held.attempts, announced=held.announced)
         )
 
 

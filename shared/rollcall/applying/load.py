@@ -112,7 +112,7 @@ def _held(record: HeldRecord) -> Held:
         dead_letters.to_event(source, entry),
         entry.append_time,
         attempts=record.attempts,
-        told=record.told,
+        announced=record.announced,
         record_name=source.name(record.offset),
         is_late=entry.is_expired,
     )

@@ -32,7 +32,7 @@ READERS: Final[Mapping[TopicName, tuple[str, Schema]]] = {
 """Topic → the service that reads it with a position in Postgres, and the schema of the position."""
 SCAN_RECORDS: Final = 10_000
 AT_ONCE: Final = 4
-UNTOLD: Final = "-"
+UNNAMED: Final = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ async def _scan(
             appended = from_milliseconds(record.timestamp)
             oldest = oldest or appended
             if each.topic != "tenancy":  # its keys are those of API keys as well
-                key = (record.key or b"").decode("utf-8", "replace") or UNTOLD
+                key = (record.key or b"").decode("utf-8", "replace") or UNNAMED
                 waiting[key] = waiting.get(key, 0) + 1
                 first_of.setdefault(key, appended)
     return replace(each, oldest=oldest), [

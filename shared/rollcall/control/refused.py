@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from rollcall.control.errors import NotPossible
 from rollcall.control.tenancy_log import find_organisation
 from rollcall.events.envelope import format_time
-from rollcall.events.outcome import from_data, is_told
+from rollcall.events.outcome import from_data, is_refused_after_success
 from rollcall.events.request import CREATES, TYPE_PREFIX
 from rollcall.postgres import audit
 from rollcall.postgres.audit import Refused
@@ -23,12 +23,12 @@ from rollcall.runtime.config import Settings
 from rollcall.runtime.ids import parse_id
 
 MOST: Final = 10_000
-Told = Literal["yes", "perhaps", "unknown"]
+Answered = Literal["yes", "perhaps", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refused request. `told`: whether its sender was answered with success.
+    """One refused request. `answered`: whether its sender was answered with success.
 
     `id` is the request's; `event_id` is of the event that decided it: the same, or a redrive.
     """
@@ -42,7 +42,7 @@ class Refusal:
     status: int
     scim_type: str | None
     attribute: str | None
-    told: Told
+    answered: Answered
     actor: str
     accepted: datetime
     recorded: datetime
@@ -58,7 +58,7 @@ class Refusal:
         return advice(self)
 
     def as_json(self) -> dict[str, object]:
-        """As JSON; scripts rely on the names."""
+        """As JSON; scripts rely on the names, so `answered` keeps its old name `told` there."""
         return {
             "id": self.id,
             "event_id": self.event_id,
@@ -68,7 +68,7 @@ class Refusal:
             "status": self.status,
             "scim_type": self.scim_type,
             "attribute": self.attribute,
-            "told": self.told,
+            "told": self.answered,
             "actor": self.actor,
             "accepted": format_time(self.accepted),
             "recorded": format_time(self.recorded),
@@ -114,8 +114,8 @@ def refusals_of(found: Refused) -> list[Refusal]:
     for stored in row.outcomes:
         outcome = from_data(stored["fact"], stored["data"])
         # Rows of earlier releases are marked as a whole, not in the outcome.
-        was_told = is_told(outcome) or (row.optimistic and "of" not in stored)
-        if outcome.fact != "request.rejected" or not (found.is_unheard or was_told):
+        was_answered = is_refused_after_success(outcome) or (row.optimistic and "of" not in stored)
+        if outcome.fact != "request.rejected" or not (found.is_unheard or was_answered):
             continue
         detail = outcome.detail
         refusals.append(
@@ -129,7 +129,7 @@ def refusals_of(found: Refused) -> list[Refusal]:
                 status=int(detail.get("status", row.status)),
                 scim_type=detail.get("scim_type"),
                 attribute=detail.get("attribute"),
-                told=_told(found, stored),
+                answered=_answered(found, stored),
                 actor=row.actor,
                 accepted=row.append_time,
                 recorded=found.recorded,
@@ -138,7 +138,7 @@ def refusals_of(found: Refused) -> list[Refusal]:
     return refusals
 
 
-def _told(found: Refused, stored: Mapping[str, Any]) -> Told:
+def _answered(found: Refused, stored: Mapping[str, Any]) -> Answered:
     if stored.get("again"):
         return "unknown"
     return "perhaps" if found.is_unheard else "yes"

@@ -128,9 +128,9 @@ def _update(
     names = changed_attributes(group.resource, resource)
     changes = membership.changes(group.id)
     if not names and not changes:
-        told = [about(request, "group.changed", detail=membership.detail())]
+        outcomes = [about(request, "group.changed", detail=membership.detail())]
         return Decision(
-            outcomes=tuple(told if membership.unknown else ()),
+            outcomes=tuple(outcomes if membership.unknown else ()),
             verdict=Verdict(status, group=group),
         )
     key, is_unique = group.display_name_key, group.name_is_unique

@@ -58,16 +58,15 @@ Event = Request | Unreadable
 class Held:
     """An event that is dead or parked. If it is applied later, its own append time counts.
 
-    `attempts`: how often it was tried; 0 while it is parked. `told`: the number of its outcomes
-    that were announced. `record_name`: the name of its record, `topic/partition/offset`.
-    `is_late`: it was appended after its `acceptby`; earlier releases did not check that for
-    unreadable events.
+    `attempts`: how often it was tried; 0 while it is parked. `announced`: how many of its outcomes
+    were announced. `record_name`: the name of its record, `topic/partition/offset`. `is_late`: it
+    was appended after its `acceptby`; earlier releases did not check that for unreadable events.
     """
 
     event: Event
     append_time: datetime
     attempts: int = 0
-    told: int = 1
+    announced: int = 1
     record_name: str = ""
     is_late: bool = False
 

@@ -87,7 +87,7 @@ def redrive(
     done = _results(quarantine, quarantine.dead, request, attempt, pass_over)
     if done.is_at_a_standstill and done.stopped is not None:
         tried = replace(quarantine.dead, attempts=quarantine.dead.attempts + 1)
-        quarantine.dead = replace(tried, told=tried.told + 1)
+        quarantine.dead = replace(tried, announced=tried.announced + 1)
         return Decision(verdict=Verdict(FAILED)), done
     left = quarantine.parked[len(done.applied) - (done.discarded is None) :]
     if done.stopped is None:
@@ -95,7 +95,7 @@ def redrive(
         done = replace(done, mended=_mended(state, request))
         state.apply(done.mended)
     else:
-        dead = replace(done.stopped.held, attempts=1, told=done.stopped.held.told + 1)
+        dead = replace(done.stopped.held, attempts=1, announced=done.stopped.held.announced + 1)
         left = left[1:]
         cause = cause_of(dead.event)
         state.quarantines[key_of(request)] = Quarantine(dead.event.id, dead, left, cause)

@@ -58,7 +58,7 @@ def release(
         result = pass_over(held) if held.is_late else fold(held.event, held.append_time)
         if result.error is not None:
             fallen.append(HeldResult(held, result))
-            _note_told(state, held)
+            _note_announced(state, held)
             if different(state.quarantines) >= MOST_CAUSES:
                 break
         elif result.is_parked:
@@ -83,14 +83,14 @@ def release(
     return decision_of(request, done, "dead.redriven", detail), done
 
 
-def _note_told(state: State, held: Held) -> None:
+def _note_announced(state: State, held: Held) -> None:
     """Count two announced outcomes of an event that was parked and is dead now."""
     quarantine = state.quarantines[key_of(held.event)]
     if quarantine.dead is not None:
-        quarantine.dead = replace(quarantine.dead, told=held.told + 1)
+        quarantine.dead = replace(quarantine.dead, announced=held.announced + 1)
 
 
 def refused(request: Request, at: datetime, result: Folded) -> tuple[Decision, Redriven]:
     """A release that did not finish in time: it fails, and everything stays as it was."""
-    held = Held(request, at, attempts=1, told=0)
+    held = Held(request, at, attempts=1, announced=0)
     return Decision(verdict=Verdict(FAILED)), Redriven(stopped=HeldResult(held, result))

@@ -86,14 +86,17 @@ class Announcement:
     outcome: Outcome
 
 
-def mark_told(outcome: Outcome) -> Outcome:
-    """Mark a rejection whose request had been answered with success; other outcomes unchanged."""
+def mark_refused_after_success(outcome: Outcome) -> Outcome:
+    """Mark a rejection whose request had been answered with success; other outcomes unchanged.
+
+    On the wire and in the audit the mark is the older word `told`.
+    """
     if outcome.fact != "request.rejected":
         return outcome
     return replace(outcome, detail={**outcome.detail, "told": True})
 
 
-def is_told(outcome: Outcome) -> bool:
+def is_refused_after_success(outcome: Outcome) -> bool:
     """Whether this is the rejection of a request that had been answered with success."""
     return outcome.fact == "request.rejected" and outcome.detail.get("told") is True
 

@@ -67,7 +67,7 @@ INGRESS_UNHEARD = Counter(
     "Requests answered with success although their replies were not read",
 )
 # Ingress: unheard requests whose refusal was read afterwards (`rollcall refused list`).
-INGRESS_TOLD_REFUSED = Counter(
+INGRESS_REFUSED_AFTER_SUCCESS = Counter(
     "rollcall_ingress_told_refused_total", "Unheard requests whose refusal came afterwards"
 )
 # Ingress: requests that are waiting for their reply now.
@@ -154,7 +154,7 @@ PROVISIONER_REPEATS = Counter("rollcall_provisioner_repeats_total", "Repeats of 
 # Provisioner: organisations parked because they alone had too many dead letters.
 PROVISIONER_PARKS = Counter("rollcall_provisioner_parks_total", "Organisations parked")
 # Provisioner: requests refused after an answer of success (`rollcall refused list`).
-PROVISIONER_TOLD_REFUSED = Counter(
+PROVISIONER_REFUSED_AFTER_SUCCESS = Counter(
     "rollcall_provisioner_told_refused_total",
     "Requests refused after they were answered with success",
 )

@@ -40,7 +40,8 @@ class DeadLetter:
     In a malformed record `event_id` and `organisation_id` may be None or any text. `error` is a
     message of our own that never quotes the record. `id` is the id of its audit row. If
     `resource_id` is set, that resource is in quarantine. `attempts` counts how often the event was
-    tried, `told` how many of its outcomes were announced. `cause`: rollcall/directory/cause.py.
+    tried, `announced` how many of its outcomes were announced (the column `told`). `cause`:
+    rollcall/directory/cause.py.
     """
 
     topic: str
@@ -60,7 +61,7 @@ class DeadLetter:
     endpoint: str | None = None
     resource_id: str | None = None
     attempts: int = 1
-    told: int = 1
+    announced: int = 1
     state: State = "dead"
     cause: str | None = None
 
@@ -72,7 +73,7 @@ class Tried:
     id: str
     state: State
     attempts: int
-    told: int
+    announced: int
     error_class: str | None = None
     error: str | None = None
     cause: str | None = None
@@ -124,7 +125,7 @@ class HeldRecord:
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
     attempts: int = 0
-    told: int = 1
+    announced: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ async def record(connection: "Connection", letters: Sequence[DeadLetter]) -> Non
         [letter.endpoint for letter in letters],
         [letter.resource_id for letter in letters],
         [letter.attempts for letter in letters],
-        [letter.told for letter in letters],
+        [letter.announced for letter in letters],
         [letter.state for letter in letters],
         [letter.cause for letter in letters],
     )
@@ -311,13 +312,13 @@ def tried_columns(tried: Sequence[Tried]) -> tuple[list[object], ...]:
         [each.id for each in tried],
         [each.state for each in tried],
         [each.attempts for each in tried],
-        [each.told for each in tried],
+        [each.announced for each in tried],
         [each.error_class for each in tried],
         [printable(each.error) for each in tried],
     )
 
 
-def to_held(row: "asyncpg.Record", attempts: int, told: int) -> HeldRecord:
+def to_held(row: "asyncpg.Record", attempts: int, announced: int) -> HeldRecord:
     """The record in a row of a dead letter or of a parked event."""
     return HeldRecord(
         id=row["id"],
@@ -332,7 +333,7 @@ def to_held(row: "asyncpg.Record", attempts: int, told: int) -> HeldRecord:
         value=row["value"],
         headers=read_headers(row["headers"]),
         attempts=attempts,
-        told=told,
+        announced=announced,
     )
 
 

@@ -122,8 +122,8 @@ async def rows(connection: Connection) -> Picture:
         'WHERE NOT by_organisation ORDER BY "offset"'
     )
     held: dict[tuple[str, str], Any] = {
-        (endpoint, resource): (event_id, attempts, told, [])
-        for endpoint, resource, event_id, attempts, told in dead
+        (endpoint, resource): (event_id, attempts, announced, [])
+        for endpoint, resource, event_id, attempts, announced in dead
     }
     for endpoint, resource, event_id in waiting:
         held[endpoint, resource][3].append(event_id)
@@ -145,7 +145,7 @@ def picture(state: State) -> Picture:
             key: (
                 each.dead_id,
                 each.dead.attempts,
-                each.dead.told,
+                each.dead.announced,
                 [held.event.id for held in each.parked],
             )
             for key, each in state.quarantines.items()
@@ -173,7 +173,7 @@ async def test_random_batches_with_dead_letters_leave_the_rows_of_the_fold(
     half = EVENTS // 2
     whole = folded(entries, fix, half)
     chance = random.Random(seed)
-    told: list[AuditRow] = []
+    audited: list[AuditRow] = []
 
     start = 0
     async with database.connect("provisioner") as connection:
@@ -182,17 +182,17 @@ async def test_random_batches_with_dead_letters_leave_the_rows_of_the_fold(
             end = min(start + chance.choice((1, 2, 5, 20)), half if start < half else EVENTS)
             async with connection.transaction():
                 decided = await apply(connection, SOURCE, entries[start:end], ApplyOptions(10_000))
-            told.extend(decided.rows)
+            audited.extend(decided.rows)
             start = end
         found = await rows(connection)
         stored = await audit.unannounced(connection, SOURCE.topic, SOURCE.partition, 0, 1000)
 
     assert found == picture(whole)
-    announced = [each for row in told for each in announcements(row)]
+    announced = [each for row in audited for each in announcements(row)]
     # A successor that announces from the table says the very same.
     assert [each for row in stored for each in announcements(row)] == announced
     assert list(map(dead_letters.to_announcements, stored)) == list(
-        map(dead_letters.to_announcements, told)
+        map(dead_letters.to_announcements, audited)
     )
     assert len({each.id for each in announced}) == len(announced)
     assert [each.sequence for each in announced] == sorted(each.sequence for each in announced)
@@ -273,7 +273,7 @@ async def test_random_batches_of_a_parked_organisation_leave_the_rows_of_the_fol
         fold_batch({ORGANISATION: whole}, batch, parks=parks)
     chance = random.Random(seed)
 
-    told: list[AuditRow] = []
+    audited: list[AuditRow] = []
     async with database.connect("provisioner") as connection:
         for is_fixed, part in ((False, entries[:half]), (True, entries[half:])):
             fix["deployed"] = is_fixed
@@ -286,7 +286,7 @@ async def test_random_batches_of_a_parked_organisation_leave_the_rows_of_the_fol
                         decided = await apply(
                             connection, SOURCE, some, ApplyOptions(None, parks=parks)
                         )
-                    told.extend(decided.rows)
+                    audited.extend(decided.rows)
         found = await rows(connection)
         [park] = await connection.fetch(
             "SELECT (SELECT id::text FROM directory.parked_organisation) AS behind, "
@@ -310,6 +310,6 @@ async def test_random_batches_of_a_parked_organisation_leave_the_rows_of_the_fol
     assert {row["id"]: row["cause"] for row in causes} == {
         each.dead_id: each.cause for each in whole.quarantines.values()
     }
-    announced = [each for row in told for each in announcements(row)]
+    announced = [each for row in audited for each in announcements(row)]
     assert len({each.id for each in announced}) == len(announced)
-    assert "repeat_of" in str([row.outcomes for row in told])
+    assert "repeat_of" in str([row.outcomes for row in audited])

@@ -9,7 +9,7 @@ from rollcall.applying.dead_letters import SourceLog
 from rollcall.control.refused import refusals_of
 from rollcall.events import mail
 from rollcall.events.mail import MailSent
-from rollcall.events.outcome import is_told
+from rollcall.events.outcome import is_refused_after_success
 from rollcall.events.request import Request
 from rollcall.kafka.log_probe import LogProbe
 from rollcall.postgres import audit
@@ -45,10 +45,10 @@ def waits(number: int, user_name: str) -> Request:
 
 
 async def listed(deployment: Deployment) -> dict[str, str]:
-    """Request → `told`, of all that `rollcall refused list` shows."""
+    """Request → `answered`, of all that `rollcall refused list` shows."""
     async with deployment.database.connect("owner") as connection:
         found = await audit.find_refused(connection, limit=100)
-    return {each.id: each.told for row in found for each in refusals_of(row)}
+    return {each.id: each.answered for row in found for each in refusals_of(row)}
 
 
 async def test_what_was_heard_before_a_restore_is_listed_as_unknown_what_is_new_as_told(
@@ -77,8 +77,8 @@ async def test_what_was_heard_before_a_restore_is_listed_as_unknown_what_is_new_
     assert before == {alone.id: "yes"}
     assert await listed(deployment) == {heard.id: "unknown", alone.id: "yes", late.id: "yes"}
     announced = await deployment.outcomes(7)
-    told = {each.request_id for each in announced if is_told(each.outcome)}
-    assert heard.id not in told
+    answered = {each.request_id for each in announced if is_refused_after_success(each.outcome)}
+    assert heard.id not in answered
 
 
 async def test_without_the_outcomes_lateness_decides_as_for_what_is_new(

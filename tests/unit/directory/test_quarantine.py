@@ -167,7 +167,7 @@ def test_a_redrive_that_fails_again_leaves_everything_parked() -> None:
     assert state.members[ANA.id] == ANA
     [quarantine] = state.quarantines.values()
     assert quarantine.dead is not None
-    assert (quarantine.dead.attempts, quarantine.dead.told) == (2, 2)
+    assert (quarantine.dead.attempts, quarantine.dead.announced) == (2, 2)
     assert [held.event.id for held in quarantine.parked] == [an_id(902), an_id(903)]
     assert later.is_parked
 

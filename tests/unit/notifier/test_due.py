@@ -15,7 +15,7 @@ from rollcall.events.outcome import Sequence
 from rollcall.postgres.notification import Notice
 from rollcall.tenancy.organisation import Organisation
 from rollcall_notifier.compose import Sender
-from rollcall_notifier.due import Drop, DueNotice, Judgement, Kind, Send, Told, judge
+from rollcall_notifier.due import Drop, DueNotice, Judgement, Kind, LastMails, Send, judge
 from rollcall_notifier.prepare import LetterOptions, NoticeContext, judge_notice
 from rollcall_notifier.recipient import Recipients
 from tests.support.builders import ORGANISATION, a_member, an_id
@@ -38,7 +38,7 @@ def judged(
     revoked_from: str | None = None,
 ) -> Judgement:
     notice = DueNotice(event_id, kind, ORGANISATION, an_id(1), revoked_from)
-    return judge(notice, member, Told(last_sent, maybe), at=at, lifetime_s=LIFETIME_S)
+    return judge(notice, member, LastMails(last_sent, maybe), at=at, lifetime_s=LIFETIME_S)
 
 
 def invitation(member: Member | None, **rest: Any) -> Judgement:
@@ -191,17 +191,19 @@ def test_a_restoration_of_nobody_is_dropped() -> None:
 @pytest.mark.parametrize(
     ("kind", "member", "told"),
     [
-        ("revocation", revoked(), Told("invitation")),
-        ("restoration", a_member(), Told("revocation")),
+        ("revocation", revoked(), LastMails("invitation")),
+        ("restoration", a_member(), LastMails("revocation")),
     ],
 )
 def test_what_would_leave_leaves_no_more_once_a_later_one_is_due(
-    kind: Kind, member: Member, told: Told
+    kind: Kind, member: Member, last_mails: LastMails
 ) -> None:
     notice = DueNotice(an_id(500), kind, ORGANISATION, an_id(1))
 
     def judged_now(is_overtaken: bool) -> Judgement:
-        return judge(notice, member, told, at=AT, lifetime_s=LIFETIME_S, is_overtaken=is_overtaken)
+        return judge(
+            notice, member, last_mails, at=AT, lifetime_s=LIFETIME_S, is_overtaken=is_overtaken
+        )
 
     assert isinstance(judged_now(False), Send)
     assert judged_now(True) == Drop("overtaken")
@@ -210,7 +212,9 @@ def test_what_would_leave_leaves_no_more_once_a_later_one_is_due(
 def test_what_is_not_true_any_more_is_dropped_for_that_and_opens_what_it_opens() -> None:
     notice = DueNotice(an_id(500), "restoration", ORGANISATION, an_id(1))
 
-    judgement = judge(notice, a_member(), Told(), at=AT, lifetime_s=LIFETIME_S, is_overtaken=True)
+    judgement = judge(
+        notice, a_member(), LastMails(), at=AT, lifetime_s=LIFETIME_S, is_overtaken=True
+    )
 
     assert judgement == Drop("nothing_to_take_back", reopens=INVITATION_ID)
 
@@ -227,20 +231,20 @@ def test_flapping_ends_in_one_mail_that_is_true_or_in_none(
     member = a_member(status=Status.CONFIRMED, invitation_id=None)
     if not ends_active:
         member = revoked(Status.CONFIRMED, invitation_id=None)
-    told, sent = Told(last), list[Kind]()
+    last_mails, sent = LastMails(last), list[Kind]()
     for number, active in enumerate(actives):
         kind: Kind = "restoration" if active else "revocation"
         judgement = judge(
             DueNotice(an_id(500 + number), kind, ORGANISATION, an_id(1), "confirmed"),
             member,
-            told,
+            last_mails,
             at=AT,
             lifetime_s=LIFETIME_S,
             is_overtaken=number < len(actives) - 1,
         )
         if isinstance(judgement, Send):
             sent.append(kind)
-            told = Told(kind)
+            last_mails = LastMails(kind)
 
     is_news = ends_active == (last == "revocation")
     assert sent == ([("restoration" if ends_active else "revocation")] if is_news else [])
@@ -273,7 +277,7 @@ def test_no_mail_of_any_kind_leaves_to_whom_none_may_go(
     organisation = Organisation(ORGANISATION, "Zeeburg", 0, AT)
     member = revoked(user_name=address) if kind == "revocation" else a_member(user_name=address)
     last: Kind = "revocation" if kind == "restoration" else "invitation"
-    found = NoticeContext(member, Told(last), organisation)
+    found = NoticeContext(member, LastMails(last), organisation)
     sender = Sender("r@example.org")
 
     judgement = judge_notice(
@@ -294,8 +298,8 @@ def test_nothing_leaves_for_an_organisation_that_is_being_deleted(kind: Kind) ->
     options = LetterOptions(Sender("r@example.org"), "", b"", LIFETIME_S)
 
     leaving = judge_notice(
-        notice, NoticeContext(member, Told(), replace(stays, leaving=AT)), options, AT
+        notice, NoticeContext(member, LastMails(), replace(stays, leaving=AT)), options, AT
     )
 
     assert leaving == Drop("organisation_leaves")
-    assert judge_notice(notice, NoticeContext(member, Told(), stays), options, AT) != leaving
+    assert judge_notice(notice, NoticeContext(member, LastMails(), stays), options, AT) != leaving

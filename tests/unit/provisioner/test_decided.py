@@ -8,7 +8,7 @@ import orjson
 
 from rollcall.applying import dead_letters
 from rollcall.applying.dead_letters import SourceLog
-from rollcall.applying.decided import Decided, decide_batch, told_and_refused
+from rollcall.applying.decided import Decided, decide_batch, refused_after_success
 from rollcall.applying.understand import understand
 from rollcall.directory.fold import fold_batch
 from rollcall.directory.state import State
@@ -174,4 +174,4 @@ def test_a_late_refusal_that_was_decided_before_is_neither_told_nor_untold() -> 
     assert again == [[False], [True], [False], [False], [False]]
     assert told == [[False], [True], [True]]
     assert [row.optimistic for row in decided.rows] == [True, True, True, True, False]
-    assert told_and_refused(decided) == 2
+    assert refused_after_success(decided) == 2

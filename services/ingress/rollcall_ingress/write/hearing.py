@@ -23,7 +23,7 @@ from rollcall.events import reply
 from rollcall.events.reply import Reply
 from rollcall.kafka.producer import Producer
 from rollcall.observability.logging import get_logger
-from rollcall.observability.metrics import INGRESS_TOLD_REFUSED, INGRESS_UNHEARD
+from rollcall.observability.metrics import INGRESS_REFUSED_AFTER_SUCCESS, INGRESS_UNHEARD
 from rollcall.runtime.clock import now, now_ms
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.ids import new_id
@@ -90,7 +90,7 @@ class Hearing:
         if answer.request_id in self._noted:
             del self._noted[answer.request_id]
             if 400 <= answer.status < 500:
-                INGRESS_TOLD_REFUSED.inc()
+                INGRESS_REFUSED_AFTER_SUCCESS.inc()
                 log.warning("pending.refused", requests=1)
 
     async def learn(self) -> bool:

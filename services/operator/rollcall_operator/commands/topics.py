@@ -144,9 +144,9 @@ async def _apply(
         settings, Topics(settings.topic_prefix), replication=replication
     )
     if names is not None:
-        done += await _told(acls.apply(settings, names))
+        done += await _as_command_error(acls.apply(settings, names))
     if logins:
-        await _told(set_logins(settings, logins))
+        await _as_command_error(set_logins(settings, logins))
         done += [f"{name} may log in with its password" for name in logins]
     return done
 
@@ -158,11 +158,11 @@ async def _check(data: Path, replication: int, names: Names | None) -> tuple[lis
         settings, Topics(settings.topic_prefix), replication=replication
     )
     if names is not None:
-        found += await _told(acls.check(settings, names))
+        found += await _as_command_error(acls.check(settings, names))
     return divided(found, is_managed=settings.kafka_managed)
 
 
-async def _told(act: Awaitable[T]) -> T:
+async def _as_command_error(act: Awaitable[T]) -> T:
     """Its result; a refusal becomes a CommandError of one line."""
     try:
         return await act

@@ -173,8 +173,8 @@ def _mail(mail: TracedMail) -> str:
     if row is None:
         return f"{mail.kind}  not planned yet"
     if row.sent_at is not None:
-        told = f", told in {mail.seen.name}" if mail.seen else ", told" if row.told else ""
-        return f"{mail.kind}  sent at {format_time(row.sent_at)} as {row.message_id}{told}"
+        seen = f", told in {mail.seen.name}" if mail.seen else ", told" if row.announced else ""
+        return f"{mail.kind}  sent at {format_time(row.sent_at)} as {row.message_id}{seen}"
     if row.state == "due":
         why = f" ({row.reason})" if row.reason else ""
         at = format_time(row.next_attempt_at)

@@ -177,7 +177,7 @@ def state_of(letter: DeadLetterSummary) -> TraceResult:
 
 
 def to_json(found: Traces) -> dict[str, Any]:
-    """As JSON; scripts rely on the names, so a result keeps its old name `fate` there."""
+    """As JSON; scripts rely on the names. A result is `fate` there, a mail's `announced` `told`."""
     scan = found.scan
     return {
         "traces": [_trace(each) for each in found.traces],
@@ -270,7 +270,7 @@ def _mail(each: TracedMail) -> dict[str, Any]:
         "attempts": 0 if row is None else row.attempts,
         "sent": sent_at,
         "message_id": None if row is None else row.message_id,
-        "told": row is not None and row.told,
+        "told": row is not None and row.announced,
         **_record(each.seen),
     }
 

@@ -31,7 +31,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class NoticeRow:
-    """The state of one notice. `told`: the outcomes topic says that its mail was sent."""
+    """The state of one notice. `announced`: the outcomes topic says that its mail was sent."""
 
     event_id: str
     kind: str
@@ -44,7 +44,7 @@ class NoticeRow:
     attempts: int
     message_id: str | None
     sent_at: datetime | None
-    told: bool
+    announced: bool
 
 
 async def decisions(connection: "Connection", ids: Sequence[str]) -> dict[str, Decision]:
@@ -89,7 +89,7 @@ async def notices(connection: "Connection", ids: Sequence[str]) -> dict[str, lis
             attempts=row["attempts"],
             message_id=row["message_id"],
             sent_at=None if sent_at is None else to_utc(sent_at),
-            told=row["announced"],
+            announced=row["announced"],
         )
         found.setdefault(notice.event_id, []).append(notice)
     return found

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.decided import Waiting as ToAnswer
-from rollcall.applying.decided import _was_told
+from rollcall.applying.decided import _was_answered
 from rollcall.applying.understand import understand
 from rollcall.events import reply
 from rollcall.events.envelope import Event, encode
@@ -196,21 +196,21 @@ class Provisioner:
         rows, replies = [], []
         for entry in entries:
             request = cast(Request, entry.request)
-            was_told = _was_told(request, entry, broker_time.least_ms)
-            if was_told:
+            was_answered = _was_answered(request, entry, broker_time.least_ms)
+            if was_answered:
                 self.told.add(request.id)
             if request.reply_to is not None:
                 refusal = Reply(request.id, 409)
                 replies.append(
-                    ToAnswer(request.reply_to, request.answer_by_ms, refusal, not was_told)
+                    ToAnswer(request.reply_to, request.answer_by_ms, refusal, not was_answered)
                 )
-            rows.append(a_row(request, entry.record.offset, was_told=was_told))
+            rows.append(a_row(request, entry.record.offset, was_answered=was_answered))
         await self.announcer.send_replies(replies, 0)
         await self.announcer.send_outcomes(rows, upto)
         await self.announcer.settle()
 
 
-def a_row(request: Request, offset: int, *, was_told: bool) -> AuditRow:
+def a_row(request: Request, offset: int, *, was_answered: bool) -> AuditRow:
     data = {"organisation_id": ORGANISATION, "resource_id": an_id(2), "detail": {"status": 409}}
     return AuditRow(
         id=request.id,
@@ -226,7 +226,7 @@ def a_row(request: Request, offset: int, *, was_told: bool) -> AuditRow:
         status=409,
         scim_type=None,
         outcomes=[{"fact": "request.rejected", "data": data}],
-        optimistic=was_told,
+        optimistic=was_answered,
     )
 
 

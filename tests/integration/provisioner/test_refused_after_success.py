@@ -38,7 +38,7 @@ async def test_two_creates_of_one_user_name_behind_a_stopped_provisioner_leave_o
     deployment: Deployment,
 ) -> None:
     """Each replica of ingress has answered 201, pending."""
-    before = metrics.PROVISIONER_TOLD_REFUSED._value.get()
+    before = metrics.PROVISIONER_REFUSED_AFTER_SUCCESS._value.get()
     first, second = (builders.create(number, "ana@example.org") for number in (1, 2))
     await deployment.send(first)
     await deployment.send(second)
@@ -48,11 +48,15 @@ async def test_two_creates_of_one_user_name_behind_a_stopped_provisioner_leave_o
 
     [refusal] = await listed(deployment)
     assert (refusal.id, refusal.resource) == (second.id, f"Users/{second.resource_id}")
-    assert (refusal.status, refusal.attribute, refusal.told) == (409, "userName", "yes")
+    assert (refusal.status, refusal.attribute, refusal.answered) == (409, "userName", "yes")
     assert "Another user of the organisation has this userName." in refusal.advice
-    told = [each for each in await deployment.outcomes(2) if outcome.is_told(each.outcome)]
-    assert [each.request_id for each in told] == [second.id]
-    assert metrics.PROVISIONER_TOLD_REFUSED._value.get() == before + 1
+    answered = [
+        each
+        for each in await deployment.outcomes(2)
+        if outcome.is_refused_after_success(each.outcome)
+    ]
+    assert [each.request_id for each in answered] == [second.id]
+    assert metrics.PROVISIONER_REFUSED_AFTER_SUCCESS._value.get() == before + 1
 
 
 async def test_a_refusal_that_came_in_time_is_not_listed(deployment: Deployment) -> None:
@@ -69,7 +73,7 @@ async def test_a_refusal_that_came_in_time_is_not_listed(deployment: Deployment)
     assert reply.status == 409
     assert await listed(deployment) == []
     found = await deployment.outcomes(2)
-    assert not any(outcome.is_told(each.outcome) for each in found)
+    assert not any(outcome.is_refused_after_success(each.outcome) for each in found)
 
 
 async def test_a_refusal_after_answerby_is_listed(deployment: Deployment) -> None:
@@ -80,7 +84,7 @@ async def test_a_refusal_after_answerby_is_listed(deployment: Deployment) -> Non
     await deployment.start()
     await announced(deployment, 2)
 
-    assert [(each.id, each.told) for each in await listed(deployment)] == [(waited.id, "yes")]
+    assert [(each.id, each.answered) for each in await listed(deployment)] == [(waited.id, "yes")]
 
 
 async def test_a_refusal_that_a_predecessor_did_not_announce_is_listed_as_perhaps_told(
@@ -131,7 +135,9 @@ async def test_a_refusal_that_a_predecessor_did_not_announce_is_listed_as_perhap
     await deployment.start()
     await announced(deployment, 1)
 
-    assert [(each.id, each.told) for each in await listed(deployment)] == [(an_id(900), "perhaps")]
+    assert [(each.id, each.answered) for each in await listed(deployment)] == [
+        (an_id(900), "perhaps")
+    ]
 
 
 async def test_a_refusal_whose_reply_was_late_on_the_log_is_listed_as_perhaps_told(
@@ -172,4 +178,4 @@ async def test_what_was_parked_and_is_refused_when_it_is_redriven_is_listed(
 
     [refusal] = await listed(deployment)
     assert (refusal.id, refusal.event_id) == (parked.id, an_id(800))
-    assert (refusal.status, refusal.told) == (404, "yes")
+    assert (refusal.status, refusal.answered) == (404, "yes")
