@@ -12,7 +12,7 @@ What must be so, each with a function of its own:
    refused requests, which has nothing that anybody was told otherwise.
 6. `directory`: rows, memberships and versions are those of the reference.
 7. `versions`: a version that was seen never shows another state.
-8. `reads`: what was told yes is found, pending or not; what was decided is in what is read
+8. `reads`: what was answered yes is found, pending or not; what was decided is in what is read
    (reading.py).
 9. `outcomes`: each is announced, under one id. `halted`: nothing is dead, nothing stands still.
 10. `mails` (mail.py).
@@ -67,7 +67,7 @@ def log(case: Case) -> Iterator[Violation]:
             yield of(attempt, "one attempt, two requests", "one id", f"{len(records)} records")
         if attempt.is_yes and record is None:
             was = "expired on the log" if records else "not on the log"
-            yield of(attempt, "told yes and lost", "on the log in time", was)
+            yield of(attempt, "answered yes and lost", "on the log in time", was)
         elif attempt.is_yes and record is not None and attempt.resource_id is not None:
             if record.resource_id != attempt.resource_id:
                 yield of(attempt, "another id than was answered", "the same", record.resource_id)
@@ -145,19 +145,19 @@ def answered(case: Case) -> Iterator[Violation]:
             if attempt.status in (404, 409, 412):
                 yield from _unfounded(case, attempt)
             continue
-        told, decided = attempt.status, row.status
+        answered, decided = attempt.status, row.status
         if attempt.is_yes and decided >= 400 and row.id not in listed:
-            yield of(attempt, "told yes, refused, and not listed", "in the list", str(decided))
+            yield of(attempt, "answered yes, refused, and not listed", "in the list", str(decided))
         if attempt.is_yes and not attempt.is_pending and decided >= 400:
-            yield of(attempt, "a decided yes that was refused", str(told), str(decided))
-        if 400 <= told < 500 and decided < 400:
-            yield of(attempt, "a refusal that left a trace", str(told), str(decided))
-        if told == NO_ANSWER or attempt.is_pending or told == 503:
+            yield of(attempt, "a decided yes that was refused", str(answered), str(decided))
+        if 400 <= answered < 500 and decided < 400:
+            yield of(attempt, "a refusal that left a trace", str(answered), str(decided))
+        if answered == NO_ANSWER or attempt.is_pending or answered == 503:
             continue
-        if told != decided:
-            yield of(attempt, "told otherwise than decided", str(decided), str(told))
+        if answered != decided:
+            yield of(attempt, "answered otherwise than decided", str(decided), str(answered))
         elif decided >= 400 and listed.get(row.id) == "yes":
-            yield of(attempt, "listed as told yes, and told no", "not listed", "listed")
+            yield of(attempt, "listed as answered yes, and answered no", "not listed", "listed")
     by_id = {record.id: record.token for record in case.found.log}
     for request_id in listed:
         refused_row = case.audited.get(request_id)
@@ -265,16 +265,16 @@ def versions(case: Case) -> Iterator[Violation]:
 
 def outcomes(case: Case) -> Iterator[Violation]:
     """Each outcome of the audit is announced, under one id; and no other is."""
-    told = case.found.announced
+    announced = case.found.announced
     wanted = {(row.id, index) for row in case.found.audit for index in range(row.outcomes)}
-    for request_id, index in wanted - told.keys():
+    for request_id, index in wanted - announced.keys():
         row = case.audited[request_id]
         yield Violation(
             "not announced", row.organisation, row.resource_id, f"{request_id}/{index}", "nothing"
         )
-    for request_id, index in told.keys() - wanted:
+    for request_id, index in announced.keys() - wanted:
         yield Violation("announced, and not decided", "", None, "nothing", f"{request_id}/{index}")
-    for (request_id, index), ids in told.items():
+    for (request_id, index), ids in announced.items():
         if len(set(ids)) > 1:
             yield Violation(
                 "announced under two ids", "", None, f"{request_id}/{index}", str(len(set(ids)))

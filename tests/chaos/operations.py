@@ -19,7 +19,7 @@ AWAY: Final = ("is unavailable, try again in", "no answer in time", "run it agai
 GIVE_UP_S: Final = 180.0
 PAUSE_S: Final = 1.0
 LONGEST_S: Final = 120.0
-TOLD: Final = 2000
+OUTPUT_CHARS: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ async def operate(command: str, environment: Mapping[str, str]) -> Operation:
         status, output, error = await _run(command, environment)
         is_late = time.monotonic() - began_s > GIVE_UP_S
         if status == 0 or is_late or not is_outage(status, output, error):
-            said = f"{output[-TOLD:]}\n{error[-TOLD:]}".strip()
+            said = f"{output[-OUTPUT_CHARS:]}\n{error[-OUTPUT_CHARS:]}".strip()
             return Operation(command, tries, status, said, time.monotonic() - began_s)
         await asyncio.sleep(PAUSE_S)  # an operator looks, and tries again
 

@@ -35,7 +35,7 @@ from tests.support.stack import Organisation, Stack, running
 RESTS_WITHIN_S = 60.0
 """Rebalances, an election, leases and the longest retry, one after the other, on two cores."""
 SETTLES_S = 240.0
-MOST_TOLD = 5
+MOST_REPORTED = 5
 ENVIRONMENT = {
     "ROLLCALL_INGRESS_REPLY_BUDGET_S": "2",
     "ROLLCALL_NOTIFIER_INVITATION_GRACE_S": "2",
@@ -98,10 +98,10 @@ class Played:
 
     def tell(self) -> str:
         """The seed, and for the first violations what was asked and answered about the resource."""
-        told = [tell(each, self.case) for each in self.violations[:MOST_TOLD]]
+        reported = [tell(each, self.case) for each in self.violations[:MOST_REPORTED]]
         kinds = Counter(each.what for each in self.violations)
         replay = f"make chaos SEED={self.plan.seed} MINUTES={self.plan.seconds / 60:g}"
-        return "\n".join([replay, str(dict(kinds)), self.faults(), *told])
+        return "\n".join([replay, str(dict(kinds)), self.faults(), *reported])
 
 
 @contextlib.contextmanager
@@ -211,8 +211,8 @@ async def _settle(stack: Stack) -> list[tuple[float, str]]:
 def _at_rest(trail: list[tuple[float, str]]) -> Iterator[Violation]:
     after_s, left = trail[-1]
     if left or after_s > RESTS_WITHIN_S:
-        told = "; ".join(f"{each_s:.0f} s: {what or 'nothing'}" for each_s, what in trail[-12:])
-        yield Violation("no rest", "", None, f"lag 0 within {RESTS_WITHIN_S:g} s", told)
+        recent = "; ".join(f"{each_s:.0f} s: {what or 'nothing'}" for each_s, what in trail[-12:])
+        yield Violation("no rest", "", None, f"lag 0 within {RESTS_WITHIN_S:g} s", recent)
 
 
 def _operations(operations: Sequence[Operation]) -> Iterator[Violation]:

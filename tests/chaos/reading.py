@@ -8,7 +8,7 @@ from tests.chaos.history import Attempt, Seen
 
 
 def reads(case: Case) -> Iterator[Violation]:
-    """What was told yes before a read was sent is found by it, pending or not; what was decided
+    """What was answered yes before a read was sent is found by it, pending or not; what was decided
     then is in what it shows."""
     writes: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
     makers: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
@@ -29,7 +29,7 @@ def reads(case: Case) -> Iterator[Violation]:
                 of_it = writes[read.organisation, made.resource_id]
                 ids = [each.resource_id for each in read.seen]
                 if (
-                    _is_told_before(made, read)
+                    _is_answered_before(made, read)
                     and _is_unmoved(made, of_it, read)
                     and made.resource_id not in ids
                 ):
@@ -49,9 +49,9 @@ def _gone(case: Case, read: Attempt, of_it: Sequence[Attempt]) -> Iterator[Viola
         and each.sent_s <= read.answered_s
         for each in of_it
     )
-    told = [each for each in of_it if _is_told_before(each, read)]
-    if told and not is_ended:
-        how = "pending" if all(each.is_pending for each in told) else "decided"
+    answered = [each for each in of_it if _is_answered_before(each, read)]
+    if answered and not is_ended:
+        how = "pending" if all(each.is_pending for each in answered) else "decided"
         yield of(read, f"gone, though nobody removed it ({how})", "200", "404")
 
 
@@ -99,9 +99,9 @@ def _is_still_open(case: Case, version: str, read: Attempt) -> bool:
     return any(each is not None and not _is_decided_before(each, read) for each in writes)
 
 
-def _is_told_before(write: Attempt, read: Attempt) -> bool:
+def _is_answered_before(write: Attempt, read: Attempt) -> bool:
     return write.is_yes and write.answered_s + CLOCK_S < read.sent_s
 
 
 def _is_decided_before(write: Attempt, read: Attempt) -> bool:
-    return _is_told_before(write, read) and not write.is_pending
+    return _is_answered_before(write, read) and not write.is_pending

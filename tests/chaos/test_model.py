@@ -236,7 +236,7 @@ def list_what_was_not_refused(run: Run) -> None:
     run.refused["request1"] = "perhaps"
 
 
-def list_what_was_told_no(run: Run) -> None:
+def list_what_was_answered_no(run: Run) -> None:
     run.refused["request4"] = "yes"
 
 
@@ -306,7 +306,7 @@ def halt(run: Run) -> None:
         (keep_the_removed, "a member that nobody was told of"),
         (lose_a_change, "a member is not as answered"),
         (lose_a_membership, "a group is not as answered"),
-        (lose_from_the_log, "told yes and lost"),
+        (lose_from_the_log, "answered yes and lost"),
         (swap_on_the_log, "out of order"),
         (append_too_late, "applied, and not on the log in time"),
         (log_under_two_ids, "one attempt, two requests"),
@@ -318,9 +318,9 @@ def halt(run: Run) -> None:
         (decide_otherwise, "a refusal that left a trace"),
         (decide_otherwise, "decided otherwise"),
         (refuse_a_decided_yes, "a decided yes that was refused"),
-        (refuse_a_pending_one_in_silence, "told yes, refused, and not listed"),
+        (refuse_a_pending_one_in_silence, "answered yes, refused, and not listed"),
         (list_what_was_not_refused, "listed, and not refused"),
-        (list_what_was_told_no, "listed as told yes, and told no"),
+        (list_what_was_answered_no, "listed as answered yes, and answered no"),
         (refuse_without_a_rival, "409 without a rival"),
         (show_a_version_otherwise, "one version, two states"),
         (read_an_old_version, "a read older than an answer"),

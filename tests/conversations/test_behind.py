@@ -22,7 +22,7 @@ NO_PATCH_BODY = "status 204, expected 200"
 
 
 @dataclass(slots=True)
-class Told:
+class Answered:
     """What one conversation was told: by the path of a resource, the last answer that showed it."""
 
     name: str
@@ -74,20 +74,20 @@ def surprises_of(played: player.Played) -> list[str]:
     return [f"{played} {answer and answer.document}"] if played.differences else []
 
 
-async def talk(client: ScimClient, name: str, told: Told, other_key: str) -> None:
-    names = {"apiKey": told.organisation.key, "otherOrgApiKey": other_key}
+async def talk(client: ScimClient, name: str, answered: Answered, other_key: str) -> None:
+    names = {"apiKey": answered.organisation.key, "otherOrgApiKey": other_key}
     steps = conversation.load(name) if name in conversation.NAMES else steps_of(name)
     for step in steps:
         [played] = await player.play(client, [step], names=names, tally=Tally())
-        told.surprises += surprises_of(played)
+        answered.surprises += surprises_of(played)
         if played.answer is not None:
-            told.note(step, played.answer, names)
+            answered.note(step, played.answer, names)
 
 
-async def read_all(client: ScimClient, told: Told) -> dict[str, tuple[int, Any]]:
+async def read_all(client: ScimClient, answered: Answered) -> dict[str, tuple[int, Any]]:
     """Path → status and body, of every resource that was ever written and of both lists."""
     found = {}
-    for path in (*sorted(told.touched), "/Users", "/Groups"):
+    for path in (*sorted(answered.touched), "/Users", "/Groups"):
         answer = await client.send("GET", path, tally=Tally())
         document = answer.document if answer.status < 400 else None
         found[path] = (answer.status, document)
@@ -120,29 +120,29 @@ async def test_every_conversation_runs_to_its_end_without_a_provisioner_and_come
     stack.environment["ROLLCALL_INGRESS_REPLY_BUDGET_S"] = BUDGET_S
     await stack.start("ingress")
     other = await stack.organisation("Another")
-    everything: list[tuple[Told, dict[str, tuple[int, Any]]]] = []
+    everything: list[tuple[Answered, dict[str, tuple[int, Any]]]] = []
 
     async with open_session(4) as session:
         for name in CONVERSATIONS:
-            told = Told(name, await stack.organisation(name))
-            client = ScimClient(session, told.organisation.base, told.organisation.key)
-            await talk(client, name, told, other.key)
-            everything.append((told, await read_all(client, told)))
+            answered = Answered(name, await stack.organisation(name))
+            client = ScimClient(session, answered.organisation.base, answered.organisation.key)
+            await talk(client, name, answered, other.key)
+            everything.append((answered, await read_all(client, answered)))
 
-        surprises = [line for told, _ in everything for line in told.surprises]
+        surprises = [line for answered, _ in everything for line in answered.surprises]
         assert not surprises, "\n".join(surprises)
-        assert all(told.pending for told, _ in everything)
+        assert all(answered.pending for answered, _ in everything)
         await stack.start("provisioner")
         await until_applied(stack)
 
-        for told, before in everything:
-            client = ScimClient(session, told.organisation.base, told.organisation.key)
-            assert await read_all(client, told) == before, told.name
-            for path, document in told.shown.items():
-                assert without_groups(before[path][1]) == without_groups(document), told.name
-            for path in told.gone:
-                assert before[path][0] == 404, told.name
-            assert await refused(stack, told.organisation) == [], told.name
+        for answered, before in everything:
+            client = ScimClient(session, answered.organisation.base, answered.organisation.key)
+            assert await read_all(client, answered) == before, answered.name
+            for path, document in answered.shown.items():
+                assert without_groups(before[path][1]) == without_groups(document), answered.name
+            for path in answered.gone:
+                assert before[path][0] == 404, answered.name
+            assert await refused(stack, answered.organisation) == [], answered.name
 
 
 def without_groups(document: Any) -> Any:
@@ -159,12 +159,12 @@ async def test_with_a_provisioner_that_comes_and_goes_no_read_contradicts_an_ans
     await stack.start("ingress")
     provisioner = await stack.start("provisioner")
     other = await stack.organisation("Another")
-    told = Told(name, await stack.organisation(name))
-    names = {"apiKey": told.organisation.key, "otherOrgApiKey": other.key}
+    answered = Answered(name, await stack.organisation(name))
+    names = {"apiKey": answered.organisation.key, "otherOrgApiKey": other.key}
     contradictions: list[str] = []
 
     async with open_session(4) as session:
-        client = ScimClient(session, told.organisation.base, told.organisation.key)
+        client = ScimClient(session, answered.organisation.base, answered.organisation.key)
         for number, step in enumerate(conversation.load(name)):
             if number % 4 == 0:
                 provisioner.pause()
@@ -173,30 +173,30 @@ async def test_with_a_provisioner_that_comes_and_goes_no_read_contradicts_an_ans
             [played] = await player.play(client, [step], names=names, tally=Tally())
             answer = played.answer
             if answer is None or not (answer.is_pending and is_doomed(step, answer)):
-                told.surprises += surprises_of(played)
+                answered.surprises += surprises_of(played)
             if answer is not None:
-                told.note(step, answer, names)
-            contradictions += await contradicted(client, told, step.id)
+                answered.note(step, answer, names)
+            contradictions += await contradicted(client, answered, step.id)
         provisioner.resume()
 
-        assert not told.surprises, "\n".join(told.surprises)
+        assert not answered.surprises, "\n".join(answered.surprises)
         assert not contradictions, "\n".join(contradictions)
-        assert told.pending, "nothing was answered while it was away"
-        before = await read_all(client, told)
+        assert answered.pending, "nothing was answered while it was away"
+        before = await read_all(client, answered)
         await until_applied(stack)
-        assert await read_all(client, told) == before
-        refusals = await refused(stack, told.organisation)
-        assert [status for _, status in refusals] == told.doomed
+        assert await read_all(client, answered) == before
+        refusals = await refused(stack, answered.organisation)
+        assert [status for _, status in refusals] == answered.doomed
 
 
-async def contradicted(client: ScimClient, told: Told, step_id: str) -> list[str]:
+async def contradicted(client: ScimClient, answered: Answered, step_id: str) -> list[str]:
     """Reads of what was answered that say something else; a 503 says that it is not known."""
     found = []
-    for path, document in told.shown.items():
+    for path, document in answered.shown.items():
         answer = await client.send("GET", path, tally=Tally())
         if answer.status != 503 and without_groups(answer.document) != without_groups(document):
             found.append(f"after {step_id}: {path}: {answer.status} {answer.document}")
-    for path in told.gone:
+    for path in answered.gone:
         answer = await client.send("GET", path, tally=Tally())
         if answer.status not in (404, 503):
             found.append(f"after {step_id}: {path}: {answer.status}, but it was removed")

@@ -89,7 +89,7 @@ def one_member(count: int) -> Check:
     return check
 
 
-def told(name: str, **counts: int) -> Check:
+def announced(name: str, **counts: int) -> Check:
     """How often a fact was told of a resource so far; dots are written as underscores."""
 
     async def check(under_way: UnderWay) -> None:
@@ -104,9 +104,9 @@ STATE_AFTER: dict[str, list[Check]] = {
     "entra-default-05": [one_member(1)],
     "entra-default-13": [holds(mara="invited"), one_member(3)],
     "entra-default-14": [one_member(3)],
-    "entra-default-21": [holds(tomas="revoked"), told("tomas", member_revoked=1)],
-    "entra-default-23": [holds(tomas="revoked"), told("tomas", member_revoked=1)],
-    "entra-default-24": [holds(tomas="invited"), told("tomas", member_restored=1)],
+    "entra-default-21": [holds(tomas="revoked"), announced("tomas", member_revoked=1)],
+    "entra-default-23": [holds(tomas="revoked"), announced("tomas", member_revoked=1)],
+    "entra-default-24": [holds(tomas="invited"), announced("tomas", member_restored=1)],
     "entra-default-26": [holds(jonas=None)],
     "entra-default-35": [in_group("plat", "mara")],
     "entra-default-36": [in_group("plat", "mara")],

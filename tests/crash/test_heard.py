@@ -89,9 +89,9 @@ async def test_a_refusal_behind_a_pause_is_listed_whatever_ingress_s_clock_says(
     provisioner.resume()
     answers = await waiting
 
-    told = await assert_all_are_heard_or_listed(waits, organisation, answers)
+    listed = await assert_all_are_heard_or_listed(waits, organisation, answers)
     assert [answer.status for answer in answers] == [201, 201]
-    assert len(told) == 1
+    assert len(listed) == 1
 
 
 @pytest.mark.parametrize(
@@ -159,10 +159,10 @@ async def test_what_a_reader_could_not_read_is_listed(
     proxy.release()
     answers = await waiting
 
-    told = await assert_all_are_heard_or_listed(stack, organisation, answers)
+    listed = await assert_all_are_heard_or_listed(stack, organisation, answers)
     assert (before.status, before.is_pending) == (201, False)
     assert {answer.status for answer in answers} == {201}
-    assert len(told) == 19
+    assert len(listed) == 19
     assert await metric(ingress, "rollcall_ingress_unheard_total") == 20
 
     async def is_counted() -> bool:
@@ -187,5 +187,5 @@ async def test_after_a_kill_of_ingress_what_it_answered_unheard_is_listed(
     ingress.kill()
     proxy.release()
 
-    told = await assert_all_are_heard_or_listed(stack, organisation, answers)
-    assert len(told) == 4
+    listed = await assert_all_are_heard_or_listed(stack, organisation, answers)
+    assert len(listed) == 4

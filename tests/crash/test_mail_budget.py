@@ -88,11 +88,11 @@ async def test_back_and_forth_ten_times_is_one_mail_and_access_ends_at_once(stac
         for active in (False, True, False):
             await client.patch(f"/Users/{member}", replacing("active", active))
         [row] = await stack.rows("SELECT status FROM directory.member")
-        at_once, told = row["status"], len(stack.mails())
+        at_once, mails = row["status"], len(stack.mails())
         await at_rest(stack, 24)
 
     assert back_where_it_was == ["Invitation to Zeeburg"]
-    assert (at_once, told) == ("revoked", 1)
+    assert (at_once, mails) == ("revoked", 1)
     assert [str(mail["Subject"]) for mail in stack.mails()][1:] == [
         "Your access to Zeeburg has ended"
     ]

@@ -89,7 +89,7 @@ async def test_killed_after_the_yes_to_an_invitation_its_revocation_is_told_all_
     await stack.start("notifier")
 
     await until(lambda: no_mail_is_due(stack), "no mail is due", 30)
-    told = [mail["Message-ID"] for mail in stack.mails()]
+    sent = [mail["Message-ID"] for mail in stack.mails()]
     assert len(invited) == 1
-    assert len(told) == 2
-    assert set(told) > set(invited), "the second one is the revocation, not a copy"
+    assert len(sent) == 2
+    assert set(sent) > set(invited), "the second one is the revocation, not a copy"

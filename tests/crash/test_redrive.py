@@ -57,9 +57,11 @@ async def test_a_redrive_that_is_cut_short_is_done_by_the_successor(
         "member.changed",
     ]
 
-    async def is_told() -> bool:
-        told = {each["ce_id"]: each for each in await stack.headers(stack.topics.outcomes)}
-        facts = [each["ce_type"].split(".", 3)[3].rpartition(".v")[0] for each in told.values()]
+    async def is_announced() -> bool:
+        announced = {each["ce_id"]: each for each in await stack.headers(stack.topics.outcomes)}
+        facts = [
+            each["ce_type"].split(".", 3)[3].rpartition(".v")[0] for each in announced.values()
+        ]
         return facts == expected
 
-    await until(is_told, "every outcome is announced, in order")
+    await until(is_announced, "every outcome is announced, in order")

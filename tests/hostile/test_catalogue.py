@@ -94,7 +94,9 @@ async def test_hostile_requests_are_answered_in_words_and_change_nothing(
         assert process.is_running(), process.explain()
     assert any("request.refused" in text for text in attacked.logs().values())
     spoken = [
-        f"{name}: {line}" for name, text in attacked.logs().items() for line in told(attacked, text)
+        f"{name}: {line}"
+        for name, text in attacked.logs().items()
+        for line in forbidden_lines(attacked, text)
     ]
     assert spoken == []
 
@@ -134,7 +136,7 @@ def _error_complaints(reply: Reply, shown: str) -> list[str]:
     return found
 
 
-def told(attacked: AttackedStack, text: str) -> list[str]:
+def forbidden_lines(attacked: AttackedStack, text: str) -> list[str]:
     """Lines of a log that hold what no log may hold."""
     secrets = [MARK, "hostile", "@asker.example", "@victim.example", "victim-of-mail", "victoria"]
     secrets += [content.organisation.key.lower() for content in attacked.askers.values()]

@@ -128,10 +128,10 @@ async def announced(stack: Stack) -> list[tuple[str, str]]:
 
 
 async def everything_is_announced(stack: Stack) -> bool:
-    told = {
+    found = {
         f"{request_id}/{sequence.split('.')[2]}" for request_id, sequence in await announced(stack)
     }
-    return told == await outcome_ids(stack)
+    return found == await outcome_ids(stack)
 
 
 async def no_mail_is_due(stack: Stack) -> bool:

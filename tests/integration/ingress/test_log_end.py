@@ -71,10 +71,10 @@ async def test_the_end_is_behind_the_last_record(log: Log) -> None:
     end = LogEnd(log.probe, timeout_s=10)
 
     empty = await end.end(PARTITION)
-    ends = [await log.append(number) for number in range(3)]
+    seen = [await log.append(number) for number in range(3)]
 
     assert empty == 0
-    assert await end.end(PARTITION) == ends[-1] == 3
+    assert await end.end(PARTITION) == seen[-1] == 3
     assert await asyncio.gather(*map(end.end, range(4))) == [0, 0, 3, 0]
 
 
@@ -86,9 +86,9 @@ async def test_whoever_asks_after_a_record_was_acknowledged_hears_of_it(log: Log
         offset = await log.append(number)
         return await end.end(PARTITION) >= offset
 
-    told = await asyncio.gather(*(append_and_ask(number) for number in range(60)))
+    seen = await asyncio.gather(*(append_and_ask(number) for number in range(60)))
 
-    assert all(told)
+    assert all(seen)
 
 
 async def test_many_questions_are_answered_by_few(log: Log) -> None:

@@ -172,19 +172,19 @@ async def test_a_position_that_the_log_does_not_hold_is_told_to_the_worker(bench
     """The topic is shorter than Postgres says: truncated or made anew."""
     await bench.fill(5)
     memory = Memory(position=100)
-    told: list[Exception] = []
+    errors: list[Exception] = []
 
     class Listening(MemoryWorker):
         async def run(self, feed: Feed) -> None:
             try:
                 await super().run(feed)
             except OutOfRange as error:
-                told.append(error)
+                errors.append(error)
                 raise PartitionHalted(str(error), "none") from error
 
     bench.pump(lambda _: Listening(memory, nothing))
 
-    await until(lambda: bool(told), "the worker hears of it")
+    await until(lambda: bool(errors), "the worker hears of it")
     assert memory.values == []
 
 

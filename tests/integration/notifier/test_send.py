@@ -420,12 +420,12 @@ async def test_notices_of_every_kind_are_paced_and_no_sync_keeps_them_waiting(
     started_s = time.monotonic()
     async with scene.sending({"BURST_PER_ORGANISATION": 2}, notifier_rate_per_organisation=4):
 
-        async def are_told() -> bool:
+        async def are_sent() -> bool:
             return [row for row in await scene.rows() if row[:2] == ("revocation", "sent")] == [
                 ("revocation", "sent", None)
             ] * 8
 
-        await until(are_told, "every leaver is told", 20)
+        await until(are_sent, "every leaver is told", 20)
         took_s = time.monotonic() - started_s
         rows = await scene.rows()
 

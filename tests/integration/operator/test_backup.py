@@ -133,11 +133,11 @@ async def test_a_mail_that_left_while_kafka_was_away_is_told_afterwards(
     await settled(stack, zeeburg)
     await stack.rows("UPDATE notice.notification SET announced = false")
 
-    async def is_told() -> bool:
+    async def is_announced() -> bool:
         rows = await stack.rows("SELECT count(*) AS n FROM notice.notification WHERE NOT announced")
         return bool(rows[0]["n"] == 0)
 
-    await until(is_told, "every mail that left is told")
+    await until(is_announced, "every mail that left is told")
 
     ids = Counter(
         headers["ce_id"]

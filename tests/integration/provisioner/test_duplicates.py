@@ -43,8 +43,8 @@ async def assert_once(deployment: Deployment, sent: list[Request]) -> None:
         'SELECT id::text, jsonb_array_length(outcomes) AS told FROM audit.event ORDER BY "offset"'
     )
     assert [row["id"] for row in rows] == ids
-    told = Counter(each.request_id for each in await deployment.outcomes())
-    assert told == {row["id"]: row["told"] for row in rows if row["told"]}
+    announced = Counter(each.request_id for each in await deployment.outcomes())
+    assert announced == {row["id"]: row["told"] for row in rows if row["told"]}
 
 
 async def test_five_in_a_hundred_doubled_count_once(deployment: Deployment) -> None:

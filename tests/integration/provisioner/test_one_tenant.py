@@ -182,7 +182,7 @@ async def test_one_organisation_s_poison_costs_the_others_nothing_and_that_of_tw
         end = await send_all(deployment, different)
         await deployment.applied(end)
         assert await statuses(deployment, same) == [500] * TIMES
-        told = await statuses(deployment, different)
+        decided = await statuses(deployment, different)
         applied_before = len(neighbours.sent)
         await until(lambda: len(neighbours.sent) > applied_before + 20, "the neighbours go on", 30)
     finally:
@@ -190,7 +190,7 @@ async def test_one_organisation_s_poison_costs_the_others_nothing_and_that_of_tw
         await going_on
 
     # One letter for fifty repeats, and so many different ones until the organisation is parked.
-    assert told == [500] * (SHARE - 1) + [202] * (TIMES - SHARE + 1)
+    assert decided == [500] * (SHARE - 1) + [202] * (TIMES - SHARE + 1)
     assert [each[2] for each in await letters(deployment)] == ["dead"] * SHARE
     assert metrics.PROVISIONER_REPEATS._value.get() == repeats_before + TIMES - 1
     assert await parks(deployment) == [ORGANISATION]

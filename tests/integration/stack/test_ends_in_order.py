@@ -188,8 +188,8 @@ def test_a_terminal_that_says_twice_that_it_closes_is_one_who_asks_once(tmp_path
 
         for _ in range(3):
             process.send_signal(signal.SIGHUP)
-            is_told = wait_until(lambda: is_gone(process.pid), 0.2)
-            assert not is_told or process.wait(1) == 0
+            is_gone_at_once = wait_until(lambda: is_gone(process.pid), 0.2)
+            assert not is_gone_at_once or process.wait(1) == 0
 
         assert process.wait(ENDS_WITHIN_S) == 0
         ended_in_order(tmp_path, running)

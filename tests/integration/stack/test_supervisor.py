@@ -21,7 +21,7 @@ _LIVES = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sle
 
 
 @dataclass(slots=True)
-class Told:
+class KeepingReporter:
     """A reporter that remembers."""
 
     lines: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Running:
     """A supervisor at work."""
 
     supervisor: Supervisor
-    told: Told
+    reporter: KeepingReporter
     runners: list[Runner]
     task: "asyncio.Task[int]"
 
@@ -78,16 +78,16 @@ def a_plan(*parts: Part) -> Plan:
 
 @asynccontextmanager
 async def _running(plan: Plan, *, restart: bool = True) -> AsyncIterator[Running]:
-    told = Told()
+    reporter = KeepingReporter()
     seen: list[Runner] = []
 
     def publish(runners: Sequence[Runner], is_ready: bool) -> None:
         seen[:] = runners
 
-    supervisor = Supervisor(plan, told, publish, restart=restart)
-    running = Running(supervisor, told, seen, asyncio.create_task(supervisor.run()))
+    supervisor = Supervisor(plan, reporter, publish, restart=restart)
+    running = Running(supervisor, reporter, seen, asyncio.create_task(supervisor.run()))
     try:
-        await running.until(lambda: told.is_ready or running.task.done())
+        await running.until(lambda: reporter.is_ready or running.task.done())
         yield running
     finally:
         if not running.task.done():
@@ -102,9 +102,9 @@ async def test_a_part_that_dies_is_announced_and_started_again(tmp_path: Path) -
 
         os.kill(first, signal.SIGKILL)
         await stack.until(lambda: stack.pid("one") not in (first, None))
-        await stack.until(lambda: any("is back" in line for line in stack.told.lines))
+        await stack.until(lambda: any("is back" in line for line in stack.reporter.lines))
 
-        assert "one ended (signal SIGKILL); again in 0.2 s" in stack.told.lines
+        assert "one ended (signal SIGKILL); again in 0.2 s" in stack.reporter.lines
         assert stack.runners[0].restarts == 1
 
 
@@ -119,7 +119,7 @@ async def test_a_part_that_is_only_silent_is_left_alone(tmp_path: Path) -> None:
         await stack.until(lambda: stack.pid("two") not in (other, None))
 
         assert stack.pid("one") == frozen
-        assert not any(line.startswith("one") for line in stack.told.lines)
+        assert not any(line.startswith("one") for line in stack.reporter.lines)
 
 
 async def test_no_restart_leaves_a_dead_part_as_it_is(tmp_path: Path) -> None:
@@ -128,9 +128,9 @@ async def test_no_restart_leaves_a_dead_part_as_it_is(tmp_path: Path) -> None:
         assert first is not None
 
         os.kill(first, signal.SIGKILL)
-        await stack.until(lambda: bool(stack.told.lines))
+        await stack.until(lambda: bool(stack.reporter.lines))
 
-        assert stack.told.lines == ["one ended (signal SIGKILL) and is left so"]
+        assert stack.reporter.lines == ["one ended (signal SIGKILL) and is left so"]
         assert stack.pid("one") is None
 
 
@@ -149,16 +149,16 @@ async def test_the_wait_before_a_restart_doubles(tmp_path: Path) -> None:
         assert first is not None
 
         os.kill(first, signal.SIGKILL)
-        await stack.until(lambda: sum("again in" in line for line in stack.told.lines) >= 3)
+        await stack.until(lambda: sum("again in" in line for line in stack.reporter.lines) >= 3)
 
-        waits = [line.rsplit("again in ", 1)[1] for line in stack.told.lines if "again" in line]
+        waits = [line.rsplit("again in ", 1)[1] for line in stack.reporter.lines if "again" in line]
         assert waits[:3] == ["0.2 s", "0.4 s", "0.8 s"]
 
 
 async def test_a_part_that_ends_at_the_start_fails_it_with_its_last_words(tmp_path: Path) -> None:
     broken = a_part(tmp_path, "broken", "import sys; print('no such setting'); sys.exit(2)")
     good = a_part(tmp_path, "good")
-    supervisor = Supervisor(a_plan(good, broken), Told(), lambda *_: None, restart=True)
+    supervisor = Supervisor(a_plan(good, broken), KeepingReporter(), lambda *_: None, restart=True)
 
     with pytest.raises(StackError) as failed:
         await supervisor.run()
@@ -172,7 +172,7 @@ async def test_a_part_that_never_gets_ready_fails_the_start_in_time(tmp_path: Pa
     plan = replace(a_plan(silent), ready_timeout_s=0.5)
 
     with pytest.raises(StackError, match="silent is not ready: after 0 s"):
-        await Supervisor(plan, Told(), lambda *_: None, restart=True).run()
+        await Supervisor(plan, KeepingReporter(), lambda *_: None, restart=True).run()
 
 
 async def test_work_after_readiness_that_fails_stops_the_start(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ async def test_work_after_readiness_that_fails_stops_the_start(tmp_path: Path) -
     plan = Plan(((StartStep("postgres", a_part(tmp_path, "postgres"), fail),),))
 
     with pytest.raises(StackError, match="postgres: ValueError: no such table"):
-        await Supervisor(plan, Told(), lambda *_: None, restart=True).run()
+        await Supervisor(plan, KeepingReporter(), lambda *_: None, restart=True).run()
 
 
 async def test_the_second_stage_starts_when_the_first_is_ready(tmp_path: Path) -> None:

@@ -384,5 +384,5 @@ def wait(holds: Callable[[], bool], what: str, timeout_s: float, about: Kube | N
         return False
 
     if not wait_until(asked, timeout_s, every_s=1.0):
-        told = f"\n{about.trouble()}" if about is not None else ""
-        raise AssertionError(f"not within {timeout_s:g} s: {what}{told}")
+        trouble = f"\n{about.trouble()}" if about is not None else ""
+        raise AssertionError(f"not within {timeout_s:g} s: {what}{trouble}")

@@ -139,7 +139,7 @@ async def test_the_backlog_is_what_is_known_behind_the_batch() -> None:
 
 async def test_insist_tries_until_it_works() -> None:
     feed = a_feed()
-    told: list[bool] = []
+    reported: list[bool] = []
     answers = iter([Unavailable("Postgres"), Unavailable("Postgres"), None])
 
     async def action() -> str:
@@ -148,8 +148,8 @@ async def test_insist_tries_until_it_works() -> None:
             raise error
         return "done"
 
-    assert await insist(feed, action, told.append) == "done"
-    assert told == [True, True, False]
+    assert await insist(feed, action, reported.append) == "done"
+    assert reported == [True, True, False]
 
 
 async def test_insist_gives_up_when_the_partition_is_taken_away() -> None:

@@ -167,11 +167,11 @@ def test_a_late_refusal_that_was_decided_before_is_neither_told_nor_untold() -> 
     decided = decide(*records, broker_ms=now_ms(), source=replace(SOURCE, decided_below=4))
 
     again = [[each.get("again", False) for each in row.outcomes] for row in decided.rows]
-    told = [
+    marks = [
         [each["data"]["detail"].get("told", False) for each in row.outcomes]
         for row in decided.rows[1:4]
     ]
     assert again == [[False], [True], [False], [False], [False]]
-    assert told == [[False], [True], [True]]
+    assert marks == [[False], [True], [True]]
     assert [row.optimistic for row in decided.rows] == [True, True, True, True, False]
     assert refused_after_success(decided) == 2

@@ -143,7 +143,7 @@ def test_the_reference_names_every_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "expected"),
     [
         ("ROLLCALL_KAFKA_BOOTSTRAP", "kafka", "host:port"),
         ("ROLLCALL_KAFKA_BOOTSTRAP", "kafka:9092,", "host:port"),
@@ -151,7 +151,7 @@ def test_the_reference_names_every_setting() -> None:
     ],
 )
 def test_an_address_that_is_none_is_a_mistake(
-    variable: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+    variable: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
 
@@ -159,7 +159,7 @@ def test_an_address_that_is_none_is_a_mistake(
         config.load(Sample)
 
     assert f"  {variable}: " in str(caught.value)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 def test_a_database_that_is_not_postgres_is_a_mistake_and_its_password_is_not_told(

@@ -447,10 +447,10 @@ async def test_a_dry_run_says_how_much_there_is_and_changes_nothing(deployment: 
     await running.end()
     before = await contents(deployment)
 
-    told = await rollcall_json(deployment, "rebuild", "--dry-run")
+    printed = await rollcall_json(deployment, "rebuild", "--dry-run")
 
-    assert told["dry_run"]
-    assert told["events"] >= 60
+    assert printed["dry_run"]
+    assert printed["events"] >= 60
     assert await contents(deployment) == before
     assert (
         await deployment.rows("SELECT FROM pg_namespace WHERE nspname LIKE 'directory\\_%'") == []

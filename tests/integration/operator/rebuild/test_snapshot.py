@@ -59,9 +59,9 @@ async def test_its_files_are_the_owners_alone_and_carry_their_digests(
     await poisoned(deployment)
     await running.end()
 
-    told = await rollcall_json(deployment, "snapshot", "--to", str(tmp_path))
+    printed = await rollcall_json(deployment, "snapshot", "--to", str(tmp_path))
 
-    folder = Path(told["folder"])
+    folder = Path(printed["folder"])
     assert modes(folder) == (0o700, {0o600})
     manifest = json.loads((folder / "manifest.json").read_bytes())
     for each in manifest["files"]:
@@ -115,10 +115,14 @@ async def test_only_the_newest_are_kept_and_half_made_ones_go(
     (tmp_path / "snapshot-20220101T000000Z.partial").mkdir()
     (tmp_path / "somebody's").mkdir()
 
-    told = await rollcall_json(deployment, "snapshot", "--to", str(tmp_path), "--keep", "2")
+    printed = await rollcall_json(deployment, "snapshot", "--to", str(tmp_path), "--keep", "2")
 
-    assert names(tmp_path) == {"snapshot-20210101T000000Z", "somebody's", Path(told["folder"]).name}
-    assert [Path(gone).name for gone in told["deleted"]] == ["snapshot-20200101T000000Z"]
+    assert names(tmp_path) == {
+        "snapshot-20210101T000000Z",
+        "somebody's",
+        Path(printed["folder"]).name,
+    }
+    assert [Path(gone).name for gone in printed["deleted"]] == ["snapshot-20200101T000000Z"]
 
 
 async def test_what_another_snapshot_is_still_writing_is_not_taken_for_half_made(
@@ -165,9 +169,9 @@ async def test_a_disk_that_is_full_in_the_middle_is_not_called_an_outage_of_post
 
 
 async def test_a_dry_run_writes_nothing(deployment: Deployment, tmp_path: Path) -> None:
-    told = await rollcall_json(deployment, "snapshot", "--to", str(tmp_path / "s"), "--dry-run")
+    printed = await rollcall_json(deployment, "snapshot", "--to", str(tmp_path / "s"), "--dry-run")
 
-    assert told["dry_run"]
+    assert printed["dry_run"]
     assert not (tmp_path / "s").exists()
 
 
@@ -184,7 +188,7 @@ async def test_an_empty_database_gets_the_snapshot_and_goes_on_from_there(
     await apply_all(deployment, [*requests[190:200], *requests[200:]])
     await running.end()
     before = await contents(deployment)
-    told = {each.id for each in await deployment.outcomes()}
+    announced = {each.id for each in await deployment.outcomes()}
     lost = deployment.database
     name = await create_database(lost.server)
     deployment.database = TestDatabase(name, lost.server)
@@ -209,7 +213,7 @@ async def test_an_empty_database_gets_the_snapshot_and_goes_on_from_there(
 
     after = await contents(deployment)
     assert _without_times(after) == _without_times(before)
-    assert {each.id for each in await deployment.outcomes()} == told
+    assert {each.id for each in await deployment.outcomes()} == announced
     await drop_database(lost.server, name)
 
 

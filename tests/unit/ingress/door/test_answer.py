@@ -299,14 +299,14 @@ def test_what_was_honoured_is_told(
     kind: Kind, prefer: str, applied: str | None, pending: str | None
 ) -> None:
     preferences = parse_prefer([prefer])
-    told = [
+    applied_preferences = [
         write_answer.with_preferences(given, a_request(kind), preferences).headers.get(
             "Preference-Applied"
         )
         for given in answers(kind, View(BASE, None, preferences.returns))
     ]
 
-    assert told == [applied, pending]
+    assert applied_preferences == [applied, pending]
 
 
 def test_attributes_win_over_a_wish_for_nothing() -> None:
@@ -314,10 +314,10 @@ def test_attributes_win_over_a_wish_for_nothing() -> None:
     preferences = parse_prefer(["return=minimal"])
 
     for given in answers("member.create", view):
-        told = write_answer.with_preferences(given, a_request("member.create"), preferences)
+        answer = write_answer.with_preferences(given, a_request("member.create"), preferences)
 
-        assert "userName" in document(told)
-        assert "Preference-Applied" not in told.headers
+        assert "userName" in document(answer)
+        assert "Preference-Applied" not in answer.headers
 
 
 def test_an_unknown_outcome_says_to_read_first() -> None:

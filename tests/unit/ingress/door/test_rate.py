@@ -36,10 +36,12 @@ def test_a_burst_passes_at_once_and_the_next_one_is_told_to_wait() -> None:
 
     for _ in range(40):
         judged.check(limited)
-    with pytest.raises(TooManyRequests, match=r"25 requests a second, or more than 40 at") as told:
+    with pytest.raises(
+        TooManyRequests, match=r"25 requests a second, or more than 40 at"
+    ) as caught:
         judged.check(limited)
 
-    assert told.value.headers == {"Retry-After": "1"}
+    assert caught.value.headers == {"Retry-After": "1"}
 
 
 def test_without_a_burst_as_many_pass_at_once_as_in_a_second() -> None:

@@ -170,7 +170,7 @@ class Provisioner:
     """Refuses every request: the judgements are those of the service."""
 
     kafka: Kafka
-    told: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         producer = cast(Producer, self.kafka)
@@ -198,7 +198,7 @@ class Provisioner:
             request = cast(Request, entry.request)
             was_answered = _was_answered(request, entry, broker_time.least_ms)
             if was_answered:
-                self.told.add(request.id)
+                self.answered.add(request.id)
             if request.reply_to is not None:
                 refusal = Reply(request.id, 409)
                 replies.append(
@@ -306,7 +306,7 @@ async def refused_in(timing: Timing) -> Seen:
         task.cancel()
     await asyncio.gather(*background, *kafka.tasks, return_exceptions=True)
     await hearing.close()
-    seen.listed = provisioner.told | provisioner.announcer.unheard | seen.noted
+    seen.listed = provisioner.answered | provisioner.announcer.unheard | seen.noted
     seen.decided = {
         cast(Request, each.request).id
         for each in understand(kafka.requests).entries

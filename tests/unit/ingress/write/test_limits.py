@@ -194,12 +194,12 @@ EACH = [(name, number) for name, cases in CASES.items() for number in range(len(
 
 
 def refused(case: Case, size: int, row: Described) -> None:
-    with pytest.raises(ScimError) as told:
+    with pytest.raises(ScimError) as refused:
         case(size)
 
-    assert (told.value.status, told.value.scim_type) == (row.status, row.scim_type)
-    assert f"than {row.most} " in told.value.detail
-    assert told.value.detail.partition("; ")[2], "the detail says what to change"
+    assert (refused.value.status, refused.value.scim_type) == (row.status, row.scim_type)
+    assert f"than {row.most} " in refused.value.detail
+    assert refused.value.detail.partition("; ")[2], "the detail says what to change"
 
 
 def test_every_limit_is_tried() -> None:

@@ -115,11 +115,11 @@ def test_a_password_is_in_no_event_and_in_no_error(
         preferences=preferences,
     )
     try:
-        told: Any = encode(to_event(understand_body(command, orjson.dumps(body)).request))
+        result: Any = encode(to_event(understand_body(command, orjson.dumps(body)).request))
     except ScimError as error:
-        told = error.detail
+        result = error.detail
 
-    assert SECRET not in repr(told)
+    assert SECRET not in repr(result)
 
 
 JSON_TEXTS = st.one_of(
