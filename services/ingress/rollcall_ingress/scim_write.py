@@ -104,15 +104,15 @@ class ScimWrite:
             request = await understand(command, body)
             if request.precondition is None:
                 await self.parts.precheck.check(request, organisation)
-            foreseen = await self._foresee(request, view, organisation)
+            predicted = await self._predict(request, view, organisation)
             self.parts.authenticator.check_again(principal, at=now())
 
             is_large = len(body) > THREAD_FROM_BYTES
             submitted = await self.parts.write_path.submit(request, is_large=is_large)
-            given = await self._answer(submitted, view, foreseen, organisation)
+            given = await self._answer(submitted, view, predicted, organisation)
             return write_answer.with_preferences(given, request, preferences)
 
-    async def _foresee(
+    async def _predict(
         self, request: Request, view: View, organisation: Organisation
     ) -> Resource | None:
         """What an answer with a body will show if the PATCH is pending; before it is published.
@@ -122,23 +122,23 @@ class ScimWrite:
         """
         if request.precondition is not None or not write_answer.must_have_body(request, view):
             return None
-        foreseen = None
+        predicted = None
         related = wants_related(view, request.endpoint)
         found = await self.parts.known.find(
             request.endpoint, organisation, request.resource_id, with_related=related
         )
         if found is not None:
             units = most_work_on(request, [found])
-            foreseen = await aside(units, foresee, request, found, with_related=related)
-        if foreseen is None and self.parts.known.is_behind(organisation.id):
+            predicted = await aside(units, foresee, request, found, with_related=related)
+        if predicted is None and self.parts.known.is_behind(organisation.id):
             raise Unavailable(BEHIND, BEHIND_RETRY_AFTER_S)
-        return foreseen
+        return predicted
 
     async def _answer(
         self,
         submitted: Submitted,
         view: View,
-        foreseen: Resource | None,
+        predicted: Resource | None,
         organisation: Organisation,
     ) -> Answer:
         request, reply = submitted.request, submitted.reply
@@ -147,19 +147,19 @@ class ScimWrite:
             raise answer.unknown_outcome()
         named = 0 if (delta := request.members) is None else len(delta.add)
         if reply is None or reply.is_parked:
-            named = max(named, 0 if foreseen is None else len(foreseen.related))
+            named = max(named, 0 if predicted is None else len(predicted.related))
             mark = answer.PENDING if reply is None else answer.PARKED
             accepted = None if reply else await self._accepted(request, view, organisation)
             if accepted is not None:
                 return await render(named, write_answer.accepted, request, accepted, view)
-            return await render(named, write_answer.pending, request, view, mark, foreseen)
+            return await render(named, write_answer.pending, request, view, mark, predicted)
         if reply.status >= 400:
             raise write_answer.refusal(reply)
         group = None
         if not request.is_member and write_answer.has_body(request, view):
             group = await self._read_group(request.organisation_id, request.resource_id, view)
         size = named if group is None else len(group.related)
-        return await render(size, write_answer.applied, request, reply, view, group, foreseen)
+        return await render(size, write_answer.applied, request, reply, view, group, predicted)
 
     async def _accepted(
         self, request: Request, view: View, organisation: Organisation

@@ -289,7 +289,7 @@ async def test_a_long_calculation_keeps_its_session_and_its_neighbours_waiting_f
     assert await letters(deployment) == {}
 
 
-async def test_a_calculation_that_no_estimate_foresees_is_set_aside(
+async def test_a_calculation_beyond_its_estimate_is_set_aside(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It holds the event loop, so Postgres ends the session; that shows as a lost connection."""

@@ -71,7 +71,7 @@ def applied(
     reply: Reply,
     view: View,
     group: Resource | None,
-    foreseen: Resource | None = None,
+    predicted: Resource | None = None,
 ) -> Answer:
     """The answer to a decided request; `reply.status` is below 400.
 
@@ -81,7 +81,7 @@ def applied(
     if isinstance(request.body, Delete) or reply.resource is None or reply.version is None:
         return Answer(204)
     is_patch = isinstance(request.body, Patch)
-    cannot_show = is_patch and not request.is_member and not (group or foreseen)
+    cannot_show = is_patch and not request.is_member and not (group or predicted)
     if cannot_show or not has_body(request, view):
         return _without_body(request, view, reply.version)
     status = 201 if isinstance(request.body, Create) else 200
@@ -89,7 +89,7 @@ def applied(
         return show.answer(group, view, status=status)
     related: Pairs | None = reply.groups
     if not request.is_member:
-        related = _named(request) if foreseen is None else foreseen.related
+        related = _named(request) if predicted is None else predicted.related
     document = show.whole(
         _schema(request), request.resource_id, _times(reply), reply.resource, view, related
     )
@@ -97,7 +97,7 @@ def applied(
 
 
 def pending(
-    request: Request, view: View, mark_as: str = PENDING, foreseen: Resource | None = None
+    request: Request, view: View, mark_as: str = PENDING, predicted: Resource | None = None
 ) -> Answer:
     """The answer while the request is not decided, from the request and its predicted result.
 
@@ -105,8 +105,8 @@ def pending(
     """
     body = request.body
     mark = {OUTCOME: mark_as}
-    if isinstance(body, Patch) and foreseen is not None:
-        return _marked(show.answer(foreseen, view), mark_as)
+    if isinstance(body, Patch) and predicted is not None:
+        return _marked(show.answer(predicted, view), mark_as)
     if not isinstance(body, Create | Replace):
         return Answer(204, headers=mark)
     if not has_body(request, view):

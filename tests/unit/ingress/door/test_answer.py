@@ -212,12 +212,12 @@ CREATES_AND_PUTS: tuple[Kind, ...] = (
 )
 
 
-def answers(kind: Kind, view: View, foreseen: Resource | None = None) -> list[Answer]:
+def answers(kind: Kind, view: View, predicted: Resource | None = None) -> list[Answer]:
     """The applied answer and the pending one."""
     group = Resource(a_group(2, version=an_id(1))) if kind.startswith("group.") else None
     return [
-        write_answer.applied(a_request(kind), a_reply(), view, group, foreseen),
-        write_answer.pending(a_request(kind), view, foreseen=foreseen),
+        write_answer.applied(a_request(kind), a_reply(), view, group, predicted),
+        write_answer.pending(a_request(kind), view, predicted=predicted),
     ]
 
 
@@ -235,7 +235,7 @@ def test_minimal_is_an_answer_without_a_body(kind: Kind) -> None:
             assert given.headers["Location"] == f"{BASE}/{endpoint}/{an_id(2)}"
 
 
-def a_foreseen(kind: Kind) -> Resource:
+def a_prediction(kind: Kind) -> Resource:
     if kind.startswith("member."):
         return Resource(a_member(2, version=an_id(1)), ((an_id(50), "Crew"),))
     return Resource(a_group(2, version=an_id(1)), ((an_id(7), "Ana"), (an_id(8), None)))
@@ -251,7 +251,7 @@ def test_a_patch_that_must_have_a_body_has_one_also_while_pending(kind: Kind) ->
         View(BASE, parse_projection(names, None, schema), "minimal"),
     ):
         assert write_answer.must_have_body(a_request(kind), view)
-        applied, pending = answers(kind, view, a_foreseen(kind))
+        applied, pending = answers(kind, view, a_prediction(kind))
 
         assert (applied.status, pending.status) == (200, 200)
         assert pending.is_pending
@@ -261,19 +261,19 @@ def test_a_patch_that_must_have_a_body_has_one_also_while_pending(kind: Kind) ->
         assert applied.headers["ETag"] == pending.headers["ETag"]
 
 
-def test_a_patch_that_could_not_be_foreseen_is_204_while_it_is_pending() -> None:
+def test_a_patch_without_a_predicted_result_is_204_while_it_is_pending() -> None:
     for kind in PATCHES:
         given = write_answer.pending(a_request(kind), View(BASE, None, "representation"))
 
         assert (given.status, given.is_pending) == (204, True)
 
 
-def test_a_patched_group_that_cannot_be_read_back_is_shown_as_foreseen() -> None:
+def test_a_patched_group_that_cannot_be_read_back_is_shown_as_predicted() -> None:
     view = View(BASE, None, "representation")
     reply = a_reply(204, resource={"displayName": "Crew"})
 
     given = write_answer.applied(
-        a_request("group.patch"), reply, view, None, a_foreseen("group.patch")
+        a_request("group.patch"), reply, view, None, a_prediction("group.patch")
     )
     without = write_answer.applied(a_request("group.patch"), reply, view, None)
 
