@@ -14,7 +14,7 @@ from rollcall_notifier.budget import Budget, Limits
 from rollcall_notifier.compose import Sender
 from rollcall_notifier.config import NotifierSettings, parse_sender
 from rollcall_notifier.consume import OutcomesWorker, PlannerContext
-from rollcall_notifier.facts import Facts, Floors
+from rollcall_notifier.facts import Facts, ReadUpTo
 from rollcall_notifier.leases import Leases
 from rollcall_notifier.mail_server import ServerOptions, Session
 from rollcall_notifier.prepare import LetterOptions
@@ -42,9 +42,9 @@ class Notifier(Service):
         )
         self._database = database
         self._still_s = settings.notifier_stall_s
-        floors = Floors()
-        self._sender = make_sender(settings, database, floors)
-        self._pump = make_pump(settings, database, self._sender, floors)
+        read_up_to = ReadUpTo()
+        self._sender = make_sender(settings, database, read_up_to)
+        self._pump = make_pump(settings, database, self._sender, read_up_to)
 
     def missing(self) -> Sequence[str]:
         """Kafka or Postgres has not been reached yet. The mail server is no reason."""
@@ -84,9 +84,9 @@ async def build(settings: NotifierSettings) -> Notifier:
 
 
 def make_sender(
-    settings: NotifierSettings, database: Database, floors: Floors | None = None
+    settings: NotifierSettings, database: Database, read_up_to: ReadUpTo | None = None
 ) -> MailSender:
-    """The sender as the settings say; without `floors` it sends from the rows alone."""
+    """The sender as the settings say; without `read_up_to` it sends from the rows alone."""
     name, address = parse_sender(settings.smtp_from)
     server = ServerOptions(
         host=settings.smtp_host,
@@ -127,19 +127,19 @@ def make_sender(
             settings.notifier_lease_s,
             topics.requests,
             outcomes_topic=topics.outcomes,
-            floors=floors,
+            read_up_to=read_up_to,
         ),
         Ledger(database, owner, settings.notifier_invitation_grace_s),
         options,
         budget=Budget(database, limits, secret),
         new_session=lambda: Session(server),
         faults=FaultPoint(settings.fault),
-        facts=None if floors is None else Facts(settings, database, floors),
+        facts=None if read_up_to is None else Facts(settings, database, read_up_to),
     )
 
 
 def make_pump(
-    settings: NotifierSettings, database: Database, sender: MailSender, floors: Floors
+    settings: NotifierSettings, database: Database, sender: MailSender, read_up_to: ReadUpTo
 ) -> Pump:
     """The pump of the outcomes topic; new rows wake the sender."""
     topic = Topics(settings.topic_prefix).outcomes
@@ -149,7 +149,7 @@ def make_pump(
         grace_s=settings.notifier_invitation_grace_s,
         settle_s=settings.notifier_settle_s,
         on_planned=sender.wake,
-        on_position=floors.raise_to,
+        on_position=read_up_to.raise_to,
         faults=FaultPoint(settings.fault),
     )
     options = PumpOptions(

@@ -4,9 +4,9 @@ A database that was restored, or that failed over without its last commits, has 
 left: their rows are due again, or will be planned again when the outcomes are read again. The
 topic remembers. So each mail that the server took is announced there, at once where Kafka answers,
 and later from its row otherwise. And nothing is sent for a partition before its outcomes are read
-up to where they ended when this process started, or up to where it has read them since (`Floors`).
-Offsets belong to one log: a floor has an epoch, and any offset of a later epoch is beyond it. How
-far a new log must be read is in its position (`published_offset`), written when an operator
+up to where they ended when this process started, or up to where it has read them since
+(`ReadUpTo`). Offsets belong to one log: each has an epoch, and an offset of a later epoch is beyond
+it. How far a new log must be read is in its position (`published_offset`), written when an operator
 accepted the log.
 """
 
@@ -39,40 +39,40 @@ ACKNOWLEDGE_TIMEOUT_S: Final = 30.0
 log = get_logger()
 
 
-class Floors:
+class ReadUpTo:
     """How far each partition of the outcomes must be read before its mails may leave."""
 
     def __init__(self) -> None:
-        self._places: dict[int, tuple[int, int]] | None = None
+        self._positions: dict[int, tuple[int, int]] | None = None
 
     @property
     def is_known(self) -> bool:
         """Whether Kafka has said where the outcomes end."""
-        return self._places is not None
+        return self._positions is not None
 
     def know(self, ends: Mapping[int, int], epochs: Mapping[int, int]) -> None:
         """Set where the outcomes ended at the start; `epochs` were read before that was asked."""
-        self._places = {number: (epochs.get(number, 0), end) for number, end in ends.items()}
+        self._positions = {number: (epochs.get(number, 0), end) for number, end in ends.items()}
 
     def raise_to(self, partition: int, epoch: int, offset: int) -> None:
         """The partition is read up to `offset`: a database that says less has lost something."""
-        if self._places is not None and self._places.get(partition, (0, 0)) < (epoch, offset):
-            self._places[partition] = epoch, offset
+        if self._positions is not None and self._positions.get(partition, (0, 0)) < (epoch, offset):
+            self._positions[partition] = epoch, offset
 
     def columns(self) -> tuple[list[int], list[int], list[int]]:
         """Three lists of one length: partitions, their epochs, their offsets."""
-        places = self._places or {}
-        epochs = [epoch for epoch, _ in places.values()]
-        return list(places), epochs, [offset for _, offset in places.values()]
+        positions = self._positions or {}
+        epochs = [epoch for epoch, _ in positions.values()]
+        return list(positions), epochs, [offset for _, offset in positions.values()]
 
 
 class Facts:
     """Announces mails that left. Its producer is started and stopped in `run`."""
 
-    def __init__(self, settings: Settings, database: Database, floors: Floors) -> None:
+    def __init__(self, settings: Settings, database: Database, read_up_to: ReadUpTo) -> None:
         self._settings = settings
         self._database = database
-        self._floors = floors
+        self._read_up_to = read_up_to
         self._topic = Topics(settings.topic_prefix).outcomes
         self._producer = Producer(settings, client_id="rollcall-notifier")
         self._is_started = False
@@ -109,10 +109,10 @@ class Facts:
 
     async def _know_the_ends(self) -> None:
         attempt = 0
-        while not self._floors.is_known:
+        while not self._read_up_to.is_known:
             try:
                 epochs = await insist(self._epochs)
-                self._floors.know(await topic_ends(self._settings, self._topic), epochs)
+                self._read_up_to.know(await topic_ends(self._settings, self._topic), epochs)
             except Unavailable as error:
                 attempt += 1
                 log.warning("kafka.unavailable", reason=error.what, attempt=attempt)

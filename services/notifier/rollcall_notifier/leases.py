@@ -10,7 +10,7 @@ from rollcall.postgres.notification import ClaimedNotice
 from rollcall.postgres.pool import Database
 from rollcall.runtime import clock
 from rollcall.runtime.errors import Unavailable
-from rollcall_notifier.facts import Floors
+from rollcall_notifier.facts import ReadUpTo
 
 MARGIN: Final = 0.1
 """Part of a lease that is kept in reserve, for the way to the mail server."""
@@ -37,11 +37,11 @@ class Leases:
         requests_topic: str,
         *,
         outcomes_topic: str = "",
-        floors: Floors | None = None,
+        read_up_to: ReadUpTo | None = None,
     ) -> None:
         self.owner = owner
         self._outcomes_topic = outcomes_topic
-        self._floors = floors
+        self._read_up_to = read_up_to
         self._database = database
         self._lease_s = lease_s
         self._requests_topic = requests_topic
@@ -51,7 +51,7 @@ class Leases:
     @property
     def may_claim(self) -> bool:
         """Whether it is known how far outcomes must be read before a mail may leave."""
-        return self._floors is None or self._floors.is_known
+        return self._read_up_to is None or self._read_up_to.is_known
 
     async def claim(self, limit: int) -> list[ClaimedNotice]:
         """Up to `limit` notices that are due. Raises Unavailable.
@@ -71,7 +71,7 @@ class Leases:
                 limit=limit,
                 requests_topic=self._requests_topic,
                 outcomes_topic=self._outcomes_topic,
-                floors=((), (), ()) if self._floors is None else self._floors.columns(),
+                read_up_to=((), (), ()) if self._read_up_to is None else self._read_up_to.columns(),
             )
         # What was settled meanwhile is neither fresh nor held: its lease runs out, if it has one.
         fresh = [one for one in claimed if _key(one) not in in_hand]

@@ -167,21 +167,21 @@ async def claim(
     limit: int,
     requests_topic: str,
     outcomes_topic: str = "",
-    floors: tuple[Sequence[int], Sequence[int], Sequence[int]] = ((), (), ()),
+    read_up_to: tuple[Sequence[int], Sequence[int], Sequence[int]] = ((), (), ()),
 ) -> list[ClaimedNotice]:
     """Lease up to `limit` notices that are due now to `owner`, oldest first.
 
     A notice waits if the directory has not applied its request (a failover lost its last commits),
     because the member's state is then unknown. It also waits if the outcomes of its partition were
-    not read up to the offset in `floors` (partitions, epochs, offsets: in threes), because an event
-    there may say that the mail was sent.
+    not read up to the offset in `read_up_to` (three lists: partitions, epochs, offsets), because an
+    event there may say that the mail was sent.
 
     The owner must settle each one, or give it back by `retry_later`, within `lease_s` seconds. Rows
     that another replica is claiming at the moment are skipped.
     """
     until = now + timedelta(seconds=lease_s)
     rows = await connection.fetch(
-        _CLAIM, owner, now, until, limit, requests_topic, *floors, outcomes_topic
+        _CLAIM, owner, now, until, limit, requests_topic, *read_up_to, outcomes_topic
     )
     claimed = [
         ClaimedNotice(_to_notice(row), row["attempts"], has_slot=row["reason"] == PACED)

@@ -282,7 +282,7 @@ async def test_what_the_directory_has_not_applied_is_not_claimed(database: TestD
 
 
 @pytest.mark.parametrize(
-    ("floor", "at", "is_claimed"),
+    ("read_up_to", "at", "is_claimed"),
     [
         ((0, 7), (0, 6), False),
         ((0, 7), (0, 7), True),
@@ -291,8 +291,8 @@ async def test_what_the_directory_has_not_applied_is_not_claimed(database: TestD
         ((1, 3), (0, 500), False),  # a database that has forgotten the new log
     ],
 )
-async def test_a_mail_waits_until_its_outcomes_are_read_in_the_log_of_its_floor(
-    floor: tuple[int, int], at: tuple[int, int], is_claimed: bool, database: TestDatabase
+async def test_a_mail_waits_until_its_outcomes_are_read_up_to_the_offset_in_their_log(
+    read_up_to: tuple[int, int], at: tuple[int, int], is_claimed: bool, database: TestDatabase
 ) -> None:
     topic = "t.outcomes"
     async with database.connect("notifier") as connection, database.connect() as owner:
@@ -309,7 +309,7 @@ async def test_a_mail_waits_until_its_outcomes_are_read_in_the_log_of_its_floor(
             limit=10,
             requests_topic="t.requests",
             outcomes_topic=topic,
-            floors=([3], [floor[0]], [floor[1]]),
+            read_up_to=([3], [read_up_to[0]], [read_up_to[1]]),
         )
 
     assert bool(claimed) is is_claimed
@@ -335,7 +335,7 @@ async def test_in_a_new_log_a_mail_waits_until_that_is_read_as_far_as_it_went(
                 limit=10,
                 requests_topic="t.requests",
                 outcomes_topic=topic,
-                floors=([3], [0], [500]),
+                read_up_to=([3], [0], [500]),
             )
             found.append(bool(claimed))
 

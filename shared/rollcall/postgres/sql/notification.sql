@@ -78,12 +78,12 @@ WITH ready AS (
             AND (behind.epoch, behind.next_offset) <= (candidate.epoch, candidate."offset"))
       AND NOT EXISTS (
           SELECT FROM unnest($6::integer[], $7::integer[], $8::bigint[])
-               AS floor (partition, epoch, "offset")
+               AS read_up_to (partition, epoch, "offset")
           LEFT JOIN notice.progress AS read_to
-            ON read_to.topic = $9 AND read_to.partition = floor.partition
-          WHERE floor.partition = candidate.partition
+            ON read_to.topic = $9 AND read_to.partition = read_up_to.partition
+          WHERE read_up_to.partition = candidate.partition
             AND (coalesce(read_to.epoch, 0), coalesce(read_to.next_offset, 0))
-                < (floor.epoch, floor."offset"))
+                < (read_up_to.epoch, read_up_to."offset"))
       AND NOT EXISTS (  -- during a replay: the outcomes ahead may say that it was sent
           SELECT FROM notice.progress AS again
           WHERE again.topic = $9

@@ -283,7 +283,7 @@ async def move(connection: Connection, begin: int, end: int) -> None:
 
 
 async def claimed(connection: Connection) -> list[int]:
-    """The partitions of what a sender gets that has no floors of its own."""
+    """The partitions of what a sender gets that does not know how far outcomes were read."""
     found = await notification.claim(
         connection,
         "a",
