@@ -60,7 +60,7 @@ async def change_organisation(
     """Set `KEY=VALUE` of an organisation. Raises NotPossible, Unavailable."""
     changes = parse_values(values)
     organisation = (await log.read()).organisation(id_or_name)
-    _refuse_leaving(organisation)
+    _refuse_while_offboarding(organisation)
     return await log.change(organisation, lambda present: replace(present, **changes))
 
 
@@ -69,7 +69,7 @@ async def create_key(
 ) -> tuple[ApiKey, NewKey]:
     """Make a key and write its record. Raises NotPossible for a wrong name, Unavailable."""
     if found := (await log.read()).organisations.get(organisation_id):
-        _refuse_leaving(found)
+        _refuse_while_offboarding(found)
     made = api_key.make(secrets.token_bytes(48))
     record = ApiKey(
         public_id=made.public_id,
@@ -97,7 +97,7 @@ async def revoke_key(log: TenancyLog, id_or_name: str, public_id: str) -> ApiKey
     raise NotThere(f"{organisation.name} has no key {public_id!r}", hint="list keys")
 
 
-def _refuse_leaving(organisation: Organisation) -> None:
+def _refuse_while_offboarding(organisation: Organisation) -> None:
     if organisation.leaving is not None:
         raise NotPossible(
             f"{organisation.name} is being deleted; `rollcall org delete {organisation.id}` ends it"

@@ -11,7 +11,7 @@ precondition fails, then what the change itself raises.
 from datetime import datetime
 from typing import Final, assert_never
 
-from rollcall.directory import groups, leaving, members
+from rollcall.directory import groups, members, offboarding
 from rollcall.directory.changes import Decision, Verdict
 from rollcall.directory.state import State
 from rollcall.events.bodies import (
@@ -59,7 +59,7 @@ def _of_member(state: State, request: Request, at: datetime) -> Decision:
         case Erase():
             return members.erase(state, request)
         case EndOrganisation():
-            return leaving.delete(request)
+            return offboarding.delete(request)
         case Incomplete(is_create=is_create):
             if not is_create:
                 members.find(state, request)

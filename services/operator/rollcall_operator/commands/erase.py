@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rollcall.control.offboarding import erase as leaving
+from rollcall.control.offboarding import erase as erasure
 from rollcall.control.offboarding.erase import Erased
 from rollcall.control.offboarding.what_stays import SNAPSHOTS
 from rollcall.control.words import counted
@@ -72,7 +72,7 @@ async def _erase(data: Path, org: str, member: str, *, dry_run: bool) -> Erased:
     async with open_deployment(
         find(data), "erase", statement_timeout_s=OFFBOARDING_STATEMENT_S
     ) as deployment:
-        return await leaving.erase(deployment, org, member, dry_run=dry_run, say=_say)
+        return await erasure.erase(deployment, org, member, dry_run=dry_run, say=_say)
 
 
 def _say(line: str) -> None:

@@ -16,7 +16,7 @@ from rollcall.runtime.errors import Unavailable
 from rollcall.tenancy.api_key import NewKey
 from rollcall.tenancy.organisation import Organisation
 from rollcall_operator import terminal
-from rollcall_operator.commands import key, org_leaving
+from rollcall_operator.commands import key, org_offboarding
 from rollcall_operator.deployment import HERE, DataOption, JsonOption, find
 from rollcall_operator.options import OrgArgument, YesOption
 from rollcall_operator.owner import open_as_owner
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     org.command("list")(list_all)
     org.command("show")(show)
     org.command("set")(set_values)
-    org_leaving.register(org)
+    org_offboarding.register(org)
     app.add_typer(org, name="org")
 
 

@@ -1,1 +1,1 @@
-"""Leaving: an organisation written out, an organisation deleted, a member erased."""
+"""Offboarding: an organisation written out, an organisation deleted, a member erased."""

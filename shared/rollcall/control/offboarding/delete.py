@@ -30,8 +30,8 @@ from rollcall.control.words import counted
 from rollcall.events.bodies import EndOrganisation
 from rollcall.events.request import MAX_ACCEPT_S, Request
 from rollcall.postgres import progress
-from rollcall.postgres.upkeep import leaving
-from rollcall.postgres.upkeep.leaving import Departure
+from rollcall.postgres.upkeep import offboarding
+from rollcall.postgres.upkeep.offboarding import Departure
 from rollcall.runtime.clock import now
 from rollcall.runtime.ids import new_id, parse_id
 from rollcall.tenancy.api_key import MAX_STALE_S
@@ -143,7 +143,7 @@ async def _find(deployment: Deployment, tenancy: Tenancy, org: str) -> _Leaver:
 
 async def _departure(deployment: Deployment, organisation_id: str) -> Departure | None:
     async with deployment.database.connection() as connection:
-        return await leaving.departure(connection, organisation_id)
+        return await offboarding.departure(connection, organisation_id)
 
 
 async def _close_door(
@@ -162,10 +162,10 @@ async def _close_door(
             record,
             lambda present: replace(present, scim_enabled=False, leaving=present.leaving or at),
         )
-    deployment.faults.passes("leaving.after_record")
+    deployment.faults.passes("offboarding.after_record")
     await _revoke(deployment, log, leaver.id, at, say)
     async with deployment.database.connection() as connection:
-        await leaving.drop_notices(connection, leaver.id)
+        await offboarding.drop_notices(connection, leaver.id)
     return _Leaver(leaver.id, record, tuple((await log.read()).keys_of(leaver.id)))
 
 
@@ -178,7 +178,7 @@ async def _revoke(
         say(f"revoking {counted(len(alive), 'key')}")
     for key in alive:
         await log.change(key, lambda present: replace(present, revoked=present.revoked or at))
-        deployment.faults.passes("leaving.after_key")
+        deployment.faults.passes("offboarding.after_key")
 
 
 async def _end(
@@ -192,9 +192,9 @@ async def _end(
     if wait_s > 0:
         say(f"what was accepted before settles: {wait_s:.0f} s")
         await asyncio.sleep(wait_s)  # the time in which an accepted request may still be appended
-    deployment.faults.passes("leaving.after_wait")
+    deployment.faults.passes("offboarding.after_wait")
     where = await _publish_last(deployment, leaver, record.partition)
-    deployment.faults.passes("leaving.after_event")
+    deployment.faults.passes("offboarding.after_event")
     say("the provisioner deletes its directory")
     found: list[Departure] = []
 
@@ -212,7 +212,7 @@ async def _end(
             "(`rollcall partition list` shows how far the provisioner is); run this again to end it"
         ),
     )
-    deployment.faults.passes("leaving.after_applied")
+    deployment.faults.passes("offboarding.after_applied")
     return found[0]
 
 
@@ -267,9 +267,9 @@ async def _count(
 ) -> dict[str, int]:
     event_id = None if found is None else found.event_id
     async with deployment.database.connection() as connection:
-        tables = await leaving.tables(connection)
+        tables = await offboarding.tables(connection)
         counts = {
-            str(each): await leaving.count(connection, each, organisation_id, event_id)
+            str(each): await offboarding.count(connection, each, organisation_id, event_id)
             for each in tables
         }
     return {name: number for name, number in counts.items() if number}
@@ -279,21 +279,21 @@ async def _delete_rows(deployment: Deployment, leaver: _Leaver, found: Departure
     """Step 4: every table that names it, but the live directory, in steps of a second or so."""
     public_ids = [each.public_id for each in leaver.keys]
     async with deployment.database.transaction() as connection:
-        tables = await leaving.tables(connection)
-        await leaving.forget_unheard(connection, leaver.id)
-        await leaving.forget_tenancy(connection, leaver.id, public_ids)
+        tables = await offboarding.tables(connection)
+        await offboarding.forget_unheard(connection, leaver.id)
+        await offboarding.forget_tenancy(connection, leaver.id, public_ids)
     done: dict[str, int] = {}
     for table in tables:
         if table.is_live and table.name != "dead_letter":
             continue
         while True:
             async with deployment.database.transaction() as connection:
-                number = await leaving.delete_some(connection, table, leaver.id, found.event_id)
+                number = await offboarding.delete_some(connection, table, leaver.id, found.event_id)
             if not number:
                 break
             done[str(table)] = done.get(str(table), 0) + number
-            deployment.faults.passes("leaving.in_rows")
-    deployment.faults.passes("leaving.after_rows")
+            deployment.faults.passes("offboarding.in_rows")
+    deployment.faults.passes("offboarding.after_rows")
     return done
 
 
@@ -309,9 +309,9 @@ async def _remove_records(
     say("its records are replaced by tombstones")
     last = -1
     for name in names:
-        deployment.faults.passes("leaving.before_tombstone")
+        deployment.faults.passes("offboarding.before_tombstone")
         last = await log.remove(name)
-    deployment.faults.passes("leaving.after_tombstones")
+    deployment.faults.passes("offboarding.after_tombstones")
 
     async def is_copied() -> bool:
         async with deployment.database.connection() as connection:

@@ -21,8 +21,8 @@ from rollcall.control.tenancy_log import find_organisation
 from rollcall.events.bodies import Erase
 from rollcall.events.request import Request
 from rollcall.postgres import audit
-from rollcall.postgres.upkeep import leaving, scratch
-from rollcall.postgres.upkeep.leaving import Traces
+from rollcall.postgres.upkeep import offboarding, scratch
+from rollcall.postgres.upkeep.offboarding import Traces
 from rollcall.postgres.upkeep.scratch import VERIFY
 from rollcall.runtime.clock import now
 from rollcall.runtime.ids import new_id, parse_id
@@ -79,7 +79,7 @@ async def erase(
     organisation = await find_organisation(deployment.settings, org)
     member_id = await _member_id(deployment, organisation.id, member)
     async with deployment.database.connection() as connection:
-        traces = await leaving.traces(connection, organisation.id, member_id)
+        traces = await offboarding.traces(connection, organisation.id, member_id)
     report = Erased(organisation.id, member_id, dry_run, traces)
     at = now()
     if not dry_run:
@@ -99,7 +99,7 @@ async def _member_id(deployment: Deployment, organisation_id: str, member: str) 
     except ScimError:
         key = ""
     async with deployment.database.connection() as connection:
-        found = await leaving.find_member_id(connection, organisation_id, key)
+        found = await offboarding.find_member_id(connection, organisation_id, key)
     if found is None:
         raise NotPossible(
             "no member has that userName (any more); name it by its id", hint="erase by id"
@@ -165,14 +165,14 @@ async def _delete_rows(
     """Delete rows about the member outside of the live directory and of running folds."""
     async with deployment.database.connection() as connection:
         await _drop_left_behind(connection)
-        tables = [each for each in await leaving.tables(connection) if not each.is_live]
+        tables = [each for each in await offboarding.tables(connection) if not each.is_live]
     done: dict[str, int] = {}
     for table in tables:
         if table.schema.endswith(("_rebuild", "_verify")):
             continue  # the fold that fills it will reach the event as well
         while True:
             async with deployment.database.transaction() as connection:
-                number = await leaving.delete_member_rows(
+                number = await offboarding.delete_member_rows(
                     connection, table, organisation_id, member_id
                 )
             if not number:

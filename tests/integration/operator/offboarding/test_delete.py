@@ -165,16 +165,16 @@ async def test_a_second_run_is_not_held_up_by_a_log_that_was_made_anew_since(
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param("leaving.after_record", marks=pytest.mark.long),
-        "leaving.after_key",
-        pytest.param("leaving.after_wait", marks=pytest.mark.long),
-        pytest.param("leaving.after_event", marks=pytest.mark.long),
-        "leaving.after_applied",
-        "leaving.in_rows",
-        pytest.param("leaving.in_rows:4", marks=pytest.mark.long),
-        pytest.param("leaving.after_rows", marks=pytest.mark.long),
-        pytest.param("leaving.before_tombstone:2", marks=pytest.mark.long),
-        pytest.param("leaving.after_tombstones", marks=pytest.mark.long),
+        pytest.param("offboarding.after_record", marks=pytest.mark.long),
+        "offboarding.after_key",
+        pytest.param("offboarding.after_wait", marks=pytest.mark.long),
+        pytest.param("offboarding.after_event", marks=pytest.mark.long),
+        "offboarding.after_applied",
+        "offboarding.in_rows",
+        pytest.param("offboarding.in_rows:4", marks=pytest.mark.long),
+        pytest.param("offboarding.after_rows", marks=pytest.mark.long),
+        pytest.param("offboarding.before_tombstone:2", marks=pytest.mark.long),
+        pytest.param("offboarding.after_tombstones", marks=pytest.mark.long),
     ],
 )
 async def test_a_deletion_that_is_killed_at_any_step_is_ended_by_the_next_run(

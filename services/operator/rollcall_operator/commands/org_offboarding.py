@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from rollcall.control.disk import made
-from rollcall.control.offboarding import delete as leaving
+from rollcall.control.offboarding import delete as deletion
 from rollcall.control.offboarding import export as exporting
 from rollcall.control.offboarding.delete import SETTLE_S, WAIT_S, Deleted, Options
 from rollcall.control.offboarding.export import Manifest
@@ -115,7 +115,7 @@ async def _delete(data: Path, org: str, options: Options) -> Deleted:
     async with open_deployment(
         find(data), "org delete", statement_timeout_s=OFFBOARDING_STATEMENT_S
     ) as deployment:
-        return await leaving.delete(deployment, org, options, _say)
+        return await deletion.delete(deployment, org, options, _say)
 
 
 def _say(line: str) -> None:

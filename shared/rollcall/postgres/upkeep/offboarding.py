@@ -20,7 +20,7 @@ from rollcall.postgres.upkeep.scratch import LIVE, PREVIOUS
 if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
-_SQL = queries.load("leaving")
+_SQL = queries.load("offboarding")
 _TABLES = _SQL["tables_of_organisations"]
 _FIND_DEPARTURE = _SQL["find_departure"]
 _PLACE = _SQL["place_of_event"]

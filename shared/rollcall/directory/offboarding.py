@@ -11,7 +11,7 @@ from rollcall.events.request import Request
 
 
 def delete(request: Request) -> Decision:
-    """Remove the organisation. Always decided: one without a single member leaves as well."""
+    """Remove the organisation. Also decided for an organisation without a member."""
     return Decision(
         changes=(RemoveOrganisation(request.id, request.time),),
         outcomes=(about(request, "organisation.deleted"),),
