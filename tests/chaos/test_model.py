@@ -364,7 +364,7 @@ def test_a_copy_of_a_mail_is_excused_by_what_was_disturbed_then_and_by_nothing_l
     assert run.wrong() == {"a mail came twice"}
 
 
-def test_a_representation_without_a_version_is_found_and_is_nobodys_state(run: Run) -> None:
+def test_a_representation_without_a_version_is_found_and_matches_no_state(run: Run) -> None:
     body = {"id": "ana", **person("ana"), "title": "of nobody", "meta": {"resourceType": "User"}}
     [seen] = seen_in("Users", {"Resources": [body]})
     run.ask(None, None, 200, seen=(seen,), looked_up=ADDRESS)

@@ -284,7 +284,7 @@ def test_a_drain_is_held_by_the_disruption_budgets(cluster: LoadedCluster) -> No
         ("notifier", "rollcall-ingress", 80, False),
     ],
 )
-def test_a_service_reaches_its_peers_and_nobody_else(
+def test_a_service_reaches_its_peers_and_no_other_host(
     cluster: LoadedCluster, component: str, host: str, port: int, is_reached: bool
 ) -> None:
     code = f"import sys; sys.argv = ['', '{host}', '{port}']\n{REACHES}"

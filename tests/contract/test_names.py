@@ -74,7 +74,7 @@ def test_every_runbook_named_is_written_and_every_page_is_named() -> None:
     assert runbooks_named() | runbooks_of_alerts() == RUNBOOKS
 
 
-def test_every_error_line_names_a_runbook_or_is_told_to_somebody() -> None:
+def test_every_error_line_names_a_runbook_or_the_caller_reports_it() -> None:
     """`request.failed` is answered with its request id, which the caller reports."""
     without = set()
     for path in SOURCES:

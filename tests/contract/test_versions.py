@@ -37,7 +37,7 @@ def golden(name: str) -> envelope.Event:
     return envelope.decode(headers, orjson.dumps(record["value"]))
 
 
-def test_golden_files_are_kept_for_ever() -> None:
+def test_golden_files_are_always_kept() -> None:
     """A released record may be in somebody's log: add files here, never change or remove one."""
     listed: dict[str, str] = {}
     for line in SUMS.read_text().splitlines():

@@ -91,7 +91,7 @@ async def test_a_link_of_one_organisation_opens_nothing_of_another(whole_stack: 
     assert await status_of(whole_stack, organisation, member_id) == "invited"
 
 
-async def test_revoked_and_restored_people_are_told_once_each(whole_stack: Stack) -> None:
+async def test_revoked_and_restored_members_get_one_mail_each(whole_stack: Stack) -> None:
     organisation = await whole_stack.organisation()
     active = {"op": "replace", "path": "active"}
     async with whole_stack.client(organisation) as client:
@@ -159,7 +159,7 @@ MADE_UP = "0f8fad5bd9cb469fa16570867728950e"
 
 
 @pytest.mark.parametrize("is_accepted", [False, True], ids=["invited", "accepted"])
-async def test_entra_s_soft_delete_and_restoration_write_to_nobody_who_is_not_there(
+async def test_entra_s_soft_delete_and_restoration_send_no_mail_to_an_absent_member(
     is_accepted: bool, whole_stack: Stack
 ) -> None:
     """One PATCH writes 32 hexadecimal digits before the user name and `active: "False"`.
@@ -220,7 +220,7 @@ async def test_entra_s_soft_delete_and_restoration_write_to_nobody_who_is_not_th
     ]
 
 
-async def test_a_put_that_revokes_and_takes_the_address_away_is_told_to_who_had_it(
+async def test_a_put_that_revokes_and_removes_the_address_is_notified_to_the_old_address(
     whole_stack: Stack,
 ) -> None:
     organisation = await whole_stack.organisation()

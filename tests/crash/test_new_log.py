@@ -14,7 +14,7 @@ SURE = {200, 503}
 """What a read of somebody who is there may be answered at any time: found, or ask again."""
 
 
-async def test_a_log_made_anew_is_accepted_and_no_read_denies_what_was_answered(
+async def test_a_recreated_log_is_accepted_and_no_read_denies_what_was_answered(
     stack: Stack,
 ) -> None:
     for service in ("ingress", "provisioner"):

@@ -74,7 +74,7 @@ async def test_killed_after_smtp_s_yes_a_second_copy_is_the_same_mail(stack: Sta
     assert all(len(of_one) == 1 for of_one in links(stack).values()), "and the same link"
 
 
-async def test_killed_after_the_yes_to_an_invitation_its_revocation_is_told_all_the_same(
+async def test_killed_after_the_yes_to_an_invitation_its_revocation_is_still_sent(
     stack: Stack,
 ) -> None:
     await stack.start("ingress")

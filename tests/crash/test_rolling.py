@@ -216,7 +216,7 @@ async def test_every_drain_ends_in_time_while_kafka_and_postgres_stand_still(
         assert "service.stopped" in {line["event"] for line in lines(process)}, process.explain()
 
 
-async def test_a_connection_that_nobody_has_accepted_yet_is_served_at_a_drain() -> None:
+async def test_a_connection_that_is_not_accepted_yet_is_served_at_a_drain() -> None:
     """The kernel has it, and its request; closed unaccepted it would break under the client."""
 
     async def hello(_: web.Request) -> web.Response:

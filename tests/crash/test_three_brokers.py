@@ -91,7 +91,7 @@ async def whole_again(cluster: KafkaCluster, stack: Stack, organisation: Organis
 
 
 @pytest.mark.parametrize("leader", [1, 2, 3])
-async def test_a_leader_killed_in_a_burst_costs_nobody_a_503(
+async def test_a_leader_killed_in_a_burst_causes_no_503(
     leader: int, replicated_stack: Stack, cluster: KafkaCluster
 ) -> None:
     """Each broker in turn, so that one of them is the active controller as well."""
@@ -115,7 +115,7 @@ async def test_a_leader_killed_in_a_burst_costs_nobody_a_503(
 
 
 @pytest.mark.parametrize("leader", [1, 2, 3])
-async def test_a_leader_frozen_in_a_burst_costs_nobody_a_503(
+async def test_a_leader_frozen_in_a_burst_causes_no_503(
     leader: int, replicated_stack: Stack, cluster: KafkaCluster
 ) -> None:
     """Each broker in turn, so that one of them is the active controller as well."""

@@ -177,7 +177,7 @@ def test_in_one_cluster_the_settings_name_services_of_it() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_only_labelled_namespaces_reach_the_door_and_nobody_the_other_services(
+def test_only_labelled_namespaces_reach_ingress_and_none_the_other_services(
     overlay: str,
 ) -> None:
     manifests = everything(overlay)

@@ -60,7 +60,7 @@ def test_every_image_has_a_version(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_whoever_serves_is_probed_on_ports_that_it_names(overlay: str) -> None:
+def test_every_serving_pod_is_probed_on_ports_that_it_names(overlay: str) -> None:
     for pod in pods(overlay):
         if (
             pod.kind not in ("Deployment", "StatefulSet")
@@ -102,7 +102,7 @@ def test_the_grace_period_is_longer_than_the_drain(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_rollout_takes_nobody_away_before_somebody_new_is_ready(overlay: str) -> None:
+def test_a_rollout_removes_no_pod_before_a_new_one_is_ready(overlay: str) -> None:
     for service in SERVICES:
         deployment = built(overlay).named("Deployment", f"rollcall-{service}")
         update = deployment["spec"]["strategy"]["rollingUpdate"]

@@ -73,7 +73,7 @@ async def test_from_an_empty_cluster_to_the_first_member(cluster: Cluster) -> No
             group.create_task(each.ends_within_its_grace())
 
 
-async def test_the_operators_pod_waits_until_it_is_told_to_stop(cluster: Cluster) -> None:
+async def test_the_operators_pod_waits_until_it_gets_sigterm(cluster: Cluster) -> None:
     started = cluster.start(dev().pod("operator"), "operator")
     await until(
         lambda: "ready for commands" in started.log.read_text(), "the operator's pod is ready"

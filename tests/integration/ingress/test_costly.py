@@ -71,7 +71,7 @@ async def large(door: Door, database: TestDatabase) -> str:
 
 
 @pytest.mark.parametrize("query", ["", "?attributes=title"])
-async def test_a_costly_patch_holds_nobody_up(door: Door, large: str, query: str) -> None:
+async def test_a_costly_patch_delays_no_other_request(door: Door, large: str, query: str) -> None:
     statuses: list[tuple[int, int]] = []
 
     async def send() -> None:
@@ -96,7 +96,9 @@ async def test_while_behind_it_is_refused_with_the_limit_in_words(door: Door, la
     assert str(MAX_WORK) in error["detail"]
 
 
-async def test_reads_with_costly_patches_pending_hold_nobody_up(door: Door, large: str) -> None:
+async def test_reads_with_costly_patches_pending_delay_no_other_request(
+    door: Door, large: str
+) -> None:
     for number in range(3):  # below the budget, each some milliseconds
         status, _, _ = await door.call("PATCH", f"/Users/{large}", costly(2 + number))
         assert status == 204
@@ -122,7 +124,7 @@ async def test_what_is_too_much_to_fold_is_503_and_comes_back(door: Door, large:
     assert int(headers["Retry-After"]) >= 1
 
 
-async def test_a_list_over_a_large_user_holds_nobody_up(door: Door, large: str) -> None:
+async def test_a_list_over_a_large_user_delays_no_other_request(door: Door, large: str) -> None:
     await door.call("POST", "/Users", a_body("somebody@example.org"))
     needle = "i\u0307" * 24
     terms = " or ".join(f'addresses.streetAddress co "{needle}x{n}"' for n in range(60))

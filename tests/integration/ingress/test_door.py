@@ -221,7 +221,7 @@ async def test_a_key_works_at_once_and_dies_within_a_second(door: Door) -> None:
     assert took_s < 1
 
 
-async def test_missed_budgets_open_the_breaker_and_then_nobody_waits(door: Door) -> None:
+async def test_missed_budgets_open_the_breaker_and_then_no_request_waits(door: Door) -> None:
     for number in range(3):
         await door.call("POST", "/Users", a_body(f"u{number}@example.org"))
     await door.call("POST", "/Users", a_body("probe@example.org"))

@@ -337,7 +337,7 @@ async def test_what_a_flood_held_is_free_when_it_is_over(
         assert statuses == [200] * 20
 
 
-async def test_a_flood_of_acceptances_spends_nobodys_share(
+async def test_a_flood_of_acceptances_uses_no_organisation_s_share(
     kafka_server: KafkaServer, database: TestDatabase
 ) -> None:
     async with a_door(kafka_server, database, ingress_max_requests=16) as door:
@@ -351,11 +351,11 @@ async def test_a_flood_of_acceptances_spends_nobodys_share(
     assert own == [200] * 14, "a form holds no seat before its token is genuine"
 
 
-async def test_a_connection_on_which_nobody_asks_is_closed() -> None:
+async def test_an_idle_connection_is_closed() -> None:
     listener = Listener(web.Application(), "127.0.0.1", 0, drain_s=1, head_s=0.2)
     await listener.start()
     try:
-        silent, nobody = await asyncio.open_connection("127.0.0.1", listener.port)
+        silent, unused = await asyncio.open_connection("127.0.0.1", listener.port)
         halfway, half = await asyncio.open_connection("127.0.0.1", listener.port)
         half.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
         asked, asking = await asyncio.open_connection("127.0.0.1", listener.port)
@@ -371,14 +371,14 @@ async def test_a_connection_on_which_nobody_asks_is_closed() -> None:
 
         assert first.startswith(b"HTTP/1.1 404")
         assert second.startswith(b"HTTP/1.1 404")
-        for writer in (nobody, half, asking):
+        for writer in (unused, half, asking):
             writer.close()
             await writer.wait_closed()
     finally:
         await listener.drain()
 
 
-async def test_answers_that_nobody_takes_are_bounded(
+async def test_answers_that_no_client_reads_are_bounded(
     kafka_server: KafkaServer, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seven MiB each: more than the socket's buffers, so the rest stays in the process."""

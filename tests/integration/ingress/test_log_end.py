@@ -78,7 +78,7 @@ async def test_the_end_is_behind_the_last_record(log: Log) -> None:
     assert await asyncio.gather(*map(end.end, range(4))) == [0, 0, 3, 0]
 
 
-async def test_whoever_asks_after_a_record_was_acknowledged_hears_of_it(log: Log) -> None:
+async def test_a_question_after_an_acknowledgement_hears_of_the_record(log: Log) -> None:
     """Answers are shared, but never with somebody who asked after the question was put."""
     end = LogEnd(log.probe, timeout_s=10)
 
@@ -107,7 +107,7 @@ async def test_many_questions_are_answered_by_few(log: Log) -> None:
     assert len(asked) <= 2
 
 
-async def test_where_kafka_is_away_nobody_waits_longer_than_told() -> None:
+async def test_while_kafka_is_away_no_request_waits_longer_than_its_limit() -> None:
     probe = LogProbe(load(Settings, kafka_bootstrap="127.0.0.1:1"), "t.requests")
     end = LogEnd(probe, timeout_s=0.2)
 
@@ -169,7 +169,7 @@ async def test_a_miss_is_absence_only_if_all_that_was_accepted_is_applied(
     assert await lookup.find(target, PARTITION) == []
 
 
-def test_an_id_that_is_older_than_its_organisation_is_nobody_s() -> None:
+def test_an_id_that_is_older_than_its_organisation_belongs_to_no_resource() -> None:
     minted = minted_at(new_id())
 
     assert is_older_than("00000000-0000-7000-8000-0000000000aa", minted)

@@ -63,7 +63,7 @@ async def test_missing_settings_are_all_named_and_the_status_is_2() -> None:
         assert b"ROLLCALL_" + name in errors
 
 
-async def test_without_kafka_it_lives_is_not_ready_and_stops_when_told() -> None:
+async def test_without_kafka_it_lives_is_not_ready_and_stops_on_sigterm() -> None:
     port, admin_port = free_port(), free_port()
     async with process(away(port, admin_port)) as started, aiohttp.ClientSession() as http:
         async with asyncio.timeout(20):

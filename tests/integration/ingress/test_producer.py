@@ -77,7 +77,7 @@ async def test_records_of_one_caller_keep_their_order(
     assert [item.offset for item in acknowledged] == list(range(40))
 
 
-async def test_a_record_over_the_limit_is_refused_and_harms_nobody(
+async def test_a_record_over_the_limit_is_refused_and_harms_no_other_record(
     settings: Settings, producer: Producer
 ) -> None:
     topic = await make_topic(settings)
@@ -201,7 +201,7 @@ async def test_a_producer_that_stands_still_is_replaced(
     await producer.stop()
 
 
-async def test_the_keeper_outlives_what_nobody_thought_of(
+async def test_the_keeper_outlives_an_unexpected_error(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without it a broken producer would stay broken until the process is begun anew."""

@@ -163,7 +163,7 @@ async def test_repairs_of_a_filter_are_counted_and_refused_where_asked_for(full:
     assert strict[0] == 400
 
 
-async def test_the_preference_that_was_followed_is_told(full: Door) -> None:
+async def test_the_preference_that_was_followed_is_in_the_answer(full: Door) -> None:
     _, _, headers = await full.call("GET", "/Users?count=0", headers={"Prefer": "handling=strict"})
 
     assert headers["Preference-Applied"] == "handling=strict"

@@ -87,7 +87,7 @@ async def test_head_is_get_without_the_body(door: Door) -> None:
             assert int(head.headers["Content-Length"]) == size
 
 
-async def test_discovery_names_the_addresses_of_whoever_asks(door: Door) -> None:
+async def test_discovery_names_the_addresses_of_the_organisation_that_asks(door: Door) -> None:
     other = replace(door.organisation, id=new_id())
     await door.tell(other)
     foreign = await door.new_key(other)

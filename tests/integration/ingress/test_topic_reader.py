@@ -146,7 +146,7 @@ async def test_the_end_is_reached_at_once_and_by_many_together(
     await reader.stop()
 
 
-async def test_the_end_is_not_reached_while_nobody_answers(settings: Settings) -> None:
+async def test_the_end_is_not_reached_while_no_broker_answers(settings: Settings) -> None:
     away = load(Settings, environment="test", kafka_bootstrap="127.0.0.1:1")
     reader = TopicReader(away, "t", client_id="test")
     reader.start(Seen().take)

@@ -253,9 +253,7 @@ async def test_a_service_joins_its_own_group_only(applied: GuardedKafka) -> None
 
 
 @pytest.mark.parametrize("login", SERVICES)
-async def test_nobody_of_ours_deletes_topics_or_gives_rights(
-    applied: GuardedKafka, login: str
-) -> None:
+async def test_no_service_deletes_topics_or_gives_rights(applied: GuardedKafka, login: str) -> None:
     settings = applied.settings(login)
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
@@ -418,7 +416,7 @@ def test_the_command_makes_the_principals_logins(
             asyncio.run(wait_until_reachable(wrong, timeout_s=1.5))
 
 
-async def test_nobody_of_ours_makes_logins(applied: GuardedKafka) -> None:
+async def test_no_service_makes_logins(applied: GuardedKafka) -> None:
     for service in SERVICES:
         with pytest.raises(MayNot):
             await set_logins(applied.settings(service), {"rollcall-ingress": "taken over"})

@@ -139,7 +139,7 @@ async def test_every_kind_of_client_gets_in_with_the_right_password(
         ("SCRAM-SHA-512", {"kafka_security_protocol": "SASL_PLAINTEXT"}),
     ],
 )
-async def test_nobody_gets_in_otherwise(
+async def test_no_other_login_gets_in(
     secured: SecuredBroker, mechanism: str, changed: dict[str, str]
 ) -> None:
     """Nor do we speak to a broker for whom no authority vouches."""

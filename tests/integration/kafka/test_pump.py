@@ -168,7 +168,9 @@ async def test_a_halted_partition_stays_and_the_pump_lives(bench: Bench) -> None
     assert not bench.tasks[0].done()
 
 
-async def test_a_position_that_the_log_does_not_hold_is_told_to_the_worker(bench: Bench) -> None:
+async def test_a_position_that_the_log_does_not_hold_is_reported_to_the_worker(
+    bench: Bench,
+) -> None:
     """The topic is shorter than Postgres says: truncated or made anew."""
     await bench.fill(5)
     memory = Memory(position=100)
@@ -188,7 +190,7 @@ async def test_a_position_that_the_log_does_not_hold_is_told_to_the_worker(bench
     assert memory.values == []
 
 
-async def test_a_consumer_that_fails_is_built_anew(
+async def test_a_consumer_that_fails_is_replaced(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = Memory()

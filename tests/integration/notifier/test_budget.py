@@ -180,7 +180,7 @@ async def test_what_the_server_did_not_take_is_given_back(scene: Scene, rule: Ru
     assert await taken(scene) == 1
 
 
-async def test_a_server_that_breaks_connections_uses_nobody_s_budget_up(scene: Scene) -> None:
+async def test_a_server_that_breaks_connections_uses_no_recipient_s_budget(scene: Scene) -> None:
     """It may have taken each: the tries of one mail are one mail, and stay taken."""
     scene.stack.misbehave(Rule("drop", "data", times=4), Rule("refuse_for_now", "rcpt", times=1))
     await invite(scene, "first")
@@ -216,7 +216,7 @@ async def test_after_the_window_what_was_dropped_can_be_opened_again(scene: Scen
     }
 
 
-async def test_a_revocation_that_was_dropped_is_told_the_next_time(scene: Scene) -> None:
+async def test_a_revocation_that_was_dropped_is_sent_the_next_time(scene: Scene) -> None:
     member = await invite(scene, "ana")
     async with scene.sending(notifier_recipient_mails=1):
         await scene.until_settled()

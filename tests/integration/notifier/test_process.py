@@ -83,7 +83,7 @@ async def test_an_outcome_becomes_a_mail_once_however_often_it_is_announced(
     assert sorted(scene.recipients()) == ["ana@example.org", "ben@example.org"]
 
 
-async def test_a_record_of_nobody_is_passed_over_and_a_newer_version_halts_its_partition(
+async def test_an_unknown_record_is_skipped_and_a_newer_version_halts_its_partition(
     scene: Scene, outcomes: Outcomes
 ) -> None:
     await scene.stack.start("notifier")
@@ -105,7 +105,7 @@ async def test_a_record_of_nobody_is_passed_over_and_a_newer_version_halts_its_p
     assert sorted(scene.recipients()) == ["ana@example.org", "ben@example.org", "eve@example.org"]
 
 
-async def test_an_outcomes_topic_made_anew_halts_and_its_repeats_send_nothing(
+async def test_a_recreated_outcomes_topic_halts_and_its_repeats_send_nothing(
     scene: Scene, outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its position is beyond the end; accepted as a new log, what it repeats is known."""

@@ -78,7 +78,7 @@ async def test_content_refused_for_good_fails(scene: Scene) -> None:
         await scene.until_rows(("invitation", "failed", "smtp_data_550"))
 
 
-async def test_a_dropped_connection_costs_nobody_the_mail(scene: Scene) -> None:
+async def test_a_dropped_connection_loses_no_mail(scene: Scene) -> None:
     scene.stack.misbehave(Rule("drop", "rcpt", times=3), Rule("drop", "data", times=3))
     for number in range(20):
         await scene.invite(f"p{number}")
@@ -158,7 +158,7 @@ async def test_a_removed_member_gets_nothing(scene: Scene) -> None:
     assert await scene.rows() == [("invitation", "dropped", "removed")]
 
 
-async def test_leaving_and_returning_is_told_once_each(scene: Scene) -> None:
+async def test_leaving_and_returning_sends_one_mail_each(scene: Scene) -> None:
     member = await scene.invite("ana")
     async with scene.sending():
         await scene.until_settled()
@@ -179,7 +179,9 @@ async def test_leaving_and_returning_is_told_once_each(scene: Scene) -> None:
     assert token_in(scene.stack.mails()[2]) == token_in(invited)
 
 
-async def test_who_accepted_is_told_of_the_end_and_gets_no_link_at_the_return(scene: Scene) -> None:
+async def test_an_accepted_member_gets_a_mail_at_the_end_and_no_link_at_the_return(
+    scene: Scene,
+) -> None:
     member = await scene.invite("ana")
     async with scene.sending():
         await scene.until_settled()
@@ -362,7 +364,7 @@ async def test_what_a_sender_has_in_hand_it_does_not_claim_again(scene: Scene) -
     await pool.close()
 
 
-async def test_a_lease_that_nobody_works_on_is_not_renewed(scene: Scene) -> None:
+async def test_a_lease_without_work_in_progress_is_not_renewed(scene: Scene) -> None:
     """Given up because it nearly ran out: the next claim must find it, however busy the sender."""
     await scene.invite("ana")
     await scene.invite("bo")

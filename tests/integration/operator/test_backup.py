@@ -122,7 +122,7 @@ async def test_a_mail_that_left_is_known_although_its_row_is_lost(whole_stack: S
 
 
 @pytest.mark.timeout(200)
-async def test_a_mail_that_left_while_kafka_was_away_is_told_afterwards(
+async def test_a_mail_that_left_while_kafka_was_away_is_announced_afterwards(
     whole_stack: Stack,
 ) -> None:
     """Here its row says that nobody was told: as after a crash between the mail and the telling."""

@@ -189,7 +189,9 @@ async def test_a_log_with_repeats_and_a_park_is_rebuilt_to_the_same(
     assert (await do_verify(deployment, taken.folder)).drifts == []
 
 
-async def test_a_rebuild_that_applies_dead_ones_parks_nobody(deployment: Deployment) -> None:
+async def test_a_rebuild_that_applies_dead_ones_parks_no_organisation(
+    deployment: Deployment,
+) -> None:
     running = await deployment.start()
     await parked_by_poison(deployment)
     await execute(deployment, FIX)

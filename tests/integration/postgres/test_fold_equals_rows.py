@@ -126,7 +126,7 @@ def understood(number: int, verb: Verb, schema: ResourceSchema, **body: Any) -> 
 
 
 @pytest.mark.parametrize("schema", [USER, GROUP], ids=["User", "Group"])
-async def test_blank_external_ids_are_nobodys_and_do_not_clash(
+async def test_blank_external_ids_belong_to_no_resource_and_do_not_clash(
     database: TestDatabase, schema: ResourceSchema
 ) -> None:
     batch = [understood(number, "create", schema, externalId="") for number in range(2)]

@@ -47,7 +47,7 @@ async def test_a_claim_brings_what_is_due_as_it_was_planned(database: TestDataba
     assert [item.attempts for item in afterwards] == [2, 1]
 
 
-async def test_a_leased_notice_is_nobody_elses_until_the_lease_is_over(
+async def test_a_leased_notice_has_one_owner_until_the_lease_is_over(
     database: TestDatabase,
 ) -> None:
     async with database.connect("notifier") as connection:
@@ -100,7 +100,7 @@ async def test_a_later_notice_of_a_member_waits_for_the_earlier_one(
     assert [item.notice for item in last] == [later]
 
 
-async def test_the_same_member_id_in_another_organisation_waits_for_nobody(
+async def test_the_same_member_id_in_another_organisation_does_not_wait(
     database: TestDatabase,
 ) -> None:
     theirs = a_notice(2, "revocation", organisation=OTHER_ORGANISATION)
@@ -209,7 +209,7 @@ async def test_the_last_mail_of_a_member_is_that_of_the_highest_sequence(
 
 
 @pytest.mark.parametrize("how", ["its sender died", "nobody heard the answer", "dropped by an end"])
-async def test_what_was_dropped_and_may_have_left_is_told_apart(
+async def test_a_dropped_notice_that_may_have_left_is_marked(
     database: TestDatabase, how: str
 ) -> None:
     async with database.connect("notifier") as connection:

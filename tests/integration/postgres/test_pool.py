@@ -70,7 +70,7 @@ async def test_a_statement_that_takes_too_long_is_unavailable(database: TestData
     assert cut.value.cause == "statement-timeout"
 
 
-async def test_a_statement_that_somebody_cancels_is_no_time_out_of_ours(
+async def test_a_cancelled_statement_is_no_time_out_of_ours(
     database: TestDatabase,
 ) -> None:
 
@@ -92,7 +92,9 @@ async def test_a_statement_that_somebody_cancels_is_no_time_out_of_ours(
     assert not isinstance(away.value, CutOff)
 
 
-async def test_a_wait_for_somebody_s_lock_is_no_time_out_of_ours(database: TestDatabase) -> None:
+async def test_a_wait_for_the_lock_of_another_session_is_no_time_out_of_ours(
+    database: TestDatabase,
+) -> None:
     """It ends before the statement's time does, and so says whose fault it is."""
     async with (
         opened(database.url("provisioner"), statement_timeout_s=1) as opened_database,
@@ -137,7 +139,7 @@ async def test_no_free_connection_is_no_time_out_of_ours(database: TestDatabase)
         (asyncpg.TooManyConnectionsError("x"), None),
     ],
 )
-def test_what_ended_an_attempt_is_told_apart(error: Exception, cause: str | None) -> None:
+def test_each_end_of_an_attempt_has_its_own_cause(error: Exception, cause: str | None) -> None:
     unavailable = pool.as_unavailable(error)
 
     assert isinstance(unavailable, Unavailable)

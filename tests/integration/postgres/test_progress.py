@@ -144,7 +144,7 @@ async def test_the_slower_of_two_owners_is_refused_after_the_faster_commits(
     assert not lost
 
 
-async def test_a_halted_partition_is_nobodys(database: TestDatabase) -> None:
+async def test_a_halted_partition_has_no_owner(database: TestDatabase) -> None:
     async with database.connect("provisioner") as connection:
         await progress.ensure(connection, TOPIC, 3)
         await halt(connection, 0)

@@ -228,7 +228,7 @@ async def test_related_resources_come_with_their_display(filled: TestDatabase) -
     assert [len(item.related) for item in groups] == [2, 1]
 
 
-async def test_an_unknown_id_is_nobody(filled: TestDatabase) -> None:
+async def test_an_unknown_id_finds_no_member(filled: TestDatabase) -> None:
     async with filled.connect("ingress") as connection:
         found = [
             await directory_search.find(connection, "Users", ORGANISATION, identifier)

@@ -48,7 +48,9 @@ async def test_the_first_of_two_wins_whether_they_come_in_one_batch_or_not(
     assert member["title"] == "Mate"
 
 
-async def test_what_nobody_waited_for_was_promised_to_nobody(deployment: Deployment) -> None:
+async def test_a_late_conditional_request_was_not_answered_with_success(
+    deployment: Deployment,
+) -> None:
     """After its time it was answered that its outcome is not known, unlike one without."""
     late = now_ms() - 1000
     plain = replace(patch(ANA, replacing("title", "Cook"), number=901), answer_by_ms=late)

@@ -172,7 +172,7 @@ async def test_a_statement_over_its_time_buries_one_event_and_no_other(
     assert (progress["tries"], progress["tried_since"]) == (0, None)
 
 
-async def test_a_redrive_that_is_cut_off_fails_again_and_holds_nobody_up(
+async def test_a_redrive_that_is_cut_off_fails_again_and_delays_no_other_event(
     deployment: Deployment,
 ) -> None:
     await execute(deployment, SLOW)
@@ -198,7 +198,7 @@ async def test_a_redrive_that_is_cut_off_fails_again_and_holds_nobody_up(
     assert (await titles(deployment))[ana.id] == "Slow"
 
 
-async def test_a_postgres_that_is_slow_for_everybody_buries_nothing(
+async def test_a_postgres_that_is_slow_for_every_session_makes_no_dead_letter(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempts, "ANSWERS_WITHIN_S", 1.9)  # a busy machine is no outage

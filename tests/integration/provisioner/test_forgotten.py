@@ -51,7 +51,7 @@ async def listed(deployment: Deployment) -> dict[str, str]:
     return {each.id: each.answered for row in found for each in refusals_of(row)}
 
 
-async def test_what_was_heard_before_a_restore_is_listed_as_unknown_what_is_new_as_told(
+async def test_what_was_heard_before_a_restore_is_listed_as_unknown_what_is_new_as_yes(
     deployment: Deployment,
 ) -> None:
     running = await deployment.start(await context_of(deployment))

@@ -60,7 +60,7 @@ def halted_partitions(deployment: Deployment, reason: str) -> float:
     return float(gauge._value.get())
 
 
-async def test_a_topic_made_anew_and_shorter_halts_until_its_log_is_accepted(
+async def test_a_recreated_topic_that_is_shorter_halts_until_its_log_is_accepted(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await applied_and_ended(deployment, creates(1, 3))
@@ -92,7 +92,7 @@ async def test_a_topic_made_anew_and_shorter_halts_until_its_log_is_accepted(
     assert rows[0]["members"] == 5
 
 
-async def test_a_topic_made_anew_and_longer_halts(deployment: Deployment) -> None:
+async def test_a_recreated_topic_that_is_longer_halts(deployment: Deployment) -> None:
     await applied_and_ended(deployment, creates(1, 3))
     await make_anew(deployment, deployment.topics.requests)
     for each in creates(11, 6):
@@ -109,7 +109,7 @@ async def test_a_topic_made_anew_and_longer_halts(deployment: Deployment) -> Non
     assert rows[0]["events"] == 3
 
 
-async def test_a_mirror_that_stamps_anew_halts_and_its_copies_are_known(
+async def test_a_mirror_that_sets_new_times_halts_and_its_copies_are_known(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await applied_and_ended(deployment, creates(1, 3))
@@ -159,7 +159,7 @@ async def test_retention_that_took_what_was_applied_is_no_difference(
     await deployment.applied(4)
 
 
-async def test_a_topic_made_anew_beneath_a_running_worker_halts(
+async def test_a_topic_recreated_beneath_a_running_worker_halts(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until its client asks for the topics again, every half minute, it reads nothing."""

@@ -289,7 +289,7 @@ async def test_a_redrive_that_fails_again_frees_no_name(
     assert [each[2:] for each in await letters(deployment)] == [("dead", 2)]
 
 
-async def test_a_repeat_that_was_told_success_is_listed_as_refused(
+async def test_a_repeat_that_was_answered_with_success_is_listed_as_refused(
     deployment: Deployment, poisonous: Callable[[], Any]
 ) -> None:
     """The provisioner was away; both were answered 201, pending."""

@@ -39,7 +39,7 @@ async def test_two_pumps_rebalance_without_loss(deployment: Deployment) -> None:
     assert len(announced) == 120
 
 
-async def test_replicas_come_and_go_and_every_outcome_is_told_once_in_order(
+async def test_replicas_come_and_go_and_every_outcome_is_announced_once_in_order(
     deployment: Deployment,
 ) -> None:
     """Repeats are allowed, for a reader drops what is older than what it saw; gaps are not."""
@@ -158,7 +158,7 @@ async def test_the_announced_position_is_written_when_nothing_comes(
     await until(is_written, "published_offset has caught up")
 
 
-async def test_a_halted_partition_is_nobodys(deployment: Deployment) -> None:
+async def test_a_halted_partition_has_no_owner(deployment: Deployment) -> None:
     async with deployment.database.connect("provisioner") as connection:
         await progress.ensure(connection, deployment.topics.requests, 0)
         await progress.halt(

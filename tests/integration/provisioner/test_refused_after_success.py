@@ -87,7 +87,7 @@ async def test_a_refusal_after_answerby_is_listed(deployment: Deployment) -> Non
     assert [(each.id, each.answered) for each in await listed(deployment)] == [(waited.id, "yes")]
 
 
-async def test_a_refusal_that_a_predecessor_did_not_announce_is_listed_as_perhaps_told(
+async def test_a_refusal_that_a_predecessor_did_not_announce_is_listed_as_perhaps_answered(
     deployment: Deployment,
 ) -> None:
     """It was decided in time and committed; then the process died, and replies are not repeated."""
@@ -140,7 +140,7 @@ async def test_a_refusal_that_a_predecessor_did_not_announce_is_listed_as_perhap
     ]
 
 
-async def test_a_refusal_whose_reply_was_late_on_the_log_is_listed_as_perhaps_told(
+async def test_a_refusal_whose_reply_was_late_on_the_log_is_listed_as_perhaps_answered(
     deployment: Deployment,
 ) -> None:
     """Decided in time, by a moment: who waited may have gone before the reply could be read."""

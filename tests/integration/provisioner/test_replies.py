@@ -27,7 +27,7 @@ def waits_on(partition: int, number: int) -> Request:
 
 
 @pytest.mark.parametrize("order", [(MISSING, 0, 1), (0, MISSING, 1), (MISSING, MISSING, 1)])
-async def test_a_reply_for_a_partition_that_is_not_there_costs_nobody_else_theirs(
+async def test_a_reply_for_a_missing_partition_stops_no_other_reply(
     deployment: Deployment, order: tuple[int, ...]
 ) -> None:
     """All of them are of one batch: the provisioner starts when everything is there."""

@@ -100,6 +100,6 @@ async def test_our_services_get_in(door: Imaged) -> None:
         {"kafka_sasl_username": "somebody"},
     ],
 )
-async def test_nobody_else_does(door: Imaged, changed: dict[str, str]) -> None:
+async def test_no_other_client_gets_in(door: Imaged, changed: dict[str, str]) -> None:
     with pytest.raises(TimeoutError):
         await wait_until_reachable(door.client(**changed), 1.5)

@@ -22,7 +22,7 @@ def test_eligible_leader_replicas_are_on_in_a_new_cluster(native_kafka: KafkaBro
     assert features["eligible.leader.replicas.version"] == 1
 
 
-async def test_a_topic_is_told_by_its_partitions(native_kafka: KafkaBroker) -> None:
+async def test_a_topic_is_described_by_its_partitions(native_kafka: KafkaBroker) -> None:
     name = f"wire-{uuid.uuid4().hex}"
     port = native_kafka.settings.port
     admin = AIOKafkaAdminClient(bootstrap_servers=native_kafka.bootstrap)
@@ -40,7 +40,7 @@ async def test_a_topic_is_told_by_its_partitions(native_kafka: KafkaBroker) -> N
     assert is_known
 
 
-def test_where_nobody_listens_there_is_no_answer() -> None:
+def test_a_closed_port_gives_no_answer() -> None:
     port = ports.choose()
 
     assert kafka_wire.members(port) is None

@@ -111,7 +111,7 @@ def test_a_terminal_is_given_nothing_to_obey(data: Path) -> None:
     assert "\x1b" not in shown
 
 
-def test_nobody_got_a_mail_is_said(data: Path) -> None:
+def test_an_empty_mailbox_is_said(data: Path) -> None:
     done = run(data, "--recipient", "nobody@example.org")
 
     assert done.returncode == 0

@@ -59,7 +59,7 @@ def run(code: str, stream: int, leave: Callable[[], None], note: Path) -> int:
 @pytest.mark.parametrize(
     ("make", "times"), [(closed_pipe, "1"), (closed_terminal, "1"), (full_disk, "0")]
 )
-def test_a_process_goes_on_when_nobody_hears_it(
+def test_a_process_continues_when_its_output_has_no_reader(
     make: Callable[[], tuple[int, Callable[[], None]]], times: str, tmp_path: Path
 ) -> None:
     """It ends with 0, and hears once that the reader is gone; a full disk may come back."""

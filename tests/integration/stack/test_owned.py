@@ -236,7 +236,7 @@ def test_root_does_not_follow_a_stranger_s_link_to_a_folder_of_its_own(
         Folder.at(link)
 
 
-def test_a_folder_without_a_stack_is_nobody_s_business(tmp_path: Path) -> None:
+def test_a_folder_without_a_stack_is_left_alone(tmp_path: Path) -> None:
     """Commands with settings in the environment may be given anywhere."""
     tmp_path.chmod(0o777)
 

@@ -66,7 +66,7 @@ async def test_a_frozen_server_answers_nothing_until_it_goes_on(
     assert postgres_native.answers(native_postgres.settings.port, timeout_s=10)
 
 
-async def test_the_roles_and_the_database_are_made_once_and_passwords_anew(
+async def test_the_roles_and_the_database_are_made_once_and_passwords_each_time(
     native_postgres: PostgresServer,
 ) -> None:
     settings = native_postgres.settings

@@ -77,7 +77,7 @@ async def test_stack_json_leads_to_real_servers(shared_data: Path) -> None:
     assert kafka_native.answers(int(found["kafka_bootstrap"].split(":")[1]))
 
 
-async def test_the_local_kafka_lets_in_who_may_read_the_secrets_and_nobody_else(
+async def test_the_local_kafka_accepts_only_logins_from_the_secrets(
     shared_data: Path,
 ) -> None:
     bootstrap = read(shared_data)["kafka_bootstrap"]

@@ -157,7 +157,7 @@ def test_a_shared_value_is_free_when_the_last_who_had_it_lets_it_go(endpoint: st
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("fields", [OLD, SHARED, ASKED_FOR], ids=["rules 1", "shared", "unique"])
-def test_a_blank_one_is_nobodys(endpoint: str, fields: dict[str, Any]) -> None:
+def test_a_blank_external_id_belongs_to_no_resource(endpoint: str, fields: dict[str, Any]) -> None:
     state = a_directory(
         write(endpoint, "create", 1, "", **fields), write(endpoint, "create", 2, "", **fields)
     )

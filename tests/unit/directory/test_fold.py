@@ -139,7 +139,7 @@ def test_a_request_that_lacks_what_its_kind_needs_is_dead_where_it_would_be_appl
     assert refused.decision.verdict.status == 404
 
 
-def test_an_event_whose_decision_raises_changes_nothing_and_stops_nobody() -> None:
+def test_an_event_whose_decision_raises_changes_nothing_and_stops_no_other_event() -> None:
     broken = resourced(builders.create(1, "ana@example.org"), None)
     state = a_state(a_member(3, "cy@example.org"))
     before = copy.deepcopy(picture(state))
@@ -164,7 +164,7 @@ def test_a_members_reply_carries_its_groups() -> None:
     assert item.reply.version == an_id(900)
 
 
-def test_an_event_whose_reply_cannot_be_made_changes_nothing_and_stops_nobody() -> None:
+def test_an_event_whose_reply_cannot_be_made_changes_nothing_and_stops_no_other() -> None:
     member = a_member()
     state = a_state(member)
     state.groups_of[member.id] = {an_id(77)}  # a membership of a group that has no row

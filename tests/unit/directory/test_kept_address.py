@@ -122,7 +122,7 @@ def test_who_had_no_address_gets_no_notice_at_the_one_that_came_with_the_revocat
     assert (life.member.kept_address, life.member.address) == ("", None)
 
 
-def test_what_is_written_while_somebody_is_revoked_moves_no_notice() -> None:
+def test_what_is_written_while_a_member_is_revoked_moves_no_notice() -> None:
     life = bare().patch(OFF).patch(replacing("userName", MADE_UP)).patch(replacing("userName", "x"))
 
     assert life.member.address == ANA

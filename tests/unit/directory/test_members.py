@@ -52,7 +52,7 @@ def test_a_create_without_active_is_active() -> None:
     assert put(decision).resource["active"] is True
 
 
-def test_a_create_that_is_inactive_is_revoked_and_invites_nobody() -> None:
+def test_an_inactive_create_is_revoked_and_sends_no_invitation() -> None:
     request = builders.create(1, "ana@example.org", active=False)
 
     decision = decide(a_state(), request, LATER)
@@ -198,7 +198,7 @@ def test_another_address_before_acceptance_voids_the_invitation_and_makes_a_new_
     assert put(decision).invitation_id == request.id
 
 
-def test_another_address_after_acceptance_is_told_as_unverified() -> None:
+def test_another_address_after_acceptance_is_announced_as_unverified() -> None:
     member = a_member(status=Status.CONFIRMED, invitation_id=None)
     request = builders.patch(
         member, builders.replacing('emails[type eq "work"].value', "new@example.org")

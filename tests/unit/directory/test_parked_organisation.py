@@ -84,7 +84,7 @@ def test_another_organisation_does_not_wait() -> None:
     assert results[1].reply.status == 201
 
 
-def test_what_is_not_dead_parks_nobody() -> None:
+def test_what_is_not_dead_parks_no_organisation() -> None:
     state = State(ORGANISATION)
 
     folded(state, BAD, dead=())

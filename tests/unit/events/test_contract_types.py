@@ -112,7 +112,7 @@ def test_sequences_are_ordered_by_epoch_offset_and_index() -> None:
         "io.rollcall.request.dead.redrive.v2",
     ],
 )
-def test_a_newer_request_is_told_from_a_malformed_one(kind: str) -> None:
+def test_a_newer_request_is_not_taken_for_a_malformed_one(kind: str) -> None:
     event = replace(request.to_event(A_REQUEST), type=kind)
 
     with pytest.raises(NewerVersion):

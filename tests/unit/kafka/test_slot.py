@@ -64,7 +64,7 @@ def test_time_in_which_the_process_slept_is_not_counted(clock: Clock) -> None:
     assert not made.is_stalled(LONGEST_GAP_S)
 
 
-def test_a_worker_that_waits_for_an_outage_begins_anew(clock: Clock) -> None:
+def test_a_worker_that_waits_for_an_outage_starts_its_time_again(clock: Clock) -> None:
     made = a_slot_with_lag()
     look(made, clock, 39)
     cast(SimpleNamespace, made._worker).waits_for_outage = True

@@ -66,7 +66,7 @@ def test_the_bounds_as_they_are_by_default(
 
 
 @given(ASKED, ANY_LIMITS)
-def test_nobody_gets_more_whatever_is_asked_for(asked: list[Asked], limits: Limits) -> None:
+def test_no_recipient_gets_more_whatever_is_asked_for(asked: list[Asked], limits: Limits) -> None:
     left = played(asked, limits)
 
     for at_s, _, _ in left:

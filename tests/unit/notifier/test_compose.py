@@ -122,7 +122,7 @@ def test_a_revocation_carries_no_link() -> None:
     assert "http" not in text
 
 
-def test_a_restoration_of_somebody_invited_repeats_the_link_or_says_that_it_is_over() -> None:
+def test_a_restoration_of_an_invited_member_repeats_the_link_or_says_that_it_is_over() -> None:
     with_link = text_of(delivered(replace(LETTER, kind="restoration")), "plain")
     expired = text_of(delivered(replace(LETTER, kind="restoration", link=None)), "plain")
     accepted = replace(LETTER, kind="restoration", link=None, is_invited=False)

@@ -53,7 +53,7 @@ def test_an_open_invitation_leaves_with_its_link() -> None:
     assert invitation(a_member()) == Send("ana@example.org", LINK, EXPIRES)
 
 
-def test_an_invitation_of_nobody_is_dropped() -> None:
+def test_an_invitation_without_a_member_is_dropped() -> None:
     assert invitation(None) == Drop("removed")
 
 
@@ -97,12 +97,12 @@ def test_without_address_nothing_leaves(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("last", ["invitation", "restoration"])
-def test_a_revocation_is_told_to_whoever_was_told_before(last: Kind) -> None:
+def test_a_revocation_is_sent_to_members_who_had_a_mail_before(last: Kind) -> None:
     assert judged("revocation", revoked(), last) == Send("ana@example.org")
 
 
 @pytest.mark.parametrize("before", ["accepted", "confirmed"])
-def test_a_revocation_is_told_to_whoever_had_accepted(before: str) -> None:
+def test_a_revocation_is_sent_to_members_who_had_accepted(before: str) -> None:
     member = revoked(Status(before))
 
     assert judged("revocation", member, None, revoked_from=before) == Send("ana@example.org")
@@ -147,7 +147,7 @@ def test_a_revocation_that_was_taken_back_is_dropped(status: Status) -> None:
     assert judged("revocation", member, "invitation") == Drop("not_revoked")
 
 
-def test_a_revocation_of_nobody_is_dropped() -> None:
+def test_a_revocation_without_a_member_is_dropped() -> None:
     assert judged("revocation", None, "invitation") == Drop("removed")
 
 
@@ -184,12 +184,12 @@ def test_a_restoration_of_a_member_revoked_again_is_dropped() -> None:
     assert judged("restoration", revoked(), "revocation") == Drop("revoked_again")
 
 
-def test_a_restoration_of_nobody_is_dropped() -> None:
+def test_a_restoration_without_a_member_is_dropped() -> None:
     assert judged("restoration", None, "revocation") == Drop("removed")
 
 
 @pytest.mark.parametrize(
-    ("kind", "member", "told"),
+    ("kind", "member", "last_mails"),
     [
         ("revocation", revoked(), LastMails("invitation")),
         ("restoration", a_member(), LastMails("revocation")),

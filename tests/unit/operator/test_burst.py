@@ -28,7 +28,7 @@ def test_the_bar_shrinks_with_the_lag_and_is_gone_at_none() -> None:
     assert (half.count("#"), one.count("#"), none.count("#")) == (BAR_CELLS // 2, 1, 0)
 
 
-def test_a_failure_is_told_and_an_unknown_lag_is_no_zero() -> None:
+def test_a_failure_is_reported_and_an_unknown_lag_is_no_zero() -> None:
     assert "failed 3" in a_moment(lag=5, failed=3).line(full=5)
     assert "failed" not in a_moment(lag=5).line(full=5)
     assert a_moment(lag=None).line(full=5).endswith("lag      ?")

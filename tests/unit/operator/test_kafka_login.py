@@ -36,7 +36,7 @@ def test_a_broker_without_a_login_is_what_it_was() -> None:
     assert found["listener.security.protocol.map"] == "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
 
 
-def test_scram_names_nobody_else_and_the_controller_has_a_password_of_its_own() -> None:
+def test_scram_names_no_other_login_and_the_controller_has_its_own_password() -> None:
     def once() -> dict[str, str]:
         return kafka_settings.server_properties(BrokerSettings(ROOT, 1, 2, login=Login(PASSWORD)))
 

@@ -69,7 +69,7 @@ def test_a_missing_a_strange_and_a_repeated_member_are_noticed() -> None:
     assert held(verdict.check_directory(crew, [*members, members[1]]))[0] is False
 
 
-def test_somebody_else_revoked_is_noticed() -> None:
+def test_another_revoked_member_is_noticed() -> None:
     crew = a_crew()
     members = [Member(person.address, "revoked") for person in crew.joiners]
 

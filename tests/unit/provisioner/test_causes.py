@@ -71,7 +71,7 @@ def test_causes_count_and_not_letters() -> None:
     assert verdict(same) is None
 
 
-def test_who_is_parked_counts_for_nobody_else() -> None:
+def test_a_parked_organisation_counts_for_no_other() -> None:
     parked = letters("aaaaaaaaa", is_parked=True)
 
     assert verdict(letters("bcdefghij", first=20), parked) is None

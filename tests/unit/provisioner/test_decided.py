@@ -114,7 +114,7 @@ def test_an_event_without_an_id_gets_one_from_its_place() -> None:
     assert first.rows[0].organisation_id is None
 
 
-def test_whoever_waits_for_a_dead_letter_hears_its_name() -> None:
+def test_the_sender_of_a_dead_letter_gets_its_name() -> None:
     waits = replace(create(1, "ana@example.org"), reply_to=1, answer_by_ms=now_ms() + 1000)
     record = replace(record_of(9, waits), value=b"7")
 
@@ -153,7 +153,7 @@ def test_the_time_of_an_announcement_is_that_of_the_append() -> None:
     assert announced.time - row.event_time != timedelta(0)
 
 
-def test_a_late_refusal_that_was_decided_before_is_neither_told_nor_untold() -> None:
+def test_a_late_refusal_that_was_decided_before_is_listed_as_unknown() -> None:
     """After a restore: who waited may have heard the first decision, which is forgotten."""
     late = now_ms() - 60_000
     records = [

@@ -178,7 +178,7 @@ def test_a_request_of_wrong_types_is_set_aside_and_not_its_batch(wrong: dict[str
     assert set(touches(requests_of(entries))) == {ORGANISATION}
 
 
-def test_a_record_that_makes_us_raise_what_nobody_thought_of_is_set_aside_too() -> None:
+def test_a_record_that_raises_an_unexpected_error_is_set_aside_too() -> None:
     headers = (("ce_time", b"0001-01-01T00:00:00+14:00"),)
     record = a_record(1, to_event(create(1, "ana@example.org")))
     kept = tuple(pair for pair in record.headers if pair[0] != "ce_time")

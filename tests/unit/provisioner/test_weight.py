@@ -177,7 +177,7 @@ def test_sizes_are_asked_for_where_a_batch_can_be_cut() -> None:
     assert needs_sizes([entry(redrive(titled()))])
 
 
-def test_what_nobody_asked_for_counts_as_the_largest() -> None:
+def test_a_record_without_an_estimate_counts_as_the_largest() -> None:
     entries = [entry(titled(0)), entry(titled(1))]
 
     found = weigh(entries, assumed(entries))

@@ -44,7 +44,7 @@ async def test_more_than_there_is_waits_for_all_others_and_is_let_in_alone() -> 
     assert budget.held_bytes == 0
 
 
-async def test_whoever_wants_more_gives_back_first_so_two_cannot_wait_for_one_another() -> None:
+async def test_a_task_gives_back_before_it_asks_for_more_so_two_cannot_block_each_other() -> None:
     budget = Budget(100)
 
     async def grow() -> None:

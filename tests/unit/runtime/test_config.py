@@ -21,7 +21,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROLLCALL_DATABASE_URL", "postgres://u:hunter2@h/d")
 
 
-def test_all_mistakes_are_told_together_with_what_each_may_be(
+def test_all_mistakes_are_reported_together_with_what_each_may_be(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("ROLLCALL_DATABASE_URL")
@@ -162,7 +162,7 @@ def test_an_address_that_is_none_is_a_mistake(
     assert expected in str(caught.value)
 
 
-def test_a_database_that_is_not_postgres_is_a_mistake_and_its_password_is_not_told(
+def test_a_database_that_is_not_postgres_is_a_mistake_and_its_password_is_not_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ROLLCALL_DATABASE_URL", "mysql://u:hunter2@h/d")

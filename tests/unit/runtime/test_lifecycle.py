@@ -34,7 +34,7 @@ async def test_a_step_that_never_ends_is_cancelled_and_left_behind() -> None:
     assert time.monotonic() - began_s < 10.0
 
 
-async def test_a_step_that_swallows_its_cancellation_holds_nobody_up() -> None:
+async def test_a_step_that_swallows_its_cancellation_delays_no_other_step() -> None:
     may_end = asyncio.Event()
 
     async def step() -> None:

@@ -32,7 +32,7 @@ class Counted:
         return self.rates.take("a", self.now_ns, rate=self.rate, burst=self.burst)
 
 
-def test_a_lower_burst_takes_effect_at_once_and_nobody_waits_for_the_former_one() -> None:
+def test_a_lower_burst_takes_effect_at_once_and_no_request_waits_for_the_former_one() -> None:
     counted = Counted(rate=25, burst=50_000)
     for _ in range(50_000):
         assert counted.wait_ns() == 0
@@ -102,7 +102,9 @@ def test_it_is_a_bucket_of_the_burst_that_fills_at_the_rate(
 
 
 @given(RATES, BURSTS, st.integers(1, 200))
-def test_whoever_keeps_to_the_rate_is_never_refused(rate: int, burst: int, requests: int) -> None:
+def test_a_client_that_keeps_to_the_rate_is_never_refused(
+    rate: int, burst: int, requests: int
+) -> None:
     counted = Counted(rate, burst)
 
     for _ in range(requests):
@@ -111,7 +113,7 @@ def test_whoever_keeps_to_the_rate_is_never_refused(rate: int, burst: int, reque
 
 
 @given(RATES, BURSTS, PAUSES)
-def test_whoever_waits_as_long_as_it_was_told_passes_and_not_before(
+def test_a_client_that_waits_for_retry_after_passes_and_not_before(
     rate: int, burst: int, pauses: list[int]
 ) -> None:
     counted = Counted(rate, burst)

@@ -101,7 +101,7 @@ def test_members_whose_meaning_is_certain_are_read(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [None, [], {"members": []}, {"members": None}, "[]"])
-def test_what_says_that_nobody_is_left_clears(value: Any) -> None:
+def test_an_empty_list_of_members_clears(value: Any) -> None:
     assert group_after({A, B}, replace("members", value)) == set()
 
 

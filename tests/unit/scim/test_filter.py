@@ -208,6 +208,6 @@ def test_attributes_are_compared_as_what_they_are() -> None:
     ('emails[type eq "work"].value eq "x"', "value-path-continued"),
     ('department eq "Sea"', "extension-name-in-core"),
 ])  # fmt: skip
-def test_repairs_are_told_by_name(text: str, rule: str) -> None:
+def test_repairs_are_reported_by_name(text: str, rule: str) -> None:
     assert rule in read_filter(text, USER, Profile.COMPATIBLE).repairs
     assert read_filter('userName eq "x"', USER, Profile.COMPATIBLE).repairs == ()

@@ -54,7 +54,7 @@ def test_handling_decides_on_the_profile_of_one_request(profile: Profile) -> Non
     assert Preferences(handling="lenient").profile(profile) is Profile.COMPATIBLE
 
 
-def test_what_was_honoured_is_told() -> None:
+def test_followed_preferences_are_in_the_answer() -> None:
     both = Preferences("minimal", "strict", respond_async=True, wait_s=3)
 
     assert both.applied() == "return=minimal, handling=strict"

@@ -49,7 +49,7 @@ def test_dotless_i_is_not_i() -> None:
     "a\u00adb",
     "\ud800", "a\ufeff",
 ])  # fmt: skip
-def test_names_that_nobody_can_see_are_refused(name: str) -> None:
+def test_invisible_names_are_refused(name: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         user_name_key(name)
 

@@ -332,7 +332,7 @@ def test_no_patch_takes_longer_than_its_units_say(drawn: tuple[Json, Any]) -> No
 
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
 @given(drawn=costly_patches())
-def test_units_are_the_same_for_equal_input_and_never_more_than_foretold(
+def test_units_are_the_same_for_equal_input_and_never_above_the_estimate(
     drawn: tuple[Json, Any],
 ) -> None:
     resource, operations = drawn

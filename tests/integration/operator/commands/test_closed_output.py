@@ -20,7 +20,7 @@ from rollcall_operator.exits import Exit
         pytest.param(["", *dict(cli.commands())], id="all", marks=pytest.mark.long),
     ],
 )
-def test_nobody_who_reads_is_no_result_and_no_noise(commands: list[str]) -> None:
+def test_a_reader_that_stops_is_no_result_and_no_noise(commands: list[str]) -> None:
     """The output of each command goes into a pipe that is closed."""
 
     def closed(words: str) -> tuple[str, int, bytes]:

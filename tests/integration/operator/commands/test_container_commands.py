@@ -122,7 +122,7 @@ def test_health_reads_answers_of_others_as_well(cli: CliRunner, body: bytes) -> 
     assert (done.exit_code, done.stderr) == (1, "rollcall: status 502\n")
 
 
-def test_health_is_1_where_nobody_answers(cli: CliRunner) -> None:
+def test_health_is_1_without_an_answer(cli: CliRunner) -> None:
     done = cli.invoke(app, ["health", "--url", "http://127.0.0.1:1/readyz"])
 
     assert done.exit_code == 1
@@ -173,7 +173,7 @@ def test_wait_names_the_migration_that_is_missing(
     assert "waiting for schema: the schema (it lacks 00" in done.stderr
 
 
-def test_wait_for_postgres_needs_to_be_told_where_it_is(
+def test_wait_for_postgres_needs_an_address(
     cli: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROLLCALL_KAFKA_BOOTSTRAP", "127.0.0.1:1")

@@ -139,7 +139,7 @@ def test_a_dry_run_and_a_no_change_nothing(cli: CliRunner) -> None:
         (("list", "Nobody"), "no dead letter and no organisation 'Nobody'"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(
+def test_a_mistake_is_reported_in_one_line(
     cli: CliRunner, arguments: tuple[str, ...], said: str
 ) -> None:
     done = cli.invoke(app, ["dead", *arguments])

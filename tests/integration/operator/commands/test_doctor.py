@@ -123,7 +123,7 @@ def test_a_kafka_that_is_not_there_is_one_line_and_the_rest_is_looked_at(doctor:
     assert not [each for each in answer[1] if "topics" in each]
 
 
-def test_a_name_that_nobody_has_is_told_from_a_broker_that_is_down(doctor: Doctor) -> None:
+def test_an_unknown_host_name_is_not_reported_as_a_broker_that_is_down(doctor: Doctor) -> None:
     [line] = wrong(doctor(kafka_bootstrap="nobody.invalid:9092"))
 
     assert line == (
@@ -132,7 +132,7 @@ def test_a_name_that_nobody_has_is_told_from_a_broker_that_is_down(doctor: Docto
 
 
 @pytest.mark.timeout(180)
-def test_a_broker_that_lets_nobody_in_is_told_from_one_that_is_away(doctor: Doctor) -> None:
+def test_a_broker_that_refuses_every_login_is_not_reported_as_away(doctor: Doctor) -> None:
     """It speaks plain text, and is asked to encrypt."""
     [line] = wrong(doctor(kafka_security_protocol="SSL"))
 
@@ -163,7 +163,7 @@ def test_a_database_that_does_not_answer_is_one_line(doctor: Doctor) -> None:
     assert line.startswith("postgres: no answer; see to the address in ROLLCALL_DATABASE_URL")
 
 
-def test_a_wrong_password_and_a_wrong_database_are_told_apart(
+def test_a_wrong_password_and_a_wrong_database_have_different_messages(
     doctor: Doctor, database: TestDatabase
 ) -> None:
     good = database.url()

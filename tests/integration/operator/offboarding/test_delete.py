@@ -143,7 +143,7 @@ async def test_a_second_run_finds_it_done_and_says_so(deployment: Deployment) ->
     assert len(ended) == 1
 
 
-async def test_a_second_run_is_not_held_up_by_a_log_that_was_made_anew_since(
+async def test_a_second_run_is_not_held_up_by_a_log_that_was_recreated_since(
     deployment: Deployment,
 ) -> None:
     """Offsets of the new log say nothing about what was announced from the old one."""

@@ -34,7 +34,7 @@ def test_a_record_is_gone_when_the_segment_that_may_hold_it_is() -> None:
         ),
     ],
 )
-def test_what_is_kept_for_ever_says_what_removes_it(config: dict[str, str], by: str) -> None:
+def test_what_has_no_retention_says_what_removes_it(config: dict[str, str], by: str) -> None:
     kept = judge("a topic", "something", config, now())
 
     assert kept.gone_by is None

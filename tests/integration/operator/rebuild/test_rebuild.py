@@ -395,7 +395,7 @@ async def test_what_halts_while_a_rebuild_waits_is_halted_after_its_swap(
     await running.end()
 
 
-async def test_events_that_were_dead_stay_dead_unless_told_otherwise(
+async def test_events_that_were_dead_stay_dead_without_the_option(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The release of today would apply it, at a place where others did not find it applied."""

@@ -133,7 +133,7 @@ async def test_a_directory_that_cannot_be_copied_is_refused_in_one_line(
     )
 
 
-async def test_a_log_that_was_made_anew_says_nothing(deployment: Deployment) -> None:
+async def test_a_log_that_was_recreated_says_nothing(deployment: Deployment) -> None:
     running = await deployment.start()
     await apply_all(deployment, history(24, 50))
     await running.end()
@@ -192,7 +192,7 @@ async def test_a_drift_is_named_without_a_value(deployment: Deployment) -> None:
     assert "@example.org" not in done.output
 
 
-async def test_any_column_of_any_table_that_somebody_changed_is_found_and_mended(
+async def test_a_changed_value_in_any_column_of_any_table_is_found_and_mended(
     deployment: Deployment,
 ) -> None:
     """Every column of every table of the directory, by chance and by the catalogue."""

@@ -284,7 +284,7 @@ async def test_a_directory_that_cannot_be_copied_is_refused_in_one_line(
     assert await no_scratch(deployment)
 
 
-async def test_a_log_that_was_made_anew_is_refused(deployment: Deployment) -> None:
+async def test_a_log_that_was_recreated_is_refused(deployment: Deployment) -> None:
     running = await deployment.start()
     await apply_all(deployment, history(34, 40))
     moment = await a_moment(deployment)

@@ -16,7 +16,7 @@ def an_admission(requests: int = 4, size: int = 100) -> Admission:
     return Admission(Bounds(requests, size, body_bytes=50, body_timeout_s=1.0))
 
 
-def test_one_organisation_gets_all_seats_but_one_in_eight_while_nobody_else_asks() -> None:
+def test_a_single_organisation_gets_all_seats_but_one_in_eight() -> None:
     admission = an_admission(requests=8)
 
     with ExitStack() as seats:
@@ -126,7 +126,7 @@ def test_an_answer_counts_until_it_has_been_taken() -> None:
         pass
 
 
-def test_what_was_changed_is_told_however_full_it_is() -> None:
+def test_a_change_is_answered_however_full_it_is() -> None:
     admission = an_admission(requests=100)
 
     with (

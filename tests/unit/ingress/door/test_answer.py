@@ -295,7 +295,7 @@ def test_a_patched_group_that_cannot_be_read_back_is_shown_as_predicted() -> Non
         ("member.replace", "", None, None),
     ],
 )
-def test_what_was_honoured_is_told(
+def test_followed_preferences_are_in_the_answer(
     kind: Kind, prefer: str, applied: str | None, pending: str | None
 ) -> None:
     preferences = parse_prefer([prefer])

@@ -169,7 +169,7 @@ async def test_a_known_id_and_an_unknown_one_take_the_same_time(is_reachable: bo
     assert seen[0][0] == 1
 
 
-async def test_an_unknown_key_is_told_to_come_back_while_kafka_is_away() -> None:
+async def test_an_unknown_key_has_to_come_back_while_kafka_is_away() -> None:
     with pytest.raises(Unavailable):
         await enter([GOOD], reader=Reader(is_reachable=False), records=(an_organisation(),))
 

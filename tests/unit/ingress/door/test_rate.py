@@ -30,7 +30,7 @@ def test_without_a_rate_nothing_is_refused() -> None:
         judged.check(HARBOUR)
 
 
-def test_a_burst_passes_at_once_and_the_next_one_is_told_to_wait() -> None:
+def test_a_burst_passes_at_once_and_the_next_one_has_to_wait() -> None:
     judged = Rates(Clock())
     limited = replace(HARBOUR, rate=25, burst=40)
 

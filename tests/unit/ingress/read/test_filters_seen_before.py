@@ -47,7 +47,7 @@ def test_a_list_with_a_filter_that_was_seen_before_parses_nothing(parsed: list[s
     assert again == [first] * 50
 
 
-def test_what_a_filter_means_elsewhere_is_read_anew(parsed: list[str]) -> None:
+def test_what_a_filter_means_elsewhere_is_read_again(parsed: list[str]) -> None:
     text = 'displayName eq "Crew"'
 
     ask(text, USER)

@@ -41,7 +41,7 @@ async def test_a_reply_completes_the_one_that_waits_for_it() -> None:
     assert not other.done()
 
 
-async def test_replies_to_others_late_ones_and_rubbish_harm_nobody() -> None:
+async def test_replies_to_others_late_ones_and_rubbish_harm_no_waiting_request() -> None:
     waiting = Waiting()
     mine = waiting.register(an_id(1))
     waiting.forget(an_id(1))
@@ -165,7 +165,7 @@ def test_every_opening_is_counted_by_its_reason() -> None:
     assert [counter._value.get() for counter in counters] == [each + 1 for each in before]
 
 
-async def test_replies_that_nobody_awaits_any_more_are_told_all_the_same() -> None:
+async def test_replies_that_no_request_awaits_any_more_are_still_passed_on() -> None:
     """The overlay drops what is decided."""
     heard: list[str] = []
     waiting = Waiting(on_reply=lambda reply: heard.append(reply.request_id))
@@ -175,7 +175,7 @@ async def test_replies_that_nobody_awaits_any_more_are_told_all_the_same() -> No
     assert heard == [an_id(3)]
 
 
-def test_a_batch_that_says_nothing_readable_harms_nobody() -> None:
+def test_an_unreadable_batch_of_replies_harms_no_waiting_request() -> None:
     heard: list[Working] = []
     waiting = Waiting(on_working=heard.append)
     record = a_batch(1, 3)

@@ -139,7 +139,7 @@ async def test_a_request_is_stamped_and_goes_to_its_own_partition() -> None:
     assert 50 <= request.answer_by_ms - before_ms < 1_000
 
 
-async def test_behind_an_open_breaker_nobody_waits_and_no_reply_is_asked_for() -> None:
+async def test_behind_an_open_breaker_no_request_waits_and_no_reply_is_asked_for() -> None:
     publisher = FakePublisher()
     path, breakers = a_path(publisher, Waiting(), reply_s=10)
     for _ in range(3):
@@ -237,7 +237,7 @@ async def test_a_precondition_asks_for_its_reply_until_kafka_must_have_accepted_
     assert (request.answer_by_ms or 0) - before_ms < 1_000
 
 
-async def test_a_failed_send_leaves_nobody_waiting() -> None:
+async def test_a_failed_send_leaves_no_request_waiting() -> None:
     waiting = Waiting()
 
     def fail(_: Request) -> None:
@@ -263,7 +263,7 @@ async def test_three_missed_budgets_open_the_breaker() -> None:
     assert breakers.is_open(3)
 
 
-async def test_a_read_waits_for_writes_under_way_but_not_longer_than_told() -> None:
+async def test_a_read_waits_for_writes_under_way_but_not_longer_than_its_limit() -> None:
     waiting = Waiting()
     path, _ = a_path(FakePublisher(), waiting, reply_s=10)
     write = asyncio.create_task(path.submit(a_request()))
@@ -511,7 +511,7 @@ async def test_what_still_waits_enters_the_overlay_before_what_is_answered_behin
     assert set(overlay.pending("Users", ORGANISATION)) == {an_id(2)}
 
 
-async def test_a_send_of_which_nobody_knows_the_end_makes_misses_uncertain() -> None:
+async def test_a_send_with_an_unknown_end_makes_misses_uncertain() -> None:
     def fail(_: Request) -> None:
         raise Unavailable("Kafka")
 
