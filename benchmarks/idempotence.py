@@ -179,7 +179,7 @@ async def too_large(scene: Scene) -> None:
     await scene.run.send_one(99, 1, 50_000)
 
 
-async def made_anew(scene: Scene) -> None:
+async def recreated(scene: Scene) -> None:
     """The topic is deleted and created again while senders send; its earlier records are gone."""
     run = scene.run
     await delete_topic(scene.settings, scene.topic)
@@ -208,7 +208,7 @@ ON_THREE: Final[dict[str, Fault]] = {"killed": leader_killed, "frozen": leader_f
 ON_ONE: Final[dict[str, Fault]] = {
     "answers-lost": answers_lost,
     "too-large": too_large,
-    "made-anew": made_anew,
+    "recreated": recreated,
     "away": away,
     "stands-still": frozen,
 }

@@ -255,7 +255,7 @@ def read_an_old_version(run: Run) -> None:
     run.history[3] = replace(run.history[3], seen=(old,))
 
 
-def find_nobody(run: Run) -> None:
+def find_no_member(run: Run) -> None:
     run.history[9] = replace(run.history[9], seen=())
 
 
@@ -324,7 +324,7 @@ def halt(run: Run) -> None:
         (refuse_without_a_rival, "409 without a rival"),
         (show_a_version_otherwise, "one version, two states"),
         (read_an_old_version, "a read older than an answer"),
-        (find_nobody, "not found though created (decided)"),
+        (find_no_member, "not found though created (decided)"),
         (read_404, "gone, though nobody removed it (decided)"),
         (keep_an_outcome_back, "not announced"),
         (announce_under_two_ids, "announced under two ids"),

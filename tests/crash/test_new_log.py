@@ -25,7 +25,7 @@ async def test_a_recreated_log_is_accepted_and_no_read_denies_what_was_answered(
         assert [answer.status for answer in before] == [201] * 3
         assert not any(answer.is_pending for answer in before)
 
-        await make_anew(stack, stack.topics.requests)
+        await recreate(stack, stack.topics.requests)
         late = await accepted(client)
         seen = [await statuses(client, *before, late)]
         await until(lambda: is_halted(stack, organisation), "the partition is halted")
@@ -67,7 +67,7 @@ async def test_a_running_notifier_goes_on_in_a_new_log_of_outcomes(stack: Stack)
             assert (await client.create_user(f"before{number}@example.org")).status == 201
         await until(lambda: len(stack.mails()) == 3, "the first mails have arrived", 60)
 
-        await make_anew(stack, stack.topics.outcomes)
+        await recreate(stack, stack.topics.outcomes)
         assert (await client.create_user("between@example.org")).status == 201
         await until(lambda: is_halted(stack, organisation, "notice"), "it is halted", 60)
         done = await asyncio.to_thread(
@@ -90,7 +90,7 @@ async def test_a_running_notifier_goes_on_in_a_new_log_of_outcomes(stack: Stack)
     )
 
 
-async def make_anew(stack: Stack, topic: str) -> None:
+async def recreate(stack: Stack, topic: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=stack.bootstrap)
     await admin.start()
     try:

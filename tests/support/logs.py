@@ -25,7 +25,7 @@ async def delete(deployment: Deployment, topic: str) -> None:
     await until(is_gone, f"{topic} is gone")
 
 
-async def make_anew(deployment: Deployment, topic: str) -> None:
+async def recreate(deployment: Deployment, topic: str) -> None:
     """Delete a topic and make it again, empty."""
     await delete(deployment, topic)
     await apply_topics(deployment.settings, deployment.topics, replication=1)

@@ -101,11 +101,11 @@ async def _too_many(
 
 def _dead(entry: Entry, result: Folded) -> Dead:
     event = result.request
-    is_somebodys = isinstance(event, Request) or event.has_resource
+    has_resource = isinstance(event, Request) or event.has_resource
     return Dead(
         id=event.id,
         offset=entry.record.offset,
-        organisation_id=event.organisation_id if is_somebodys else None,
+        organisation_id=event.organisation_id if has_resource else None,
         cause=cause_of(event) or event.id,
         is_parked=result.parks,
     )

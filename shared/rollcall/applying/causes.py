@@ -60,7 +60,7 @@ def judge(earlier: Sequence[Dead], fresh: Sequence[Dead], limit: int, classes: s
 
 def check_row(row: InARow, limit: int, classes: str) -> None:
     """Raise PartitionHalted if the last events are all dead and not all of one organisation."""
-    if row.letters >= limit and (row.organisations > 1 or row.of_nobody):
+    if row.letters >= limit and (row.organisations > 1 or row.without_organisation):
         raise PartitionHalted(f"{limit} dead letters in a row ({classes})", TOO_MANY_DEAD)
 
 

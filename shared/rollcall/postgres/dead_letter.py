@@ -106,7 +106,7 @@ class InARow:
 
     letters: int
     organisations: int
-    of_nobody: int
+    without_organisation: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ DELETED_AT_ONCE: Final = 5000
 """Rows of one group, member or organisation that one statement deletes. That takes some hundredths
 of a second, far from any time-out. The total number of rows has no limit."""
 FIRST_OF_EACH: Final = 200
-OF_SO_MANY: Final = 100
+RESOURCES_AT_ONCE: Final = 100
 """How many groups or members share a statement, FIRST_OF_EACH rows of each; more rows go alone."""
 DOCUMENT_BYTES: Final = 1024 * 1024
 """Bytes of documents in one statement: writing them to the socket blocks the event loop."""
@@ -129,7 +129,7 @@ async def _remove_all(
     alive: Callable[[], None],
 ) -> None:
     """Delete groups, or members, with their memberships."""
-    for chunk in _chunks(removed, OF_SO_MANY):
+    for chunk in _chunks(removed, RESOURCES_AT_ONCE):
         columns = _columns(chunk, 2)
         large = await connection.fetch(queries_.first_of_each, *columns, FIRST_OF_EACH)
         alive()

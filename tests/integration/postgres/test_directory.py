@@ -342,7 +342,7 @@ async def test_memberships_are_deleted_in_parts_however_many_there_are(
     """Of a group, of a member, and of an organisation; at every edge of a part."""
     monkeypatch.setattr(directory_write, "FIRST_OF_EACH", 4)
     monkeypatch.setattr(directory_write, "DELETED_AT_ONCE", 4)
-    monkeypatch.setattr(directory_write, "OF_SO_MANY", 2)
+    monkeypatch.setattr(directory_write, "RESOURCES_AT_ONCE", 2)
     ids = tuple(an_id(1000 + number) for number in range(members))
     groups = [a_group(2000 + number, f"Group {number}") for number in range(members)]
     signs: list[None] = []

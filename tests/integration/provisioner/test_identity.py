@@ -17,7 +17,7 @@ from rollcall_operator.cli import app
 from tests.integration.provisioner.requests import creates
 from tests.support.builders import ORGANISATION, an_id, create
 from tests.support.deployment import Deployment, Running
-from tests.support.logs import copy, cut, make_anew
+from tests.support.logs import copy, cut, recreate
 from tests.support.stack import Stack, until
 
 
@@ -65,7 +65,7 @@ async def test_a_recreated_topic_that_is_shorter_halts_until_its_log_is_accepted
 ) -> None:
     await applied_and_ended(deployment, creates(1, 3))
     old = await deployment.outcomes(3)
-    await make_anew(deployment, deployment.topics.requests)
+    await recreate(deployment, deployment.topics.requests)
     await deployment.send(create(1, "user1@example.org"))  # what an ingress would send again
     await deployment.send(create(11, "new@example.org"))
 
@@ -94,7 +94,7 @@ async def test_a_recreated_topic_that_is_shorter_halts_until_its_log_is_accepted
 
 async def test_a_recreated_topic_that_is_longer_halts(deployment: Deployment) -> None:
     await applied_and_ended(deployment, creates(1, 3))
-    await make_anew(deployment, deployment.topics.requests)
+    await recreate(deployment, deployment.topics.requests)
     for each in creates(11, 6):
         await deployment.send(each)
 
@@ -115,7 +115,7 @@ async def test_a_mirror_that_sets_new_times_halts_and_its_copies_are_known(
     await applied_and_ended(deployment, creates(1, 3))
     topic = deployment.topics.requests
     records = await deployment.records(topic)
-    await make_anew(deployment, topic)
+    await recreate(deployment, topic)
     await copy(deployment, records, topic)
     await deployment.send(create(11, "new@example.org"))
 
@@ -170,7 +170,7 @@ async def test_a_topic_recreated_beneath_a_running_worker_halts(
         last = await deployment.send(each)
     await deployment.applied(last.offset + 1)
 
-    await make_anew(deployment, deployment.topics.requests)
+    await recreate(deployment, deployment.topics.requests)
     await deployment.send(create(11, "new@example.org"))
 
     assert await halted(deployment) in ("out-of-range", "log-shorter")
@@ -204,7 +204,7 @@ async def test_what_was_committed_is_announced_although_the_partition_stands(
     originals = await deployment.outcomes(3)
     # As if the process had died after its commit, and the log had been cut short meanwhile.
     await deployment.rows("UPDATE directory.progress SET published_offset = 1 WHERE partition = 0")
-    await make_anew(deployment, deployment.topics.requests)
+    await recreate(deployment, deployment.topics.requests)
 
     await deployment.start()
 
@@ -317,7 +317,7 @@ async def test_a_halted_partition_survives_a_kill_of_the_process(
         "ROLLCALL_DATABASE_URL": deployment.database.url("provisioner"),
     }
     await applied_and_ended(deployment, creates(1, 3))
-    await make_anew(deployment, deployment.topics.requests)
+    await recreate(deployment, deployment.topics.requests)
     for each in creates(11, 6):
         await deployment.send(each)
     first = await stack.start("provisioner", ready=True, **variables)

@@ -26,7 +26,7 @@ MEMBERS: Final = tuple(an_id(number) for number in range(11, 18))
 GROUPS: Final = tuple(an_id(number) for number in range(50, 54))
 NAMES: Final = ("ana", "Ana", "bo", "cy", "dee", "eve")
 EXTERNAL_IDS: Final = ("x-1", "X-1", "x-2", "", None)
-NOBODY: Final = ("no-uuid", an_id(99))
+UNKNOWN_IDS: Final = ("no-uuid", an_id(99))
 
 
 class Speaker:
@@ -135,7 +135,7 @@ class Speaker:
         return self.chance.choice(GROUPS)
 
     def ids(self) -> tuple[str, ...]:
-        return tuple(self.chance.sample((*MEMBERS, *NOBODY), self.chance.randint(0, 4)))
+        return tuple(self.chance.sample((*MEMBERS, *UNKNOWN_IDS), self.chance.randint(0, 4)))
 
     def user(self, **more: Any) -> dict[str, Any]:
         return self.with_external_id(a_user(self.chance.choice(NAMES), **more))

@@ -80,7 +80,7 @@ ORDER BY letter."offset"
 
 -- name: dead_in_a_row
 -- How many of the last decided events of a partition are dead, and of how many organisations.
--- Parked organisations and parked events do not count; a letter without a resource is of none.
+-- Parked organisations and parked events do not count; a letter without a resource has no organisation.
 -- $1 topic
 -- $2 partition
 -- $3 epoch
@@ -88,7 +88,7 @@ ORDER BY letter."offset"
 -- roles: provisioner
 SELECT count(*) AS letters, count(DISTINCT letter.organisation_id) AS organisations,
        count(*) FILTER (WHERE letter.organisation_id IS NULL OR letter.resource_id IS NULL)
-           AS of_nobody
+           AS without_organisation
 FROM (SELECT "offset"
       FROM audit.event
       WHERE topic = $1 AND partition = $2 AND epoch = $3 AND status <> 202

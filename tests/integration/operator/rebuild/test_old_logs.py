@@ -46,7 +46,7 @@ def golden_requests() -> list[Request]:
     return found
 
 
-def awaited_by_nobody(requests: list[Request]) -> list[Request]:
+def answered_long_ago(requests: list[Request]) -> list[Request]:
     """The same in a log of today: in time, and answered long ago."""
     return [
         replace(request, accept_by_ms=None, answer_by_ms=None, reply_to=None)
@@ -78,7 +78,7 @@ async def test_a_recorded_log_leads_to_what_it_led_to(name: str, deployment: Dep
     log = [request for request, _ in fold_recorded.read(GOLDEN / f"{name}.jsonl")]
     assert {request.rules for request in log} == {1}
 
-    await apply_all(deployment, awaited_by_nobody(log))
+    await apply_all(deployment, answered_long_ago(log))
     await running.end()
     before = await contents(deployment)
 
@@ -97,7 +97,7 @@ async def test_a_log_of_every_version_and_every_rules_shows_no_drift(
     assert {request.rules for request in log} == set(range(1, requests_event.RULES + 1))
     assert {request.kind for request in log} == requests_event.KINDS - {"organisation.delete"}
 
-    await apply_all(deployment, awaited_by_nobody(log))
+    await apply_all(deployment, answered_long_ago(log))
     await running.end()
     before = await contents(deployment)
 

@@ -97,7 +97,7 @@ async def test_a_snapshot_of_another_log_is_refused(deployment: Deployment, tmp_
     await apply_all(deployment, history(33, 30))
     await running.end()
     taken = await do_snapshot(deployment, tmp_path)
-    await logs.make_anew(deployment, deployment.topics.requests)
+    await logs.recreate(deployment, deployment.topics.requests)
     await send_all(deployment, history(34, 60, first=4000))
 
     refused = await rollcall(deployment, "rebuild", "--from", str(taken.folder))

@@ -137,7 +137,7 @@ async def test_a_log_that_was_recreated_says_nothing(deployment: Deployment) -> 
     running = await deployment.start()
     await apply_all(deployment, history(24, 50))
     await running.end()
-    await logs.make_anew(deployment, deployment.topics.requests)
+    await logs.recreate(deployment, deployment.topics.requests)
 
     done = await rollcall(deployment, "verify")
 

@@ -338,7 +338,7 @@ async def test_a_replay_of_another_log_of_the_same_name_is_refused(
 ) -> None:
     before = await outcomes_of(deployment, 11)
     await rollcall_json(deployment, *into(target, "--from", "0"))
-    await logs.make_anew(deployment, deployment.topics.outcomes)
+    await logs.recreate(deployment, deployment.topics.outcomes)
     event = decode(before[0].headers, before[0].value)
     for _ in range(len(before)):
         await deployment.producer.send(

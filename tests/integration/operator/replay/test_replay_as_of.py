@@ -289,7 +289,7 @@ async def test_a_log_that_was_recreated_is_refused(deployment: Deployment) -> No
     await apply_all(deployment, history(34, 40))
     moment = await a_moment(deployment)
     await running.end()
-    await logs.make_anew(deployment, deployment.topics.requests)
+    await logs.recreate(deployment, deployment.topics.requests)
 
     done = await rollcall(deployment, *AS_OF, moment)
 
