@@ -195,7 +195,7 @@ async def test_a_foreign_key_or_organisation_opens_nothing_on_any_route(
 ) -> None:
     victim, asker = attacked.victim, attacked.askers[profile]
     mine, theirs = f"/v2/{asker.organisation.id}", f"/v2/{victim.organisation.id}"
-    nobody = f"/v2/{uuid.uuid4()}"
+    unknown_organisation = f"/v2/{uuid.uuid4()}"
     key, foreign = asker.organisation.key, victim.organisation.key
     unknown = asker.organisation.key[:-1] + ("x" if key[-1] != "x" else "y")
     before = await attacked.victims_rows()
@@ -212,7 +212,9 @@ async def test_a_foreign_key_or_organisation_opens_nothing_on_any_route(
                 reference = await ask(attacked, mine, None, attempt, {})
                 answers = {
                     "own key at theirs": await ask(attacked, theirs, key, attempt, {}),
-                    "own key at nobody's": await ask(attacked, nobody, key, attempt, {}),
+                    "own key at nobody's": await ask(
+                        attacked, unknown_organisation, key, attempt, {}
+                    ),
                     "their key at mine": await ask(attacked, mine, foreign, attempt, {}),
                     "an unknown key at mine": await ask(attacked, mine, unknown, attempt, {}),
                     "no key at theirs": await ask(attacked, theirs, None, attempt, {}),

@@ -217,7 +217,7 @@ async def test_a_patch_is_answered_with_a_body_while_the_provisioner_is_away(sta
                 {"schemas": [PATCH], "Operations": [add]},
                 Prefer="return=representation",
             )
-            nobody = await client.call("PATCH", f"/Users/{new_id()}?attributes=id", titled("x"))
+            unknown = await client.call("PATCH", f"/Users/{new_id()}?attributes=id", titled("x"))
             replaced = await client.call("PUT", path, a_body("ana@example.org", title="Cook"))
         finally:
             provisioner.resume()
@@ -228,8 +228,8 @@ async def test_a_patch_is_answered_with_a_body_while_the_provisioner_is_away(sta
         assert (group.status, group.is_pending) == (200, True)
         assert [member["value"] for member in group.body["members"]] == [made.body["id"]]
         assert group.headers["Preference-Applied"] == "return=representation"
-        assert (nobody.status, replaced.status) == (503, 200)
-        assert int(nobody.headers["Retry-After"]) >= 1
+        assert (unknown.status, replaced.status) == (503, 200)
+        assert int(unknown.headers["Retry-After"]) >= 1
 
         async def is_applied() -> bool:
             return bool((await client.call("GET", path)).body.get("title") == "Cook")

@@ -75,7 +75,9 @@ async def test_members_are_listed_shown_and_found(deployment: Deployment, people
     listed = await rollcall_json(deployment, "member", "list", "Zeeburg")
     page = await rollcall(deployment, "member", "list", "Zeeburg", "--limit", "2")
     rest = await rollcall_json(deployment, "member", "list", "Zeeburg", "--after", "ben")
-    nobody = await rollcall_json(deployment, "member", "list", "Zeeburg", "--state", "revoked")
+    none_revoked = await rollcall_json(
+        deployment, "member", "list", "Zeeburg", "--state", "revoked"
+    )
     shown = await rollcall_json(deployment, "member", "show", "Zeeburg", "ANA@example.org")
     everywhere = await rollcall_json(deployment, "member", "find", "Ana@Example.org")
     by_id = await rollcall_json(deployment, "member", "find", an_id(2), "Zeeburg")
@@ -85,7 +87,7 @@ async def test_members_are_listed_shown_and_found(deployment: Deployment, people
     assert {each["state"] for each in listed} == {"invited"}
     assert "--after 'ben'" in page.stderr
     assert [each["id"] for each in rest] == [an_id(3)]
-    assert nobody == []
+    assert none_revoked == []
     assert (shown["id"], shown["resource"]["userName"]) == (an_id(1), "ana@example.org")
     assert {(each["organisation"], each["id"]) for each in everywhere} == {
         ("Zeeburg", an_id(1)),

@@ -27,15 +27,15 @@ async def test_foreign_events_of_each_kind_are_set_aside_and_nothing_else(
     body = to_event(good)
     body = replace(body, data={**body.data, "organisation_id": OTHER_ORGANISATION})
     misplaced = replace(create(2, "ben@example.org"), organisation_id=ELSEWHERE)
-    nobody = replace(create(3, "cleo@example.org"), organisation_id="'; DROP SCHEMA directory")
+    malformed = replace(create(3, "cleo@example.org"), organisation_id="'; DROP SCHEMA directory")
     counted = metrics.PROVISIONER_FOREIGN._value.get()
 
     await deployment.send_event(to_event(good), OTHER_ORGANISATION)  # the key
     await deployment.send_event(subject, ORGANISATION)
     await deployment.send_event(body, ORGANISATION)
     await deployment.send(misplaced)
-    await deployment.send_event(to_event(nobody), ORGANISATION)  # neither key nor organisation
-    await deployment.send(nobody)  # agrees, and is no organisation's id: merely malformed
+    await deployment.send_event(to_event(malformed), ORGANISATION)  # neither key nor organisation
+    await deployment.send(malformed)  # agrees, and is no organisation's id: merely malformed
     await deployment.send(good)  # the true event of an id that foreign ones have used
     last = await deployment.send(stranger)  # of an organisation that is not known here yet
     await deployment.start()

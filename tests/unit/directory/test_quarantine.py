@@ -231,14 +231,14 @@ def test_an_unreadable_event_quarantines_its_resource_if_it_names_one() -> None:
     error = ValueError("no request")
     state = a_state(ANA)
 
-    nobody, about_ana, parked = folded(
+    without_resource, about_ana, parked = folded(
         state,
         Unreadable(an_id(1), "", "Users", "", error),
         Unreadable(an_id(2), ORGANISATION, "Users", ANA.id, error),
         titled("Captain", 902),
     )
 
-    assert (nobody.error, about_ana.error) == (error, error)
+    assert (without_resource.error, about_ana.error) == (error, error)
     assert parked.is_parked
     assert list(state.quarantines) == [("Users", ANA.id)]
 

@@ -221,14 +221,14 @@ def test_a_second_organisation_of_one_name_is_asked_about(
     deployment: Environment, cli: CliRunner
 ) -> None:
     first = json.loads(cli.invoke(app, ["org", "create", "Acme", "--json"]).stdout)
-    nobody = cli.invoke(app, ["org", "create", " ACME "])
+    unanswered = cli.invoke(app, ["org", "create", " ACME "])
     no = cli.invoke(app, ["org", "create", "Acme"], input="n\n")
     yes = cli.invoke(app, ["org", "create", "Acme", "-y"])
     listed = json.loads(cli.invoke(app, ["org", "list", "--json"]).stdout)
 
-    assert (nobody.exit_code, no.exit_code, yes.exit_code) == (2, 2, 0)
-    assert first["organisation_id"] in nobody.stderr
-    assert "add --yes (-y)" in nobody.stderr
+    assert (unanswered.exit_code, no.exit_code, yes.exit_code) == (2, 2, 0)
+    assert first["organisation_id"] in unanswered.stderr
+    assert "add --yes (-y)" in unanswered.stderr
     assert [each["name"] for each in listed] == ["Acme", "Acme"]
 
 
