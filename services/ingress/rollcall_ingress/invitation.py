@@ -121,16 +121,16 @@ async def _serve_static(request: web.Request) -> web.Response:
     return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
 
 
-Step = Callable[[InvitationPage, web.Request, Organisation], Awaitable[web.Response]]
+Action = Callable[[InvitationPage, web.Request, Organisation], Awaitable[web.Response]]
 
 
-async def _guard(page: InvitationPage, request: web.Request, step: Step) -> web.Response:
+async def _guard(page: InvitationPage, request: web.Request, action: Action) -> web.Response:
     """The outermost edge of this page: whatever happens, a person sees a page."""
     organisation = page.find_organisation(request.match_info["organisation_id"])
     if organisation is None:
         return _message(request, None, "not_found", 404)
     try:
-        return await step(page, request, organisation)
+        return await action(page, request, organisation)
     except Exception as error:  # outermost edge
         log.error("request.failed", route="invitation", error=type(error).__name__, exc_info=True)
         return _message(request, organisation, "failed", 500)

@@ -35,7 +35,7 @@ from rollcall_ingress.door.admission import LARGE_ANSWER_BYTES, Admission
 from rollcall_ingress.door.answer import REQUEST_ID, Answer, error_answer, unavailable
 from rollcall_ingress.door.authenticate import Authenticator, Principal
 from rollcall_ingress.door.key_use import KeyUse
-from rollcall_ingress.door.routes import Arrival, Route, Target, place_of, read_target
+from rollcall_ingress.door.routes import Arrival, Route, Target, read_target, route_key_of
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 AT_THE_DOOR: Final = frozenset({401, 403, 408, 413, 415, 429})
@@ -56,7 +56,7 @@ class Door:
         key_use: KeyUse,
         admission: Admission,
     ) -> None:
-        self._routes = {route.place: route for route in routes}
+        self._routes = {route.key: route for route in routes}
         self._authenticator = authenticator
         self._key_use = key_use
         self._admission = admission
@@ -107,7 +107,7 @@ class Door:
             if _OTHER_VERSION.match(http.raw_path):
                 raise InvalidVers
             raise NotFound("There is nothing at this address; SCIM is below /v2/.")
-        route = self._routes.get(place_of(target)) if target.is_known else None
+        route = self._routes.get(route_key_of(target)) if target.is_known else None
         # HEAD is GET without the body (RFC 9110 §9.3.2), which the server leaves out by itself.
         method = "GET" if http.method == "HEAD" else http.method
         at = now()

@@ -85,16 +85,16 @@ class Route:
         return {**self.reads, **self.writes}
 
     @property
-    def place(self) -> "Place":
-        """What `place_of` says of every target that the route serves."""
+    def key(self) -> "RouteKey":
+        """What `route_key_of` says of every target that the route serves."""
         return self.endpoint.lower(), self.with_id
 
 
-Place = tuple[str, bool]
+RouteKey = tuple[str, bool]
 """Endpoint in lower case; whether a segment follows it."""
 
 
-def place_of(target: Target) -> Place:
+def route_key_of(target: Target) -> RouteKey:
     """Which route serves the target, if any does.
 
     Endpoints are found in any letter case and by the names that older clients use: nothing else
@@ -118,7 +118,7 @@ def resource_id_of(text: str, schema: ResourceSchema) -> str:
 
 
 def read_target(raw: str) -> Target | None:
-    """The place that a raw request target names; None outside the SCIM base.
+    """What a raw request target names; None outside the SCIM base.
 
     The absolute form (RFC 9112 §3.2.2) counts by its path; its authority is ignored. One slash
     at the end is ignored.

@@ -33,8 +33,8 @@ class DirectoryReads:
 
     def __init__(self, database: Database, *, pool_size: int, wait_s: float) -> None:
         self._database = database
-        self._places = _Places(max(1, pool_size // 4), wait_s)
-        self._turns = _Places(1, wait_s)
+        self._slots = _Slots(max(1, pool_size // 4), wait_s)
+        self._turns = _Slots(1, wait_s)
 
     async def find(
         self, endpoint: Endpoint, organisation_id: str, resource_id: str, *, with_related: bool
@@ -66,7 +66,7 @@ class DirectoryReads:
     @asynccontextmanager
     async def connection(self, organisation_id: str) -> "AsyncIterator[Connection]":
         """A connection for one read of the organisation, within its share of the pool."""
-        async with self._places.taken(organisation_id), self._database.connection() as connection:
+        async with self._slots.taken(organisation_id), self._database.connection() as connection:
             yield connection
 
     @asynccontextmanager
@@ -79,8 +79,8 @@ class DirectoryReads:
             yield
 
 
-class _Places:
-    """`number` places for each organisation; an organisation without a read costs no memory."""
+class _Slots:
+    """`number` slots for each organisation; an organisation without a read costs no memory."""
 
     def __init__(self, number: int, wait_s: float) -> None:
         self._number = number
@@ -89,7 +89,7 @@ class _Places:
 
     @asynccontextmanager
     async def taken(self, organisation_id: str) -> AsyncIterator[None]:
-        """A place for as long as the block runs. Raises Unavailable: none became free in time."""
+        """A slot for as long as the block runs. Raises Unavailable: none became free in time."""
         semaphore, users = self._taken.get(organisation_id) or (
             asyncio.Semaphore(self._number),
             0,

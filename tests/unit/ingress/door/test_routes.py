@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollcall_ingress.door.routes import Target, place_of, read_target
+from rollcall_ingress.door.routes import Target, read_target, route_key_of
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_targets(raw: str, target: Target | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "place"),
+    ("path", "key"),
     [
         ("Users", ("users", False)),
         ("users/", ("users", False)),
@@ -56,9 +56,9 @@ def test_targets(raw: str, target: Target | None) -> None:
     ],
 )
 def test_an_endpoint_is_found_in_any_letter_case_and_by_older_names(
-    path: str, place: tuple[str, bool]
+    path: str, key: tuple[str, bool]
 ) -> None:
     target = read_target(f"/v2/o/{path}")
 
     assert target is not None
-    assert place_of(target) == place
+    assert route_key_of(target) == key
