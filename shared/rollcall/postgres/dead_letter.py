@@ -30,7 +30,6 @@ _IN_A_ROW = _SQL["dead_in_a_row"]
 _FIND = _SQL["find_dead_letters"]
 _READ = _SQL["read_dead_letter"]
 _DISCARD_WITHOUT_RESOURCE = _SQL["discard_without_resource"]
-_COUNT = _SQL["count_dead_letters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,11 +298,6 @@ async def discard_without_resource(connection: "Connection", letter: DeadLetterS
     """Close a letter on which no fold depends; returns whether it was open."""
     place = (letter.topic, letter.partition, letter.offset, letter.epoch)
     return await connection.fetchval(_DISCARD_WITHOUT_RESOURCE, *place) is True
-
-
-async def count_by_state(connection: "Connection") -> dict[str, int]:
-    """State → number of letters."""
-    return {row["state"]: row["number"] for row in await connection.fetch(_COUNT)}
 
 
 def tried_columns(tried: Sequence[Tried]) -> tuple[list[object], ...]:

@@ -41,7 +41,6 @@ _RETRY_LATER = _SQL["retry_later"]
 _LAST_MAILS = _SQL["last_mails"]
 _IS_OVERTAKEN = _SQL["is_overtaken"]
 _UNSENT = _SQL["unsent_notifications"]
-_NEXT_DUE = _SQL["next_due"]
 _PRESENT = _SQL["present"]
 _RENEW = _SQL["renew_leases"]
 _OVERDUE = _SQL["overdue"]
@@ -316,12 +315,6 @@ async def unsent(
         )
         for row in rows
     ]
-
-
-async def next_due(connection: "Connection") -> datetime | None:
-    """The earliest moment at which a notice may be claimable; None if none is due."""
-    moment: datetime | None = await connection.fetchval(_NEXT_DUE)
-    return None if moment is None else to_utc(moment)
 
 
 async def renew(

@@ -49,12 +49,6 @@ class InvalidFilter(ScimError):
     scim_type = "invalidFilter"
 
 
-class TooMany(ScimError):
-    """The filter matches more than can be returned; make it narrower."""
-
-    scim_type = "tooMany"
-
-
 class Uniqueness(ScimError):
     """Another resource of this organisation has this value; choose another or update that one."""
 
@@ -96,13 +90,6 @@ class InvalidVers(ScimError):
     """This version of SCIM is not spoken here; use /v2."""
 
     scim_type = "invalidVers"
-
-
-class Sensitive(ScimError):
-    """The query holds personal data in its address; send it as POST to /.search."""
-
-    status = 403
-    scim_type = "sensitive"
 
 
 class Unauthorized(ScimError):

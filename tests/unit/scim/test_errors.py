@@ -33,7 +33,7 @@ def test_headers_of_those_that_need_them() -> None:
 
 
 @pytest.mark.parametrize("original", [error("Because.") for error in (
-    errors.InvalidFilter, errors.Uniqueness, errors.NotFound, errors.Forbidden, errors.Sensitive,
+    errors.InvalidFilter, errors.Uniqueness, errors.NotFound, errors.Forbidden,
     errors.Mutability, errors.PreconditionFailed,
 )], ids=lambda error: type(error).__name__)  # fmt: skip
 def test_error_survives_the_reply(original: ScimError) -> None:

@@ -151,8 +151,3 @@ SET state = 'discarded'
 WHERE topic = $1 AND partition = $2 AND "offset" = $3 AND epoch = $4
   AND state = 'dead' AND resource_id IS NULL
 RETURNING true
-
--- name: count_dead_letters
--- Dead letters by state.
--- roles: provisioner, owner
-SELECT state, count(*) AS number FROM directory.dead_letter GROUP BY state

@@ -220,13 +220,6 @@ SELECT EXISTS (
       AND kind IN ('revocation', 'restoration')
       AND (epoch, "offset", "index") > ($3::integer, $4::bigint, $5::integer))
 
--- name: next_due
--- When the next notice is due that no sender has claimed.
--- roles: notifier
-SELECT min(greatest(next_attempt_at, coalesce(leased_until, next_attempt_at)))
-FROM notice.notification
-WHERE state = 'due'
-
 -- name: count_notifications
 -- Notices by kind and state.
 -- roles: notifier, owner
