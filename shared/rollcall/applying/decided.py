@@ -65,11 +65,6 @@ def ids_of(entries: Sequence[Entry]) -> list[str]:
     return [entry.event_id for entry in entries if entry.event_id is not None]
 
 
-def requests_of(entries: Sequence[Entry]) -> list[Request]:
-    """The requests among the entries, in order."""
-    return [entry.request for entry in entries if entry.request is not None]
-
-
 def record_names_of(
     source: SourceLog, entries: Sequence[Entry], folded: Sequence[Folded]
 ) -> RecordNames:

@@ -70,8 +70,6 @@ MAX_ACCEPT_S: Final = 50.0
 ingress is set: an organisation's last event waits for as long (rollcall/control/offboarding)."""
 CREATES: Final[frozenset[str]] = frozenset({"member.create", "group.create"})
 """The kinds that make a resource."""
-FINAL_KINDS: Final[frozenset[str]] = frozenset({"member.erase", "organisation.delete"})
-"""The kinds that remove something for good, including its quarantine."""
 
 
 @dataclass(frozen=True, slots=True)

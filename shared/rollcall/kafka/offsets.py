@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from rollcall.kafka.admin import partition_count
@@ -125,20 +124,3 @@ async def _asking(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
                 yield consumer
     finally:
         await stop_consumer(consumer, TIMEOUT_S)
-
-
-async def committed(settings: Settings, group_id: str, topic: str) -> dict[int, int]:
-    """Partition → the offset that the group committed last, if any. Raises Unavailable."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    try:
-        with as_unavailable():
-            async with asyncio.timeout(TIMEOUT_S * 2):
-                await admin.start()
-                found = await admin.list_consumer_group_offsets(group_id)
-    finally:
-        await admin.close()
-    return {
-        partition.partition: entry.offset
-        for partition, entry in found.items()
-        if partition.topic == topic and entry.offset >= 0
-    }

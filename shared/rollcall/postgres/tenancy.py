@@ -22,7 +22,6 @@ _REMOVE_KEYS = _SQL["remove_keys"]
 _TOUCH_KEYS = _SQL["touch_keys"]
 _FIND_ORGANISATION = _SQL["find_organisation"]
 _PARTITIONS_OF = _SQL["partitions_of"]
-_LIST_ORGANISATIONS = _SQL["list_organisations"]
 _LIST_KEYS = _SQL["list_keys"]
 
 
@@ -54,16 +53,6 @@ async def fold_records(
         await _upsert_keys(connection, list(keys.values()))
 
 
-async def upsert_organisation(connection: "Connection", organisation: Organisation) -> None:
-    """Fold one organisation's record."""
-    await _upsert_organisations(connection, [organisation])
-
-
-async def upsert_key(connection: "Connection", key: ApiKey) -> None:
-    """Fold one API key's record."""
-    await _upsert_keys(connection, [key])
-
-
 async def touch_keys(connection: "Connection", last_used: Mapping[str, datetime]) -> None:
     """Store public id → last use; a time earlier than the stored one changes nothing.
 
@@ -91,13 +80,6 @@ async def partitions_of(
     if not possible:
         return {}
     return {row["id"]: row["partition"] for row in await connection.fetch(_PARTITIONS_OF, possible)}
-
-
-async def list_organisations(connection: "Connection") -> list[Organisation]:
-    """All organisations, oldest first."""
-    return [
-        organisation_from(row["document"]) for row in await connection.fetch(_LIST_ORGANISATIONS)
-    ]
 
 
 async def list_keys(connection: "Connection", organisation_id: str) -> list[KeyWithUse]:

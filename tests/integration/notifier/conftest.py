@@ -15,5 +15,5 @@ async def scene(stack: Stack, database: TestDatabase) -> Scene:
     """An organisation with nobody in it."""
     organisation = Organisation(ORGANISATION, "Zeeburg", 0, MOMENT)
     async with database.connect() as connection:
-        await tenancy.upsert_organisation(connection, organisation)
+        await tenancy.fold_records(connection, [organisation])
     return Scene(stack, database, settings_of(stack, database))

@@ -107,7 +107,7 @@ async def test_organisations_share_it_and_none_has_more_than_its_half_of_a_day(
 ) -> None:
     other = Organisation(OTHER_ORGANISATION, "Amstel", 1, MOMENT)
     async with scene.database.connect() as connection:
-        await tenancy.upsert_organisation(connection, other)
+        await tenancy.fold_records(connection, [other])
     async with scene.sending(notifier_recipient_mails=100):
         for number in range(10):
             await invite(scene, f"p{number}")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rollcall.applying.dead_letters import SourceLog
-from rollcall.applying.decided import decide_batch, requests_of
+from rollcall.applying.decided import decide_batch
 from rollcall.applying.understand import Entry
 from rollcall.directory.fold import Folded, fold_batch
 from rollcall.directory.touch import touches
@@ -19,7 +19,7 @@ async def apply(connection: Connection, batch: Sequence[Request]) -> list[Folded
     """One batch with the pieces of the partition's worker, in its order."""
     entries = [Entry(FakeRecord(offset), AT, None, request) for offset, request in enumerate(batch)]
     async with connection.transaction():
-        states = await load_states(connection, touches(requests_of(entries)))
+        states = await load_states(connection, touches(batch))
         folded = fold_batch(states, [(request, AT) for request in batch])
         decided = decide_batch(SourceLog("requests", 0), entries, folded)
         await write_changes(connection, decided.changes)

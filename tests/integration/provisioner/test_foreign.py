@@ -17,10 +17,9 @@ async def test_foreign_events_of_each_kind_are_set_aside_and_nothing_else(
     deployment: Deployment,
 ) -> None:
     async with deployment.database.connect("provisioner") as connection:
-        await tenancy.upsert_organisation(connection, Organisation(ORGANISATION, "Here", 0, MOMENT))
-        await tenancy.upsert_organisation(
-            connection, Organisation(ELSEWHERE, "Elsewhere", 2, MOMENT)
-        )
+        here = Organisation(ORGANISATION, "Here", 0, MOMENT)
+        elsewhere = Organisation(ELSEWHERE, "Elsewhere", 2, MOMENT)
+        await tenancy.fold_records(connection, [here, elsewhere])
     good = replace(create(1, "ana@example.org"), reply_to=0, answer_by_ms=now_ms() + 5000)
     stranger = replace(create(9, "zoe@example.org"), organisation_id=OTHER_ORGANISATION)
     subject = replace(to_event(good), subject=f"{OTHER_ORGANISATION}/Users/{good.resource_id}")

@@ -36,7 +36,7 @@ async def test_organisations_and_keys_are_copied_in_order(deployment: Deployment
 
     await until(is_copied, "the topic is copied")
     async with deployment.database.connect() as connection:
-        (organisation,) = await tenancy.list_organisations(connection)
+        organisation = await tenancy.find_organisation(connection, ORGANISATION)
         (key,) = await tenancy.list_keys(connection, ORGANISATION)
     assert organisation == renamed
     assert key.key == revoked

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollcall.applying.dead_letters import describe
-from rollcall.applying.decided import requests_of
 from rollcall.applying.foreign import refuse_misplaced
 from rollcall.applying.understand import ForeignEvent, drop_duplicates, drop_expired, understand
 from rollcall.directory.touch import touches
@@ -175,7 +174,8 @@ def test_a_request_of_wrong_types_is_set_aside_and_not_its_batch(wrong: dict[str
     assert [entry.request is None for entry in entries] == [True, False]
     assert isinstance(entries[0].error, MalformedEvent)
     assert entries[0].event_id == event.id
-    assert set(touches(requests_of(entries))) == {ORGANISATION}
+    requests = [entry.request for entry in entries if entry.request is not None]
+    assert set(touches(requests)) == {ORGANISATION}
 
 
 def test_a_record_that_raises_an_unexpected_error_is_set_aside_too() -> None:

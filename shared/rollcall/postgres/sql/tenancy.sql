@@ -65,11 +65,6 @@ SELECT document FROM tenancy.organisation WHERE id = $1
 -- roles: provisioner
 SELECT id::text, partition FROM tenancy.organisation WHERE id = ANY ($1::uuid[])
 
--- name: list_organisations
--- All organisations, oldest first.
--- roles: provisioner, owner
-SELECT document FROM tenancy.organisation ORDER BY created, id
-
 -- name: list_keys
 -- All API keys of an organisation, oldest first, with their last use.
 -- $1 organisation

@@ -40,7 +40,7 @@ def test_key_list_shows_when_a_key_was_last_used(
         async with open_log(deployment.settings) as log:
             (key,) = (await log.read()).keys.values()
         async with database.connect() as connection:
-            await tenancy.upsert_key(connection, key)
+            await tenancy.fold_records(connection, [key])
             await tenancy.touch_keys(connection, {key.public_id: AT_NOON})
 
     asyncio.run(use())
