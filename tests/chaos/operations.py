@@ -1,7 +1,7 @@
 """What an operator does in the middle of it all: `rollcall verify`, `rollcall rebuild`.
 
 Each is a process of its own. What only says that Kafka or Postgres is away, or that the partitions
-did not stand still, is tried again; whatever else is not success is a violation. Nothing in a run
+moved meanwhile, is tried again; whatever else is not success is a violation. Nothing in a run
 makes a drift, or a log that does not hold what is needed, so 1 with drifts and 2 are never right.
 """
 

@@ -378,7 +378,7 @@ def test_a_representation_without_a_version_is_found_and_matches_no_state(run: R
     ("status", "output", "error", "retried"),
     [
         (3, "", "rollcall: Kafka (KafkaError) is unavailable, try again in 5 s\n", True),
-        (3, "", "rollcall: the partitions did not stand still; run it again\n", True),
+        (3, "", "rollcall: the partitions moved meanwhile; run it again\n", True),
         (1, '{"drifts": [1]}', "", False),
         (1, "", "Traceback (most recent call last)\nOSError: Postgres\n", False),
         (2, "", "rollcall: Postgres is unavailable, try again in 5 s\n", True),

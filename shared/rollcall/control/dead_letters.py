@@ -69,7 +69,7 @@ def parse_since(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise NotPossible(
-            f"{text!r} is no date; write 2027-01-31 or 2027-01-31T18:00:00+01:00"
+            f"{text!r} is not a date; write 2027-01-31 or 2027-01-31T18:00:00+01:00"
         ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 

@@ -90,13 +90,13 @@ def _unsafe(settings: OperatorSettings) -> list[str]:
         )
     if not (protocol.startswith("SASL") or settings.kafka_cert_file):
         lines.append(
-            "Kafka is not told who comes; set ROLLCALL_KAFKA_SASL_USERNAME and its password, "
+            "Kafka gets no login; set ROLLCALL_KAFKA_SASL_USERNAME and its password, "
             "or ROLLCALL_KAFKA_CERT_FILE"
         )
     url = urlsplit(settings.database_url.get_secret_value())
     if url.scheme and parse_qs(url.query).get("sslmode", [""])[-1] != "verify-full":
         lines.append(
-            "Postgres is not asked who it is; add sslmode=verify-full and sslrootcert to "
+            "Postgres's certificate is not checked; set sslmode=verify-full and sslrootcert to "
             "ROLLCALL_DATABASE_URL"
         )
     if not settings.public_url.startswith("https://"):
@@ -139,7 +139,7 @@ async def _unreached(server: str) -> str | None:
         async with asyncio.timeout(REACH_S):
             _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     except socket.gaierror:
-        return f"{server}: there is no such name; correct ROLLCALL_KAFKA_BOOTSTRAP"
+        return f"{server}: unknown host name; correct ROLLCALL_KAFKA_BOOTSTRAP"
     except TimeoutError:
         return f"{server}: no answer in {REACH_S:g} s; see to the network policies between"
     except OSError as error:
@@ -217,7 +217,7 @@ def _of_postgres(error: Unavailable) -> str:
         case pool.NOT_MIGRATED:
             return "no such database, or no right to it; see docs/reference/database.md, Roles"
         case _:
-            return "no answer; see to the address in ROLLCALL_DATABASE_URL, and what is between"
+            return "no answer; check the address in ROLLCALL_DATABASE_URL, and the network"
 
 
 async def _server(connection: "Connection") -> tuple[rights.ServerFacts, list[Finding]]:

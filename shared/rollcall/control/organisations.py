@@ -141,7 +141,7 @@ def parse_expiry(text: str, at: datetime) -> datetime:
         )
     except ValueError:
         raise NotPossible(
-            f"{text!r} is no date; write 2027-01-31 or 2027-01-31T18:00:00+01:00"
+            f"{text!r} is not a date; write 2027-01-31 or 2027-01-31T18:00:00+01:00"
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -153,7 +153,7 @@ def parse_expiry(text: str, at: datetime) -> datetime:
 def _parse_name(text: str) -> str:
     name = text.strip()
     if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-        raise NotPossible(f"{text!r} is no name: 1 to {MAX_NAME} printable characters")
+        raise NotPossible(f"{text!r} is not a name: 1 to {MAX_NAME} printable characters")
     return name
 
 

@@ -142,7 +142,7 @@ class Partitions:
         if halted.published_offset < halted.next_offset:
             raise NotPossible(
                 f"outcomes from offset {halted.published_offset} on are applied and not announced; "
-                "a running provisioner announces them while the partition stands"
+                "a running provisioner announces them while the partition is halted"
             )
         if not log.first_offset <= begin_at <= log.end_offset:
             raise NotPossible(

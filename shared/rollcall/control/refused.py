@@ -93,7 +93,7 @@ async def select(
         organisation_id = (await find_organisation(settings, org)).id
     wanted = None if identifier is None else parse_id(identifier)
     if identifier is not None and wanted is None:
-        raise NotPossible(f"{identifier!r} is no id", hint="list refused requests")
+        raise NotPossible(f"{identifier!r} is not an id", hint="list refused requests")
     async with database.connection() as connection:
         found = await audit.find_refused(
             connection, organisation_id=organisation_id, since=since, limit=MOST

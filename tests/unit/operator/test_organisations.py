@@ -81,7 +81,7 @@ def test_a_wrong_value_is_refused_with_what_it_may_be(text: str, may_be: str) ->
 
 @pytest.mark.parametrize("name", ["", "   ", "a\nb", "x" * 201, "a\u202eb"])
 def test_names_are_short_printable_and_not_blank(name: str) -> None:
-    with pytest.raises(ControlError, match="is no name"):
+    with pytest.raises(ControlError, match="is not a name"):
         parse_values([f"name={name}"])
 
 
@@ -148,7 +148,7 @@ def test_an_expiry_is_a_date_or_a_time_in_utc_unless_it_says_otherwise(
 def test_an_expiry_in_the_past_or_no_date_is_refused() -> None:
     with pytest.raises(ControlError, match="in the past"):
         parse_expiry((NOON - timedelta(days=1)).isoformat(), NOON)
-    with pytest.raises(ControlError, match="is no date"):
+    with pytest.raises(ControlError, match="is not a date"):
         parse_expiry("next week", NOON)
 
 

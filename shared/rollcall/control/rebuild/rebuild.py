@@ -189,7 +189,7 @@ async def _stop_and_swap(
                     return
             except SchemaDiffers as error:
                 raise NotPossible(str(error), hint="rebuild from the beginning") from error
-    raise NotNow("the partitions did not stand still; run it again")
+    raise NotNow("the partitions moved meanwhile; run it again")
 
 
 @asynccontextmanager

@@ -166,7 +166,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise NotPossible(f"{folder}: another release made it (format {found['format']})")
         manifest = _from_json(folder, found)
     except OSError as error:
-        raise NotPossible(f"{folder} is no snapshot: {error.strerror}") from error
+        raise NotPossible(f"{folder} is not a snapshot: {error.strerror}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise NotPossible(f"{folder}: {MANIFEST} cannot be read; take another snapshot") from error
     unknown = set(manifest.migrations) - {each.name for each in migrate.available()}

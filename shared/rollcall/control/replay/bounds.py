@@ -68,7 +68,7 @@ async def parts_of(
         if begins[number] < extent.first:
             raise NotPossible(
                 f"partition {number} of {topic} begins at offset {extent.first}, above "
-                f"{begins[number]}: retention took what was before; begin there, or at a time"
+                f"{begins[number]}: retention deleted what was before; begin there, or at a time"
             )
         is_short = isinstance(begin, datetime) and begins[number] == extent.first > 0
         last = min(extent.end, ends[number])

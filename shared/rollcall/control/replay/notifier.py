@@ -141,7 +141,7 @@ async def _check_due(
         if part.begin > part.held.first and first is not None and oldest < first:
             raise NotPossible(
                 f"notices of partition {part.partition} are due since {format_time(oldest)}, "
-                "before the beginning: whether their mails left may be told before it; begin there"
+                "before the beginning, where their mails may be announced as sent; begin there"
             )
 
 

@@ -135,7 +135,7 @@ def test_a_dry_run_and_a_no_change_nothing(cli: CliRunner) -> None:
     [
         (("redrive", "--yes"), "name letters, restrict them, or say --all"),
         (("show", "t.requests/9/9"), "no dead letter t.requests/9/9"),
-        (("list", "--since", "yesterday"), "'yesterday' is no date"),
+        (("list", "--since", "yesterday"), "'yesterday' is not a date"),
         (("list", "Nobody"), "no dead letter and no organisation 'Nobody'"),
     ],
 )

@@ -127,7 +127,7 @@ def test_an_unknown_host_name_is_not_reported_as_a_broker_that_is_down(doctor: D
     [line] = wrong(doctor(kafka_bootstrap="nobody.invalid:9092"))
 
     assert line == (
-        "kafka: nobody.invalid:9092: there is no such name; correct ROLLCALL_KAFKA_BOOTSTRAP"
+        "kafka: nobody.invalid:9092: unknown host name; correct ROLLCALL_KAFKA_BOOTSTRAP"
     )
 
 
@@ -160,7 +160,7 @@ def test_copies_that_are_wanted_and_not_there_are_named(doctor: Doctor, prefix: 
 def test_a_database_that_does_not_answer_is_one_line(doctor: Doctor) -> None:
     [line] = wrong(doctor(database_url="postgresql://rollcall_owner:x@127.0.0.1:1/rollcall"))
 
-    assert line.startswith("postgres: no answer; see to the address in ROLLCALL_DATABASE_URL")
+    assert line.startswith("postgres: no answer; check the address in ROLLCALL_DATABASE_URL")
 
 
 def test_a_wrong_password_and_a_wrong_database_have_different_messages(
@@ -253,8 +253,8 @@ def test_what_will_do_for_development_is_wrong_in_production(doctor: Doctor) -> 
 
     assert [line.split(";")[0] for line in lines] == [
         "settings: Kafka is spoken to without encryption (PLAINTEXT)",
-        "settings: Kafka is not told who comes",
-        "settings: Postgres is not asked who it is",
+        "settings: Kafka gets no login",
+        "settings: Postgres's certificate is not checked",
         "settings: links that are given out are not encrypted",
         f"rights on topics: {NO_AUTHORIZER}",
     ]

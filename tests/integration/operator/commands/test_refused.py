@@ -119,7 +119,7 @@ def test_show_says_what_can_be_done(cli: CliRunner) -> None:
     assert shown.exit_code == 0
     assert "give one of them another" in shown.stdout
     assert "no refused request" in call(cli, "show", an_id(3), status=2)
-    assert "is no id" in call(cli, "show", "ana", status=2)
+    assert "is not an id" in call(cli, "show", "ana", status=2)
 
 
 @pytest.mark.parametrize(

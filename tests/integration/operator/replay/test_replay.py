@@ -365,7 +365,7 @@ async def test_a_replay_of_another_log_of_the_same_name_is_refused(
         ),
         (("--topic", "outcomes", "--from", "0", "--into", "notifier", "--rate", "5"), "--rate"),
         (("--topic", "outcomes", "--from", "0", "--into", "notifier", "--until", "5"), "--until"),
-        (("--topic", "outcomes", "--from", "noon", "--into", "notifier"), "is no date"),
+        (("--topic", "outcomes", "--from", "noon", "--into", "notifier"), "is not a date"),
         (("--topic", "requests", ORGANISATION), "--as-of"),
         (("--topic", "requests", "x", "--as-of", "2026-01-01", "--from", "0"), "outcomes"),
     ],
