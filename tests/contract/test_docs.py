@@ -1,6 +1,7 @@
-"""What the pages point at exists: links, headings, files named in back-ticks."""
+"""What the pages point at exists: links, headings, files in back-ticks. No merge is left open."""
 
 import re
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +22,8 @@ LINK = re.compile(r"\]\(([^()\s]+)\)|(?:href|src|srcset)=\"([^\"]+)\"")
 BELOW_A_ROOM = re.compile(rf"(?:{'|'.join(map(re.escape, ROOMS))})/[\w./*-]*")
 MADE_ON_A_MACHINE = (ROOT / ".gitignore").read_text().split()
 SOURCE = re.compile(r"[\w./*-]*\w\.(?:py|sql|md)")
+CONFLICT = re.compile(rb"^(?:(?:<{7}|>{7}|\|{7})(?: .*)?|={7})\r?$", re.MULTILINE)
+"""A line that git writes into a file where two branches changed the same lines."""
 
 
 @cache
@@ -154,3 +157,28 @@ def test_a_method_that_the_readme_names_is_in_the_file_that_it_links_to() -> Non
         source = (ROOT / path).read_text()
         assert re.search(rf"^class {class_name}\b", source, re.MULTILINE), (class_name, path)
         assert re.search(rf"^    (?:async )?def {method}\(", source, re.MULTILINE), (method, path)
+
+
+def conflicts(folder: Path) -> dict[str, int]:
+    """File that git tracks below `folder` → how many lines of it mark an open merge."""
+    command = ("git", "-C", str(folder), "ls-files", "-z")
+    names = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
+    texts = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    found = {name: len(CONFLICT.findall(text)) for name, text in texts.items()}
+    return {name: lines for name, lines in found.items() if lines and b"\0" not in texts[name]}
+
+
+def test_no_tracked_file_has_a_conflict_marker() -> None:
+    assert conflicts(ROOT) == {}
+
+
+def test_an_open_merge_is_found_whatever_the_file_is_called(tmp_path: Path) -> None:
+    ours, base, theirs = "<" * 7, "|" * 7, ">" * 7
+    merge = f"{ours} HEAD\nour line\n{base}\nold line\n{'=' * 7}\ntheirs\n{theirs} 3a99dbe (Say)\n"
+    rule = f"Heading\n{'=' * 8}\n{'>' * 8} a prompt\n x {ours} y\n"
+    for name, text in {"a.md": merge, "b.SQL": merge.replace("\n", "\r\n"), "c": rule}.items():
+        (tmp_path / name).write_text(text, newline="")
+    subprocess.run(("git", "init", "-q", str(tmp_path)), check=True)
+    subprocess.run(("git", "-C", str(tmp_path), "add", "a.md", "b.SQL", "c"), check=True)
+
+    assert conflicts(tmp_path) == {"a.md": 4, "b.SQL": 4}
