@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rollcall.consuming.position import Position
-from rollcall.consuming.worker import Positioned
+from rollcall.consuming.positioned import Positioned
 from rollcall.events import mail
 from rollcall.events.envelope import MalformedEvent, NewerVersion, decode
 from rollcall.events.mail import MailSent

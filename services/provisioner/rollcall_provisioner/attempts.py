@@ -1,4 +1,6 @@
-"""A batch tried until it is applied: what is an outage, and what is too much at once.
+"""One attempt at a part, and what its failure means: an outage, or too much at once.
+
+The retry is `Position.insist`. `batch.py` calls both, and divides what is too much.
 
 The rule. While Postgres is away the batch waits, for hours if it has to, and no event is to blame.
 A time-out that this service sets (a statement over its time, a session that was idle in its

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 from rollcall.applying.dead_letters import SourceLog
 from rollcall.consuming.position import Position
-from rollcall.consuming.worker import Positioned
+from rollcall.consuming.positioned import Positioned
 from rollcall.kafka.feed import Feed, FeedClosed, Record
 from rollcall.kafka.worker import OUT_OF_RANGE, Fenced, OutOfRange, PartitionHalted, log_differs
 from rollcall.observability import metrics

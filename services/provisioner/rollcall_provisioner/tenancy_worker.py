@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from rollcall.consuming.position import Position
-from rollcall.consuming.worker import Positioned
+from rollcall.consuming.positioned import Positioned
 from rollcall.events.envelope import MalformedEvent, NewerVersion
 from rollcall.kafka.feed import Feed, Record
 from rollcall.kafka.worker import OUT_OF_RANGE, OutOfRange, PartitionHalted, log_differs

@@ -1,1 +1,1 @@
-"""What a consumer of a topic keeps: its position, stored beside what it writes."""
+"""A consumer of a topic: its position, stored beside what it writes, and its retry in an outage."""

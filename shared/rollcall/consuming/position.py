@@ -14,17 +14,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from rollcall.consuming.identity import Identity
+from rollcall.consuming.insist import insist, until
 from rollcall.events.envelope import from_milliseconds
 from rollcall.kafka.feed import Feed, FeedClosed, Record
 from rollcall.kafka.log_identity import event_id_of
-from rollcall.kafka.worker import (
-    TRIED_AGAIN,
-    Fenced,
-    PartitionHalted,
-    halted_before,
-    insist,
-    until,
-)
+from rollcall.kafka.worker import TRIED_AGAIN, Fenced, PartitionHalted, halted_before
 from rollcall.observability.logging import get_logger
 from rollcall.postgres import progress
 from rollcall.postgres.progress import Progress, Schema

@@ -1,16 +1,9 @@
 """The contract of a partition's worker: start, run, end, and the errors that stop it."""
 
-from collections.abc import Awaitable, Callable, Collection
-from typing import Final, Protocol, TypeVar
+from collections.abc import Collection
+from typing import Final, Protocol
 
-from rollcall.kafka.feed import Feed, FeedClosed
-from rollcall.observability.logging import get_logger
-from rollcall.runtime.errors import Unavailable
-from rollcall.runtime.retry import backoff_s
-
-RETRY_MAX_S: Final = 5.0
-ASK_EVERY_S: Final = 2.0
-"""How often a halted partition checks whether an operator has resumed it."""
+from rollcall.kafka.feed import Feed
 
 OUT_OF_RANGE: Final = "out-of-range"
 SHORTER: Final = "log-shorter"
@@ -26,8 +19,6 @@ TRIED_AGAIN: Final[Collection[str]] = frozenset({NEWER_VERSION, TOO_MANY_DEAD})
 """Causes that another release may remove. A worker with this cause tries again when it starts; if
 that does not help, the partition halts again before anything is written. Any other cause stays
 until an operator runs `rollcall partition resume`."""
-T = TypeVar("T")
-log = get_logger()
 
 
 class Fenced(Exception):
@@ -85,42 +76,6 @@ class Worker(Protocol):
         current transaction rolls back.
         """
         ...
-
-
-async def insist(
-    feed: Feed, action: Callable[[], Awaitable[T]], on_outage: Callable[[bool], None]
-) -> T:
-    """The result of `action`, retried while it raises Unavailable, for hours if necessary.
-
-    `on_outage` is called with True after the first failed attempt and with False after a success
-    that follows one. Raises FeedClosed as soon as the feed is closed during an outage.
-    """
-    attempt = 0
-    while True:
-        try:
-            result = await action()
-        except Unavailable as error:
-            attempt += 1
-            on_outage(True)
-            if attempt == 1:
-                log.warning("partition.waiting", partition=feed.partition, reason=error.what)
-            pause_s = backoff_s(attempt, initial_s=0.1, maximum_s=RETRY_MAX_S)
-            if await feed.closes_within(pause_s):
-                raise FeedClosed from error
-        else:
-            if attempt:
-                log.info("partition.resumed", partition=feed.partition, attempts=attempt)
-            on_outage(False)
-            return result
-
-
-async def until(
-    feed: Feed, is_so: Callable[[], Awaitable[bool]], on_outage: Callable[[bool], None]
-) -> None:
-    """Ask every few seconds until `is_so` returns True, also during outages. Raises FeedClosed."""
-    while not await insist(feed, is_so, on_outage):
-        if await feed.closes_within(ASK_EVERY_S):
-            raise FeedClosed
 
 
 def halted_before(cause: str | None, detail: str | None) -> PartitionHalted:

@@ -1,4 +1,7 @@
-"""Retries with exponential back-off and jitter, set up in one place (library: stamina)."""
+"""How long to wait before the next attempt, and a loop of attempts without end (stamina).
+
+A consumer tries a batch again by `rollcall.consuming.insist`, which takes its pauses from here.
+"""
 
 import random
 from collections.abc import AsyncIterator

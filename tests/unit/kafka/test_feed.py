@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from rollcall.kafka.feed import RECORD_OVERHEAD_BYTES, Feed, FeedClosed
-from rollcall.kafka.worker import OutOfRange, insist
-from rollcall.runtime.errors import Unavailable
+from rollcall.kafka.worker import OutOfRange
 from tests.support.samples.records import FakeRecord
 
 
@@ -135,32 +134,3 @@ async def test_the_backlog_is_what_is_known_behind_the_batch() -> None:
     await feed.take(2, 1 << 20, 1)
 
     assert feed.backlog == 98
-
-
-async def test_insist_tries_until_it_works() -> None:
-    feed = a_feed()
-    reported: list[bool] = []
-    answers = iter([Unavailable("Postgres"), Unavailable("Postgres"), None])
-
-    async def action() -> str:
-        error = next(answers)
-        if error is not None:
-            raise error
-        return "done"
-
-    assert await insist(feed, action, reported.append) == "done"
-    assert reported == [True, True, False]
-
-
-async def test_insist_gives_up_when_the_partition_is_taken_away() -> None:
-    feed = a_feed()
-
-    async def action() -> None:
-        raise Unavailable("Postgres")
-
-    insisting = asyncio.create_task(insist(feed, action, lambda _: None))
-    await asyncio.sleep(0)
-    feed.close()
-
-    with pytest.raises(FeedClosed):
-        await asyncio.wait_for(insisting, 1)
