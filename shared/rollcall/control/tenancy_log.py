@@ -22,7 +22,7 @@ from rollcall.control.errors import NotPossible
 from rollcall.events.envelope import MalformedEvent
 from rollcall.events.topics import Topics
 from rollcall.kafka.admin import partition_count
-from rollcall.kafka.client import as_unavailable, client_options
+from rollcall.kafka.client import client_options, unavailable_if_away
 from rollcall.kafka.producer import Producer
 from rollcall.kafka.reading import PartitionReader, open_reader
 from rollcall.runtime.clock import now
@@ -222,7 +222,7 @@ async def find_organisation(settings: Settings, id_or_name: str) -> Organisation
 @asynccontextmanager
 async def _kafka_errors() -> AsyncIterator[None]:
     """Turn errors of Kafka and time-outs inside into Unavailable."""
-    with as_unavailable():
+    with unavailable_if_away():
         async with asyncio.timeout(TIMEOUT_S):
             yield
 

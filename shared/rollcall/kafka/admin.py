@@ -20,7 +20,7 @@ from aiokafka.errors import (
 )
 
 from rollcall.events.topics import Topic, Topics
-from rollcall.kafka.client import as_unavailable, client_options
+from rollcall.kafka.client import client_options, unavailable_if_away
 from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.retry import until_available
@@ -261,7 +261,7 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
     """A started admin client. Kafka errors inside the block become Unavailable."""
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=20_000)
     try:
-        with as_unavailable():
+        with unavailable_if_away():
             async with asyncio.timeout(_TIMEOUT_S):
                 await admin.start()
             yield admin

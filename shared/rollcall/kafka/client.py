@@ -38,7 +38,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
 
 
 @contextmanager
-def as_unavailable() -> Iterator[None]:
+def unavailable_if_away() -> Iterator[None]:
     """Inside, an error of Kafka, of the network or of a time-out becomes Unavailable."""
     try:
         yield

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from rollcall.kafka.admin import partition_count
-from rollcall.kafka.client import as_unavailable, client_options, stop_consumer
+from rollcall.kafka.client import client_options, stop_consumer, unavailable_if_away
 from rollcall.observability.logging import get_logger
 from rollcall.runtime.config import Settings
 
@@ -118,7 +118,7 @@ async def _asking(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer for questions only. Kafka errors inside the block become Unavailable."""
     consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
     try:
-        with as_unavailable():
+        with unavailable_if_away():
             async with asyncio.timeout(TIMEOUT_S * 2):
                 await consumer.start()
                 yield consumer

@@ -8,7 +8,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from rollcall.events.topics import MAX_RECORD_BYTES, MEBIBYTE
-from rollcall.kafka.client import as_unavailable, client_options, stop_consumer
+from rollcall.kafka.client import client_options, stop_consumer, unavailable_if_away
 from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import Unavailable
 
@@ -28,18 +28,18 @@ class PartitionReader:
 
     async def is_there(self) -> bool:
         """Whether Kafka has the topic."""
-        with as_unavailable():
+        with unavailable_if_away():
             return self._place.topic in await self._consumer.topics()
 
     async def held(self) -> tuple[int, int]:
         """The first offset that the log holds, and the one behind its last record."""
-        with as_unavailable():
+        with unavailable_if_away():
             first = (await self._consumer.beginning_offsets([self._place]))[self._place]
             return first, (await self._consumer.end_offsets([self._place]))[self._place]
 
     async def read(self, begin: int, end: int) -> AsyncIterator[Sequence[ConsumerRecord]]:
         """The records from offset `begin` to below `end`, as the function `read` gives them."""
-        with as_unavailable():
+        with unavailable_if_away():
             self._consumer.assign([self._place])
             self._consumer.seek(self._place, begin)
             heard_s, position = time.monotonic(), begin
@@ -91,7 +91,7 @@ async def open_reader(
         max_partition_fetch_bytes=MAX_RECORD_BYTES,
     )
     try:
-        with as_unavailable():
+        with unavailable_if_away():
             await consumer.start()
         yield PartitionReader(consumer, TopicPartition(topic, partition))
     finally:
