@@ -20,7 +20,7 @@ import orjson
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from rollcall.directory.invitation import InvalidToken, read_token
+from rollcall.directory.invitation_link import InvalidToken, read_token
 from rollcall.events.bodies import Accept
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request, Settings

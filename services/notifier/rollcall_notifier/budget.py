@@ -21,7 +21,7 @@ from rollcall.postgres.mail_budget import Counts
 from rollcall.postgres.notification import Notice
 from rollcall.postgres.pool import Database
 from rollcall.runtime.errors import Unavailable
-from rollcall_notifier.due import Kind
+from rollcall_notifier.judge import Kind
 from rollcall_notifier.recipient import digest
 from rollcall_notifier.settle import insist
 

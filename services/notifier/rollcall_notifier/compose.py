@@ -18,7 +18,7 @@ from typing import Final, Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, select_autoescape
 
 from rollcall.directory.address import is_one_mailbox
-from rollcall_notifier.due import Kind
+from rollcall_notifier.judge import Kind
 
 Language = Literal["en", "nl"]
 MAX_NAME: Final = 80

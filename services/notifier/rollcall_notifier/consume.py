@@ -24,7 +24,7 @@ from rollcall.observability.logging import get_logger
 from rollcall.postgres import notification
 from rollcall.runtime.ids import parse_id
 from rollcall.runtime.lifecycle import FaultPoint
-from rollcall_notifier.due import KINDS
+from rollcall_notifier.judge import KINDS
 from rollcall_notifier.plan import Layer, plan
 
 if TYPE_CHECKING:

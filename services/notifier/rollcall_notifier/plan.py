@@ -1,4 +1,4 @@
-"""Outcomes → what happens to the rows of `notice.notification`. Pure; the rules are in `due.py`.
+"""Outcomes → what happens to the rows of `notice.notification`. Pure; the rules are in `judge.py`.
 
 A batch of outcomes becomes layers, done in their order: a layer's notices are inserted, then the
 members in its endings lose their open ones. Most batches are one layer, however many members they
@@ -13,7 +13,7 @@ from typing import Final
 
 from rollcall.events.outcome import Announcement, Fact
 from rollcall.postgres.notification import Notice
-from rollcall_notifier.due import Kind
+from rollcall_notifier.judge import Kind
 
 _KIND_OF: Final[dict[Fact, Kind]] = {
     "member.invited": "invitation",

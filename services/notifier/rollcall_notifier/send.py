@@ -1,7 +1,7 @@
 """The sender: claims due notices by lease, judges each, hands it to the mail server, records it.
 
 One loop claims; several workers, each with a connection of its own, take what is claimed. For each
-notice the order is that of `_handle`: pace → read the member's state → judge (due.py) → compose →
+notice the order is that of `_handle`: pace → read the member's state → judge (judge.py) → compose →
 connect → count it for its recipient (budget.py) → send → announce (facts.py) → record. A notice
 is recorded as sent only after the server's yes; a crash between the two sends a second copy, with
 the same Message-ID and the same link.
@@ -31,8 +31,8 @@ from rollcall.runtime.retry import backoff_s
 from rollcall_notifier import prepare
 from rollcall_notifier.budget import Budget
 from rollcall_notifier.compose import CannotBuild, Letter, compose
-from rollcall_notifier.due import Drop
 from rollcall_notifier.facts import Facts
+from rollcall_notifier.judge import Drop
 from rollcall_notifier.leases import Leases
 from rollcall_notifier.mail_server import LeaseLost, Postponed, Refused, Session
 from rollcall_notifier.pace import Pacer

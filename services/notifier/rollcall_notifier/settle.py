@@ -12,7 +12,7 @@ from rollcall.postgres import notification
 from rollcall.postgres.notification import Notice
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.retry import until_available
-from rollcall_notifier.due import Drop
+from rollcall_notifier.judge import Drop
 
 if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection, Database

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from rollcall.directory.invitation import Invitation, expires_at, make_token
+from rollcall.directory.invitation_link import Invitation, expires_at, make_token
 from rollcall.events.bodies import Accept
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request

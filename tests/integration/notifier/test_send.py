@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from rollcall.directory.invitation import read_token
+from rollcall.directory.invitation_link import read_token
 from rollcall.directory.lifecycle import Status
 from rollcall.postgres import notification
 from rollcall.runtime.ids import new_id

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rollcall.postgres.mail_budget import Counts
 from rollcall_notifier.budget import Limits, has_room
-from rollcall_notifier.due import KINDS, Kind
+from rollcall_notifier.judge import KINDS, Kind
 
 LIMITS = Limits(mails=3, window_s=600, mails_a_day=10, reserve=2)
 ANY_LIMITS = st.builds(

@@ -1,4 +1,4 @@
-"""Which notice leaves, and which falls away: each rule of `rollcall_notifier/due.py`."""
+"""Which notice leaves, and which falls away: each rule of `rollcall_notifier/judge.py`."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollcall.directory.invitation import Invitation, expires_at
+from rollcall.directory.invitation_link import Invitation, expires_at
 from rollcall.directory.lifecycle import Status
 from rollcall.directory.state import Member
 from rollcall.events.outcome import Sequence
 from rollcall.postgres.notification import Notice
 from rollcall.tenancy.organisation import Organisation
 from rollcall_notifier.compose import Sender
-from rollcall_notifier.due import Drop, DueNotice, Judgement, Kind, LastMails, Send, judge
-from rollcall_notifier.prepare import LetterOptions, NoticeContext, judge_notice
+from rollcall_notifier.judge import Drop, DueNotice, Judgement, Kind, Send, Told, judge
+from rollcall_notifier.prepare import Found, LetterOptions, judge_found
 from rollcall_notifier.recipient import Recipients
 from tests.support.builders import ORGANISATION, a_member, an_id
 

@@ -47,7 +47,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, assert_never
 
-from rollcall.directory.invitation import Invitation, expires_at
+from rollcall.directory.invitation_link import Invitation, expires_at
 from rollcall.directory.lifecycle import Status
 from rollcall.directory.state import Member
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollcall.directory.invitation import (
+from rollcall.directory.invitation_link import (
     TOKEN_LENGTH,
     InvalidToken,
     Invitation,
