@@ -1,4 +1,9 @@
-"""The shape of the source tree: who imports whom, and how much stands in one folder."""
+"""The shape of the source tree: what tests may import, and how much may stand in one folder.
+
+Who may import whom inside the product is in `[tool.importlinter]` of `pyproject.toml`. Here is what
+import-linter does not see: that the product imports no tests, the library nothing that stands on
+it, and no folder of tests another one.
+"""
 
 import ast
 import re
