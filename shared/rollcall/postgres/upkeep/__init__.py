@@ -1,1 +1,1 @@
-"""Statements that no request runs: for rebuilds, snapshots, erasure, traces and rights."""
+"""Statements that no request runs: rebuilds, snapshots, erasure, traces, look-ups and rights."""

@@ -12,7 +12,7 @@ WHERE organisation_id = $1 AND ($2::text IS NULL OR status = $2) AND user_name_k
 ORDER BY user_name_key
 LIMIT $4
 
--- name: people_named
+-- name: members_named
 -- The members of some organisations that match an id, a user name, an address or an external id.
 -- $1 organisations
 -- $2 id, or null

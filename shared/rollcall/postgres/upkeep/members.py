@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from rollcall.postgres.pool import Connection
 
-_SQL = queries.load("people")
+_SQL = queries.load("operator_members")
 _AFTER = _SQL["members_after"]
-_NAMED = _SQL["people_named"]
+_NAMED = _SQL["members_named"]
 _COUNTS = _SQL["counts_of"]
 
 
