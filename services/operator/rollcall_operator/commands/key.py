@@ -23,6 +23,7 @@ from rollcall_operator.options import OrgArgument
 from rollcall_operator.owner import open_as_owner
 from rollcall_operator.terminal import CommandError
 
+COLUMNS: Final = ("public_id", "name", "created", "expires", "revoked", "last_used")
 STATEMENT_S: Final = 5.0
 
 
@@ -88,8 +89,7 @@ def revoke(
 
 def print_keys(described: list[dict[str, Any]]) -> None:
     """A table of keys, as `describe` has them."""
-    columns = ("public_id", "name", "created", "expires", "revoked", "last_used")
-    terminal.print_table(columns, [[each[name] or "-" for name in columns] for each in described])
+    terminal.print_table(COLUMNS, [[each[name] or "-" for name in COLUMNS] for each in described])
 
 
 def describe(key: ApiKey, used: datetime | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -20,6 +20,8 @@ from rollcall_operator.commands import key, org_offboarding
 from rollcall_operator.deployment import HERE, DataOption, JsonOption, find
 from rollcall_operator.options import OrgArgument, YesOption
 from rollcall_operator.owner import open_as_owner
+
+COLUMNS: Final = ("name", "id", "scim", "profile", "language", "partition", "created")
 
 NameArgument = Annotated[str, typer.Argument(help="Its name, as its people know it.")]
 
@@ -76,9 +78,8 @@ def list_all(data: DataOption = HERE, as_json: JsonOption = False) -> None:
     if as_json:
         terminal.print_json([describe(settings, each) for each in found])
         return
-    columns = ("name", "id", "scim", "profile", "language", "partition", "created")
     terminal.print_table(
-        columns, [[_shown(describe(settings, each)[name]) for name in columns] for each in found]
+        COLUMNS, [[_shown(describe(settings, each)[name]) for name in COLUMNS] for each in found]
     )
 
 

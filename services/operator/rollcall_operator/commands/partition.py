@@ -20,6 +20,16 @@ from rollcall_operator.options import YesOption
 from rollcall_operator.owner import open_as_owner
 from rollcall_operator.terminal import CommandError
 
+COLUMNS: Final = (
+    "partition",
+    "state",
+    "reason",
+    "next_offset",
+    "end_offset",
+    "lag",
+    "epoch",
+    "tried_again_since",
+)
 STATEMENT_S: Final = 10.0
 
 
@@ -57,17 +67,7 @@ def list_all(
     if as_json:
         terminal.print_json(described)
         return
-    columns = (
-        "partition",
-        "state",
-        "reason",
-        "next_offset",
-        "end_offset",
-        "lag",
-        "epoch",
-        "tried_again_since",
-    )
-    terminal.print_table(columns, [[_shown(each[name]) for name in columns] for each in described])
+    terminal.print_table(COLUMNS, [[_shown(each[name]) for name in COLUMNS] for each in described])
 
 
 def show(

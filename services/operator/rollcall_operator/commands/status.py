@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -16,6 +16,8 @@ from rollcall_local.stack.report import show_failure
 from rollcall_operator import terminal
 from rollcall_operator.deployment import HERE, DataOption, JsonOption
 from rollcall_operator.exits import Exit
+
+COLUMNS: Final = ("name", "state", "pid", "address", "restarts")
 
 
 def register(app: typer.Typer) -> None:
@@ -41,8 +43,7 @@ def status(
         show_failure(f"no stack runs in {folder.data}; start one with `rollcall up`")
     else:
         print(f"supervisor: process {supervisor}")
-        columns = ("name", "state", "pid", "address", "restarts")
-        terminal.print_table(columns, [[_cell(part[name]) for name in columns] for part in parts])
+        terminal.print_table(COLUMNS, [[_cell(part[name]) for name in COLUMNS] for part in parts])
     if not is_ready:
         raise typer.Exit(Exit.NO)
 
