@@ -18,7 +18,7 @@ SERVICES = {
     "ingress": ("rollcall_ingress.config", "IngressSettings"),
     "provisioner": ("rollcall_provisioner.config", "ProvisionerSettings"),
     "notifier": ("rollcall_notifier.config", "NotifierSettings"),
-    "rollcall (the command)": ("rollcall_operator.deployment", "OperatorSettings"),
+    "rollcall (the command)": ("rollcall.control.settings", "OperatorSettings"),
 }
 SETTINGS_HEAD = """# Settings
 
@@ -26,7 +26,13 @@ Every setting is an environment variable, read once at the start. A secret may c
 `ROLLCALL_X_FILE` names it. `python -m rollcall_ingress --print-config` shows what a service would
 use, secrets hidden. A service with a setting missing or wrong lists all mistakes and exits with
 status 2. `rollcall up` sets what its own parts need, and hands on every `ROLLCALL_…` variable of
-the caller. This page is written from the settings classes (`make docs`); a test compares the two.
+the caller. This page is written from the settings classes (`make docs`); a test compares the two:
+
+- all services: [`runtime/config.py`](../../shared/rollcall/runtime/config.py)
+- one service: `config.py` of [ingress](../../services/ingress/rollcall_ingress/config.py),
+  [provisioner](../../services/provisioner/rollcall_provisioner/config.py) and
+  [notifier](../../services/notifier/rollcall_notifier/config.py)
+- the command: [`control/settings.py`](../../shared/rollcall/control/settings.py)
 """
 CLI_HEAD = """# The command line
 
