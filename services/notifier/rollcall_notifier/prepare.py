@@ -12,7 +12,7 @@ from rollcall.postgres.pool import Database
 from rollcall.tenancy.organisation import Organisation
 from rollcall_notifier.compose import Letter, Sender
 from rollcall_notifier.greeting import greeting_name
-from rollcall_notifier.judge import Drop, DueNotice, Judgement, Kind, Send, Told, judge
+from rollcall_notifier.judge import Drop, DueNotice, Judgement, Kind, LastMails, Send, judge
 from rollcall_notifier.recipient import Recipients
 
 
@@ -28,7 +28,7 @@ class LetterOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NoticeContext:
     """What is read just before a mail: the member, the last mails (judge.py), the organisation.
 
     `is_overtaken`: a later revocation or restoration of the member is due.
@@ -69,7 +69,9 @@ def is_unanswered(member: Member) -> bool:
     return Status.INVITED in (member.status, member.restore_status)
 
 
-def judge_found(notice: Notice, found: Found, options: LetterOptions, at: datetime) -> Judgement:
+def judge_notice(
+    notice: Notice, found: NoticeContext, options: LetterOptions, at: datetime
+) -> Judgement:
     """What the rules say of this notice (judge.py)."""
     if found.organisation is not None and found.organisation.leaving is not None:
         return Drop("organisation_leaves")

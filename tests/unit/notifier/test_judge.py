@@ -15,8 +15,8 @@ from rollcall.events.outcome import Sequence
 from rollcall.postgres.notification import Notice
 from rollcall.tenancy.organisation import Organisation
 from rollcall_notifier.compose import Sender
-from rollcall_notifier.judge import Drop, DueNotice, Judgement, Kind, Send, Told, judge
-from rollcall_notifier.prepare import Found, LetterOptions, judge_found
+from rollcall_notifier.judge import Drop, DueNotice, Judgement, Kind, LastMails, Send, judge
+from rollcall_notifier.prepare import LetterOptions, NoticeContext, judge_notice
 from rollcall_notifier.recipient import Recipients
 from tests.support.builders import ORGANISATION, a_member, an_id
 
