@@ -33,7 +33,7 @@ class Wanted:
 
     `groups_of_all`: also all groups of each member that is found. `members_of_all`: also all
     members of each group that is found. `in_any_group`: members for whom to read in which of the
-    found groups they are.
+    found groups they are. `event_ids`: events of which to find whether they are applied.
     """
 
     touch: Touch
@@ -41,6 +41,7 @@ class Wanted:
     groups_of_all: bool = False
     members_of_all: bool = False
     in_any_group: frozenset[str] = frozenset()
+    event_ids: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -49,7 +50,9 @@ class Read:
 
     `last_append_time` is that of the partition's last applied record, None if there is none.
     `epoch` is that of the log in which the offset counts; it rises when an operator accepts another
-    log.
+    log. `applied_ids`: the asked events that are applied.
+    `has_left`: the organisation was deleted, and nothing of it is kept. `directory` is another
+    number after a rebuild has taken the directory's place.
     """
 
     state: State
@@ -57,6 +60,9 @@ class Read:
     next_offset: int
     last_append_time: datetime | None
     displays: dict[str, str | None] = field(default_factory=dict)
+    applied_ids: set[str] = field(default_factory=set)
+    has_left: bool = False
+    directory: int = 0
 
 
 async def read(
@@ -92,6 +98,7 @@ async def read(
         [member_id for _, member_id in pairs],
         MOST_OF_A_NAME + 1,
         list(filter(is_id, wanted.in_any_group)),
+        list(filter(is_id, wanted.event_ids)),
     )
     if row is None:
         raise LookupError("the statement returns one row whatever there is")
@@ -104,6 +111,9 @@ async def read(
     )
     found.displays.update((member_id, display) for member_id, display in row["known"] or ())
     found.state.known_members.update(found.displays)
+    found.applied_ids.update(row["applied_ids"] or ())
+    found.has_left = row["has_left"]
+    found.directory = row["directory_oid"]
     return found
 
 

@@ -19,6 +19,7 @@
 -- $16 groups, $17 members: pairs to check for existence as memberships
 -- $18 at most this many members, and groups, by display name, and by external id
 -- $19 members of whom to find in which of the found groups they are
+-- $20 ids of events of which to find whether they are applied
 -- roles: ingress
 WITH found_member AS (
     SELECT id FROM directory.member WHERE organisation_id = $1 AND id = ANY ($4::uuid[])
@@ -95,6 +96,10 @@ SELECT
      FROM directory.dead_letter
      WHERE organisation_id = $1 AND state = 'dead' AND resource_id IS NOT NULL) AS quarantines,
     (SELECT park.id::text FROM directory.parked_organisation AS park
-     WHERE park.organisation_id = $1) AS parked_behind
+     WHERE park.organisation_id = $1) AS parked_behind,
+    ARRAY(SELECT event.id::text FROM audit.event AS event WHERE event.id = ANY ($20::uuid[]))
+        AS applied_ids,
+    EXISTS (SELECT FROM directory.departed AS gone WHERE gone.organisation_id = $1) AS has_left,
+    'directory.member'::regclass::oid::bigint AS directory_oid
 FROM (SELECT) AS always
 LEFT JOIN directory.progress ON progress.topic = $2 AND progress.partition = $3

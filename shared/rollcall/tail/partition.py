@@ -1,0 +1,129 @@
+"""The tail of one partition in memory: its records from what is applied up to what is read. Pure.
+
+Postgres says how far the partition is applied, and in which log. Whenever that contradicts what was
+read, the ground has moved: everything is dropped, and the caller reads again from where Postgres is
+(`generation` rises, so that no fold over what was dropped goes on).
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from rollcall.kafka.feed import Look, Record, size_bytes
+from rollcall.kafka.log_identity import difference
+from rollcall.kafka.worker import PartitionHalted
+from rollcall.postgres.progress import Progress
+
+
+@dataclass(slots=True)
+class Pending:
+    """The records of one organisation, in order, and the bytes that they take."""
+
+    records: deque[Record] = field(default_factory=deque)
+    size_bytes: int = 0
+
+
+@dataclass(slots=True)
+class PartitionTail:
+    """`position`: everything below it was read; None before the log is compared.
+
+    `applied` is what Postgres said last; `next_offset` may be beyond it, by a reply. `differs` says
+    why the log is not the one that is applied; while it is set, nothing here says anything.
+    `read_at_ms`: when the reader last knew that there was nothing more to read (machine's time).
+    """
+
+    number: int
+    applied: Progress | None = None
+    next_offset: int = 0
+    position: int | None = None
+    generation: int = 0
+    differs: PartitionHalted | None = None
+    read_at_ms: int | None = None
+    size_bytes: int = 0
+    _organisations: dict[str, Pending] = field(default_factory=dict)
+    _order: deque[tuple[int, str]] = field(default_factory=deque)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether what is read here is the log that is applied, and no gap is in it."""
+        return self.position is not None
+
+    def note_applied(self, progress: Progress) -> bool:
+        """Take in what Postgres says; False where everything was dropped: compare, and begin."""
+        before, self.applied = self.applied, progress
+        if before is not None and self._continues(before, progress):
+            self.trim(progress.next_offset)
+            return True
+        self._drop()
+        self.next_offset = progress.next_offset
+        return False
+
+    def trim(self, next_offset: int) -> None:
+        """Everything below this offset is applied: its records are dropped."""
+        self.next_offset = max(self.next_offset, next_offset)
+        order = self._order
+        while order and order[0][0] < self.next_offset:
+            _, organisation_id = order.popleft()
+            pending = self._organisations[organisation_id]
+            self._weigh(pending, -size_bytes(pending.records.popleft()))
+            if not pending.records:
+                del self._organisations[organisation_id]
+
+    def add(self, record: Record) -> None:
+        """Take in the next record that was read."""
+        self.position = record.offset + 1
+        if record.offset < self.next_offset:
+            return
+        organisation_id = (record.key or b"").decode("utf-8", "replace")
+        pending = self._organisations.setdefault(organisation_id, Pending())
+        pending.records.append(record)
+        self._weigh(pending, size_bytes(record))
+        self._order.append((record.offset, organisation_id))
+
+    def begin(self, look: Look) -> None:
+        """Begin to read where Postgres is, if the log is the one that is applied.
+
+        `look` is one around what is applied.
+        """
+        if self.applied is None or self.position is not None:
+            return
+        self.differs = difference(self.applied, look)
+        if self.differs is None:
+            self.position = self.next_offset = self.applied.next_offset
+
+    def restart(self) -> None:
+        """Drop everything that was read: the log is not the one that it was."""
+        self._drop()
+
+    def has_pending(self, organisation_id: str) -> bool:
+        """Whether a record of the organisation is read and not known to be applied."""
+        return organisation_id in self._organisations
+
+    def records(self, organisation_id: str, begin: int, end: int) -> list[Record]:
+        """The organisation's records from offset `begin` to below `end`, in order."""
+        pending = self._organisations.get(organisation_id)
+        if pending is None:
+            return []
+        return [each for each in pending.records if begin <= each.offset < end]
+
+    def organisations(self) -> Iterator[tuple[str, int]]:
+        """The organisations with pending records, and the bytes that these take."""
+        yield from ((key, each.size_bytes) for key, each in self._organisations.items())
+
+    def _continues(self, before: Progress, progress: Progress) -> bool:
+        return (
+            self.differs is None
+            and progress.epoch == before.epoch
+            and progress.next_offset >= before.next_offset
+        )
+
+    def _drop(self) -> None:
+        self.generation += 1
+        self.position, self.differs, self.read_at_ms = None, None, None
+        self._organisations.clear()
+        self._order.clear()
+        self.size_bytes = 0
+
+    def _weigh(self, pending: Pending, added: int) -> None:
+        pending.size_bytes += added
+        self.size_bytes += added

@@ -1,0 +1,247 @@
+"""A read-only provisioner in every replica: an organisation's tail, folded where somebody asks.
+
+Nothing is folded for an organisation without pending records, or of which nobody asks anything
+here. Of one that is asked for, its records are folded once each, in order, in batches that load
+together; what is asked meanwhile waits and finds the result. Everything is dropped when nothing is
+pending any more, and whenever the ground moves (`PartitionTail.generation`, `GroundMoved`).
+
+Where the outcome cannot be known, `Uncertain` is raised, and says why.
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from rollcall.applying.dead_letters import Place
+from rollcall.applying.understand import Entry, understand
+from rollcall.applying.weight import THREAD_BYTES
+from rollcall.directory.touch import Touch
+from rollcall.events.bodies import Patch
+from rollcall.events.reply import Reply
+from rollcall.kafka.feed import Record
+from rollcall.postgres import overlay_read
+from rollcall.postgres.directory_search import Resource
+from rollcall.postgres.overlay_read import Read, Wanted
+from rollcall.scim.limits import MAX_RESOURCE_BYTES
+from rollcall.scim.work import UNITS_PER_SECOND, most_work
+from rollcall.tail import lookup
+from rollcall.tail.fold import OrganisationFold, barrier
+from rollcall.tail.held import GroundMoved
+from rollcall.tail.lookup import Target
+from rollcall.tail.partition import PartitionTail
+from rollcall.tail.reader import Tails
+
+if TYPE_CHECKING:
+    from rollcall.postgres.pool import Connection
+
+AT_ONCE: Final = 100
+"""Records that are loaded for together."""
+ROUNDS: Final = 6
+"""Loads for one batch; more than two only where Postgres moves on while it is loaded."""
+MOST_PENDING: Final = 50_000
+"""Pending records of one organisation, beyond which nothing is folded for it."""
+MOST_HELD: Final = 5_000
+"""Folded records after which a fold begins again where Postgres is."""
+MOST_FOLDS: Final = 1_000
+THREAD_RECORDS: Final = 20
+"""Records, from which on a batch is folded in a thread: some milliseconds."""
+THREAD_WORK: Final = UNITS_PER_SECOND // 200
+
+Connect = Callable[[str], "AbstractAsyncContextManager[Connection]"]
+"""Organisation id → a connection for its reads; entering it raises Unavailable."""
+
+
+class Uncertain(Exception):
+    """What the organisation's pending records will come to is not known here. Says why."""
+
+
+@dataclass(slots=True)
+class _Folding:
+    """The fold of one organisation; only the holder of `lock` touches it."""
+
+    fold: OrganisationFold
+    generation: int
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Replica:
+    """Folds the tails of organisations. One per process."""
+
+    def __init__(self, tails: Tails, connect: Connect, topic: str) -> None:
+        self._tails = tails
+        self._connect = connect
+        self._topic = topic
+        self._foldings: OrderedDict[str, _Folding] = OrderedDict()
+        self._expected: dict[str, Reply | None] = {}
+
+    def has_pending(self, organisation_id: str, partition: int) -> bool:
+        """Whether a record of the organisation is known that is not known to be applied.
+
+        True where the partition's tail is not read.
+        """
+        tail = self._tails.tail(partition)
+        return tail is None or tail.has_pending(organisation_id)
+
+    @contextlib.contextmanager
+    def expecting(self, event_id: str) -> Iterator[None]:
+        """Keep the verdict of this event, from before it is published until nobody waits for it."""
+        self._expected[event_id] = None
+        try:
+            yield
+        finally:
+            del self._expected[event_id]
+
+    async def verdict(
+        self, organisation_id: str, partition: int, event_id: str, offset: int, timeout_s: float
+    ) -> Reply | None:
+        """The reply that the provisioner will send to the expected event, which is at this offset.
+
+        None where it was applied before it was folded here. Raises Uncertain, Unavailable
+        (Postgres).
+        """
+        tail = await self._tails.reach(partition, offset + 1, timeout_s)
+        if tail is None:
+            raise Uncertain("the log is not read that far")
+        folding = self._folding(organisation_id, tail)
+        async with folding.lock:
+            if self._expected[event_id] is None:
+                try:
+                    await self._advance(folding, tail)
+                except Uncertain:
+                    if self._expected[event_id] is None:
+                        raise  # otherwise what is uncertain stands behind it
+            return self._expected[event_id]
+
+    async def find(self, target: Target, partition: int) -> list[Resource]:
+        """The resources that the target means, as everything that was read leaves them.
+
+        Raises Uncertain, Unavailable (Postgres).
+        """
+        organisation_id, more = target.organisation_id, frozenset[str]()
+        for _ in range(ROUNDS):
+            tail = self._tails.tail(partition)
+            if tail is None:
+                raise Uncertain("the log is not read")
+            folding = self._folding(organisation_id, tail)
+            async with folding.lock:
+                await self._advance(folding, tail)
+                wanted = lookup.wanted(folding.fold.held, target, more)
+            read = await self._load(folding.fold, wanted)
+            async with folding.lock:
+                fold = folding.fold
+                if not fold.covers(read):
+                    fold.take(read, Wanted(Touch()))
+                    continue
+                found = lookup.find(fold.held, read, target)
+            if not found.without_display - more:
+                return found.resources
+            more |= found.without_display
+        raise Uncertain("Postgres moves on faster than it is read")
+
+    def _folding(self, organisation_id: str, tail: PartitionTail) -> _Folding:
+        found = self._foldings.get(organisation_id)
+        if found is None or found.generation != tail.generation:
+            place = Place(
+                self._topic, tail.number, 0 if tail.applied is None else tail.applied.epoch
+            )
+            found = _Folding(OrganisationFold(organisation_id, place), tail.generation)
+            self._foldings[organisation_id] = found
+            while len(self._foldings) > MOST_FOLDS:
+                self._foldings.popitem(last=False)
+        self._foldings.move_to_end(organisation_id)
+        return found
+
+    def _drop(self, folding: _Folding) -> None:
+        if self._foldings.get(folding.fold.organisation_id) is folding:
+            del self._foldings[folding.fold.organisation_id]
+
+    async def _advance(self, folding: _Folding, tail: PartitionTail) -> None:
+        """Fold everything of the organisation that has been read. Raises Uncertain, Unavailable."""
+        fold = folding.fold
+        if fold.folded > MOST_HELD and tail.next_offset > fold.begin:
+            folding.fold = fold = OrganisationFold(fold.organisation_id, fold.place)
+        try:
+            while True:
+                if folding.generation != tail.generation or tail.position is None:
+                    raise Uncertain("the log was replaced")
+                upto = tail.position
+                begin = max(fold.position, tail.next_offset)
+                records = tail.records(fold.organisation_id, begin, upto)
+                if len(records) > MOST_PENDING:
+                    raise Uncertain("too much is pending")
+                if not records:
+                    fold.reached(upto)
+                    return
+                await self._fold(fold, tail, records[:AT_ONCE])
+        except GroundMoved as moved:
+            self._drop(folding)
+            raise Uncertain(str(moved)) from moved
+
+    async def _fold(
+        self, fold: OrganisationFold, tail: PartitionTail, records: Sequence[Record]
+    ) -> None:
+        entries = await _understand(records)
+        for _ in range(ROUNDS):
+            wanted = fold.wanted(entries)
+            read = await self._load(fold, wanted)
+            if read.next_offset < tail.next_offset and read.next_offset < fold.position:
+                raise GroundMoved("less is applied than was known")
+            if read.has_left:
+                raise Uncertain("the organisation has left")
+            stayed = fold.take(read, wanted)
+            entries = [each for each in entries if each.record.offset >= fold.position]
+            if not entries:
+                return
+            if stayed and fold.is_loaded(entries):
+                break
+        else:
+            raise Uncertain("Postgres moves on faster than it is read")
+        if _is_heavy(entries):
+            verdicts = await asyncio.to_thread(fold.fold, entries, read.applied_ids)
+        else:
+            verdicts = fold.fold(entries, read.applied_ids)
+        for each in verdicts:
+            if each.event_id in self._expected:
+                self._expected[each.event_id] = each.reply
+
+    async def _load(self, fold: OrganisationFold, wanted: Wanted) -> Read:
+        async with self._connect(fold.organisation_id) as connection:
+            return await overlay_read.read(
+                connection,
+                fold.organisation_id,
+                self._topic,
+                fold.place.partition,
+                wanted,
+            )
+
+
+async def _understand(records: Sequence[Record]) -> list[Entry]:
+    """The entries up to the first barrier. Raises Uncertain at one, or where one is unreadable."""
+    if sum(len(each.value or b"") for each in records) > THREAD_BYTES:
+        understood = await asyncio.to_thread(understand, records)
+    else:
+        understood = understand(records)
+    entries = [*understood.entries]
+    stop = next((each for each in entries if barrier(each) is not None), None)
+    if stop is not None:
+        entries = entries[: entries.index(stop)]
+    if not entries:
+        raise Uncertain("a pending record is not understood here, or only once it is applied")
+    return entries
+
+
+def _is_heavy(entries: Sequence[Entry]) -> bool:
+    """Whether the fold of these entries would hold the event loop for more than milliseconds."""
+    if len(entries) >= THREAD_RECORDS:
+        return True
+    if sum(len(each.record.value or b"") for each in entries) > THREAD_BYTES:
+        return True
+    units = 0
+    for each in entries:
+        if each.request is not None and isinstance(each.request.body, Patch):
+            units += most_work(each.request.body.operations, MAX_RESOURCE_BYTES, THREAD_WORK)
+    return units >= THREAD_WORK

@@ -1,0 +1,151 @@
+"""A replica reads the log and gives the replies that a provisioner sends afterwards."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from rollcall.events.bodies import Erase
+from rollcall.events.reply import Reply
+from rollcall.events.request import Request
+from rollcall.postgres import progress
+from rollcall.postgres.pool import Database, open_pool
+from rollcall.postgres.progress import Progress
+from rollcall.tail.reader import Tails
+from rollcall.tail.replica import Replica, Uncertain
+from tests.support import builders
+from tests.support.builders import ORGANISATION, a_request, an_id
+from tests.support.databases import TestDatabase
+from tests.support.deployment import Deployment, deployed
+from tests.support.samples.lookups import a_conversation
+from tests.support.servers import KafkaServer
+
+WITHIN_S = 20.0
+LATER_MS = 4_000_000_000_000  # whenever the reply comes, its sender still waits
+
+
+class Watching:
+    """One replica that reads a deployment's log."""
+
+    def __init__(self, deployment: Deployment, database: Database) -> None:
+        self.deployment = deployment
+        self.database = database
+        topic = deployment.topics.requests
+        self.tails = Tails(deployment.settings, topic, self._applied, client_id="test-tail")
+        self.replica = Replica(self.tails, lambda _: database.connection(), topic)
+
+    @contextlib.contextmanager
+    def expecting(self, requests: Sequence[Request]) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for each in requests:
+                stack.enter_context(self.replica.expecting(each.id))
+            yield
+
+    async def _applied(self) -> Sequence[Progress]:
+        async with self.database.connection() as connection:
+            return await progress.read_all(connection, self.deployment.topics.requests)
+
+    async def verdict(self, request: Request, offset: int) -> Reply | None:
+        """The verdict of a request that `sent` has put on the log."""
+        return await self.replica.verdict(request.organisation_id, 0, request.id, offset, WITHIN_S)
+
+
+@pytest.fixture
+async def deployment(
+    kafka_server: KafkaServer, database: TestDatabase
+) -> AsyncIterator[Deployment]:
+    async with deployed(kafka_server.bootstrap, database) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def watching(deployment: Deployment) -> AsyncIterator[Watching]:
+    """A replica with the rights of ingress."""
+    pool = await open_pool(
+        deployment.database.url("ingress"),
+        role_hint="ingress",
+        max_size=4,
+        statement_timeout_s=20,
+        application_name="test",
+    )
+    made = Watching(deployment, pool)
+    task = asyncio.create_task(made.tails.run())
+    try:
+        yield made
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await pool.close()
+
+
+async def sent(deployment: Deployment, requests: Sequence[Request]) -> list[tuple[Request, int]]:
+    """The requests on the log, each with its offset; all ask for a reply."""
+    asking = [replace(each, reply_to=1, answer_by_ms=LATER_MS) for each in requests]
+    return [(each, (await deployment.send(each)).offset) for each in asking]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_what_a_replica_says_is_what_the_provisioner_replies(
+    deployment: Deployment, seed: int
+) -> None:
+    """Without a provisioner at first, then with the rows of one that is half way."""
+    requests = a_conversation(seed, 120)
+    early, late = requests[:60], requests[60:]
+    async with watching(deployment) as first:
+        with first.expecting(requests):
+            placed = await sent(deployment, early)
+            said = {each.id: await first.verdict(each, offset) for each, offset in placed}
+            running = await deployment.start()
+            await deployment.applied(60)
+            await running.end()
+
+            placed += await sent(deployment, late)
+            async with watching(deployment) as second:
+                with second.expecting(requests):
+                    for each, offset in placed[60:]:
+                        said[each.id] = await first.verdict(each, offset)
+                        assert said[each.id] == await second.verdict(each, offset)
+                    assert await second.verdict(*placed[10]) is None  # it is applied
+
+        await deployment.start()
+        replies = {each.request_id: each for each in await deployment.replies(120)}
+
+    assert len(said) == 120
+    for request, offset in placed:
+        assert said[request.id] == replace(replies[request.id], backlog=0), offset
+
+
+async def test_nothing_is_pending_once_all_is_applied(deployment: Deployment) -> None:
+    async with watching(deployment) as watched:
+        ana = builders.create(1, "ana@example.org")
+        with watched.expecting([ana]):
+            [(_, offset)] = await sent(deployment, [ana])
+            assert await watched.verdict(ana, offset) is not None
+        assert watched.replica.has_pending(ORGANISATION, 0)
+        assert not watched.replica.has_pending(an_id(3), 0)
+
+        await deployment.start()
+        await deployment.applied(offset + 1)
+        async with asyncio.timeout(WITHIN_S):
+            while watched.replica.has_pending(ORGANISATION, 0):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def test_behind_an_erasure_nothing_is_certain_until_it_is_applied(
+    deployment: Deployment,
+) -> None:
+    ana = builders.create(1, "ana@example.org")
+    erase = a_request("member.erase", ana.resource_id, 901)
+    again = builders.create(2, "ana@example.org")
+    async with watching(deployment) as watched:
+        with watched.expecting([ana, again]):
+            placed = await sent(deployment, [ana, erase, again])
+            said = await watched.verdict(*placed[0])
+            assert said is not None
+            assert said.status == 201
+            with pytest.raises(Uncertain):
+                await watched.verdict(*placed[2])
+
+    assert isinstance(erase.body, Erase)
