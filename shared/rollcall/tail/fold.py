@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rollcall.applying import dead_letters
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.understand import Entry, ForeignEvent, drop_duplicates, drop_expired
 from rollcall.directory.changes import Change
 from rollcall.directory.fold import Folded, fold_batch
@@ -50,13 +50,13 @@ class Verdict:
 class OrganisationFold:
     """The records of one organisation below `position`, folded over what was applied at `begin`.
 
-    `held` is None before the first load; `directory` is the one that was loaded. `place` is the
+    `held` is None before the first load; `directory` is the one that was loaded. `source` is the
     organisation's partition in the epoch of the log that is applied. `folded` counts the records
     since `begin`.
     """
 
     organisation_id: str
-    place: Place
+    source: SourceLog
     position: int = 0
     begin: int = 0
     folded: int = 0
@@ -79,7 +79,7 @@ class OrganisationFold:
         Raises GroundMoved where the log that is applied is another one, or goes back.
         """
         if self.held is not None:
-            if read.epoch != self.place.epoch:
+            if read.epoch != self.source.epoch:
                 raise GroundMoved("another log was accepted")
             if read.directory != self.directory:
                 raise GroundMoved("the directory was rebuilt")
@@ -95,7 +95,7 @@ class OrganisationFold:
         """Whether what is held and what was read give the directory at `position` together."""
         return (
             self.held is not None
-            and (read.epoch, read.directory) == (self.place.epoch, self.directory)
+            and (read.epoch, read.directory) == (self.source.epoch, self.directory)
             and self.begin <= read.next_offset <= self.position
         )
 
@@ -113,7 +113,7 @@ class OrganisationFold:
             raise LookupError("nothing was loaded")
         fresh = drop_duplicates(drop_expired(entries), self._seen | applied_ids)
         self._seen.update(each.event_id for each in fresh if each.event_id is not None)
-        batch = [(dead_letters.to_event(self.place, each), each.append_time) for each in fresh]
+        batch = [(dead_letters.to_event(self.source, each), each.append_time) for each in fresh]
         folded = fold_batch({self.organisation_id: self.held.state}, batch)
         self.held.note(_changes(folded))
         self.folded += len(entries)
@@ -135,7 +135,7 @@ class OrganisationFold:
 
     def _begin(self, read: Read) -> None:
         """Begin where Postgres is, with nothing held: what was loaded is loaded again as needed."""
-        self.place = Place(self.place.topic, self.place.partition, read.epoch)
+        self.source = SourceLog(self.source.topic, self.source.partition, read.epoch)
         self.begin = self.position = read.next_offset
         self.directory = read.directory
         self.folded = 0
@@ -147,7 +147,7 @@ class OrganisationFold:
             return folded.reply
         if isinstance(entry.error, ForeignEvent):
             return None
-        waiting = dead_letters.to_reply(self.place, entry)
+        waiting = dead_letters.to_reply(self.source, entry)
         return None if waiting is None else waiting[1]
 
 

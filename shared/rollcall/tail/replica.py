@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.understand import Entry, understand
 from rollcall.applying.weight import THREAD_BYTES
 from rollcall.directory.touch import Touch
@@ -145,7 +145,7 @@ class Replica:
     def _folding(self, organisation_id: str, tail: PartitionTail) -> _Folding:
         found = self._foldings.get(organisation_id)
         if found is None or found.generation != tail.generation:
-            place = Place(
+            place = SourceLog(
                 self._topic, tail.number, 0 if tail.applied is None else tail.applied.epoch
             )
             found = _Folding(OrganisationFold(organisation_id, place), tail.generation)
@@ -163,7 +163,7 @@ class Replica:
         """Fold everything of the organisation that has been read. Raises Uncertain, Unavailable."""
         fold = folding.fold
         if fold.folded > MOST_HELD and tail.next_offset > fold.begin:
-            folding.fold = fold = OrganisationFold(fold.organisation_id, fold.place)
+            folding.fold = fold = OrganisationFold(fold.organisation_id, fold.source)
         try:
             while True:
                 if folding.generation != tail.generation or tail.position is None:
@@ -214,7 +214,7 @@ class Replica:
                 connection,
                 fold.organisation_id,
                 self._topic,
-                fold.place.partition,
+                fold.source.partition,
                 wanted,
             )
 

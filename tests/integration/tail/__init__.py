@@ -1,0 +1,1 @@
+"""A replica that reads the log, over a real Kafka and Postgres."""

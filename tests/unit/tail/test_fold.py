@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rollcall.applying.dead_letters import Place
+from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.understand import Entry, understand
 from rollcall.directory.fold import Folded, fold_batch
 from rollcall.directory.quarantine import Quarantine
@@ -101,7 +101,7 @@ def test_a_replica_s_replies_are_the_provisioner_s(
     requests = a_conversation(seed, length)
     log = Log(with_poison(requests, chance) if poisoned else requests)
     _, decided = log.applied(length)
-    fold = OrganisationFold(ORGANISATION, Place("requests", PARTITION))
+    fold = OrganisationFold(ORGANISATION, SourceLog("requests", PARTITION))
     applied, end, pace = chance.randint(0, length // 2), 0, chance.choice((0.02, 0.1, 0.5))
     seen: set[int] = set()
     while end < length:
@@ -124,7 +124,7 @@ def test_a_look_up_is_what_the_whole_log_leads_to(seed: int, length: int, cuts: 
     chance = random.Random(cuts)
     log = Log(a_conversation(seed, length))
     whole, _ = log.applied(length)
-    fold = OrganisationFold(ORGANISATION, Place("requests", PARTITION))
+    fold = OrganisationFold(ORGANISATION, SourceLog("requests", PARTITION))
     applied = chance.randint(0, length - 1)
     while fold.position < length:
         end = min(length, fold.position + chance.randint(1, 20))
