@@ -9,7 +9,7 @@ from rollcall.control.tenancy_log import find_organisation, read_tenancy
 from rollcall.events.envelope import format_time
 from rollcall.postgres import directory_search
 from rollcall.postgres.pool import Database
-from rollcall.postgres.upkeep import members
+from rollcall.postgres.upkeep import operator_members
 from rollcall.runtime.config import Settings
 from rollcall.tenancy.organisation import Organisation
 
@@ -21,7 +21,7 @@ class Known:
     """A member, and the organisation that it belongs to; `groups` as (id, display)."""
 
     organisation: Organisation
-    person: members.Person
+    person: operator_members.Person
     groups: Sequence[tuple[str, str | None]] = ()
 
     @property
@@ -65,7 +65,7 @@ async def list_members(
     """A page of the organisation's members by userName. Raises NotThere, Unavailable."""
     organisation = await find_organisation(settings, org)
     async with database.connection() as connection:
-        found = await members.list_members(
+        found = await operator_members.list_members(
             connection, organisation.id, status=state, after=after, limit=limit
         )
     return [Known(organisation, each) for each in found]
@@ -79,7 +79,7 @@ async def find(settings: Settings, database: Database, text: str, org: str | Non
     tenancy = await read_tenancy(settings)
     chosen = tenancy.organisations if org is None else {(one := tenancy.organisation(org)).id: one}
     async with database.connection() as connection:
-        found = await members.find(connection, list(chosen), text, limit=MOST)
+        found = await operator_members.find(connection, list(chosen), text, limit=MOST)
     if not found:
         where = "no organisation has" if org is None else f"{org} does not have"
         raise NotPossible(

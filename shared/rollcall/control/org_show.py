@@ -11,8 +11,8 @@ from rollcall.control.tenancy_log import read_tenancy
 from rollcall.events.envelope import format_time
 from rollcall.postgres import directory_search
 from rollcall.postgres.pool import Database
-from rollcall.postgres.upkeep import members
-from rollcall.postgres.upkeep.members import Counts
+from rollcall.postgres.upkeep import operator_members
+from rollcall.postgres.upkeep.operator_members import Counts
 from rollcall.runtime.config import Settings
 from rollcall.tenancy.organisation import ApiKey, Organisation
 
@@ -66,7 +66,7 @@ async def complete(found: Overview, settings: Settings, database: Database) -> N
     organisation = found.organisation
     async with database.connection() as connection:
         found.members = await directory_search.count_members(connection, organisation.id)
-        found.counts = await members.counts(connection, organisation.id)
+        found.counts = await operator_members.counts(connection, organisation.id)
     async with open_partitions(settings, "requests", database) as partitions:
         status = await partitions.find(organisation.partition)
     found.lag = status.lag
