@@ -18,13 +18,16 @@ from rollcall.kafka.reply_reader import reply_reader
 from rollcall.kafka.topic_reader import TopicReader
 from rollcall.observability.logging import get_logger
 from rollcall.observability.metrics import INGRESS_KEYS_AGE
-from rollcall.postgres import audit
+from rollcall.postgres import audit, progress
 from rollcall.postgres.pool import Database, open_pool
+from rollcall.postgres.progress import Progress
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.lifecycle import drain_step, ends_before
 from rollcall.scim.limits import MAX_BODY_BYTES
 from rollcall.scim.schema import GROUP, USER
 from rollcall.service import STOP_S, CannotServe, Service
+from rollcall.tail.reader import Tails
+from rollcall.tail.replica import Replica
 from rollcall_ingress import invitation
 from rollcall_ingress.behind.is_behind import IsBehind
 from rollcall_ingress.behind.log_end import LogEnd
@@ -111,6 +114,7 @@ class Ingress(Service):
         breakers = Breakers(clock=time.monotonic)
         self._overlay = Overlay()
         self._log_end = LogEnd(LogProbe(settings, topics.requests))
+        self._tails = Tails(settings, topics.requests, self._read_applied, client_id=CLIENT_ID)
         self._is_log_known = asyncio.Event()
         self._waiting = Waiting(
             on_reply=self._on_reply,
@@ -184,6 +188,9 @@ class Ingress(Service):
             ),
             self._overlay,
             self._is_behind,
+            Replica(self._tails, reads.connection, self._topics.requests),
+            self._log_end,
+            settings.ingress_accept_s,
         )
         root_url = settings.root_url
         return route_table(
@@ -253,6 +260,7 @@ class Ingress(Service):
             ("key use", self._key_use.run()),
             ("keys age", self._watch_keys_age()),
             ("log end", self._find_log_end()),
+            ("tails", self._tails.run()),
             ("clock", self._learn_clock()),
             ("keys loaded", self._log_keys_loaded()),
         ):
@@ -331,6 +339,10 @@ class Ingress(Service):
                 break  # served all the same: what is unheard is noted in Postgres
             await asyncio.sleep(LEARN_AGAIN_S)
         self._is_clock_known.set()
+
+    async def _read_applied(self) -> Sequence[Progress]:
+        async with self._database.connection() as connection:
+            return await progress.read_all(connection, self._topics.requests)
 
     async def _note_unheard(self, ids: Sequence[str]) -> None:
         async with self._database.connection() as connection:

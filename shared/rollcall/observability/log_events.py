@@ -38,6 +38,8 @@ LogEvent = Literal[
     "pending.unheard",
     "reply.malformed",
     "reply.unexpected",
+    "tail.dropped",
+    "tail.uncertain",
     "unheard.lost",
     "tenancy.malformed",
     # provisioner

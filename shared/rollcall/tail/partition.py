@@ -8,11 +8,16 @@ read, the ground has moved: everything is dropped, and the caller reads again fr
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from rollcall.kafka.feed import Look, Record, size_bytes
 from rollcall.kafka.log_identity import difference
 from rollcall.kafka.worker import PartitionHalted
 from rollcall.postgres.progress import Progress
+
+LATE_MS: Final = 1_500
+"""Postgres is asked once a second how far all is applied, so a record that another replica was
+answered for is known for that long at most without being pending."""
 
 
 @dataclass(slots=True)
@@ -29,6 +34,7 @@ class PartitionTail:
 
     `applied` is what Postgres said last; `next_offset` may be beyond it, by a reply. `differs` says
     why the log is not the one that is applied; while it is set, nothing here says anything.
+    `rests_until_ms`: it held too much, and is not read until then (machine's time).
     `read_at_ms`: when the reader last knew that there was nothing more to read (machine's time).
     """
 
@@ -40,13 +46,20 @@ class PartitionTail:
     differs: PartitionHalted | None = None
     read_at_ms: int | None = None
     size_bytes: int = 0
+    rests_until_ms: int = 0
+    _old_below: int = 0
     _organisations: dict[str, Pending] = field(default_factory=dict)
-    _order: deque[tuple[int, str]] = field(default_factory=deque)
+    _order: deque[tuple[int, str, int]] = field(default_factory=deque)
 
     @property
     def is_usable(self) -> bool:
         """Whether what is read here is the log that is applied, and no gap is in it."""
         return self.position is not None
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether all is read that was in the partition when its reading began."""
+        return self.position is not None and self.position >= self._old_below
 
     def note_applied(self, progress: Progress) -> bool:
         """Take in what Postgres says; False where everything was dropped: compare, and begin."""
@@ -63,14 +76,14 @@ class PartitionTail:
         self.next_offset = max(self.next_offset, next_offset)
         order = self._order
         while order and order[0][0] < self.next_offset:
-            _, organisation_id = order.popleft()
+            _, organisation_id, _ = order.popleft()
             pending = self._organisations[organisation_id]
             self._weigh(pending, -size_bytes(pending.records.popleft()))
             if not pending.records:
                 del self._organisations[organisation_id]
 
-    def add(self, record: Record) -> None:
-        """Take in the next record that was read."""
+    def add(self, record: Record, now_ms: int = 0) -> None:
+        """Take in the next record that was read, at `now_ms` of the machine's time."""
         self.position = record.offset + 1
         if record.offset < self.next_offset:
             return
@@ -78,7 +91,7 @@ class PartitionTail:
         pending = self._organisations.setdefault(organisation_id, Pending())
         pending.records.append(record)
         self._weigh(pending, size_bytes(record))
-        self._order.append((record.offset, organisation_id))
+        self._order.append((record.offset, organisation_id, now_ms))
 
     def begin(self, look: Look) -> None:
         """Begin to read where Postgres is, if the log is the one that is applied.
@@ -90,10 +103,22 @@ class PartitionTail:
         self.differs = difference(self.applied, look)
         if self.differs is None:
             self.position = self.next_offset = self.applied.next_offset
+            self._old_below = look.end_offset
 
-    def restart(self) -> None:
-        """Drop everything that was read: the log is not the one that it was."""
+    def restart(self, rests_until_ms: int = 0) -> None:
+        """Drop everything that was read: the log is not the one that it was, or it is too much."""
         self._drop()
+        self.rests_until_ms = rests_until_ms
+
+    def is_late(self, now_ms: int) -> bool:
+        """Whether a record has been pending for longer than in a partition that is up to date.
+
+        That is how long this replica has known it; of what was there before it, all counts.
+        """
+        if not self._order:
+            return False
+        offset, _, read_ms = self._order[0]
+        return offset < self._old_below or now_ms - read_ms >= LATE_MS
 
     def has_pending(self, organisation_id: str) -> bool:
         """Whether a record of the organisation is read and not known to be applied."""
@@ -122,7 +147,7 @@ class PartitionTail:
         self.position, self.differs, self.read_at_ms = None, None, None
         self._organisations.clear()
         self._order.clear()
-        self.size_bytes = 0
+        self.size_bytes = self._old_below = 0
 
     def _weigh(self, pending: Pending, added: int) -> None:
         pending.size_bytes += added

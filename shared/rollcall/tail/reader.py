@@ -32,6 +32,9 @@ POLL_MS: Final = 200
 FETCH_WAIT_MS: Final = 250
 """How long the broker holds a fetch without records: so old is what is known of the end."""
 SILENT_AFTER_S: Final = 30.0
+MAX_BYTES: Final = 64 * MEBIBYTE
+"""Most bytes of all records that are held; a partition beyond that knows nothing for a minute."""
+REST_MS: Final = 60_000
 
 ReadApplied = Callable[[], Awaitable[Sequence[Progress]]]
 """How far all partitions are applied; raises Unavailable."""
@@ -119,7 +122,8 @@ class Tails:
         found = self._tails.setdefault(progress.partition, PartitionTail(progress.partition))
         if not found.note_applied(progress):
             self._assign()
-        if not found.is_usable and found.number not in self._comparing:
+        rests = found.rests_until_ms > machine_ms()
+        if not found.is_usable and not rests and found.number not in self._comparing:
             task = asyncio.create_task(self._compare(found, found.generation), name="compare log")
             self._comparing[found.number] = task
             task.add_done_callback(lambda _: self._comparing.pop(found.number))
@@ -187,16 +191,26 @@ class Tails:
             except OffsetOutOfRangeError as error:
                 self._out_of_range(error.args[0])
                 continue
+            now_ms = machine_ms()
             for place, records in fetched.items():
                 found = self._tails[place.partition]
                 for record in records:
                     # Fetched before a restart, or twice around one.
                     if found.position is not None and record.offset >= found.position:
-                        found.add(record)
+                        found.add(record, now_ms)
+            self._drop_the_largest()
             heard_ms = max(heard_ms, self._note_ends(consumer))
             if machine_ms() - heard_ms > SILENT_AFTER_S * 1000:
                 raise TimeoutError("the consumer hears nothing: Kafka is away, or it is stuck")
             await self._announce()
+
+    def _drop_the_largest(self) -> None:
+        """Stay within the bound: what a partition leaves out is tried again a minute later."""
+        while self.size_bytes > MAX_BYTES:
+            largest = max(self._tails.values(), key=lambda each: each.size_bytes)
+            log.warning("tail.dropped", partition=largest.number, bytes=largest.size_bytes)
+            largest.restart(machine_ms() + REST_MS)
+            self._assign()
 
     def _note_ends(self, consumer: AIOKafkaConsumer) -> int:
         """Note which partitions are read to their ends; when one was last heard of."""

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from rollcall.applying.dead_letters import SourceLog
@@ -26,6 +27,7 @@ from rollcall.kafka.feed import Record
 from rollcall.postgres import overlay_read
 from rollcall.postgres.directory_search import Resource
 from rollcall.postgres.overlay_read import Read, Wanted
+from rollcall.runtime.clock import machine_ms
 from rollcall.scim.limits import MAX_RESOURCE_BYTES
 from rollcall.scim.work import UNITS_PER_SECOND, most_work
 from rollcall.tail import lookup
@@ -42,11 +44,12 @@ AT_ONCE: Final = 100
 """Records that are loaded for together."""
 ROUNDS: Final = 6
 """Loads for one batch; more than two only where Postgres moves on while it is loaded."""
-MOST_PENDING: Final = 50_000
+MOST_PENDING: Final = 20_000
 """Pending records of one organisation, beyond which nothing is folded for it."""
 MOST_HELD: Final = 5_000
 """Folded records after which a fold begins again where Postgres is."""
-MOST_FOLDS: Final = 1_000
+MOST_FOLDED: Final = 30_000
+"""Folded records of all organisations together; beyond that the folds not asked for longest go."""
 THREAD_RECORDS: Final = 20
 """Records, from which on a batch is folded in a thread: some milliseconds."""
 THREAD_WORK: Final = UNITS_PER_SECOND // 200
@@ -78,13 +81,37 @@ class Replica:
         self._foldings: OrderedDict[str, _Folding] = OrderedDict()
         self._expected: dict[str, Reply | None] = {}
 
-    def has_pending(self, organisation_id: str, partition: int) -> bool:
-        """Whether a record of the organisation is known that is not known to be applied.
+    def is_behind(self, organisation_id: str, partition: int) -> bool:
+        """Whether the organisation has pending records in a partition that is behind.
 
-        True where the partition's tail is not read.
+        True where the partition is not read as far as it went when this replica began with it.
         """
         tail = self._tails.tail(partition)
-        return tail is None or tail.has_pending(organisation_id)
+        if tail is None or not tail.is_caught_up:
+            return True
+        return tail.has_pending(organisation_id) and tail.is_late(machine_ms())
+
+    def last_applied(self, partition: int) -> datetime | None:
+        """The append time of the last record of the partition that is known to be applied."""
+        tail = self._tails.tail(partition)
+        return None if tail is None or tail.applied is None else tail.applied.last_append_time
+
+    def position(self, partition: int) -> int | None:
+        """Everything below it was read; None where the log is not read."""
+        tail = self._tails.tail(partition)
+        return None if tail is None else tail.position
+
+    def applied(self, partition: int) -> tuple[int, int] | None:
+        """The epoch of the log that is applied, and below which offset all of it is."""
+        tail = self._tails.tail(partition)
+        if tail is None or tail.applied is None:
+            return None
+        return tail.applied.epoch, tail.next_offset
+
+    async def reach(self, partition: int, position: int, timeout_s: float) -> None:
+        """Wait until everything below `position` was read. Raises Uncertain."""
+        if await self._tails.reach(partition, position, timeout_s) is None:
+            raise Uncertain("the log is not read that far")
 
     @contextlib.contextmanager
     def expecting(self, event_id: str) -> Iterator[None]:
@@ -106,15 +133,13 @@ class Replica:
         tail = await self._tails.reach(partition, offset + 1, timeout_s)
         if tail is None:
             raise Uncertain("the log is not read that far")
-        folding = self._folding(organisation_id, tail)
-        async with folding.lock:
-            if self._expected[event_id] is None:
-                try:
-                    await self._advance(folding, tail)
-                except Uncertain:
-                    if self._expected[event_id] is None:
-                        raise  # otherwise what is uncertain stands behind it
-            return self._expected[event_id]
+        if self._expected[event_id] is None:
+            try:
+                await self._advanced(self._folding(organisation_id, tail), tail)
+            except Uncertain:
+                if self._expected[event_id] is None:
+                    raise  # otherwise what is uncertain stands behind it
+        return self._expected[event_id]
 
     async def find(self, target: Target, partition: int) -> list[Resource]:
         """The resources that the target means, as everything that was read leaves them.
@@ -127,8 +152,8 @@ class Replica:
             if tail is None:
                 raise Uncertain("the log is not read")
             folding = self._folding(organisation_id, tail)
+            await self._advanced(folding, tail)
             async with folding.lock:
-                await self._advance(folding, tail)
                 wanted = lookup.wanted(folding.fold.held, target, more)
             read = await self._load(folding.fold, wanted)
             async with folding.lock:
@@ -150,7 +175,7 @@ class Replica:
             )
             found = _Folding(OrganisationFold(organisation_id, place), tail.generation)
             self._foldings[organisation_id] = found
-            while len(self._foldings) > MOST_FOLDS:
+            while sum(each.fold.folded for each in self._foldings.values()) > MOST_FOLDED:
                 self._foldings.popitem(last=False)
         self._foldings.move_to_end(organisation_id)
         return found
@@ -158,6 +183,19 @@ class Replica:
     def _drop(self, folding: _Folding) -> None:
         if self._foldings.get(folding.fold.organisation_id) is folding:
             del self._foldings[folding.fold.organisation_id]
+
+    async def _advanced(self, folding: _Folding, tail: PartitionTail) -> None:
+        """Fold all that was read; it goes on if its caller goes away, also in its thread.
+
+        Raises Uncertain, Unavailable.
+        """
+        task = asyncio.create_task(self._advance_locked(folding, tail), name="fold the tail")
+        task.add_done_callback(_note_failure)
+        await asyncio.shield(task)
+
+    async def _advance_locked(self, folding: _Folding, tail: PartitionTail) -> None:
+        async with folding.lock:
+            await self._advance(folding, tail)
 
     async def _advance(self, folding: _Folding, tail: PartitionTail) -> None:
         """Fold everything of the organisation that has been read. Raises Uncertain, Unavailable."""
@@ -209,14 +247,21 @@ class Replica:
                 self._expected[each.event_id] = each.reply
 
     async def _load(self, fold: OrganisationFold, wanted: Wanted) -> Read:
+        partition = fold.source.partition
         async with self._connect(fold.organisation_id) as connection:
-            return await overlay_read.read(
-                connection,
-                fold.organisation_id,
-                self._topic,
-                fold.source.partition,
-                wanted,
+            read = await overlay_read.read(
+                connection, fold.organisation_id, self._topic, partition, wanted
             )
+        tail = self._tails.tail(partition)
+        if tail is not None and tail.applied is not None and tail.applied.epoch == read.epoch:
+            tail.trim(read.next_offset)
+        return read
+
+
+def _note_failure(task: "asyncio.Task[None]") -> None:
+    """Read the error: asyncio reports one that is never read, and the caller may have gone."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _understand(records: Sequence[Record]) -> list[Entry]:

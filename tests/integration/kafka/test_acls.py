@@ -69,7 +69,7 @@ WRITES = {
     "somebody": set(),
 }
 READS = {
-    "ingress": {"replies", "tenancy"},
+    "ingress": {"requests", "replies", "tenancy"},
     "provisioner": {"requests", "outcomes", "tenancy"},
     "notifier": {"outcomes"},
     "operator": set(KINDS),

@@ -21,6 +21,7 @@ from tests.support.databases import TestDatabase
 from tests.support.deployment import Deployment, deployed
 from tests.support.samples.lookups import a_conversation
 from tests.support.servers import KafkaServer
+from tests.support.stack import until
 
 WITHIN_S = 20.0
 LATER_MS = 4_000_000_000_000  # whenever the reply comes, its sender still waits
@@ -117,20 +118,25 @@ async def test_what_a_replica_says_is_what_the_provisioner_replies(
         assert said[request.id] == replace(replies[request.id], backlog=0), offset
 
 
-async def test_nothing_is_pending_once_all_is_applied(deployment: Deployment) -> None:
+async def test_an_organisation_is_behind_until_all_is_applied(deployment: Deployment) -> None:
     async with watching(deployment) as watched:
         ana = builders.create(1, "ana@example.org")
         with watched.expecting([ana]):
             [(_, offset)] = await sent(deployment, [ana])
             assert await watched.verdict(ana, offset) is not None
-        assert watched.replica.has_pending(ORGANISATION, 0)
-        assert not watched.replica.has_pending(an_id(3), 0)
+        await until(lambda: watched.replica.is_behind(ORGANISATION, 0), "it is behind")
+        assert not watched.replica.is_behind(an_id(3), 0)
 
         await deployment.start()
-        await deployment.applied(offset + 1)
-        async with asyncio.timeout(WITHIN_S):
-            while watched.replica.has_pending(ORGANISATION, 0):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await until(lambda: not watched.replica.is_behind(ORGANISATION, 0), "it is not")
+
+
+async def test_what_was_there_before_a_replica_is_behind_at_once(deployment: Deployment) -> None:
+    await sent(deployment, [builders.create(1, "ana@example.org")])
+
+    async with watching(deployment) as watched:
+        await watched.replica.reach(0, 1, WITHIN_S)
+        assert watched.replica.is_behind(ORGANISATION, 0)
 
 
 async def test_behind_an_erasure_nothing_is_certain_until_it_is_applied(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from rollcall.kafka.feed import Look
 from rollcall.postgres.progress import Progress
-from rollcall.tail.partition import PartitionTail
+from rollcall.tail.partition import LATE_MS, PartitionTail
 from tests.support.samples.records import FakeRecord
 
 AT_MS = 1_790_000_000_000
@@ -85,3 +85,18 @@ def test_a_log_that_ends_below_what_is_applied_is_not_read() -> None:
     tail.begin(Look(0, 8, None))
 
     assert not tail.is_usable
+
+
+def test_it_is_behind_from_the_start_and_later_by_time() -> None:
+    tail = a_tail()
+    assert not tail.is_caught_up
+    for offset in range(10, 20):
+        tail.add(a_record(offset), now_ms=1_000)
+    assert tail.is_caught_up
+    assert tail.is_late(1_000)  # they were there before it
+
+    tail.trim(20)
+    tail.add(a_record(20), now_ms=2_000)
+
+    assert not tail.is_late(2_000 + LATE_MS - 1)
+    assert tail.is_late(2_000 + LATE_MS)

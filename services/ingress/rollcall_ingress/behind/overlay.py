@@ -212,6 +212,10 @@ class Overlay:
             before = self._dropped_below.get(organisation_id, (partition, 0))[1]
             self._dropped_below[organisation_id] = (partition, max(before, offset + 1))
 
+    def end_of(self, partition: int) -> int:
+        """The offset behind the last record of ours that Kafka has acknowledged."""
+        return self._partition(partition).last[0] + 1
+
     def has_pending_name(self, organisation_id: str, user_name_key: str) -> bool:
         """Whether a create that is on its way or not decided yet takes this `userName`.
 

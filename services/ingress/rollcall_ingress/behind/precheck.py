@@ -34,7 +34,7 @@ from rollcall_ingress.behind.selecting import Target
 
 T = TypeVar("T")
 
-NAME_WITHIN_S: Final = 0.1
+NAME_WITHIN_S: Final = 0.3
 RESOURCE_WITHIN_S: Final = 0.5
 """A miss by id may have to ask where the log ends."""
 MOST_SHOWN: Final = 1000
@@ -54,7 +54,7 @@ class Precheck:
 
         Not for requests with a precondition. Costs nothing while the organisation is not behind.
         """
-        if not self.known.is_behind(organisation.id):
+        if not self.known.may_be_behind(organisation):
             return
         if isinstance(request.body, Create):
             reading = self._of_its_name(request, request.body, organisation)
@@ -110,7 +110,7 @@ class Precheck:
         found: list[Resource] = []
         for attribute, key in _unshared(request, body):
             target = Target(organisation.id, request.endpoint, attribute, key)
-            found.extend(await self.known.lookup.find(target, organisation.partition))
+            found.extend(await self.known.look_up(target, organisation, certain=False))
         return found
 
     async def _itself(self, request: Request, organisation: Organisation) -> list[Resource]:

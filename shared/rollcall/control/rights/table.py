@@ -98,6 +98,8 @@ def differences(topics: Topics, names: Names, found: frozenset[Binding]) -> list
 def _ingress(topics: Topics, who: str) -> Iterator[Binding]:
     # Writing brings DESCRIBE: the log's end is asked before a resource is called absent.
     yield _topic(who, topics.requests, Operation.WRITE)
+    # What every replica has accepted and nobody has applied yet is read from the log.
+    yield _topic(who, topics.requests, Operation.READ)
     yield _topic(who, topics.replies, Operation.READ)
     # Its own marks, by which it knows how far it has read the replies.
     yield _topic(who, topics.replies, Operation.WRITE)
