@@ -95,15 +95,16 @@ class Tails:
 
     async def run(self) -> None:
         """Ask and read without end; a consumer that fails is replaced."""
-        asking = asyncio.create_task(self._ask(), name="how far is applied")
         try:
-            await self._read()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._ask(), name="how far is applied")
+                group.create_task(self._read(), name="tails")
         finally:
-            asking.cancel()
             comparing = [*self._comparing.values()]
             for task in comparing:
                 task.cancel()
-            await asyncio.wait([asking, *comparing])
+            if comparing:
+                await asyncio.wait(comparing)
             await self._probe.close()
 
     async def _ask(self) -> None:

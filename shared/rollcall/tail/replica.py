@@ -89,7 +89,10 @@ class Replica:
         tail = self._tails.tail(partition)
         if tail is None or not tail.is_caught_up:
             return True
-        return tail.has_pending(organisation_id) and tail.is_late(machine_ms())
+        if not tail.has_pending(organisation_id):
+            self._foldings.pop(organisation_id, None)
+            return False
+        return tail.is_late(machine_ms())
 
     def last_applied(self, partition: int) -> datetime | None:
         """The append time of the last record of the partition that is known to be applied."""
@@ -109,8 +112,12 @@ class Replica:
         return tail.applied.epoch, tail.next_offset
 
     async def reach(self, partition: int, position: int, timeout_s: float) -> None:
-        """Wait until everything below `position` was read. Raises Uncertain."""
-        if await self._tails.reach(partition, position, timeout_s) is None:
+        """Wait until everything below `position` was read. Raises Uncertain.
+
+        At once where the partition is not read at all, which may last.
+        """
+        is_read = self._tails.tail(partition) is not None
+        if not is_read or await self._tails.reach(partition, position, timeout_s) is None:
             raise Uncertain("the log is not read that far")
 
     @contextlib.contextmanager
@@ -200,8 +207,11 @@ class Replica:
     async def _advance(self, folding: _Folding, tail: PartitionTail) -> None:
         """Fold everything of the organisation that has been read. Raises Uncertain, Unavailable."""
         fold = folding.fold
-        if fold.folded > MOST_HELD and tail.next_offset > fold.begin:
+        is_much = fold.folded > MOST_HELD and tail.next_offset > fold.begin
+        # What is applied is dropped from the tail, so records beyond the position may be missing.
+        if is_much or tail.next_offset > fold.position:
             folding.fold = fold = OrganisationFold(fold.organisation_id, fold.source)
+            fold.reached(tail.next_offset)
         try:
             while True:
                 if folding.generation != tail.generation or tail.position is None:

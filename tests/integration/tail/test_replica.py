@@ -13,10 +13,11 @@ from rollcall.events.request import Request
 from rollcall.postgres import progress
 from rollcall.postgres.pool import Database, open_pool
 from rollcall.postgres.progress import Progress
+from rollcall.tail.lookup import Target
 from rollcall.tail.reader import Tails
 from rollcall.tail.replica import Replica, Uncertain
 from tests.support import builders
-from tests.support.builders import ORGANISATION, a_request, an_id
+from tests.support.builders import ORGANISATION, a_request, an_id, replacing
 from tests.support.databases import TestDatabase
 from tests.support.deployment import Deployment, deployed
 from tests.support.samples.lookups import a_conversation
@@ -131,11 +132,32 @@ async def test_an_organisation_is_behind_until_all_is_applied(deployment: Deploy
         await until(lambda: not watched.replica.is_behind(ORGANISATION, 0), "it is not")
 
 
+async def test_what_was_applied_before_it_was_folded_is_not_hidden_by_what_is_held(
+    deployment: Deployment,
+) -> None:
+    """Records that are applied leave the tail, also those that nobody here has folded."""
+    ana = builders.a_member(1)
+    wanted = Target(ORGANISATION, "Users", "id", frozenset({ana.id}))
+    async with watching(deployment) as watched:
+        await sent(deployment, [builders.create(1, "ana@example.org")])
+        await watched.tails.reach(0, 1, WITHIN_S)
+        [held] = await watched.replica.find(wanted, 0)
+
+        await deployment.start()
+        await sent(deployment, [builders.patch(ana, replacing("title", "Cook"), number=950)])
+        await deployment.applied(2)
+        await until(lambda: watched.replica.applied(0) == (0, 2), "that is known")
+        [found] = await watched.replica.find(wanted, 0)
+
+    assert "title" not in held.row.resource
+    assert found.row.resource["title"] == "Cook"
+
+
 async def test_what_was_there_before_a_replica_is_behind_at_once(deployment: Deployment) -> None:
     await sent(deployment, [builders.create(1, "ana@example.org")])
 
     async with watching(deployment) as watched:
-        await watched.replica.reach(0, 1, WITHIN_S)
+        await watched.tails.reach(0, 1, WITHIN_S)
         assert watched.replica.is_behind(ORGANISATION, 0)
 
 
