@@ -121,8 +121,9 @@ class Tails:
 
     def _note(self, progress: Progress) -> None:
         found = self._tails.setdefault(progress.partition, PartitionTail(progress.partition))
-        if not found.note_applied(progress):
-            self._assign()
+        was_read = found.is_usable
+        if not found.note_applied(progress) and was_read:
+            self._assign()  # each time all partitions are fetched again: not for one that waits
         rests = found.rests_until_ms > machine_ms()
         if not found.is_usable and not rests and found.number not in self._comparing:
             task = asyncio.create_task(self._compare(found, found.generation), name="compare log")

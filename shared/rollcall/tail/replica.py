@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.understand import Entry, understand
@@ -52,7 +52,12 @@ MOST_FOLDED: Final = 30_000
 """Folded records of all organisations together; beyond that the folds not asked for longest go."""
 THREAD_RECORDS: Final = 20
 """Records, from which on a batch is folded in a thread: some milliseconds."""
+THREAD_ROWS: Final = 300
+"""Rows of a look-up, from which on it is put together in a thread: some milliseconds."""
 THREAD_WORK: Final = UNITS_PER_SECOND // 200
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Connect = Callable[[str], "AbstractAsyncContextManager[Connection]"]
 """Organisation id → a connection for its reads; entering it raises Unavailable."""
@@ -166,9 +171,10 @@ class Replica:
             async with folding.lock:
                 fold = folding.fold
                 if not fold.covers(read):
-                    fold.take(read, Wanted(Touch()))
+                    self._begin_again(folding, read)
                     continue
-                found = lookup.find(fold.held, read, target)
+                is_large = len(read.displays) + len(read.state.members) > THREAD_ROWS
+                found = await _calculated(is_large, lookup.find, fold.held, read, target)
             if not found.without_display - more:
                 return found.resources
             more |= found.without_display
@@ -186,6 +192,13 @@ class Replica:
                 self._foldings.popitem(last=False)
         self._foldings.move_to_end(organisation_id)
         return found
+
+    def _begin_again(self, folding: _Folding, read: Read) -> None:
+        """Begin where this was read; a read from before the fold began is of no use."""
+        try:
+            folding.fold.take(read, Wanted(Touch()))
+        except GroundMoved:
+            self._drop(folding)
 
     def _drop(self, folding: _Folding) -> None:
         if self._foldings.get(folding.fold.organisation_id) is folding:
@@ -233,25 +246,23 @@ class Replica:
         self, fold: OrganisationFold, tail: PartitionTail, records: Sequence[Record]
     ) -> None:
         entries = await _understand(records)
+        heavy = _is_heavy(entries)
         for _ in range(ROUNDS):
-            wanted = fold.wanted(entries)
+            wanted = await _calculated(heavy, fold.wanted, entries)
             read = await self._load(fold, wanted)
             if read.next_offset < tail.next_offset and read.next_offset < fold.position:
                 raise GroundMoved("less is applied than was known")
             if read.has_left:
                 raise Uncertain("the organisation has left")
-            stayed = fold.take(read, wanted)
+            stayed = await _calculated(heavy, fold.take, read, wanted)
             entries = [each for each in entries if each.record.offset >= fold.position]
             if not entries:
                 return
-            if stayed and fold.is_loaded(entries):
+            if stayed and await _calculated(heavy, fold.is_loaded, entries):
                 break
         else:
             raise Uncertain("Postgres moves on faster than it is read")
-        if _is_heavy(entries):
-            verdicts = await asyncio.to_thread(fold.fold, entries, read.applied_ids)
-        else:
-            verdicts = fold.fold(entries, read.applied_ids)
+        verdicts = await _calculated(heavy, fold.fold, entries, read.applied_ids)
         for each in verdicts:
             if each.event_id in self._expected:
                 self._expected[each.event_id] = each.reply
@@ -263,9 +274,18 @@ class Replica:
                 connection, fold.organisation_id, self._topic, partition, wanted
             )
         tail = self._tails.tail(partition)
-        if tail is not None and tail.applied is not None and tail.applied.epoch == read.epoch:
-            tail.trim(read.next_offset)
+        if tail is None or tail.applied is None or tail.applied.epoch != read.epoch:
+            raise Uncertain("another log is applied than the one that was read")
+        tail.trim(read.next_offset)
         return read
+
+
+async def _calculated(
+    in_thread: bool, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    if in_thread:
+        return await asyncio.to_thread(make, *args, **kwargs)
+    return make(*args, **kwargs)
 
 
 def _note_failure(task: "asyncio.Task[None]") -> None:

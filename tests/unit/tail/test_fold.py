@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from rollcall.events.request import Request, to_event
 from rollcall.postgres.overlay_read import Read, Wanted
 from rollcall.tail import lookup
 from rollcall.tail.fold import OrganisationFold, Verdict
+from rollcall.tail.held import GroundMoved
 from rollcall.tail.lookup import Found, Target
 from tests.support.builders import ORGANISATION
 from tests.support.samples import overlay_store
@@ -115,6 +117,22 @@ def test_a_replica_s_replies_are_the_provisioner_s(
             seen.add(verdict.offset)
         assert fold.position >= end
         assert seen >= set(range(fold.begin, fold.position))
+
+
+def test_a_read_from_before_the_fold_began_covers_nothing_and_moves_nothing() -> None:
+    log = Log(a_conversation(1, 20))
+    fold = OrganisationFold(ORGANISATION, SourceLog("requests", PARTITION))
+    advance(fold, log, log.entries, [10])
+    old = log.read(9, fold.wanted([]))
+
+    assert (fold.begin, fold.position) == (10, 20)
+    assert not fold.covers(old)
+    with pytest.raises(GroundMoved):
+        fold.take(old, fold.wanted([]))
+    for other in (replace(old, next_offset=15, epoch=1), replace(old, next_offset=15, directory=7)):
+        assert not fold.covers(other)
+        with pytest.raises(GroundMoved):
+            fold.take(other, fold.wanted([]))
 
 
 @settings(max_examples=60, deadline=None)
