@@ -1,6 +1,7 @@
 """One ingress in this process: its own topics, its own database, real sockets. No test in here."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from tests.support.scim_client import USER, Client
 SECRET = "a secret of thirty-two characters!"
 PARTITIONS = 4
 DEADLINE_S = 15.0
+KNOWS_LOG_WITHIN_S = 5.0
 
 
 @dataclass(slots=True)
@@ -179,6 +181,10 @@ async def open_door(
     async with asyncio.timeout(DEADLINE_S):
         while ingress.not_ready():  # noqa: ASYNC110 - as a probe asks
             await asyncio.sleep(0.01)
+    with contextlib.suppress(TimeoutError):  # it never has where Postgres is away
+        async with asyncio.timeout(KNOWS_LOG_WITHIN_S):
+            while not ingress.knows_log:  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(0.01)
     return door, loaded
 
 

@@ -229,6 +229,11 @@ class Ingress(Service):
         return app
 
     @property
+    def knows_log(self) -> bool:
+        """Whether it has read what was accepted before it was started."""
+        return self._tails.are_caught_up
+
+    @property
     def port(self) -> int:
         """The port of the door."""
         return self._listener.port

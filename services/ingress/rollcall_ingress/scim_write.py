@@ -102,6 +102,8 @@ class ScimWrite:
                 preferences.returns,
             )
             request = await understand(command, body)
+            # A key that was revoked meanwhile learns nothing of what is there.
+            self.parts.authenticator.check_again(principal, at=now())
             if request.precondition is None:
                 await self.parts.precheck.check(request, organisation)
             predicted = await self._predict(request, view, organisation)

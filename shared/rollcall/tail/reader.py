@@ -66,6 +66,12 @@ class Tails:
         return found if found is not None and found.is_usable else None
 
     @property
+    def are_caught_up(self) -> bool:
+        """Whether all is read that was in any partition when its reading began."""
+        tails = [self.tail(number) for number in self._numbers]
+        return bool(tails) and all(each is not None and each.is_caught_up for each in tails)
+
+    @property
     def asked_age_s(self) -> float:
         """Seconds since Postgres last said how far all is applied; infinite before that."""
         at_ms = self._asked_at_ms

@@ -43,6 +43,7 @@ def arguments(**given: Any) -> list[Any]:
         "pair_members",
         "most",
         "in_any_group",
+        "event_ids",
     )
     rest: dict[str, Any] = {name: [] for name in names}
     rest.update({"groups_of_all": False, "members_of_all": False, "most": 1001}, **given)
