@@ -108,6 +108,10 @@ class Load:
             token = f"c{writer}x{number}@model.example"
             await self._note(token, self.client.create_user(token))
 
+    async def write_once(self, token: str) -> None:
+        """Create one more member, beside the writers."""
+        await self._note(token, self.client.create_user(token))
+
     async def retitle(self) -> None:
         """Set the title of one member again and again, each after the answer to the last."""
         number = 0

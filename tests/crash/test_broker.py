@@ -16,6 +16,8 @@ from tests.support.databases import TestDatabase
 from tests.support.deploy.cluster import start_again
 from tests.support.stack import Organisation, Stack, running
 
+UNDER_WAY = "late@model.example"
+"""Sent while the broker is away: the writers may all wait for replies just then."""
 THIRTY = pytest.param(30.0, marks=pytest.mark.long)
 
 
@@ -54,9 +56,11 @@ async def test_a_broker_killed_under_load_loses_nothing(
 
     async with under_load(mortal_stack, organisation) as load:
         await asyncio.to_thread(native_kafka.kill)
+        under_way = asyncio.create_task(load.write_once(UNDER_WAY))
         await asyncio.sleep(seconds)  # the length of the outage is what is tested
         await start_again(native_kafka)
         took_s = await accepted_again(load)
+        await under_way
 
     print(f"\nkilled for {seconds:g} s: accepted again {took_s:.1f} s after the restart")
     await assert_the_model_holds(mortal_stack, organisation, load, f"killed for {seconds:g} s")
@@ -72,11 +76,13 @@ async def test_a_broker_frozen_under_load_loses_nothing(
 
     async with under_load(mortal_stack, organisation) as load:
         native_kafka.pause()
+        under_way = asyncio.create_task(load.write_once(UNDER_WAY))
         try:
             await asyncio.sleep(seconds)  # the length of the outage is what is tested
         finally:
             native_kafka.resume()
         took_s = await accepted_again(load)
+        await under_way
 
     print(f"\nfrozen for {seconds:g} s: accepted again {took_s:.1f} s after it went on")
     await assert_the_model_holds(mortal_stack, organisation, load, f"frozen for {seconds:g} s")
