@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from rollcall.directory.state import Group, Member
 from rollcall.directory.touch import Touch
@@ -13,19 +13,6 @@ from rollcall.postgres.search_keys import member_display_name_key
 from rollcall.tail.held import Held
 
 Attribute = Literal["id", "userName", "externalId", "displayName"]
-
-KEYED: Final[frozenset[tuple[Endpoint, Attribute]]] = frozenset(
-    {
-        ("Users", "id"),
-        ("Users", "userName"),
-        ("Users", "externalId"),
-        ("Users", "displayName"),
-        ("Groups", "id"),
-        ("Groups", "externalId"),
-        ("Groups", "displayName"),
-    }
-)
-"""What can be looked up by equality."""
 
 
 @dataclass(frozen=True, slots=True)

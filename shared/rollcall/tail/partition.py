@@ -6,7 +6,6 @@ read, the ground has moved: everything is dropped, and the caller reads again fr
 """
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,21 +20,12 @@ answered for is known for that long at most without being pending."""
 
 
 @dataclass(slots=True)
-class Pending:
-    """The records of one organisation, in order, and the bytes that they take."""
-
-    records: deque[Record] = field(default_factory=deque)
-    size_bytes: int = 0
-
-
-@dataclass(slots=True)
 class PartitionTail:
     """`position`: everything below it was read; None before the log is compared.
 
-    `applied` is what Postgres said last; `next_offset` may be beyond it, by a reply. `differs` says
-    why the log is not the one that is applied; while it is set, nothing here says anything.
+    `applied` is what Postgres said last; `next_offset` may be beyond it, by a look-up. `differs`
+    says why the log is not the one that is applied; while it is set, nothing here says anything.
     `rests_until_ms`: it held too much, and is not read until then (machine's time).
-    `read_at_ms`: when the reader last knew that there was nothing more to read (machine's time).
     """
 
     number: int
@@ -44,11 +34,10 @@ class PartitionTail:
     position: int | None = None
     generation: int = 0
     differs: PartitionHalted | None = None
-    read_at_ms: int | None = None
     size_bytes: int = 0
     rests_until_ms: int = 0
     _old_below: int = 0
-    _organisations: dict[str, Pending] = field(default_factory=dict)
+    _organisations: dict[str, deque[Record]] = field(default_factory=dict)
     _order: deque[tuple[int, str, int]] = field(default_factory=deque)
 
     @property
@@ -77,9 +66,9 @@ class PartitionTail:
         order = self._order
         while order and order[0][0] < self.next_offset:
             _, organisation_id, _ = order.popleft()
-            pending = self._organisations[organisation_id]
-            self._weigh(pending, -size_bytes(pending.records.popleft()))
-            if not pending.records:
+            records = self._organisations[organisation_id]
+            self.size_bytes -= size_bytes(records.popleft())
+            if not records:
                 del self._organisations[organisation_id]
 
     def add(self, record: Record, now_ms: int = 0) -> None:
@@ -88,9 +77,8 @@ class PartitionTail:
         if record.offset < self.next_offset:
             return
         organisation_id = (record.key or b"").decode("utf-8", "replace")
-        pending = self._organisations.setdefault(organisation_id, Pending())
-        pending.records.append(record)
-        self._weigh(pending, size_bytes(record))
+        self._organisations.setdefault(organisation_id, deque()).append(record)
+        self.size_bytes += size_bytes(record)
         self._order.append((record.offset, organisation_id, now_ms))
 
     def begin(self, look: Look) -> None:
@@ -126,14 +114,8 @@ class PartitionTail:
 
     def records(self, organisation_id: str, begin: int, end: int) -> list[Record]:
         """The organisation's records from offset `begin` to below `end`, in order."""
-        pending = self._organisations.get(organisation_id)
-        if pending is None:
-            return []
-        return [each for each in pending.records if begin <= each.offset < end]
-
-    def organisations(self) -> Iterator[tuple[str, int]]:
-        """The organisations with pending records, and the bytes that these take."""
-        yield from ((key, each.size_bytes) for key, each in self._organisations.items())
+        records = self._organisations.get(organisation_id, ())
+        return [each for each in records if begin <= each.offset < end]
 
     def _continues(self, before: Progress, progress: Progress) -> bool:
         return (
@@ -144,11 +126,7 @@ class PartitionTail:
 
     def _drop(self) -> None:
         self.generation += 1
-        self.position, self.differs, self.read_at_ms = None, None, None
+        self.position = self.differs = None
         self._organisations.clear()
         self._order.clear()
         self.size_bytes = self._old_below = 0
-
-    def _weigh(self, pending: Pending, added: int) -> None:
-        pending.size_bytes += added
-        self.size_bytes += added

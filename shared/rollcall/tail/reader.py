@@ -1,9 +1,9 @@
 """Read the tails of all partitions of the requests, in every replica, without a group.
 
-One statement a second asks Postgres how far each partition is applied; replies say so sooner
-(`Tails.settled`). Before a partition is read from there, its log is compared with the one that is
-applied, as the provisioner does. A partition that cannot be read, or whose log is another one, says
-nothing about its own organisations; the others go on.
+One statement a second asks Postgres how far each partition is applied. Before a partition is read
+from there, its log is compared with the one that is applied, as the provisioner does. A partition
+that cannot be read, or whose log is another one, says nothing about its own organisations; the
+others go on.
 """
 
 import asyncio
@@ -57,7 +57,6 @@ class Tails:
         self._numbers: set[int] = set()
         self._consumer: AIOKafkaConsumer | None = None
         self._changed = asyncio.Condition()
-        self._asked_at_ms: int | None = None
         self._comparing: dict[int, asyncio.Task[None]] = {}
 
     def tail(self, partition: int) -> PartitionTail | None:
@@ -72,20 +71,9 @@ class Tails:
         return bool(tails) and all(each is not None and each.is_caught_up for each in tails)
 
     @property
-    def asked_age_s(self) -> float:
-        """Seconds since Postgres last said how far all is applied; infinite before that."""
-        at_ms = self._asked_at_ms
-        return float("inf") if at_ms is None else max(0.0, (machine_ms() - at_ms) / 1000)
-
-    @property
     def size_bytes(self) -> int:
         """Bytes that all records take."""
         return sum(each.size_bytes for each in self._tails.values())
-
-    def settled(self, partition: int, offset: int) -> None:
-        """A reply to the record at this offset was read: all up to it is applied."""
-        if (found := self._tails.get(partition)) is not None:
-            found.trim(offset + 1)
 
     async def reach(self, partition: int, position: int, timeout_s: float) -> PartitionTail | None:
         """The partition's tail once everything below `position` was read; None if not in time."""
@@ -119,7 +107,6 @@ class Tails:
                 applied = {each.partition: each for each in await self._read_applied()}
                 for number in self._numbers | applied.keys():
                     self._note(applied.get(number) or _nothing(self._topic, number))
-                self._asked_at_ms = machine_ms()
                 await self._announce()
             except Unavailable as away:
                 log.debug("postgres.unavailable", doing="how far is applied", reason=away.what)
@@ -207,7 +194,7 @@ class Tails:
                     if found.position is not None and record.offset >= found.position:
                         found.add(record, now_ms)
             self._drop_the_largest()
-            heard_ms = max(heard_ms, self._note_ends(consumer))
+            heard_ms = max(heard_ms, self._heard_ms(consumer))
             if machine_ms() - heard_ms > SILENT_AFTER_S * 1000:
                 raise TimeoutError("the consumer hears nothing: Kafka is away, or it is stuck")
             await self._announce()
@@ -220,19 +207,10 @@ class Tails:
             largest.restart(machine_ms() + REST_MS)
             self._assign()
 
-    def _note_ends(self, consumer: AIOKafkaConsumer) -> int:
-        """Note which partitions are read to their ends; when one was last heard of."""
-        heard_ms = 0
-        for place in consumer.assignment():
-            found = self._tails[place.partition]
-            asked_ms = consumer.last_poll_timestamp(place)
-            highwater = consumer.highwater(place)
-            if asked_ms is None or highwater is None or found.position is None:
-                continue
-            heard_ms = max(heard_ms, asked_ms)
-            if found.position >= highwater:
-                found.read_at_ms = asked_ms
-        return heard_ms
+    def _heard_ms(self, consumer: AIOKafkaConsumer) -> int:
+        """When the broker last answered for any partition (machine's time); 0 before that."""
+        heard = (consumer.last_poll_timestamp(place) for place in consumer.assignment())
+        return max((each for each in heard if each is not None), default=0)
 
     def _assign(self) -> None:
         """Read the usable partitions, each from where it was read to."""
