@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import socket
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +25,7 @@ from rollcall.tenancy import api_key
 from rollcall.tenancy.organisation import ApiKey, Organisation, record_key, to_event
 from rollcall_ingress.app import Ingress, build
 from rollcall_ingress.config import IngressSettings
+from rollcall_local.stack import ports
 from tests.support.scim_client import USER, Client
 
 SECRET = "a secret of thirty-two characters!"
@@ -141,13 +141,6 @@ class Door:
         return request
 
 
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def open_door(
     kafka: str, database_url: str, prefix: str, **settings: Any
 ) -> tuple[Door, IngressSettings]:
@@ -160,8 +153,8 @@ async def open_door(
             "topic_prefix": prefix,
             "database_url": database_url,
             "invitation_secret": SECRET,
-            "ingress_port": free_port(),
-            "ingress_admin_port": free_port(),
+            "ingress_port": ports.choose(),
+            "ingress_admin_port": ports.choose(),
             "ingress_reply_budget_s": 0.3,
             "ingress_drain_s": 2,
             **settings,

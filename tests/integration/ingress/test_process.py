@@ -15,7 +15,8 @@ from rollcall.service import CannotServe
 from rollcall_ingress.app import build
 from rollcall_ingress.config import IngressSettings
 from rollcall_ingress.door.key_use import KeyUse
-from tests.support.door import SECRET, free_port
+from rollcall_local.stack import ports
+from tests.support.door import SECRET
 
 COMMAND = (sys.executable, "-m", "rollcall_ingress")
 
@@ -64,7 +65,7 @@ async def test_missing_settings_are_all_named_and_the_status_is_2() -> None:
 
 
 async def test_without_kafka_it_lives_is_not_ready_and_stops_on_sigterm() -> None:
-    port, admin_port = free_port(), free_port()
+    port, admin_port = ports.choose(), ports.choose()
     async with process(away(port, admin_port)) as started, aiohttp.ClientSession() as http:
         async with asyncio.timeout(20):
             while True:
@@ -92,9 +93,9 @@ async def test_without_kafka_it_lives_is_not_ready_and_stops_on_sigterm() -> Non
 
 
 async def test_a_taken_port_is_one_line() -> None:
-    port = free_port()
+    port = ports.choose()
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
-    async with server, process(away(port, free_port())) as started:
+    async with server, process(away(port, ports.choose())) as started:
         _, errors = await asyncio.wait_for(started.communicate(), 20)
 
     assert started.returncode == 1
@@ -110,8 +111,8 @@ async def test_an_ingress_whose_part_ends_by_itself_makes_room_for_a_new_process
         kafka_bootstrap="127.0.0.1:1",
         database_url="postgresql://rollcall_ingress:x@127.0.0.1:1/none",
         invitation_secret=SECRET,
-        ingress_port=free_port(),
-        ingress_admin_port=free_port(),
+        ingress_port=ports.choose(),
+        ingress_admin_port=ports.choose(),
         ingress_drain_s=1,
     )
 
