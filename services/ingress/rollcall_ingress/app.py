@@ -50,6 +50,7 @@ from rollcall_ingress.scim_read import Reading, ScimRead
 from rollcall_ingress.scim_write import ScimWrite, Writing
 from rollcall_ingress.write.await_reply import Breakers, Waiting
 from rollcall_ingress.write.broker_clock import BrokerClock
+from rollcall_ingress.write.decide import Decisions
 from rollcall_ingress.write.hearing import Hearing
 from rollcall_ingress.write.ignored_names import IGNORED
 from rollcall_ingress.write.publish import Publisher
@@ -115,6 +116,11 @@ class Ingress(Service):
         self._overlay = Overlay()
         self._log_end = LogEnd(LogProbe(settings, topics.requests))
         self._tails = Tails(settings, topics.requests, self._read_applied, client_id=CLIENT_ID)
+        self._reads = DirectoryReads(
+            database, pool_size=settings.ingress_pool_size, wait_s=STATEMENT_TIMEOUT_S
+        )
+        self._replica = Replica(self._tails, self._reads.connection, topics.requests)
+        self._decisions = Decisions(self._replica, time.monotonic, self._note_taken_back)
         self._is_log_known = asyncio.Event()
         self._waiting = Waiting(
             on_reply=self._on_reply,
@@ -147,6 +153,7 @@ class Ingress(Service):
             Budgets(settings.ingress_accept_s, settings.ingress_reply_budget_s),
             broker_clock,
             self._hearing,
+            self._decisions,
         )
         self._admission = admission = Admission(
             Bounds(
@@ -168,15 +175,12 @@ class Ingress(Service):
             quiet_s=min(QUIET_S, settings.ingress_pre_stop_s),
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._noting: set[asyncio.Task[bool]] = set()
         self._has_failed = asyncio.Event()
 
     def _routes(self, authenticator: Authenticator, admission: Admission) -> tuple[Route, ...]:
         settings = self._settings
-        reads = DirectoryReads(
-            self._database,
-            pool_size=settings.ingress_pool_size,
-            wait_s=STATEMENT_TIMEOUT_S,
-        )
+        reads = self._reads
         known = OverlayReads(
             reads,
             Lookup(
@@ -188,7 +192,7 @@ class Ingress(Service):
             ),
             self._overlay,
             self._is_behind,
-            Replica(self._tails, reads.connection, self._topics.requests),
+            self._replica,
             self._log_end,
             settings.ingress_accept_s,
         )
@@ -353,9 +357,16 @@ class Ingress(Service):
         async with self._database.connection() as connection:
             await audit.note_unheard(connection, ids)
 
+    def _note_taken_back(self, request_id: str) -> None:
+        """Let `rollcall refused list` show it."""
+        task = asyncio.create_task(self._hearing.noted(request_id), name="taken back")
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
+
     def _on_reply(self, reply: Reply) -> None:
         self._overlay.decided(reply.request_id)
         self._hearing.on_reply(reply)
+        self._decisions.on_reply(reply)
 
     async def _log_keys_loaded(self) -> None:
         await self._tenancy.caught_up.wait()

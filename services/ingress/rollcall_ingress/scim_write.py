@@ -69,7 +69,7 @@ class ScimWrite:
     schema: ResourceSchema
 
     async def __call__(self, arrival: Arrival) -> Answer:
-        """Admit → understand → compare, predict → submit → answer."""
+        """Admit → understand → promise, or compare and predict → submit → answer."""
         http, target, principal = arrival.http, arrival.target, arrival.principal
         organisation = principal.organisation
         verb, preferences = VERBS[http.method], parse_prefer(http.headers.getall("Prefer", ()))
@@ -104,13 +104,18 @@ class ScimWrite:
             request = await understand(command, body)
             # A key that was revoked meanwhile learns nothing of what is there.
             self.parts.authenticator.check_again(principal, at=now())
-            if request.precondition is None:
-                await self.parts.precheck.check(request, organisation)
-            predicted = await self._predict(request, view, organisation)
+            is_promised = await self.parts.write_path.can_promise(organisation)
+            predicted = None
+            if not is_promised:
+                if request.precondition is None:
+                    await self.parts.precheck.check(request, organisation)
+                predicted = await self._predict(request, view, organisation)
             self.parts.authenticator.check_again(principal, at=now())
 
             is_large = len(body) > THREAD_FROM_BYTES
-            submitted = await self.parts.write_path.submit(request, is_large=is_large)
+            submitted = await self.parts.write_path.submit(
+                request, is_promised=is_promised, is_large=is_large
+            )
             given = await self._answer(submitted, view, predicted, organisation)
             return write_answer.with_preferences(given, request, preferences)
 
@@ -159,9 +164,10 @@ class ScimWrite:
             raise write_answer.refusal(reply)
         group = None
         if not request.is_member and write_answer.has_body(request, view):
-            group = await self._read_group(request.organisation_id, request.resource_id, view)
+            group = await self._read_group(submitted, view, organisation)
         size = named if group is None else len(group.related)
-        return await render(size, write_answer.applied, request, reply, view, group, predicted)
+        given = await render(size, write_answer.applied, request, reply, view, group, predicted)
+        return given if submitted.is_applied else write_answer.not_applied(given)
 
     async def _accepted(
         self, request: Request, view: View, organisation: Organisation
@@ -179,12 +185,19 @@ class ScimWrite:
         related = wants_related(view, request.endpoint)
         return await self.parts.precheck.accepted(request, organisation, with_related=related)
 
-    async def _read_group(self, organisation_id: str, group_id: str, view: View) -> Resource | None:
-        """The group as it is now: the reply left after the commit, so the change is in it."""
+    async def _read_group(
+        self, submitted: Submitted, view: View, organisation: Organisation
+    ) -> Resource | None:
+        """The group as the request has left it, in Postgres or in the log."""
+        group_id, related = submitted.request.resource_id, wants_related(view, "Groups")
         try:
+            if not submitted.is_applied:
+                return await self.parts.known.find(
+                    "Groups", organisation, group_id, with_related=related
+                )
             return await self.parts.reads.find(
-                "Groups", organisation_id, group_id, with_related=wants_related(view, "Groups")
+                "Groups", organisation.id, group_id, with_related=related
             )
         except Unavailable:
-            log.warning("postgres.unavailable", organisation_id=organisation_id)
+            log.warning("postgres.unavailable", organisation_id=organisation.id)
             return None

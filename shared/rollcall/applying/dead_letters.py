@@ -151,7 +151,8 @@ def to_audit_row(source: SourceLog, entry: Entry, error: Exception, *, parks: bo
         status=STATUS,
         scim_type=None,
         outcomes=[{"fact": FAILED, "data": to_data(outcome)}],
-        optimistic=entry.request is None or entry.request.reply_to is None,
+        optimistic=entry.request is None
+        or (entry.request.reply_to is None and entry.request.promise is None),
     )
 
 

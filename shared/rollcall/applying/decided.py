@@ -191,7 +191,8 @@ def _add_reply(decided: Decided, result: Folded, was_answered: bool) -> None:
     request, reply = result.request, result.reply
     if reply is not None and isinstance(request, Request) and request.reply_to is not None:
         is_refusal = reply.status >= 400
-        must_be_heard = is_refusal and not was_answered and request.precondition is None
+        depends = request.precondition is None and request.promise is None
+        must_be_heard = is_refusal and not was_answered and depends
         waiting = Waiting(request.reply_to, request.answer_by_ms, reply, must_be_heard)
         decided.replies.append(waiting)
 
@@ -243,6 +244,8 @@ def _was_answered(event: Event, entry: Entry, broker_ms: int | None) -> bool:
     That is so if its record was appended after `answerby`, or if `answerby` has passed now. If it
     is not certain, the append time of the reply shows whether it was heard (announce.py).
     """
+    if not isinstance(event, Unreadable) and event.promise == "decision":
+        return False
     if isinstance(event, Unreadable) or event.reply_to is None or event.is_answered:
         return True
     if event.precondition is not None:

@@ -20,7 +20,7 @@ without a precondition is written as version 1, byte for byte as before.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any, Final, assert_never, get_args
+from typing import Any, Final, Literal, assert_never, get_args
 
 from rollcall.events import body_data
 from rollcall.events import precondition as preconditions
@@ -72,6 +72,11 @@ CREATES: Final[frozenset[str]] = frozenset({"member.create", "group.create"})
 """The kinds that make a resource."""
 
 
+Promise = Literal["decision"]
+"""`decision`: the sender is answered with the decision, whichever it is, or that it is not known;
+so a refusal is no success that is taken back. Without one, success may be answered before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The organisation's settings in force when the request was accepted.
@@ -95,7 +100,7 @@ class Request:
     organisation go on, is the organisation's. `precondition` makes it version 2 of its type.
     `rules` is the number of the rules that decide it. `accept_by_ms`, `answer_by_ms` are epoch
     milliseconds of the broker's clock. `is_answered`: its sender is answered with success before
-    it is decided, although a reply is asked for.
+    it is decided, although a reply is asked for. `promise`: what its sender is answered with.
     """
 
     id: str
@@ -111,6 +116,7 @@ class Request:
     accept_by_ms: int | None = None
     answer_by_ms: int | None = None
     is_answered: bool = False
+    promise: Promise | None = None
     reply_to: int | None = None
     traceparent: str | None = None
 
@@ -224,6 +230,8 @@ def to_event(request: Request) -> Event:
         extensions["answerby"] = str(request.answer_by_ms)
         if request.is_answered:
             extensions["answered"] = "1"
+    if request.promise is not None:
+        extensions["promise"] = request.promise
     if isinstance(request.body, AboutDead):
         extensions["causationid"] = request.body.dead_id
     return Event(
@@ -265,6 +273,7 @@ def from_event(event: Event) -> Request:
             accept_by_ms=_integer(event.extensions, "acceptby"),
             answer_by_ms=_integer(event.extensions, "answerby"),
             is_answered="answered" in event.extensions,
+            promise="decision" if event.extensions.get("promise") == "decision" else None,
             reply_to=_integer(event.extensions, "replyto"),
             traceparent=event.traceparent,
         )

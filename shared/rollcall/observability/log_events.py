@@ -40,6 +40,7 @@ LogEvent = Literal[
     "reply.unexpected",
     "tail.dropped",
     "tail.uncertain",
+    "verdict.differed",
     "unheard.lost",
     "tenancy.malformed",
     # provisioner

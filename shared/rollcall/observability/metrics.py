@@ -71,6 +71,14 @@ INGRESS_REFUSED_AFTER_SUCCESS = Counter(
     "rollcall_ingress_told_refused_total", "Unheard requests whose refusal came afterwards"
 )
 # Ingress: requests that are waiting for their reply now.
+INGRESS_DECIDED_HERE = Counter(
+    "rollcall_ingress_decided_here_total",
+    "Writes answered with the decision that the log leads to, before it was applied",
+)
+INGRESS_VERDICTS_DIFFERED = Counter(
+    "rollcall_ingress_verdicts_differed_total",
+    "Writes that the provisioner decided differently than they were answered: a bug",
+)
 INGRESS_WAITING = Gauge("rollcall_ingress_waiting", "Requests waiting for a reply")
 # Ingress: partitions of the requests topic whose breaker is open, so that no request waits.
 INGRESS_BREAKERS_OPEN = Gauge("rollcall_ingress_breakers_open", "Open circuit breakers")

@@ -57,6 +57,7 @@ class Tails:
         self._numbers: set[int] = set()
         self._consumer: AIOKafkaConsumer | None = None
         self._changed = asyncio.Condition()
+        self._asked_at_ms: int | None = None
         self._comparing: dict[int, asyncio.Task[None]] = {}
 
     def tail(self, partition: int) -> PartitionTail | None:
@@ -69,6 +70,12 @@ class Tails:
         """Whether all is read that was in any partition when its reading began."""
         tails = [self.tail(number) for number in self._numbers]
         return bool(tails) and all(each is not None and each.is_caught_up for each in tails)
+
+    @property
+    def asked_age_s(self) -> float:
+        """Seconds since Postgres last said how far all is applied; infinite before that."""
+        at_ms = self._asked_at_ms
+        return float("inf") if at_ms is None else max(0.0, (machine_ms() - at_ms) / 1000)
 
     @property
     def size_bytes(self) -> int:
@@ -107,6 +114,7 @@ class Tails:
                 applied = {each.partition: each for each in await self._read_applied()}
                 for number in self._numbers | applied.keys():
                     self._note(applied.get(number) or _nothing(self._topic, number))
+                self._asked_at_ms = machine_ms()
                 await self._announce()
             except Unavailable as away:
                 log.debug("postgres.unavailable", doing="how far is applied", reason=away.what)

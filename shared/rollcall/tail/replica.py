@@ -48,6 +48,8 @@ MOST_PENDING: Final = 20_000
 """Pending records of one organisation, beyond which nothing is folded for it."""
 MOST_HELD: Final = 5_000
 """Folded records after which a fold begins again where Postgres is."""
+CURRENT_S: Final = 3.0
+"""Seconds since Postgres last answered, up to which it is taken to be there."""
 MOST_FOLDED: Final = 30_000
 """Folded records of all organisations together; beyond that the folds not asked for longest go."""
 THREAD_RECORDS: Final = 20
@@ -99,6 +101,17 @@ class Replica:
             return False
         return tail.is_late(machine_ms())
 
+    def is_current(self, partition: int) -> bool:
+        """Whether the partition is read to its end, and Postgres said just now how far it is."""
+        tail = self._tails.tail(partition)
+        is_read = tail is not None and tail.is_caught_up
+        return is_read and self._tails.asked_age_s < CURRENT_S
+
+    def is_late(self, partition: int) -> bool:
+        """Whether something of the partition has been pending for longer than in time."""
+        tail = self._tails.tail(partition)
+        return tail is not None and tail.is_late(machine_ms())
+
     def last_applied(self, partition: int) -> datetime | None:
         """The append time of the last record of the partition that is known to be applied."""
         tail = self._tails.tail(partition)
@@ -133,6 +146,13 @@ class Replica:
             yield
         finally:
             del self._expected[event_id]
+
+    async def advance(self, organisation_id: str, partition: int) -> None:
+        """Fold all of the organisation that was read. Raises Uncertain, Unavailable (Postgres)."""
+        tail = self._tails.tail(partition)
+        if tail is None:
+            raise Uncertain("the log is not read")
+        await self._advanced(self._folding(organisation_id, tail), tail)
 
     async def verdict(
         self, organisation_id: str, partition: int, event_id: str, offset: int, timeout_s: float

@@ -165,6 +165,12 @@ class Overlay:
         while len(self._places) > self._bounds.requests or self._bytes > self._bounds.bytes:
             self._forget_oldest()
 
+    def withdraw(self, request: Request) -> None:
+        """It was accepted, and will be refused."""
+        self.abandon(request)
+        if (place := self._places.get(request.id)) is not None:
+            self._drop(*place)
+
     def decided(self, request_id: str) -> None:
         """A reply to it was seen: it is applied or refused, and so is all before it."""
         if request_id in self._sending:

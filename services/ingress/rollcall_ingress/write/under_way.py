@@ -6,6 +6,7 @@
 | sending | `acknowledge`: Kafka has appended it in time | acknowledged | knows where the log is |
 | sending | `end`: it was refused, or Kafka may or may not have it | abandoned | forgets it |
 | acknowledged | `decide`: its reply came | decided | drops it and all before it |
+| acknowledged, pending | `refuse`: the log refuses it | decided | forgets it |
 | acknowledged | `end` of it, or of another write of its organisation | pending | reads see it |
 
 A write that ends without a reply becomes pending together with all acknowledged writes of its
@@ -16,7 +17,7 @@ them a read would show the later write and not the earlier ones.
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from rollcall.events.bodies import Create
@@ -35,7 +36,10 @@ State = Literal["sending", "acknowledged", "abandoned", "decided", "pending"]
 
 @dataclass(slots=True, eq=False)
 class Write:
-    """One write; `began_s` is the loop's time. `place` is set from "acknowledged" on."""
+    """One write; `began_s` is the loop's time. `place` is set from "acknowledged" on.
+
+    `is_placed` is set when it leaves "sending".
+    """
 
     began_s: float
     done: "asyncio.Future[None]"
@@ -43,6 +47,7 @@ class Write:
     partition: int
     state: State = "sending"
     place: Acknowledged | None = None
+    is_placed: asyncio.Event = field(default_factory=asyncio.Event)
     prepared: Prepared | None = None
 
     def is_worth_waiting_until_s(self, reply_s: float) -> float:
@@ -59,14 +64,17 @@ class UnderWay:
         self._writes: dict[str, dict[Write, None]] = defaultdict(dict)
         self._acknowledged: dict[str, dict[Write, None]] = defaultdict(dict)
 
-    def refuse_pending_name(self, request: Request) -> None:
+    async def refuse_pending_name(self, request: Request) -> None:
         """Raise Uniqueness for a create whose `userName` is in a pending one.
 
-        Called right before `begin`, with no await in between: of two creates at once, one is
-        refused.
+        Of two creates at once, one is refused: nothing is awaited between what is found last and
+        the return, behind which `begin` follows. One that is still being sent may never be
+        accepted, so it is waited for.
         """
         if not (request.is_member and isinstance(request.body, Create)):
             return
+        while sending := self._sending_name(request.organisation_id, request.body.name_key):
+            await sending.is_placed.wait()
         if self.is_behind(request.organisation_id) and self._overlay.has_pending_name(
             request.organisation_id, request.body.name_key
         ):
@@ -86,6 +94,7 @@ class UnderWay:
         """Kafka has appended the write, in time."""
         self._overlay.acknowledged(write.partition, place.offset, place.append_time_ms)
         write.place, write.state = place, "acknowledged"
+        write.is_placed.set()
         self._acknowledged[write.request.organisation_id][write] = None
 
     def doubt(self, write: Write, until_s: float) -> None:
@@ -100,11 +109,19 @@ class UnderWay:
         self._overlay.settle(write.request, write.partition, place.offset, place.append_time_ms)
         self._leave(write, "decided")
 
+    def refuse(self, write: Write) -> None:
+        """The log refuses the write; what stands before it may not be applied yet."""
+        if write.state == "acknowledged":
+            self._leave(write, "decided")
+        write.state = "decided"
+        self._overlay.withdraw(write.request)
+
     def end(self, write: Write) -> None:
         """The sender of the write is answered next; reads that wait for it go on."""
         organisation_id = write.request.organisation_id
         if write.state == "sending":
             write.state = "abandoned"
+            write.is_placed.set()
             self._overlay.abandon(write.request)
         elif write.state == "acknowledged":
             for each in tuple(self._acknowledged[organisation_id]):
@@ -136,6 +153,13 @@ class UnderWay:
             await asyncio.wait(
                 [write.done for write in useful], timeout=max(0.0, min(left_s, longest_s))
             )
+
+    def _sending_name(self, organisation_id: str, name_key: str) -> Write | None:
+        for each in self._writes.get(organisation_id, ()):
+            is_create = each.request.is_member and isinstance(each.request.body, Create)
+            if each.state == "sending" and is_create and each.request.name_key == name_key:
+                return each
+        return None
 
     def _keep(self, write: Write) -> None:
         place = write.place

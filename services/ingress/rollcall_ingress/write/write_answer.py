@@ -129,6 +129,11 @@ def accepted(request: Request, found: Resource, view: View) -> Answer:
     return _marked(show.answer(found, view, status=status), PENDING)
 
 
+def not_applied(given: Answer) -> Answer:
+    """The answer with the mark that its change is decided, and not in Postgres yet."""
+    return _marked(given, PENDING)
+
+
 def with_preferences(given: Answer, request: Request, preferences: Preferences) -> Answer:
     """The answer with the preferences that it honours named (RFC 7240 §3).
 

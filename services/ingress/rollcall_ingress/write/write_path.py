@@ -25,11 +25,13 @@ from rollcall.kafka.topic_reader import TopicReader
 from rollcall.observability.logging import get_logger
 from rollcall.runtime.clock import now_ms
 from rollcall.runtime.errors import Unavailable
+from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.behind.accepted import NAMED_ONE_BY_ONE, prepare
-from rollcall_ingress.door.answer import unheard_outcome
+from rollcall_ingress.door.answer import unheard_outcome, unknown_outcome
 from rollcall_ingress.door.key_directory import KeyDirectory
 from rollcall_ingress.write.await_reply import Breakers, Waiting
 from rollcall_ingress.write.broker_clock import BrokerClock
+from rollcall_ingress.write.decide import HEAD_START_SHARE, Decision, Decisions
 from rollcall_ingress.write.hearing import LAST_RESORT_S, READ_WITHIN_S, Hearing
 from rollcall_ingress.write.publish import Publisher
 from rollcall_ingress.write.under_way import UnderWay, Write
@@ -45,12 +47,16 @@ log = get_logger()
 class Submitted:
     """A published request; `reply` is None while it is pending.
 
+    `is_applied`: the reply is the provisioner's. Otherwise it is foretold from the log, and what it
+    says is not in Postgres yet.
+
     With a precondition, None means that its outcome is not known: Kafka has accepted it, and its
     sender is not answered with success.
     """
 
     request: Request
     reply: Reply | None
+    is_applied: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class WritePath:
         budgets: Budgets,
         broker_clock: BrokerClock,
         hearing: Hearing,
+        decisions: Decisions,
     ) -> None:
         self._directory = directory
         self._publisher = publisher
@@ -85,13 +92,17 @@ class WritePath:
         self._budgets = budgets
         self._broker_clock = broker_clock
         self._hearing = hearing
+        self._decisions = decisions
         self._probes: set[asyncio.Task[None]] = set()
 
-    async def submit(self, request: Request, *, is_large: bool = False) -> Submitted:
-        """Publish `request` into its organisation's partition and await the reply.
+    async def submit(
+        self, request: Request, *, is_promised: bool | None = None, is_large: bool = False
+    ) -> Submitted:
+        """Publish `request` into its organisation's partition and await its decision.
 
-        Nothing is published where a precondition could not be awaited, or where a pending create
-        has the same `userName`. `is_large`: its body was understood in a thread. Raises Unavailable
+        `is_promised`: what `can_promise` said just now; None asks it. Where it is not, nothing is
+        published whose precondition could not be awaited, or whose `userName` a pending create has.
+        `is_large`: its body was understood in a thread. Raises Unavailable
         (not accepted), PayloadTooLarge, Uniqueness; ServiceUnavailable where it is accepted, and it
         is not known and could not be noted whether it was refused.
         """
@@ -99,7 +110,11 @@ class WritePath:
         if organisation is None:
             raise Unavailable("the organisation")
         partition = organisation.partition
-        self._under_way.refuse_pending_name(request)
+        if is_promised is None:
+            is_promised = await self.can_promise(organisation)
+        if is_promised:
+            return await self._submit_promised(request, partition, is_large=is_large)
+        await self._under_way.refuse_pending_name(request)
         is_conditional = request.precondition is not None
         wait_s = self._budgets.accept_s if is_conditional else self._budgets.reply_s
         is_open = self._breakers.is_open(partition)
@@ -128,6 +143,73 @@ class WritePath:
             return Submitted(stamped, reply)
         finally:
             self._under_way.end(write)
+
+    async def can_promise(self, organisation: Organisation) -> bool:
+        """Whether a write of the organisation will be answered with its decision, or not at all."""
+        return (
+            self._budgets.reply_s > 0
+            and self._under_way.is_behind.reads_replies
+            and await self._decisions.can_promise(organisation.id, organisation.partition)
+        )
+
+    async def _submit_promised(
+        self, request: Request, partition: int, *, is_large: bool
+    ) -> Submitted:
+        """Publish, and answer with the decision: the provisioner's reply, or this replica's own.
+
+        Raises as `submit`; ServiceUnavailable where it is accepted and the decision is not known.
+        """
+        is_open = self._breakers.is_open(partition)
+        is_watched = self._breakers.may_wait(partition)
+        is_late = is_open or self._decisions.is_late(partition)
+        head_start_s = 0.0 if is_late else self._budgets.reply_s * HEAD_START_SHARE
+        stamped = self._stamp(request, partition, self._budgets.accept_s)
+        write = self._under_way.begin(replace(stamped, promise="decision"), partition)
+        waiter = self._waiting.register(request.id)
+        try:
+            with self._decisions.expecting(request.id):
+                await self._publish(write)
+                # A budget that Kafka has used up says nothing about the provisioner.
+                half_s = write.began_s + self._budgets.reply_s / 2
+                is_watched = is_watched and asyncio.get_running_loop().time() < half_s
+                decision = await self._decide(write, waiter, head_start_s)
+            if write.state == "acknowledged" and (is_large or _names_many(stamped)):
+                write.prepared = await asyncio.to_thread(prepare, write.request)
+        finally:
+            if is_watched and write.place is not None and not waiter.done():
+                self._watch(write, waiter)
+            else:
+                self._waiting.forget(request.id)
+            self._under_way.end(write)
+        if decision is None:
+            raise unknown_outcome()
+        return Submitted(write.request, decision.reply, is_applied=decision.is_applied)
+
+    async def _decide(
+        self, write: Write, waiter: "asyncio.Future[Reply]", head_start_s: float
+    ) -> Decision | None:
+        accepted_s = asyncio.get_running_loop().time()
+        within_s = accepted_s + self._budgets.reply_s
+        await self._replied(waiter, accepted_s + head_start_s)
+        if waiter.done() or write.place is None:
+            decision: Decision | None = Decision(waiter.result(), is_applied=True)
+        else:
+            request = write.request
+            decision = await self._decisions.decision(
+                request.organisation_id,
+                write.partition,
+                request.id,
+                write.place.offset,
+                waiter,
+                within_s=within_s,
+                until_s=max(within_s, write.began_s + self._budgets.accept_s),
+            )
+        if waiter.done():
+            self._breakers.answered(write.partition, waiter.result().backlog)
+            self._under_way.decide(write)
+        elif decision is not None and decision.reply.status >= 400:
+            self._under_way.refuse(write)
+        return decision
 
     def _stamp(self, request: Request, partition: int, wait_s: float | None) -> Request:
         """The request with its expiry and, unless `wait_s` is None, where its reply goes.
@@ -194,11 +276,15 @@ class WritePath:
         except BaseException:
             self._waiting.forget(write.request.id)
             raise
-        task = asyncio.create_task(self._watch_probe(write, waiter), name="probe")
+        self._watch(write, waiter)
+
+    def _watch(self, write: Write, waiter: "asyncio.Future[Reply]") -> None:
+        """Learn in the background whether its reply comes in time."""
+        task = asyncio.create_task(self._watch_reply(write, waiter), name="probe")
         self._probes.add(task)
         task.add_done_callback(self._probes.discard)
 
-    async def _watch_probe(self, write: Write, waiter: "asyncio.Future[Reply]") -> None:
+    async def _watch_reply(self, write: Write, waiter: "asyncio.Future[Reply]") -> None:
         try:
             await self._replied(waiter, write.began_s + self._budgets.reply_s)
             if waiter.done():

@@ -33,9 +33,11 @@ from rollcall.postgres.audit import AuditRow
 from rollcall.runtime import clock
 from rollcall.runtime.errors import Unavailable
 from rollcall.scim.errors import ServiceUnavailable
+from rollcall.tail.replica import Replica
 from rollcall_ingress.behind.is_behind import IsBehind
 from rollcall_ingress.write.await_reply import Breakers, Waiting
 from rollcall_ingress.write.broker_clock import BrokerClock
+from rollcall_ingress.write.decide import Decisions
 from rollcall_ingress.write.hearing import Hearing
 from rollcall_ingress.write.publish import Publisher
 from rollcall_ingress.write.under_way import UnderWay
@@ -46,6 +48,7 @@ from tests.support.builders import MOMENT, ORGANISATION, a_request, an_id
 from tests.support.samples.overlay_store import an_overlay
 from tests.support.samples.records import FakeRecord
 from tests.unit.ingress.tenants import a_directory, an_organisation
+from tests.unit.ingress.write.foretelling import FakeReplica
 
 T = TypeVar("T")
 TOPICS = Topics("t")
@@ -279,6 +282,7 @@ async def refused_in(timing: Timing) -> Seen:
         Budgets(accept_s=ACCEPT_S, reply_s=REPLY_S),
         broker_clock,
         hearing,
+        Decisions(cast(Replica, FakeReplica()), loop.time),
     )
     provisioner = Provisioner(kafka)
     background = [asyncio.create_task(kafka.read()), asyncio.create_task(provisioner.run())]

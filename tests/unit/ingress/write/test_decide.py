@@ -1,0 +1,164 @@
+"""A write is answered with its decision: the provisioner's reply, or what the log leads to."""
+
+import asyncio
+from typing import cast
+
+import pytest
+import structlog
+
+from rollcall.events.reply import Reply
+from rollcall.events.request import Request
+from rollcall.scim.errors import ServiceUnavailable
+from rollcall.tail.replica import Replica
+from rollcall_ingress.write import decide
+from rollcall_ingress.write.await_reply import Waiting
+from rollcall_ingress.write.decide import DOUBTS_S, Decisions
+from tests.support.builders import an_id
+from tests.support.samples.overlay_store import an_overlay
+from tests.unit.ingress.write.foretelling import FakeReplica
+from tests.unit.ingress.write.paths import FakePublisher, a_path, a_request
+
+TAKEN = Reply(an_id(1), 409, scim_type="uniqueness")
+DONE = Reply(an_id(1), 204)
+REPLY_S = 0.4
+
+
+def replying(waiting: Waiting, reply: Reply, after_s: float) -> FakePublisher:
+    """The provisioner replies so long after the acknowledgement."""
+
+    def act(request: Request) -> None:
+        loop = asyncio.get_running_loop()
+        waiter = waiting._waiters[request.id]
+        loop.call_later(after_s, waiter.set_result, reply)
+
+    return FakePublisher(act)
+
+
+async def test_a_reply_in_time_is_the_decision_and_nothing_is_folded() -> None:
+    waiting, replica = Waiting(), FakeReplica(knows=True)
+    publisher = replying(waiting, DONE, 0.0)
+    path, _ = a_path(publisher, waiting, replica=replica)
+
+    submitted = await path.submit(a_request())
+
+    assert (submitted.reply, submitted.is_applied) == (DONE, True)
+    assert replica.asked == []
+    ((request, _),) = publisher.published
+    assert request.promise == "decision"
+    assert request.reply_to is not None
+
+
+@pytest.mark.parametrize("verdict", [DONE, TAKEN])
+async def test_without_a_provisioner_the_log_decides(verdict: Reply) -> None:
+    replica = FakeReplica(knows=True, verdicts={an_id(1): verdict})
+    waiting = Waiting()
+    path, breakers = a_path(FakePublisher(), waiting, replica=replica)
+
+    submitted = await path.submit(a_request())
+
+    assert (submitted.reply, submitted.is_applied) == (verdict, False)
+    assert replica.asked == [(an_id(1), 0)]
+    for _ in range(2):
+        await path.submit(a_request())
+    await asyncio.gather(*path._probes)
+    assert breakers.is_open(3), "three budgets have passed without a reply"
+    assert waiting._waiters == {}
+
+
+async def test_behind_an_open_breaker_the_log_is_asked_at_once() -> None:
+    replica = FakeReplica(knows=True, verdicts={an_id(1): DONE})
+    path, breakers = a_path(FakePublisher(), Waiting(), replica=replica, reply_s=REPLY_S)
+    for _ in range(3):
+        breakers.missed(3)
+    began_s = asyncio.get_running_loop().time()
+
+    submitted = await path.submit(a_request())
+
+    assert submitted.reply == DONE
+    assert asyncio.get_running_loop().time() - began_s < REPLY_S * decide.HEAD_START_SHARE
+
+
+async def test_what_is_applied_already_is_answered_by_its_reply() -> None:
+    waiting = Waiting()
+    replica = FakeReplica(knows=True, verdicts={an_id(1): None})
+    publisher = replying(waiting, DONE, REPLY_S / 2)
+    path, _ = a_path(publisher, waiting, replica=replica, reply_s=REPLY_S)
+
+    submitted = await path.submit(a_request())
+
+    assert (submitted.reply, submitted.is_applied) == (DONE, True)
+
+
+async def test_a_decision_that_nobody_knows_is_503_and_promises_nothing_for_a_while() -> None:
+    clock_s = [0.0]
+    replica = FakeReplica(knows=True)
+    publisher = FakePublisher()
+    path, _ = a_path(publisher, Waiting(), replica=replica, accept_s=0.3, clock=lambda: clock_s[0])
+
+    with pytest.raises(ServiceUnavailable) as refused:
+        await path.submit(a_request())
+    assert "nothing was done" not in (refused.value.detail or "").casefold()
+
+    submitted = await path.submit(a_request(2))
+    assert submitted.reply is None  # pending, as without a fold
+    clock_s[0] = DOUBTS_S
+    replica.verdicts[an_id(3)] = Reply(an_id(3), 204)
+    assert (await path.submit(a_request(3))).reply == Reply(an_id(3), 204)
+    assert [request.promise for request, _ in publisher.published] == [
+        "decision",
+        None,
+        "decision",
+    ]
+
+
+async def test_a_reply_that_differs_from_what_was_answered_is_reported() -> None:
+    taken_back: list[str] = []
+    replica = FakeReplica(verdicts={an_id(1): DONE})
+    decisions = Decisions(cast(Replica, replica), lambda: 0.0, taken_back.append)
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[Reply] = loop.create_future()
+    with decisions.expecting(an_id(1)):
+        await decisions.decision(an_id(9), 3, an_id(1), 7, waiter, loop.time() + 1, loop.time() + 1)
+
+    with structlog.testing.capture_logs() as lines:
+        decisions.on_reply(TAKEN)
+        decisions.on_reply(TAKEN)  # once
+
+    [line] = [each for each in lines if each["event"] == "verdict.differed"]
+    assert (line["given"], line["decided"]) == (204, 409)
+    assert taken_back == [an_id(1)]
+
+
+async def test_nothing_is_promised_behind_what_is_only_known_when_it_is_applied() -> None:
+    publisher = FakePublisher()
+    replica = FakeReplica(knows=True, behind=True, barrier=True)
+    path, _ = a_path(publisher, Waiting(), replica=replica)
+
+    submitted = await path.submit(a_request())
+
+    assert submitted.reply is None
+    assert [request.promise for request, _ in publisher.published] == [None]
+
+
+async def test_a_decision_that_comes_late_is_given_and_nothing_more_is_promised_meanwhile() -> None:
+    replica = FakeReplica(knows=True, verdict_s=0.2, verdicts={an_id(1): DONE})
+    publisher = FakePublisher()
+    path, _ = a_path(publisher, Waiting(), replica=replica, reply_s=0.05)
+
+    first = asyncio.create_task(path.submit(a_request()))
+    await asyncio.wait((first,), timeout=0.1)
+    second = await path.submit(a_request(2))
+
+    assert second.reply is None
+    assert (await first).reply == DONE
+
+
+async def test_what_the_log_refuses_is_not_shown_as_accepted() -> None:
+    overlay = an_overlay()
+    replica = FakeReplica(knows=True, verdicts={an_id(1): TAKEN})
+    path, _ = a_path(FakePublisher(), Waiting(), replica=replica, overlay=overlay)
+
+    await path.submit(a_request())
+
+    assert len(overlay) == 0
+    assert overlay.is_empty_for(a_request().organisation_id)
