@@ -36,12 +36,40 @@ async def brief_door(kafka_server: KafkaServer, database: TestDatabase) -> Async
     await close_door(opened)
 
 
+@pytest.fixture
+async def blind_door(kafka_server: KafkaServer) -> AsyncIterator[Door]:
+    """The same without Postgres: what is pending cannot be decided here."""
+    opened, _ = await open_door(
+        kafka_server.bootstrap,
+        "postgresql://rollcall_ingress:x@127.0.0.1:1/none",
+        f"t{new_id().replace('-', '')}",
+        ingress_accept_s=1.0,
+    )
+    yield opened
+    await close_door(opened)
+
+
+async def test_a_precondition_is_decided_by_the_log_while_nobody_applies(door: Door) -> None:
+    _, made, headers = await door.call("POST", "/Users", a_body())
+    assert made is not None
+    path, tag = f"/Users/{made['id']}", headers["ETag"]
+
+    stale = await door.call("PATCH", path, titled("Captain"), headers={"If-Match": STALE})
+    first = await door.call("PATCH", path, titled("Captain"), headers={"If-Match": tag})
+    second = await door.call("PUT", path, a_body(), headers={"If-Match": tag})
+    gone = await door.call("DELETE", path, headers={"If-Match": first[2]["ETag"]})
+    unknown = await door.call("DELETE", path, headers={"If-Match": "*"})
+
+    assert [each[0] for each in (stale, first, second, gone, unknown)] == [412, 200, 412, 204, 404]
+    assert [r.promise for _, r in await door.log()] == ["decision"] * 6
+
+
 async def test_a_precondition_that_is_not_decided_in_time_is_503_and_on_the_log(
-    brief_door: Door,
+    blind_door: Door,
 ) -> None:
     path = f"/Users/{new_id()}"
 
-    status, body, headers = await brief_door.call(
+    status, body, headers = await blind_door.call(
         "PATCH", path, titled("Captain"), headers={"If-Match": STALE}
     )
 
@@ -50,7 +78,7 @@ async def test_a_precondition_that_is_not_decided_in_time_is_503_and_on_the_log(
     assert "read the resource" in body["detail"]
     assert int(headers["Retry-After"]) >= 1
     assert "Rollcall-Outcome" not in headers
-    [(_, request)] = await brief_door.log()
+    [(_, request)] = await blind_door.log()
     assert request.type == "io.rollcall.request.member.patch.v2"
     assert request.precondition is not None
     assert request.precondition.if_match == (STALE[3:-1],)
@@ -58,17 +86,17 @@ async def test_a_precondition_that_is_not_decided_in_time_is_503_and_on_the_log(
 
 
 async def test_behind_a_precondition_is_503_and_nothing_of_it_is_published(
-    brief_door: Door,
+    blind_door: Door,
 ) -> None:
     await asyncio.gather(
-        *(brief_door.call("POST", "/Users", a_body(f"u{number}@example.org")) for number in "abc")
+        *(blind_door.call("POST", "/Users", a_body(f"u{number}@example.org")) for number in "abc")
     )
     refused: list[str] = []
     published: list[str] = []
     for method in ("PATCH", "PUT", "DELETE") * 2:
         member_id = new_id()
         content = {"PATCH": titled("Captain"), "PUT": a_body()}.get(method)
-        status, body, headers = await brief_door.call(
+        status, body, headers = await blind_door.call(
             method, f"/Users/{member_id}", content, headers={"If-Match": STALE}
         )
         assert status == 503
@@ -77,7 +105,7 @@ async def test_behind_a_precondition_is_503_and_nothing_of_it_is_published(
         # One a second is the breaker's probe: it is published, and its answer says so.
         (refused if "nothing was done" in body["detail"] else published).append(member_id)
 
-    on_the_log = {request.resource_id for _, request in await brief_door.log()}
+    on_the_log = {request.resource_id for _, request in await blind_door.log()}
 
     assert refused
     assert not on_the_log & set(refused)
@@ -111,12 +139,11 @@ async def test_a_condition_on_a_create_says_nothing(brief_door: Door) -> None:
 
 async def test_minimal_answers_have_no_body_and_say_so(brief_door: Door) -> None:
     prefer = {"Prefer": "return=minimal; x=y, handling=strict"}
-    path = f"/Users/{new_id()}"
 
     created = await brief_door.call("POST", "/Users", a_body(), headers=prefer)
-    replaced = await brief_door.call("PUT", path, a_body(), headers=prefer)
+    path = made = created[2]["Location"].removeprefix(brief_door.base)
+    replaced = await brief_door.call("PUT", path, a_body(title="Captain"), headers=prefer)
     strict = await brief_door.call("PUT", path, a_body(colour="blue"), headers=prefer)
-    made = created[2]["Location"].removeprefix(brief_door.base)
     shown = await brief_door.call("PUT", f"{made}?attributes=userName", a_body(), headers=prefer)
 
     assert (created[0], created[1], replaced[0], replaced[1]) == (201, None, 204, None)

@@ -22,7 +22,7 @@ from rollcall_ingress.invitation import InvitationPage, setup
 from rollcall_ingress.invitation_form import Forms
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION
 from tests.support.databases import TestDatabase
-from tests.support.door import SECRET, Door, close_door, open_door
+from tests.support.door import SECRET, Door, a_body, close_door, open_door
 from tests.support.servers import KafkaServer
 from tests.support.stack import until
 
@@ -65,11 +65,14 @@ async def page(write_path: WritePath) -> AsyncIterator[Client]:
         yield client
 
 
-def a_token(organisation_id: str = ORGANISATION, **late: float) -> str:
-    invitation_id = new_id()
+def a_token(
+    organisation_id: str = ORGANISATION, *, invited: tuple[str, str] | None = None, **late: float
+) -> str:
+    """A token; `invited`: member and invitation, otherwise ones that do not exist."""
+    member_id, invitation_id = invited or (new_id(), new_id())
     expires = expires_at(invitation_id, 3600) + timedelta(**late)
     return make_token(
-        SECRET.encode(), Invitation(organisation_id, new_id(), invitation_id), expires
+        SECRET.encode(), Invitation(organisation_id, member_id, invitation_id), expires
     )
 
 
@@ -325,14 +328,18 @@ async def post(door: Door, token: str) -> tuple[int, str]:
 
 
 async def test_at_the_real_door_an_acceptance_goes_the_way_of_every_change(door: Door) -> None:
-    """Nobody applies it here, so it is pending; it stands on the organisation's own partition."""
-    token = a_token(door.organisation.id)
+    """Nobody applies it here, so the log decides; it is on the organisation's own partition."""
+    await door.call("POST", "/Users", a_body())
+    ((_, created),) = await door.log()
+    token = a_token(door.organisation.id, invited=(created.resource_id, created.id))
 
     status, text = await post(door, token)
+    again, _ = await post(door, token)
+    unknown, _ = await post(door, a_token(door.organisation.id))
 
-    assert status == 200
-    assert "being processed" in text
-    ((record, request),) = await door.log()
+    assert (status, again, unknown) == (200, 410, 410), "as the log decides"
+    assert "You have accepted" in text
+    record, request = (await door.log())[1]
     assert record.partition == door.organisation.partition
     assert request.kind == "member.accept"
     assert request.accept_by_ms is not None
@@ -399,7 +406,7 @@ async def test_slow_forms_keep_no_seat_from_anybody(
         status, _ = await post(door, a_token(door.organisation.id))
 
         assert asked == [200] * 8
-        assert status == 200
+        assert status == 410, "the log knows no such member"
     finally:
         for _, writer in slow:
             writer.close()

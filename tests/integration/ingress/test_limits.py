@@ -75,7 +75,7 @@ def quoted_texts() -> bytes:
 async def test_the_largest_body_of_a_patch_fits_into_a_record(door: Door, body: Any) -> None:
     status, _ = await send(door, "PATCH", f"/Users/{new_id()}", body())
 
-    assert status == 204
+    assert status == 404, "the log decides it: there is no such member"
     ((record, request),) = await door.log()
     assert len(operations_of(request)) >= 1000
     assert record.value is not None
@@ -88,7 +88,7 @@ async def test_the_largest_body_of_a_group_fits_into_a_record(door: Door) -> Non
 
     status, _ = await send(door, "PUT", f"/Groups/{new_id()}", filled(body))
 
-    assert status == 200
+    assert status == 404, "the log decides it: there is no such group"
     ((_, request),) = await door.log()
     assert request.members is not None
     assert len(request.members.add) == 100_000

@@ -26,6 +26,8 @@ HEAD_START_SHARE: Final = 0.25
 """The part of the reply's budget in which only the provisioner's reply is waited for, while its
 partition is in time: it takes milliseconds, some hundred under load, and then nothing is folded
 here."""
+DECIDED_WITHIN_S: Final = 2.0
+"""Seconds after which a decision is late: nothing more is promised meanwhile."""
 READY_WITHIN_S: Final = 1.0
 """Seconds for what is pending to be folded, before something behind it is promised."""
 DOUBTS_S: Final = 5.0

@@ -31,7 +31,7 @@ from rollcall_ingress.door.answer import unheard_outcome, unknown_outcome
 from rollcall_ingress.door.key_directory import KeyDirectory
 from rollcall_ingress.write.await_reply import Breakers, Waiting
 from rollcall_ingress.write.broker_clock import BrokerClock
-from rollcall_ingress.write.decide import HEAD_START_SHARE, Decision, Decisions
+from rollcall_ingress.write.decide import DECIDED_WITHIN_S, HEAD_START_SHARE, Decision, Decisions
 from rollcall_ingress.write.hearing import LAST_RESORT_S, READ_WITHIN_S, Hearing
 from rollcall_ingress.write.publish import Publisher
 from rollcall_ingress.write.under_way import UnderWay, Write
@@ -189,7 +189,7 @@ class WritePath:
         self, write: Write, waiter: "asyncio.Future[Reply]", head_start_s: float
     ) -> Decision | None:
         accepted_s = asyncio.get_running_loop().time()
-        within_s = accepted_s + self._budgets.reply_s
+        within_s = accepted_s + DECIDED_WITHIN_S
         await self._replied(waiter, accepted_s + head_start_s)
         if waiter.done() or write.place is None:
             decision: Decision | None = Decision(waiter.result(), is_applied=True)

@@ -10,7 +10,7 @@ from rollcall.events.reply import Reply
 from rollcall.events.request import Request
 from rollcall.scim.errors import ServiceUnavailable
 from rollcall.tail.replica import Replica
-from rollcall_ingress.write import decide
+from rollcall_ingress.write import decide, write_path
 from rollcall_ingress.write.await_reply import Waiting
 from rollcall_ingress.write.decide import DOUBTS_S, Decisions
 from tests.support.builders import an_id
@@ -93,7 +93,7 @@ async def test_a_decision_that_nobody_knows_is_503_and_promises_nothing_for_a_wh
     clock_s = [0.0]
     replica = FakeReplica(knows=True)
     publisher = FakePublisher()
-    path, _ = a_path(publisher, Waiting(), replica=replica, accept_s=0.3, clock=lambda: clock_s[0])
+    path, _ = a_path(publisher, Waiting(), replica=replica, accept_s=2.1, clock=lambda: clock_s[0])
 
     with pytest.raises(ServiceUnavailable) as refused:
         await path.submit(a_request())
@@ -140,7 +140,10 @@ async def test_nothing_is_promised_behind_what_is_only_known_when_it_is_applied(
     assert [request.promise for request, _ in publisher.published] == [None]
 
 
-async def test_a_decision_that_comes_late_is_given_and_nothing_more_is_promised_meanwhile() -> None:
+async def test_a_decision_that_comes_late_is_given_and_nothing_more_is_promised_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(write_path, "DECIDED_WITHIN_S", 0.05)
     replica = FakeReplica(knows=True, verdict_s=0.2, verdicts={an_id(1): DONE})
     publisher = FakePublisher()
     path, _ = a_path(publisher, Waiting(), replica=replica, reply_s=0.05)
