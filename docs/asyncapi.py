@@ -137,6 +137,13 @@ def _schemas() -> Json:
                     "const": "1",
                     "description": "answered with success before the decision, in spite of replyto",
                 },
+                "ce_promise": {
+                    "const": "decision",
+                    "description": (
+                        "the sender is answered with the decision, or that it is not known; "
+                        "a refusal takes nothing back"
+                    ),
+                },
                 "ce_replyto": {**NUMBER_TEXT, "description": "partition of the replies topic"},
                 "ce_causationid": {**UUID, "description": "id of the event that is dead"},
             },

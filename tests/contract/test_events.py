@@ -182,6 +182,13 @@ sample(
     ),
 )
 sample(
+    "request.member.create.v1.promised",
+    "Request",
+    request.to_event(
+        replace(builders.create(1, "ana@example.org"), **WAITED_FOR, promise="decision", rules=3)
+    ),
+)
+sample(
     "outcome.request.rejected.told.v1",
     "Outcome",
     outcome.to_event(

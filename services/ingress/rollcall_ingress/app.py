@@ -120,7 +120,7 @@ class Ingress(Service):
             database, pool_size=settings.ingress_pool_size, wait_s=STATEMENT_TIMEOUT_S
         )
         self._replica = Replica(self._tails, self._reads.connection, topics.requests)
-        self._decisions = Decisions(self._replica, time.monotonic, self._note_taken_back)
+        self._decisions = Decisions(self._replica, time.monotonic, self._note_difference)
         self._is_log_known = asyncio.Event()
         self._waiting = Waiting(
             on_reply=self._on_reply,
@@ -353,13 +353,13 @@ class Ingress(Service):
         async with self._database.connection() as connection:
             return await progress.read_all(connection, self._topics.requests)
 
-    async def _note_unheard(self, ids: Sequence[str]) -> None:
+    async def _note_unheard(self, given: Mapping[str, int | None]) -> None:
         async with self._database.connection() as connection:
-            await audit.note_unheard(connection, ids)
+            await audit.note_unheard(connection, given)
 
-    def _note_taken_back(self, request_id: str) -> None:
+    def _note_difference(self, request_id: str, given: int) -> None:
         """Let `rollcall refused list` show it."""
-        task = asyncio.create_task(self._hearing.noted(request_id), name="taken back")
+        task = asyncio.create_task(self._hearing.noted(request_id, given), name="differed")
         self._noting.add(task)
         task.add_done_callback(self._noting.discard)
 

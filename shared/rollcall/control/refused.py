@@ -1,9 +1,13 @@
 """Requests that were answered with success and refused afterwards, with what to do about each.
 
-A request is listed where no caller waited for its decision, or where the refusal came too late for
-the caller. In the second case the caller may have got the refusal after all (`perhaps`): the list
-may hold one too many. After a restore, what was decided before is decided again, and it is not
-known whether the first refusal reached the caller (`unknown`).
+A request is listed where its sender was answered before it was decided and nothing else could be
+promised, or where the refusal came too late for the caller. In the second case the caller may have
+got the refusal after all (`perhaps`): the list may hold one too many. After a restore, what was
+decided before is decided again, and it is not known whether the first refusal reached the caller
+(`unknown`). A refusal that its sender was promised and given is not listed.
+
+Where a replica of ingress has answered with its own verdict and the provisioner decided otherwise,
+which is a fault of ours, it is listed whichever of the two was the success.
 """
 
 from collections.abc import Mapping
@@ -23,12 +27,20 @@ from rollcall.runtime.config import Settings
 from rollcall.runtime.ids import parse_id
 
 MOST: Final = 10_000
-Answered = Literal["yes", "perhaps", "unknown"]
+Answered = Literal["yes", "perhaps", "unknown", "refused"]
+Why = Literal["optimistic", "unheard", "decided again", "differed"]
+WHY: Final[dict[Why, str]] = {
+    "optimistic": "Postgres or the log could not be read, so it was answered before it was decided",
+    "unheard": "the decision may have come too late for the answer",
+    "decided again": "Postgres was restored, and what was decided before was decided again",
+    "differed": "ingress judged it otherwise than the provisioner: a fault of Rollcall",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refused request. `answered`: whether its sender was answered with success.
+    """One refused request. `answered`: whether its sender was answered with success, or `refused`
+    where it is applied all the same; `why`: why that is not what was decided.
 
     `id` is the request's; `event_id` is of the event that decided it: the same, or a redrive.
     """
@@ -46,6 +58,7 @@ class Refusal:
     actor: str
     accepted: datetime
     recorded: datetime
+    why: Why = "optimistic"
 
     @property
     def resource(self) -> str:
@@ -69,6 +82,7 @@ class Refusal:
             "scim_type": self.scim_type,
             "attribute": self.attribute,
             "told": self.answered,
+            "why": self.why,
             "actor": self.actor,
             "accepted": format_time(self.accepted),
             "recorded": format_time(self.recorded),
@@ -110,6 +124,8 @@ async def select(
 def refusals_of(found: Refused) -> list[Refusal]:
     """The refused requests in one row of the audit; the row of a redrive may hold several."""
     row = found.row
+    if found.given is not None and found.given >= 400 > row.status:
+        return [_applied_after_all(found)]
     refusals = []
     for stored in row.outcomes:
         outcome = from_data(stored["fact"], stored["data"])
@@ -133,20 +149,55 @@ def refusals_of(found: Refused) -> list[Refusal]:
                 actor=row.actor,
                 accepted=row.append_time,
                 recorded=found.recorded,
+                why=_why(found, stored),
             )
         )
     return refusals
 
 
+def _applied_after_all(found: Refused) -> Refusal:
+    row = found.row
+    kind = row.type.removeprefix(TYPE_PREFIX)
+    return Refusal(
+        id=row.id,
+        event_id=row.id,
+        organisation_id=row.organisation_id or "",
+        endpoint="Groups" if kind.startswith("group") else "Users",
+        resource_id=row.resource_id or "",
+        kind=kind,
+        status=row.status,
+        scim_type=None,
+        attribute=None,
+        answered="refused",
+        actor=row.actor,
+        accepted=row.append_time,
+        recorded=found.recorded,
+        why="differed",
+    )
+
+
+def _why(found: Refused, stored: Mapping[str, Any]) -> Why:
+    if found.given is not None:
+        return "differed"
+    if stored.get("again"):
+        return "decided again"
+    return "unheard" if found.is_unheard else "optimistic"
+
+
 def _answered(found: Refused, stored: Mapping[str, Any]) -> Answered:
     if stored.get("again"):
         return "unknown"
-    return "perhaps" if found.is_unheard else "yes"
+    return "perhaps" if found.is_unheard and found.given is None else "yes"
 
 
 def advice(refusal: Refusal) -> str:
     """One or two sentences for the admin of the organisation."""
     what = "user" if refusal.endpoint == "Users" else "group"
+    if refusal.answered == "refused":
+        return (
+            f"The identity provider was answered that this is refused, and the {what} is changed. "
+            f"Read the {what} and send again what it should be."
+        )
     if refusal.status == 409 and refusal.attribute is not None:
         made = (
             f"The identity provider holds an id of a {what} that does not exist."

@@ -1,6 +1,6 @@
 """The audit: one row for each decided request. It is also the outbox of the outcomes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -58,14 +58,16 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A refused request whose answer was, or may have been, success.
+    """A request whose answer was, or may have been, another than its decision.
 
     `is_unheard`: the sender waited for the decision, and the reply was not in the log in time.
+    `given`: the status that it was answered with by a verdict of ingress, which differed.
     """
 
     row: AuditRow
     recorded: datetime
     is_unheard: bool
+    given: int | None = None
 
 
 async def already_applied(connection: "Connection", ids: Iterable[str]) -> set[str]:
@@ -130,10 +132,13 @@ async def record_unheard(connection: "Connection", ids: Sequence[str]) -> None:
         await connection.execute(_RECORD_UNHEARD, list(ids))
 
 
-async def note_unheard(connection: "Connection", ids: Sequence[str]) -> None:
-    """Note requests that ingress answers with success without knowing their decision."""
-    if ids:
-        await connection.execute(_NOTE_UNHEARD, list(ids))
+async def note_unheard(connection: "Connection", given: Mapping[str, int | None]) -> None:
+    """Note requests that ingress answers with success without knowing their decision.
+
+    Id → None; or the status that it was answered with, where it is decided otherwise.
+    """
+    if given:
+        await connection.execute(_NOTE_UNHEARD, list(given), list(given.values()))
 
 
 async def find_refused(
@@ -145,10 +150,14 @@ async def find_refused(
 ) -> list[Refused]:
     """Requests that were answered with success and refused afterwards, newest first.
 
-    They include dead letters that were answered with success, with status 500.
+    They include dead letters that were answered with success, with status 500, and requests that
+    were refused and applied afterwards, which a fault of ours would make.
     """
     rows = await connection.fetch(_FIND_REFUSED, organisation_id, since, limit)
-    return [Refused(to_row(row), to_utc(row["recorded"]), row["is_unheard"]) for row in rows]
+    return [
+        Refused(to_row(row), to_utc(row["recorded"]), row["is_unheard"], row["given"])
+        for row in rows
+    ]
 
 
 def to_row(row: "asyncpg.Record") -> AuditRow:

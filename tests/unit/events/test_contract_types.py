@@ -37,6 +37,7 @@ A_REQUEST = replace(
     accept_by_ms=1_700_000_000_000,
     answer_by_ms=1_700_000_000_500,
     reply_to=3,
+    promise="decision",
     traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 )
 

@@ -48,18 +48,19 @@ class Decision:
 class Decisions:
     """Decides writes here. One per process; `clock` gives monotonic seconds.
 
-    `on_taken_back` gets the id of a request that was answered with success and is refused.
+    `on_difference` gets the id of a request that is decided otherwise than it was answered, and the
+    status of the answer.
     """
 
     def __init__(
         self,
         replica: Replica,
         clock: Callable[[], float],
-        on_taken_back: Callable[[str], None] = lambda _: None,
+        on_difference: Callable[[str, int], None] = lambda request_id, given: None,
     ) -> None:
         self._replica = replica
         self._clock = clock
-        self._on_taken_back = on_taken_back
+        self._on_difference = on_difference
         self._doubted: dict[str, float] = {}
         self._given: OrderedDict[str, Reply] = OrderedDict()
 
@@ -106,8 +107,7 @@ class Decisions:
             decided=reply.status,
             runbook="verdict-differed",
         )
-        if given.status < 400 <= reply.status:
-            self._on_taken_back(reply.request_id)
+        self._on_difference(reply.request_id, given.status)
 
     async def decision(
         self,

@@ -14,7 +14,7 @@ the request's id is noted in `audit.unheard` first: if it is or will be refused,
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 from aiokafka.errors import TopicAuthorizationFailedError
@@ -42,8 +42,9 @@ REFUSED_PAUSE_S: Final = 60.0
 """Seconds without marks, after one that was not allowed: each such error ends the producer."""
 REMEMBERED: Final = 10_000
 
-Note = Callable[[Sequence[str]], Awaitable[None]]
-"""Writes ids down, or raises Unavailable."""
+Note = Callable[[Mapping[str, int | None]], Awaitable[None]]
+"""Writes ids down, each with the status that it was answered with where a verdict differed from
+the decision; or raises Unavailable."""
 
 log = get_logger()
 
@@ -76,6 +77,7 @@ class Hearing:
         self._not_before_s = 0.0
         self.may_not_mark = False
         self._due: dict[str, asyncio.Future[bool]] = {}
+        self._given: dict[str, int] = {}
         self._noting: asyncio.Task[None] | None = None
         self._noted: OrderedDict[str, None] = OrderedDict()
 
@@ -115,8 +117,13 @@ class Hearing:
             return False
         return False
 
-    async def noted(self, request_id: str) -> bool:
-        """Write down that the request is answered unheard; False where that is not possible."""
+    async def noted(self, request_id: str, given: int | None = None) -> bool:
+        """Write down that the request is answered unheard; False where that is not possible.
+
+        Or that it was answered with the status `given`, and is decided otherwise.
+        """
+        if given is not None:
+            self._given[request_id] = given
         due = self._due.get(request_id)
         if due is None:
             due = self._due[request_id] = asyncio.get_running_loop().create_future()
@@ -172,10 +179,11 @@ class Hearing:
         """Write what is due, all that came meanwhile at once, until nothing is."""
         while self._due:
             due, self._due = self._due, {}
+            given = {request_id: self._given.pop(request_id, None) for request_id in due}
             is_written = False
             try:
                 async with asyncio.timeout(NOTE_WITHIN_S):
-                    await self._note(list(due))
+                    await self._note(given)
                 is_written = True
             except (Unavailable, TimeoutError):
                 log.warning("unheard.lost", requests=len(due))
@@ -183,10 +191,11 @@ class Hearing:
                 for request_id, waits in due.items():
                     if not waits.done():
                         waits.set_result(is_written)
-                    if is_written:
+                    if is_written and given[request_id] is None:
                         self._noted[request_id] = None
-            if is_written:
-                INGRESS_UNHEARD.inc(len(due))
-                log.warning("pending.unheard", requests=len(due))
+            unheard = sum(status is None for status in given.values())
+            if is_written and unheard:
+                INGRESS_UNHEARD.inc(unheard)
+                log.warning("pending.unheard", requests=unheard)
             while len(self._noted) > REMEMBERED:
                 self._noted.popitem(last=False)

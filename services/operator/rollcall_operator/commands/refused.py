@@ -12,7 +12,7 @@ from rollcall_operator.deployment import HERE, DataOption, JsonOption, find
 from rollcall_operator.options import OnlyOrgArgument
 from rollcall_operator.owner import open_as_owner
 
-COLUMNS: Final = ("id", "resource", "kind", "status", "attribute", "told", "recorded")
+COLUMNS: Final = ("id", "resource", "kind", "status", "attribute", "told", "why", "recorded")
 IdArgument = Annotated[
     str, typer.Argument(metavar="ID", help="Id of the request, as `list` shows it.")
 ]
@@ -59,6 +59,7 @@ def show(request: IdArgument, data: DataOption = HERE, as_json: JsonOption = Fal
     for each in found:
         for name, value in each.as_json().items():
             print(f"{name:<17}{'-' if value is None else value}")
+        print(f"{'because':<17}{refused.WHY[each.why]}")
 
 
 async def _select(

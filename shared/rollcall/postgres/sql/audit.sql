@@ -55,30 +55,32 @@ INSERT INTO audit.unheard (id) SELECT id FROM unnest($1::uuid[]) AS given (id)
 ON CONFLICT (id) DO NOTHING
 
 -- name: note_unheard
--- Note requests that are answered with success while their decision is not known.
--- $1 ids
+-- Note requests that are answered with success while their decision is not known, or that were
+-- answered otherwise than they are decided.
+-- $1 ids, $2 the status that each was answered with by a verdict of ingress, or null
 -- roles: ingress
-INSERT INTO audit.unheard (id) SELECT id FROM unnest($1::uuid[]) AS given (id)
+INSERT INTO audit.unheard (id, given)
+SELECT id, given FROM unnest($1::uuid[], $2::smallint[]) AS noted (id, given)
 ON CONFLICT DO NOTHING
 
 -- name: find_refused
--- Requests that were answered with success and then refused, newest first; `is_unheard`: the sender
--- waited, and the refusal may have come too late.
+-- Requests that were answered otherwise than they were decided, newest first; `is_unheard`: the
+-- sender waited, and the refusal may have come too late; `given`: a verdict of ingress differed.
 -- $1 organisation, null: all
 -- $2 recorded since, null: no limit
 -- $3 at most this many
 -- roles: owner
 WITH refused AS (
-    SELECT id, false AS is_unheard
+    SELECT id, false AS is_unheard, NULL::smallint AS given
     FROM audit.event
     WHERE optimistic AND status >= 400
     UNION ALL
-    SELECT id, true AS is_unheard
+    SELECT id, true AS is_unheard, given
     FROM audit.unheard
 )
 SELECT event.id::text, organisation_id::text, topic, partition, "offset", epoch, type, resource_id,
        actor, append_time, event_time, status, scim_type, optimistic, outcomes, event.recorded,
-       refused.is_unheard
+       refused.is_unheard, refused.given
 FROM refused
 JOIN audit.event ON event.id = refused.id
 WHERE NOT (refused.is_unheard AND optimistic AND status >= 400)

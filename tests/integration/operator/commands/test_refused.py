@@ -80,6 +80,7 @@ def cli(
                 ],
             )
             await audit.record_unheard(connection, [an_id(2)])
+            await audit.note_unheard(connection, {an_id(3): 409, an_id(4): 201})
 
     asyncio.run(record())
     monkeypatch.chdir(tmp_path)
@@ -93,19 +94,20 @@ def call(cli: CliRunner, *arguments: str, status: int = 0) -> Any:
     return json.loads(done.stdout) if status == 0 else done.stderr
 
 
-def test_list_tells_the_newest_first_and_no_dead_letters_or_refusals_that_were_heard(
-    cli: CliRunner,
-) -> None:
+def test_list_has_every_answer_that_was_no_decision_newest_first_and_why(cli: CliRunner) -> None:
+    """No dead letters, and no refusals that were heard; verdicts that differed in both ways."""
     found = call(cli, "list")
 
-    assert [(each["id"], each["told"]) for each in found] == [
-        (an_id(2), "perhaps"),
-        (an_id(1), "yes"),
+    assert [(each["id"], each["told"], each["why"], each["status"]) for each in found] == [
+        (an_id(4), "yes", "differed", 409),
+        (an_id(3), "refused", "differed", 201),
+        (an_id(2), "perhaps", "unheard", 404),
+        (an_id(1), "yes", "optimistic", 409),
     ]
-    assert found[1]["resource"] == f"Users/{an_id(1001)}"
+    assert found[3]["resource"] == f"Users/{an_id(1001)}"
     head, *lines = cli.invoke(app, ["refused", "list"]).stdout.splitlines()
     assert head.split()[:3] == ["id", "resource", "kind"]
-    assert [line.split()[0] for line in lines] == [an_id(2), an_id(1)]
+    assert [line.split()[0] for line in lines] == [an_id(number) for number in (4, 3, 2, 1)]
 
 
 def test_list_can_be_restricted(cli: CliRunner) -> None:
@@ -118,7 +120,11 @@ def test_show_says_what_can_be_done(cli: CliRunner) -> None:
 
     assert shown.exit_code == 0
     assert "give one of them another" in shown.stdout
-    assert "no refused request" in call(cli, "show", an_id(3), status=2)
+    assert "could not be read" in shown.stdout
+    differed = cli.invoke(app, ["refused", "show", an_id(3)]).stdout
+    assert "a fault of Rollcall" in differed
+    assert "answered that this is refused, and the user is changed" in differed
+    assert "no refused request" in call(cli, "show", an_id(5), status=2)
     assert "is not an id" in call(cli, "show", "ana", status=2)
 
 

@@ -112,9 +112,11 @@ async def test_a_decision_that_nobody_knows_is_503_and_promises_nothing_for_a_wh
 
 
 async def test_a_reply_that_differs_from_what_was_answered_is_reported() -> None:
-    taken_back: list[str] = []
+    differences: list[tuple[str, int]] = []
     replica = FakeReplica(verdicts={an_id(1): DONE})
-    decisions = Decisions(cast(Replica, replica), lambda: 0.0, taken_back.append)
+    decisions = Decisions(
+        cast(Replica, replica), lambda: 0.0, lambda *each: differences.append(each)
+    )
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[Reply] = loop.create_future()
     with decisions.expecting(an_id(1)):
@@ -126,7 +128,7 @@ async def test_a_reply_that_differs_from_what_was_answered_is_reported() -> None
 
     [line] = [each for each in lines if each["event"] == "verdict.differed"]
     assert (line["given"], line["decided"]) == (204, 409)
-    assert taken_back == [an_id(1)]
+    assert differences == [(an_id(1), 204)]
 
 
 async def test_nothing_is_promised_behind_what_is_only_known_when_it_is_applied() -> None:

@@ -8,7 +8,7 @@ stand still. Every request is refused.
 import asyncio
 import contextlib
 import selectors
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar, cast
@@ -257,7 +257,7 @@ async def refused_in(timing: Timing) -> Seen:
     replies, broker_clock, reader = cast(Producer, kafka), BrokerClock(), Reader()
     reader.positioned.set()
 
-    async def note(ids: Sequence[str]) -> None:
+    async def note(ids: Mapping[str, int | None]) -> None:
         if timing.note_s is None:
             raise Unavailable("Postgres")
         await asyncio.sleep(timing.note_s)
