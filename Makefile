@@ -55,7 +55,9 @@ test-cluster: install ## The manifests on the cluster that KUBECONFIG names; ROL
 test-long: install ## The long tests; those of a cluster where KUBECONFIG names one
 	$(BIN)/pytest -m long $(if $(KUBECONFIG),,--ignore tests/cluster) $(ARGS)
 
-test-soak: install ## Hours: chaos of ten minutes, 20 seeds of a minute, CHANGES=1000000 under kills
+test-soak: install ## Hours: ten minutes of kills, of chaos, 20 seeds of both, CHANGES=1000000 under kills
+	$(BIN)/python -m tests.chaos --minutes 10 --scene kills
+	$(BIN)/python -m tests.chaos --runs 20 --minutes 1 --scene kills
 	$(BIN)/python -m tests.chaos --minutes 10
 	$(BIN)/python -m tests.chaos --runs 20 --minutes 1
 	$(BIN)/python -m tests.crash.soak --changes $(or $(CHANGES),1000000)
@@ -79,8 +81,9 @@ docs: install ## Write the event contract and the settings reference from the co
 bench: install ## The path measured: create, waited for, at 1, 10 and 50 clients
 	$(BIN)/python -m benchmarks.path
 
-chaos: install ## Clients at work while everything fails: SEED=… MINUTES=… to play a run again
-	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+chaos: install ## Clients at work while everything fails: SEED=… MINUTES=… SCENE=… to play a run again
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(SCENE),--scene $(SCENE))
 
 clean: ## Stop a running stack and remove its data and what tests and checks left
 	@if test -x $(BIN)/rollcall && test -d $(DATA)/.rollcall; then $(BIN)/rollcall down --remove --data $(DATA); fi

@@ -23,6 +23,8 @@ class Logged:
     endpoint: Endpoint
     resource_id: str
     token: str
+    is_promised: bool = False
+    """Its sender is answered with the decision."""
 
     @property
     def is_in_time(self) -> bool:

@@ -5,7 +5,7 @@ An operator's commands are in the plan as well: they are not to fail, whatever e
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from rollcall.postgres.pool import Service
@@ -20,6 +20,7 @@ from tests.support.stack import Process, Stack
 PROCESSES: dict[Target, Service] = {
     "ingress-0": "ingress",
     "ingress-1": "ingress",
+    "ingress-2": "ingress",
     "provisioner-0": "provisioner",
     "provisioner-1": "provisioner",
     "notifier-0": "notifier",
@@ -53,9 +54,11 @@ class Gremlin:
     _locks: dict[Target, asyncio.Lock] = field(default_factory=dict)
     _in_hand: set[Target] = field(default_factory=set)
 
-    async def start(self) -> None:
-        """Two of ingress and provisioner, one notifier: all ready."""
-        for target in PROCESSES:
+    async def start(self, doors: Sequence[Target]) -> None:
+        """These of ingress, two provisioners, one notifier: all ready."""
+        for target, service in PROCESSES.items():
+            if service == "ingress" and target not in doors:
+                continue
             self.processes[target] = await self._spawn(target)
         for target, process in self.processes.items():
             if process.door_port is not None:

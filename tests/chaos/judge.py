@@ -152,7 +152,8 @@ def answered(case: Case) -> Iterator[Violation]:
             yield of(attempt, "a decided yes that was refused", str(answered), str(decided))
         if 400 <= answered < 500 and decided < 400:
             yield of(attempt, "a refusal that left a trace", str(answered), str(decided))
-        if answered == NO_ANSWER or attempt.is_pending or answered == 503:
+        is_early = attempt.is_pending and not case.applied[attempt.token].is_promised
+        if answered == NO_ANSWER or is_early or answered == 503:
             continue
         if answered != decided:
             yield of(attempt, "answered otherwise than decided", str(decided), str(answered))
@@ -164,6 +165,21 @@ def answered(case: Case) -> Iterator[Violation]:
         if refused_row is None or refused_row.status < 400:
             token = by_id.get(request_id)
             yield Violation("listed, and not refused", "", None, "refused", request_id, token)
+
+
+def taken_back(case: Case) -> Iterator[Violation]:
+    """While Postgres is there and can be asked, nothing that was answered is taken back."""
+    by_id = {record.id: record for record in case.found.log}
+    for request_id, answered in case.found.refused.items():
+        record = by_id.get(request_id)
+        yield Violation(
+            "taken back",
+            record.organisation if record else "",
+            record.resource_id if record else None,
+            "nothing is listed",
+            f"told: {answered}",
+            record.token if record else None,
+        )
 
 
 def _unfounded(case: Case, attempt: Attempt) -> Iterator[Violation]:

@@ -76,6 +76,7 @@ async def _log(stack: Stack) -> list[Logged]:
                 _endpoint(endpoint),
                 resource_id,
                 headers.get("traceparent", "--").split("-")[1],
+                headers.get("ce_promise") == "decision",
             )
         )
     return sorted(found, key=lambda each: (each.partition, each.offset))

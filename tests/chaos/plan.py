@@ -15,6 +15,7 @@ from tests.chaos.dialect import DIALECTS, Act, Dialect
 Target = Literal[
     "ingress-0",
     "ingress-1",
+    "ingress-2",
     "provisioner-0",
     "provisioner-1",
     "notifier-0",
@@ -59,8 +60,18 @@ WEIGHTS: dict[Target, int] = {
     "postgres": 3,
     "smtp": 4,
 }
+KILLED: dict[Target, int] = {
+    "ingress-0": 3,
+    "ingress-1": 3,
+    "ingress-2": 3,
+    "provisioner-0": 6,
+    "notifier-0": 1,
+    "kafka": 2,
+}
+"""What is killed while Postgres goes on: nothing that is answered may be taken back."""
 OPERATING: tuple[Trouble, ...] = ("verify", "rebuild")
 OPERATION_EVERY_S = 12.0
+Scene = Literal["everything", "kills"]
 BOTH: tuple[Target, ...] = ("provisioner-0", "provisioner-1")
 FAULT_EVERY_S = 2.0
 CALM_AT_START_S = 3.0
@@ -108,21 +119,26 @@ class Plan:
     seconds: float
     providers: tuple[Provider, ...]
     faults: tuple[Fault, ...]
+    scene: Scene = "everything"
+
+    @property
+    def doors(self) -> tuple[Target, ...]:
+        """The replicas of ingress: sent to by turns in `kills`, otherwise one per organisation."""
+        return ("ingress-0", "ingress-1", *(("ingress-2",) if self.scene == "kills" else ()))
 
 
-def make_plan(seed: int, seconds: float) -> Plan:
+def make_plan(seed: int, seconds: float, scene: Scene = "everything") -> Plan:
     """The plan of a seed. The same arguments give the same plan, on any machine."""
     providers = tuple(
         _provider(seed, organisation, name, seconds)
         for organisation in ORGANISATIONS
         for name in WHO_IS_WHERE[organisation]
     )
-    faults = [
-        *_faults(random.Random(f"{seed} faults"), seconds),
-        *_operations(random.Random(f"{seed} operations"), seconds),
-    ]
+    faults = [*_faults(random.Random(f"{seed} faults"), seconds, scene)]
+    if scene == "everything":
+        faults += _operations(random.Random(f"{seed} operations"), seconds)
     faults.sort(key=lambda fault: fault.at_s)
-    return Plan(seed, seconds, providers, tuple(faults))
+    return Plan(seed, seconds, providers, tuple(faults), scene)
 
 
 def _provider(seed: int, organisation: str, name: str, seconds: float) -> Provider:
@@ -144,19 +160,22 @@ def _provider(seed: int, organisation: str, name: str, seconds: float) -> Provid
         actions.append(action)
 
 
-def _faults(dice: random.Random, seconds: float) -> tuple[Fault, ...]:
+def _faults(dice: random.Random, seconds: float, scene: Scene) -> tuple[Fault, ...]:
     found: list[Fault] = []
     free_at: dict[Target, float] = {}
     at_s = CALM_AT_START_S
-    targets, weights = tuple(WEIGHTS), tuple(WEIGHTS.values())
+    chosen = KILLED if scene == "kills" else WEIGHTS
+    targets, weights = tuple(chosen), tuple(chosen.values())
     while True:
         [target] = dice.choices(targets, weights)
         kinds = MAILING if target == "smtp" else BACKING if target in _SERVERS else SERVING
         trouble, for_s = dice.choice(kinds), _length(dice, target)
+        if scene == "kills":
+            trouble = "kill"
         if at_s + for_s > seconds - CALM_AT_END_S:
             return tuple(found)
         # Where all of a kind are gone, nobody stands in: the directory falls behind.
-        both = target in BOTH and dice.random() < 0.5
+        both = target in BOTH and (scene == "kills" or dice.random() < 0.5)
         for each in BOTH if both else (target,):
             if free_at.get(each, 0.0) <= at_s:
                 found.append(Fault(at_s, each, trouble, for_s))

@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 import tempfile
 import time
@@ -13,22 +14,23 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 from rollcall_local.stack.kafka.native import KafkaBroker
 from rollcall_local.stack.postgres import roles as postgres_roles
 from tests.chaos.case import Case, Violation, make_case, tell
-from tests.chaos.gremlin import PROCESSES, Gremlin
+from tests.chaos.gremlin import Gremlin
 from tests.chaos.history import Attempt
-from tests.chaos.judge import judge
+from tests.chaos.judge import judge, taken_back
 from tests.chaos.look import is_settled, look
 from tests.chaos.operations import Operation
-from tests.chaos.plan import ORGANISATIONS, Plan, Target, make_plan
+from tests.chaos.plan import ORGANISATIONS, Plan, Scene, make_plan
 from tests.chaos.provider import AtWork
 from tests.support.databases import create_database, drop_database
 from tests.support.postgres_faults import MortalPostgres
-from tests.support.scim_client import SCIM, Client
+from tests.support.scim_client import SCIM, Answer, Client
 from tests.support.servers import PostgresServer, own_kafka, own_postgres
 from tests.support.stack import Organisation, Stack, running
 
@@ -56,6 +58,18 @@ class Arena:
     postgres: MortalPostgres
 
 
+@dataclass(frozen=True, slots=True)
+class ClientByTurns(Client):
+    """Sends each request to the next door, as a load balancer without stickiness does."""
+
+    doors: Iterator[str] = field(default_factory=lambda: iter(()))
+
+    async def call(self, method: str, path: str, body: Any = None, **headers: str | None) -> Answer:
+        """One request below the organisation's base at the next door."""
+        door = Client(self.session, next(self.doors))
+        return await door.call(method, path, body, **headers)
+
+
 @dataclass(slots=True)
 class Played:
     """A run and what is wrong with it."""
@@ -74,12 +88,17 @@ class Played:
         pending = sum(attempt.is_pending for attempt in self.case.history)
         return (
             f"seed {self.plan.seed}: {len(self.case.history)} requests ({counts}; {pending} "
-            f"pending, {len(self.case.found.refused)} told and refused), "
+            f"pending, {self._optimistic()} not promised, "
+            f"{len(self.case.found.refused)} told and refused), "
             f"{len(self.case.found.mails)} mails, {len(self.gremlin.disturbances)} faults, "
             f"{self._operated()}, "
             f"{self.unfinished} steps not begun, settled {self.settled_s:.1f} s after the end, "
             f"{self.seconds:.0f} s, {len(self.violations)} violations"
         )
+
+    def _optimistic(self) -> int:
+        """Writes on the log whose sender was promised no decision."""
+        return sum(not each.is_promised for each in self.case.applied.values())
 
     def _operated(self) -> str:
         done = self.gremlin.operations
@@ -100,7 +119,8 @@ class Played:
         """The seed, and for the first violations what was asked and answered about the resource."""
         reported = [tell(each, self.case) for each in self.violations[:MOST_REPORTED]]
         kinds = Counter(each.what for each in self.violations)
-        replay = f"make chaos SEED={self.plan.seed} MINUTES={self.plan.seconds / 60:g}"
+        minutes = f"{self.plan.seconds / 60:g}"
+        replay = f"make chaos SEED={self.plan.seed} MINUTES={minutes} SCENE={self.plan.scene}"
         return "\n".join([replay, str(dict(kinds)), self.faults(), *reported])
 
 
@@ -113,10 +133,17 @@ def arena() -> Iterator[Arena]:
         yield Arena(broker, MortalPostgres(native, shared, ""))
 
 
-async def play(seed: int, seconds: float, at: Arena, *, logs: Path | None = None) -> Played:
+async def play(
+    seed: int,
+    seconds: float,
+    at: Arena,
+    *,
+    scene: Scene = "everything",
+    logs: Path | None = None,
+) -> Played:
     """Play the plan of the seed and judge it; `logs` is where the logs of all parts are kept."""
     began_s = time.monotonic()
-    plan = make_plan(seed, seconds)
+    plan = make_plan(seed, seconds, scene)
     at.postgres.database = await create_database(at.postgres.shared)
     prefix = f"chaos{uuid.uuid4().hex[:10]}"
     with tempfile.TemporaryDirectory(prefix="rollcall-chaos-") as folder:
@@ -125,7 +152,7 @@ async def play(seed: int, seconds: float, at: Arena, *, logs: Path | None = None
             stack.forks = False  # an ingress that is back before the provisioner has forgotten
             gremlin = Gremlin(stack, at.broker, at.postgres)
             try:
-                await gremlin.start()
+                await gremlin.start(plan.doors)
                 async with gremlin.watching():
                     history, unfinished = await _work(stack, plan, gremlin)
                     trail = await _settle(stack)
@@ -140,6 +167,7 @@ async def play(seed: int, seconds: float, at: Arena, *, logs: Path | None = None
         *_processes(gremlin),
         *_operations(gremlin.operations),
         *judge(case),
+        *(taken_back(case) if plan.scene == "kills" else ()),
     ]
     statuses = Counter(str(each.status) if each.status else "none" for each in history)
     return Played(
@@ -163,15 +191,15 @@ def _keep(into: Path, folder: Path, at: Arena) -> None:
 async def _work(stack: Stack, plan: Plan, gremlin: Gremlin) -> tuple[list[Attempt], int]:
     """Everybody at once; the providers end what they have begun."""
     history: list[Attempt] = []
-    doors: list[Target] = [target for target in PROCESSES if target in gremlin.door_ports]
+    ports = [gremlin.door_ports[target] for target in plan.doors]
     async with contextlib.AsyncExitStack() as exits:
         at_work = []
         for number, name in enumerate(ORGANISATIONS):
             organisation = await stack.organisation(name)
-            # A load balancer sends an organisation to one replica as long as that is there.
-            port = gremlin.door_ports[doors[number % len(doors)]]
+            # By turns, or an organisation to one replica as a load balancer may do.
+            own = ports if plan.scene == "kills" else [ports[number % len(ports)]]
             for provider in (each for each in plan.providers if each.organisation == name):
-                client = await exits.enter_async_context(_client(organisation, port))
+                client = await exits.enter_async_context(_client(organisation, own))
                 work = AtWork(plan.seed, provider, organisation.id, client, history)
                 at_work.append(work)
         began_s = time.monotonic()
@@ -183,14 +211,18 @@ async def _work(stack: Stack, plan: Plan, gremlin: Gremlin) -> tuple[list[Attemp
 
 
 @contextlib.asynccontextmanager
-async def _client(organisation: Organisation, port: int) -> AsyncIterator[Client]:
-    """A client with connections of its own, which gives up after 60 s."""
+async def _client(organisation: Organisation, ports: Sequence[int]) -> AsyncIterator[Client]:
+    """A client with connections of its own, which gives up after 60 s; to these ports by turns."""
     headers = {**SCIM, "Authorization": f"Bearer {organisation.key}"}
     timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
         # A retry behind our back would be a request that nobody wrote down.
         session._retry_connection = False
-        yield Client(session, f"http://127.0.0.1:{port}/v2/{organisation.id}")
+        yield ClientByTurns(
+            session,
+            "",
+            itertools.cycle([f"http://127.0.0.1:{port}/v2/{organisation.id}" for port in ports]),
+        )
 
 
 async def _settle(stack: Stack) -> list[tuple[float, str]]:

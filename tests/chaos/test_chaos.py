@@ -69,6 +69,17 @@ async def test_half_a_minute_of_chaos_breaks_no_promise(at: Arena) -> None:
     assert_the_model_sees(played.case)
 
 
+@pytest.mark.timeout(480)
+async def test_a_minute_of_kills_takes_no_answer_back(at: Arena) -> None:
+    """Three replicas of ingress by turns, without stickiness; Postgres stays."""
+    played = await play(QUICK_SEED, 60.0, at, scene="kills")
+
+    print(f"\n{played}")
+    assert not played.violations, played.tell()
+    assert any(each.is_pending for each in played.case.history), "nobody noticed the outages"
+    assert len({each.target for each in played.gremlin.disturbances}) >= 4
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1500)
 async def test_ten_minutes_of_chaos_break_no_promise(at: Arena) -> None:

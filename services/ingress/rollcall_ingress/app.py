@@ -64,6 +64,8 @@ QUIET_S = 1.0
 DATABASE_CLOSE_S = 3.0
 TENANCY_FETCH_WAIT_MS = 100
 LOG_END_AGAIN_S = 0.5
+READ_LOG_WITHIN_S = 10.0
+"""Seconds for which a new replica is not ready because it has not read what was accepted before."""
 LEARN_AGAIN_S = 0.5
 
 log = get_logger()
@@ -122,6 +124,7 @@ class Ingress(Service):
         self._replica = Replica(self._tails, self._reads.connection, topics.requests)
         self._decisions = Decisions(self._replica, time.monotonic, self._note_difference)
         self._is_log_known = asyncio.Event()
+        self._log_awaited_until_s: float | None = None
         self._waiting = Waiting(
             on_reply=self._on_reply,
             on_working=breakers.working,
@@ -257,7 +260,21 @@ class Ingress(Service):
             reasons.append("the end of the log is not known (Kafka)")
         if not self._is_clock_known.is_set():
             reasons.append("the broker's clock is not known (Kafka)")
+        if not reasons and self._waits_for_log():
+            reasons.append("what was accepted before is not read yet (Kafka, Postgres)")
         return reasons
+
+    def _waits_for_log(self) -> bool:
+        """Whether requests should wait for the log to be read; not for long, and not again later.
+
+        Without Postgres it is not known where to begin, and writes are accepted all the same.
+        """
+        now_s = time.monotonic()
+        if self._log_awaited_until_s is None:
+            self._log_awaited_until_s = now_s + READ_LOG_WITHIN_S
+        if self._tails.are_caught_up:
+            self._log_awaited_until_s = now_s
+        return now_s < self._log_awaited_until_s
 
     async def open(self) -> None:
         """Listen, and connect in the background. Raises CannotListen."""

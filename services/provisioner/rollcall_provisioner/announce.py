@@ -13,7 +13,8 @@ this machine is asked. A refusal that is not heard is *unheard*: its sender was 
 success, or that cannot be ruled out.
 Its id is written in the transaction that moves `published` beyond it, so a crash in between loses
 none: the successor announces the row, did not see the reply, and takes it for unheard. A request
-with a precondition is never answered with success undecided, so it is never unheard.
+with a precondition, or whose sender was promised the decision, is never answered with success
+undecided, so it is never unheard.
 
 One batch's outcomes are acknowledged before the next one's are sent, so that a delivery that fails
 cannot let later outcomes overtake it; readers drop what is older than what they saw.
@@ -292,8 +293,11 @@ class Announcer:
 
 
 def _is_refusal(row: AuditRow) -> bool:
-    """Not a dead letter, which is `failed`, and nothing that had a precondition."""
-    is_rejected = any(stored["fact"] == "request.rejected" for stored in row.outcomes)
+    """Not a dead letter, which is `failed`, and nothing whose sender was promised the decision."""
+    is_rejected = any(
+        stored["fact"] == "request.rejected" and not stored.get("promised")
+        for stored in row.outcomes
+    )
     return row.status >= 400 and is_rejected and not has_precondition(row.type)
 
 

@@ -213,6 +213,8 @@ def _audit_row(
     outcomes: list[Json] = [{"fact": outcome.fact, "data": to_data(outcome)} for outcome in stored]
     if is_again:
         outcomes = [{**each, "again": True} for each in outcomes]
+    if decision.verdict.status >= 400 and _is_promised(event):
+        outcomes = [{**each, "promised": True} for each in outcomes]
     if result.redriven is not None:
         answered = _answered_before(result.redriven)
         redriven = dead_letters.outcomes_of(result.redriven, record_names)
@@ -244,7 +246,7 @@ def _was_answered(event: Event, entry: Entry, broker_ms: int | None) -> bool:
     That is so if its record was appended after `answerby`, or if `answerby` has passed now. If it
     is not certain, the append time of the reply shows whether it was heard (announce.py).
     """
-    if not isinstance(event, Unreadable) and event.promise == "decision":
+    if _is_promised(event):
         return False
     if isinstance(event, Unreadable) or event.reply_to is None or event.is_answered:
         return True
@@ -254,15 +256,24 @@ def _was_answered(event: Event, entry: Entry, broker_ms: int | None) -> bool:
     return passed_ms > (event.answer_by_ms or 0)
 
 
+def _is_promised(event: Event) -> bool:
+    """Whether its sender is answered with this decision, or that it is not known."""
+    return not isinstance(event, Unreadable) and event.promise == "decision"
+
+
 def _may_have_been_heard(source: SourceLog, entry: Entry) -> bool:
     """Whether the sender may have received the first decision of this event, which is lost."""
     return entry.record.offset < source.decided_below and was_awaited(entry.request)
 
 
 def was_awaited(request: Request | None) -> bool:
-    """Whether its sender was answered from its reply, or with success once the wait was over."""
+    """Whether its sender was answered from its reply, or with success once the wait was over.
+
+    Who was promised the decision was answered with it: decided again, it is the same.
+    """
     return (
         request is not None
+        and request.promise is None
         and request.reply_to is not None
         and request.precondition is None
         and not request.is_answered

@@ -35,7 +35,8 @@ class AuditRow:
     `data` as `rollcall.events.outcome.to_data` makes it; their index is the last part of the
     sequence (`epoch`, `offset`, index). An outcome of another request, which a redrive applied,
     names that request: `"of": {"id": …, "index": …}`. `"again": true` marks an outcome of a request
-    that was decided before, whose first decision is lost. `optimistic`: the request was answered
+    that was decided before, whose first decision is lost; `"promised": true` a refusal whose sender
+    is answered with it, or that it is not known. `optimistic`: the request was answered
     before it was decided, or it is not known whether it was.
     """
 

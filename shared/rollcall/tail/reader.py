@@ -84,15 +84,21 @@ class Tails:
 
     async def reach(self, partition: int, position: int, timeout_s: float) -> PartitionTail | None:
         """The partition's tail once everything below `position` was read; None if not in time."""
+
+        def is_read() -> bool:
+            found = self.tail(partition)
+            return found is not None and (found.position or 0) >= position
+
+        return self.tail(partition) if await self.until(is_read, timeout_s) else None
+
+    async def until(self, is_so: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until it is so, by what is read and applied; False if it is not in time."""
         try:
             async with asyncio.timeout(timeout_s), self._changed:
-                while True:
-                    found = self.tail(partition)
-                    if found is not None and (found.position or 0) >= position:
-                        return found
-                    await self._changed.wait()
+                await self._changed.wait_for(is_so)
         except TimeoutError:
-            return None
+            return False
+        return True
 
     async def run(self) -> None:
         """Ask and read without end; a consumer that fails is replaced."""

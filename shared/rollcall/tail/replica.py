@@ -107,6 +107,13 @@ class Replica:
         is_read = tail is not None and tail.is_caught_up
         return is_read and self._tails.asked_age_s < CURRENT_S
 
+    async def become_current(self, partition: int, timeout_s: float) -> bool:
+        """Whether `is_current`; where only the log is not read yet, it is waited for."""
+        if CURRENT_S <= self._tails.asked_age_s < float("inf"):
+            return False
+        await self._tails.until(lambda: self.is_current(partition), timeout_s)
+        return self.is_current(partition)
+
     def is_late(self, partition: int) -> bool:
         """Whether something of the partition has been pending for longer than in time."""
         tail = self._tails.tail(partition)

@@ -71,6 +71,26 @@ def test_a_row_tells_whether_the_answer_came_before_the_decision() -> None:
     assert [row.optimistic for row in later.rows] == [True, True, True, True]
 
 
+def test_a_refusal_that_was_promised_is_none_that_was_taken_back() -> None:
+    """Whenever it was appended, and also where it is decided again after a restore."""
+    late = now_ms() - 60_000
+    waits = replace(create(1, "a@example.org"), reply_to=4, answer_by_ms=late)
+    records = [
+        record_of(1, replace(waits, promise="decision")),
+        record_of(2, replace(waits, id=an_id(902), resource_id=an_id(2), promise="decision")),
+    ]
+
+    for source in (SOURCE, replace(SOURCE, decided_below=4)):
+        decided = decide(*records, broker_ms=now_ms(), source=source)
+
+        assert [row.status for row in decided.rows] == [201, 409]
+        assert not any(row.optimistic for row in decided.rows)
+        assert refused_after_success(decided) == 0
+        assert [each.must_be_heard for each in decided.replies] == [False, False]
+        promised = [[each.get("promised") for each in row.outcomes] for row in decided.rows]
+        assert promised == [[None], [True]]
+
+
 def test_announcements_made_from_a_stored_row_are_the_original_ones() -> None:
     """The audit stores JSON: whoever reads it back announces the very same."""
     decided = decide(

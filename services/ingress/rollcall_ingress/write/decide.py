@@ -29,7 +29,7 @@ here."""
 DECIDED_WITHIN_S: Final = 2.0
 """Seconds after which a decision is late: nothing more is promised meanwhile."""
 READY_WITHIN_S: Final = 1.0
-"""Seconds for what is pending to be folded, before something behind it is promised."""
+"""Seconds for what is pending to be read and folded, before something behind it is promised."""
 DOUBTS_S: Final = 5.0
 """Seconds after an uncertain verdict, in which nothing is promised to the organisation."""
 REMEMBERED: Final = 10_000
@@ -73,7 +73,9 @@ class Decisions:
         if until_s is not None and self._clock() < until_s:
             return False
         self._doubted.pop(organisation_id, None)
-        if not self._replica.is_current(partition):
+        is_current = self._replica.is_current(partition)
+        if not (is_current or await self._replica.become_current(partition, READY_WITHIN_S)):
+            self._doubt(organisation_id, Uncertain("the log is not read to its end"))
             return False
         if self._replica.is_behind(organisation_id, partition):
             try:

@@ -28,6 +28,9 @@ class FakeReplica:
     def is_current(self, partition: int) -> bool:
         return self.knows
 
+    async def become_current(self, partition: int, timeout_s: float) -> bool:
+        return self.knows
+
     def is_behind(self, organisation_id: str, partition: int) -> bool:
         return self.behind
 
