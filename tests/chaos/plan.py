@@ -61,12 +61,12 @@ WEIGHTS: dict[Target, int] = {
     "smtp": 4,
 }
 KILLED: dict[Target, int] = {
-    "ingress-0": 3,
-    "ingress-1": 3,
-    "ingress-2": 3,
-    "provisioner-0": 6,
-    "notifier-0": 1,
-    "kafka": 2,
+    "ingress-0": 6,
+    "ingress-1": 6,
+    "ingress-2": 6,
+    "provisioner-0": 14,
+    "notifier-0": 2,
+    "kafka": 1,
 }
 """What is killed while Postgres goes on: nothing that is answered may be taken back."""
 OPERATING: tuple[Trouble, ...] = ("verify", "rebuild")
