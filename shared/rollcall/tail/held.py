@@ -32,7 +32,8 @@ class Held:
     """A partial state and the keys for which it is exact; mutable, used by one task at a time.
 
     `pairs`: group → members of whom it is held whether they are in it. `changed_groups`: groups
-    whose members a folded record changed. `changed`: ids of the resources that one changed.
+    whose members a folded record changed. `changed`: ids of the resources that one changed;
+    `removed`: of members that one removed.
     """
 
     state: State
@@ -42,6 +43,7 @@ class Held:
     changed: dict[Endpoint, set[str]] = field(
         default_factory=lambda: {"Users": set(), "Groups": set()}
     )
+    removed: set[str] = field(default_factory=set)
     has_quarantines: bool = False
 
     def missing(self, touch: Touch) -> Touch:
@@ -111,8 +113,10 @@ class Held:
                     keys.members.add(member.id)
                     keys.members_with_groups.add(member.id)
                     changed["Users"].add(member.id)
+                    self.removed.discard(member.id)
                 case RemoveMember(member_id):
                     changed["Users"].add(member_id)
+                    self.removed.add(member_id)
                 case PutGroup(group):
                     keys.groups.add(group.id)
                     if group.id in self.state.complete_groups:
@@ -211,8 +215,12 @@ class Held:
             self.pairs.setdefault(group_id, set()).add(member_id)
 
     def _is_gone_member(self, member_id: str) -> bool:
-        """Whether it is held that there is no such member."""
-        return member_id in self.keys.members and member_id not in self.state.members
+        """Whether it is held that the member was removed, and so is in no group.
+
+        That there is no such member does not say so: one whose create is in quarantine may be in
+        groups, and stays there when the create is discarded.
+        """
+        return member_id in self.removed
 
     def _is_gone_group(self, group_id: str) -> bool:
         return group_id in self.keys.groups and group_id not in self.state.groups

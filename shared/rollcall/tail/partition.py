@@ -15,8 +15,8 @@ from rollcall.kafka.worker import PartitionHalted
 from rollcall.postgres.progress import Progress
 
 LATE_MS: Final = 1_500
-"""Postgres is asked once a second how far all is applied, so a record that another replica was
-answered for is known for that long at most without being pending."""
+"""Postgres is asked once a second how far all is applied, so in a partition that is up to date no
+record is known for that long without being known to be applied."""
 
 
 @dataclass(slots=True)
@@ -98,15 +98,15 @@ class PartitionTail:
         self._drop()
         self.rests_until_ms = rests_until_ms
 
-    def is_late(self, now_ms: int) -> bool:
-        """Whether a record has been pending for longer than in a partition that is up to date.
+    def is_late(self, now_ms: int, late_ms: int = LATE_MS) -> bool:
+        """Whether a record is not known to be applied, and has been known for `late_ms`.
 
-        That is how long this replica has known it; of what was there before it, all counts.
+        Of what was there before this replica, all counts.
         """
         if not self._order:
             return False
         offset, _, read_ms = self._order[0]
-        return offset < self._old_below or now_ms - read_ms >= LATE_MS
+        return offset < self._old_below or now_ms - read_ms >= late_ms
 
     def has_pending(self, organisation_id: str) -> bool:
         """Whether a record of the organisation is read and not known to be applied."""

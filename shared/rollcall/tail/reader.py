@@ -58,6 +58,7 @@ class Tails:
         self._consumer: AIOKafkaConsumer | None = None
         self._changed = asyncio.Condition()
         self._asked_at_ms: int | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._comparing: dict[int, asyncio.Task[None]] = {}
 
     def tail(self, partition: int) -> PartitionTail | None:
@@ -81,6 +82,29 @@ class Tails:
     def size_bytes(self) -> int:
         """Bytes that all records take."""
         return sum(each.size_bytes for each in self._tails.values())
+
+    def is_heard(self, partition: int, within_ms: int) -> bool:
+        """Whether the broker has said so lately what there is to read in the partition."""
+        consumer, place = self._consumer, TopicPartition(self._topic, partition)
+        if consumer is None or place not in consumer.assignment():
+            return False
+        heard_ms = consumer.last_poll_timestamp(place)
+        return heard_ms is not None and machine_ms() - heard_ms <= within_ms
+
+    def settled(self, partition: int, offset: int) -> None:
+        """A reply to the record at this offset was read: all up to it is applied."""
+        if (found := self._tails.get(partition)) is not None:
+            found.trim(offset + 1)
+
+    async def refresh(self) -> None:
+        """Ask Postgres how far all is applied, once for all who ask meanwhile.
+
+        Raises Unavailable.
+        """
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_once(), name="how far is applied now")
+            self._asking.add_done_callback(_note_failure)
+        await asyncio.shield(self._asking)
 
     async def reach(self, partition: int, position: int, timeout_s: float) -> PartitionTail | None:
         """The partition's tail once everything below `position` was read; None if not in time."""
@@ -107,24 +131,27 @@ class Tails:
                 group.create_task(self._ask(), name="how far is applied")
                 group.create_task(self._read(), name="tails")
         finally:
-            comparing = [*self._comparing.values()]
-            for task in comparing:
+            ending = [*self._comparing.values(), *((self._asking,) if self._asking else ())]
+            for task in ending:
                 task.cancel()
-            if comparing:
-                await asyncio.wait(comparing)
+            if ending:
+                await asyncio.wait(ending)
             await self._probe.close()
 
     async def _ask(self) -> None:
         while True:
             try:
-                applied = {each.partition: each for each in await self._read_applied()}
-                for number in self._numbers | applied.keys():
-                    self._note(applied.get(number) or _nothing(self._topic, number))
-                self._asked_at_ms = machine_ms()
-                await self._announce()
+                await self.refresh()
             except Unavailable as away:
                 log.debug("postgres.unavailable", doing="how far is applied", reason=away.what)
             await asyncio.sleep(ASK_EVERY_S)
+
+    async def _ask_once(self) -> None:
+        applied = {each.partition: each for each in await self._read_applied()}
+        for number in self._numbers | applied.keys():
+            self._note(applied.get(number) or _nothing(self._topic, number))
+        self._asked_at_ms = machine_ms()
+        await self._announce()
 
     def _note(self, progress: Progress) -> None:
         found = self._tails.setdefault(progress.partition, PartitionTail(progress.partition))
@@ -249,6 +276,12 @@ class Tails:
     async def _announce(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+
+def _note_failure(task: "asyncio.Task[None]") -> None:
+    """Read the error: asyncio reports one that is never read, and who asked may have gone."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _nothing(topic: str, partition: int) -> Progress:

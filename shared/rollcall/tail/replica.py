@@ -50,6 +50,12 @@ MOST_HELD: Final = 5_000
 """Folded records after which a fold begins again where Postgres is."""
 CURRENT_S: Final = 3.0
 """Seconds since Postgres last answered, up to which it is taken to be there."""
+IN_TIME_MS: Final = 200
+"""A record that is not applied for as long is one that a replica may decide by itself. Each waits
+for the provisioner's reply for longer (`HEAD_START` of ingress), by more than what two replicas
+read at different times."""
+HEARD_MS: Final = 600
+"""The broker holds a fetch without records for less."""
 MOST_FOLDED: Final = 30_000
 """Folded records of all organisations together; beyond that the folds not asked for longest go."""
 THREAD_RECORDS: Final = 20
@@ -118,6 +124,31 @@ class Replica:
         """Whether something of the partition has been pending for longer than in time."""
         tail = self._tails.tail(partition)
         return tail is not None and tail.is_late(machine_ms())
+
+    async def is_in_time(self, partition: int) -> bool:
+        """Whether Postgres has everything that any replica was answered for until now.
+
+        A replica answers with its own decision only behind a record that it has known for longer
+        than `IN_TIME_MS`. So where this one hears the log, and knows of no such record, there is no
+        such answer. Raises Unavailable (Postgres).
+        """
+        if self._has_only_young(partition):
+            return True
+        await self._tails.refresh()
+        return self._has_only_young(partition)
+
+    def _has_only_young(self, partition: int) -> bool:
+        tail = self._tails.tail(partition)
+        return (
+            tail is not None
+            and tail.is_caught_up
+            and self._tails.is_heard(partition, HEARD_MS)
+            and not tail.is_late(machine_ms(), IN_TIME_MS)
+        )
+
+    def settled(self, partition: int, offset: int) -> None:
+        """The provisioner has replied to the record at this offset: all up to it is applied."""
+        self._tails.settled(partition, offset)
 
     def last_applied(self, partition: int) -> datetime | None:
         """The append time of the last record of the partition that is known to be applied."""

@@ -98,6 +98,17 @@ def unknown_outcome() -> ServiceUnavailable:
     )
 
 
+def undecided() -> ServiceUnavailable:
+    """503 for a request on the log whose decision was not known in time."""
+    retry_after_s = math.ceil(UNKNOWN_RETRY_AFTER_S * _spread())
+    return ServiceUnavailable(
+        retry_after_s,
+        "The change is accepted, and what it comes to was not decided in time, so it may have been "
+        f"applied, or may yet be; read the resource in {retry_after_s} seconds, then repeat the "
+        "request if the change is not there.",
+    )
+
+
 def _spread() -> float:
     """A jitter from 1 to 2."""
     return 1.0 + random.random()  # noqa: S311 - no secret

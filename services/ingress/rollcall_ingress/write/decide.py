@@ -22,10 +22,10 @@ from rollcall.observability.metrics import INGRESS_DECIDED_HERE, INGRESS_VERDICT
 from rollcall.runtime.errors import Unavailable
 from rollcall.tail.replica import Replica, Uncertain
 
-HEAD_START_SHARE: Final = 0.25
-"""The part of the reply's budget in which only the provisioner's reply is waited for, while its
-partition is in time: it takes milliseconds, some hundred under load, and then nothing is folded
-here."""
+HEAD_START_S: Final = 0.5
+"""Seconds for which only the provisioner's reply is waited for, while its partition is in time: it
+takes milliseconds, some hundred under load, and then nothing is folded here. Other replicas rest on
+it (`rollcall.tail.replica.IN_TIME_MS`)."""
 DECIDED_WITHIN_S: Final = 2.0
 """Seconds after which a decision is late: nothing more is promised meanwhile."""
 READY_WITHIN_S: Final = 1.0
@@ -85,6 +85,10 @@ class Decisions:
                 self._doubt(organisation_id, why)
                 return False
         return True
+
+    def settled(self, partition: int, offset: int) -> None:
+        """The provisioner has replied to the record at this offset."""
+        self._replica.settled(partition, offset)
 
     def is_late(self, partition: int) -> bool:
         """Whether the provisioner's reply is not worth waiting for."""

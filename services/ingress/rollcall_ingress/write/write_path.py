@@ -27,11 +27,11 @@ from rollcall.runtime.clock import now_ms
 from rollcall.runtime.errors import Unavailable
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.behind.accepted import NAMED_ONE_BY_ONE, prepare
-from rollcall_ingress.door.answer import unheard_outcome, unknown_outcome
+from rollcall_ingress.door.answer import undecided, unheard_outcome, unknown_outcome
 from rollcall_ingress.door.key_directory import KeyDirectory
 from rollcall_ingress.write.await_reply import Breakers, Waiting
 from rollcall_ingress.write.broker_clock import BrokerClock
-from rollcall_ingress.write.decide import DECIDED_WITHIN_S, HEAD_START_SHARE, Decision, Decisions
+from rollcall_ingress.write.decide import DECIDED_WITHIN_S, HEAD_START_S, Decision, Decisions
 from rollcall_ingress.write.hearing import LAST_RESORT_S, READ_WITHIN_S, Hearing
 from rollcall_ingress.write.publish import Publisher
 from rollcall_ingress.write.under_way import UnderWay, Write
@@ -159,10 +159,8 @@ class WritePath:
 
         Raises as `submit`; ServiceUnavailable where it is accepted and the decision is not known.
         """
-        is_open = self._breakers.is_open(partition)
         is_watched = self._breakers.may_wait(partition)
-        is_late = is_open or self._decisions.is_late(partition)
-        head_start_s = 0.0 if is_late else self._budgets.reply_s * HEAD_START_SHARE
+        head_start_s = 0.0 if self._decisions.is_late(partition) else HEAD_START_S
         stamped = self._stamp(request, partition, self._budgets.accept_s)
         write = self._under_way.begin(replace(stamped, promise="decision"), partition)
         waiter = self._waiting.register(request.id)
@@ -182,7 +180,7 @@ class WritePath:
                 self._waiting.forget(request.id)
             self._under_way.end(write)
         if decision is None:
-            raise unknown_outcome()
+            raise undecided() if request.precondition is None else unknown_outcome()
         return Submitted(write.request, decision.reply, is_applied=decision.is_applied)
 
     async def _decide(
@@ -207,6 +205,8 @@ class WritePath:
         if waiter.done():
             self._breakers.answered(write.partition, waiter.result().backlog)
             self._under_way.decide(write)
+            if write.place is not None:
+                self._decisions.settled(write.partition, write.place.offset)
         elif decision is not None and decision.reply.status >= 400:
             self._under_way.refuse(write)
         return decision

@@ -24,6 +24,7 @@ class FakeReplica:
     verdicts: dict[str, Reply | None] = field(default_factory=dict)
     expected: set[str] = field(default_factory=set)
     asked: list[tuple[str, int]] = field(default_factory=list)
+    applied: list[tuple[int, int]] = field(default_factory=list)
 
     def is_current(self, partition: int) -> bool:
         return self.knows
@@ -36,6 +37,9 @@ class FakeReplica:
 
     def is_late(self, partition: int) -> bool:
         return self.behind
+
+    def settled(self, partition: int, offset: int) -> None:
+        self.applied.append((partition, offset))
 
     async def advance(self, organisation_id: str, partition: int) -> None:
         if self.barrier:
