@@ -29,6 +29,7 @@ from rollcall.applying.options import ApplyOptions
 from rollcall.applying.understand import (
     Entry,
     Understood,
+    answered_early,
     drop_duplicates,
     drop_expired,
     runs,
@@ -131,6 +132,7 @@ class Batches:
             present = await foreign.drop_departed(connection, in_time)
             applied = await audit.already_applied(connection, ids_of(present))
             fresh = drop_duplicates(present, applied)
+            await audit.record_unheard(connection, answered_early(present, fresh))
             options = replace(options, broker_ms=announcer.broker_time.least_ms)
             decided = await apply(connection, self._source, fresh, options)
             faults.passes("provisioner.before_commit")

@@ -118,6 +118,22 @@ def drop_duplicates(entries: Sequence[Entry], applied: set[str]) -> list[Entry]:
     return fresh
 
 
+def answered_early(present: Sequence[Entry], fresh: Sequence[Entry]) -> list[str]:
+    """Ids of the copies among `present` which say that their sender was answered undecided.
+
+    Ingress writes one where it could not keep a promise (decision 0063).
+    """
+    offsets = {entry.record.offset for entry in fresh}
+    return [
+        entry.request.id
+        for entry in present
+        if entry.record.offset not in offsets
+        and entry.request is not None
+        and entry.request.is_answered
+        and entry.request.promise is None
+    ]
+
+
 def runs(
     entries: Sequence[Entry], stands_alone: Callable[[Request], bool]
 ) -> Iterator[Sequence[Entry]]:

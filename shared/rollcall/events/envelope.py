@@ -11,7 +11,8 @@ RFC 3339 in UTC. Our extension attributes (the specification asks for lower-case
 - `answered`: `1` if the sender is answered with success before the decision, although a reply is
   requested
 - `promise`: `decision` if the sender is answered with the decision, whichever it is, or that it is
-  not known; without it the sender may be answered with success before
+  not known; without it the sender may be answered with success before. A copy of the event without
+  it, with `answered`, says that the promise could not be kept
 - `replyto`: number of the partition of the replies topic on which the sender waits
 - `causationid`: id of the event that caused this one
 - `sequence`: `epoch.offset.index`, the order of outcomes in their partition

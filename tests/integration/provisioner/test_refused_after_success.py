@@ -6,6 +6,7 @@ from rollcall.control import refused
 from rollcall.control.refused import Refusal
 from rollcall.events import outcome
 from rollcall.events.envelope import from_milliseconds
+from rollcall.events.request import Request
 from rollcall.observability import metrics
 from rollcall.postgres import audit, progress
 from rollcall.postgres.audit import AuditRow
@@ -16,6 +17,11 @@ from tests.support.deployment import Deployment
 from tests.support.stack import until
 
 UNPUBLISHED = "SELECT published_offset FROM directory.progress WHERE topic = $1 AND partition = 0"
+
+
+def taken_back(request: Request) -> Request:
+    """The copy that ingress writes before it answers undecided."""
+    return replace(request, promise=None, is_answered=True)
 
 
 async def listed(deployment: Deployment) -> list[Refusal]:
@@ -32,6 +38,33 @@ async def announced(deployment: Deployment, offset: int) -> None:
         return bool(rows) and rows[0]["published_offset"] >= offset
 
     await until(is_announced, f"{offset} is announced")
+
+
+async def test_a_promise_is_kept_unless_a_copy_takes_it_back(deployment: Deployment) -> None:
+    """Also where the copy comes in a later batch; and a copy of what is applied lists nothing."""
+    late_ms = now_ms() - 1000
+    first, kept, taken, later = (
+        replace(
+            builders.create(number, "ana@example.org"),
+            reply_to=1,
+            answer_by_ms=late_ms,
+            promise="decision",
+        )
+        for number in (1, 2, 3, 4)
+    )
+    for each in (first, kept, taken, taken_back(first), taken_back(taken), later):
+        await deployment.send(each)
+    await deployment.start()
+    await announced(deployment, 6)
+    await deployment.send(taken_back(later))
+    await announced(deployment, 7)
+
+    assert {(each.id, each.why) for each in await listed(deployment)} == {
+        (taken.id, "unheard"),
+        (later.id, "unheard"),
+    }
+    rows = await deployment.rows("SELECT count(*) AS n FROM audit.event")
+    assert rows[0]["n"] == 4, "copies are applied by nobody"
 
 
 async def test_two_creates_of_one_user_name_behind_a_stopped_provisioner_leave_one_refused(

@@ -27,7 +27,7 @@ from rollcall.runtime.clock import now_ms
 from rollcall.runtime.errors import Unavailable
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.behind.accepted import NAMED_ONE_BY_ONE, prepare
-from rollcall_ingress.door.answer import undecided, unheard_outcome, unknown_outcome
+from rollcall_ingress.door.answer import undecided, unheard_outcome
 from rollcall_ingress.door.key_directory import KeyDirectory
 from rollcall_ingress.write.await_reply import Breakers, Waiting
 from rollcall_ingress.write.broker_clock import BrokerClock
@@ -157,7 +157,8 @@ class WritePath:
     ) -> Submitted:
         """Publish, and answer with the decision: the provisioner's reply, or this replica's own.
 
-        Raises as `submit`; ServiceUnavailable where it is accepted and the decision is not known.
+        Where neither is known in time, the promise is taken back, and it is pending. Raises as
+        `submit`; ServiceUnavailable where it is accepted and the promise could not be taken back.
         """
         is_watched = self._breakers.may_wait(partition)
         head_start_s = 0.0 if self._decisions.is_late(partition) else HEAD_START_S
@@ -171,6 +172,8 @@ class WritePath:
                 half_s = write.began_s + self._budgets.reply_s / 2
                 is_watched = is_watched and asyncio.get_running_loop().time() < half_s
                 decision = await self._decide(write, waiter, head_start_s)
+            if decision is None and request.precondition is None:
+                await self._take_promise_back(write)
             if write.state == "acknowledged" and (is_large or _names_many(stamped)):
                 write.prepared = await asyncio.to_thread(prepare, write.request)
         finally:
@@ -180,14 +183,28 @@ class WritePath:
                 self._waiting.forget(request.id)
             self._under_way.end(write)
         if decision is None:
-            raise undecided() if request.precondition is None else unknown_outcome()
+            return Submitted(write.request, None)
         return Submitted(write.request, decision.reply, is_applied=decision.is_applied)
+
+    async def _take_promise_back(self, write: Write) -> None:
+        """Put on the log that its sender is answered before it is decided.
+
+        It is a copy of the event, so it is applied by nobody; a provisioner that reads it notes the
+        id, and lists the request if it is refused (decision 0063). Raises ServiceUnavailable where
+        Kafka does not take it.
+        """
+        accept_by_ms = now_ms() + int(self._budgets.accept_s * 1000)
+        copy = replace(write.request, promise=None, is_answered=True, accept_by_ms=accept_by_ms)
+        try:
+            await self._publisher.publish(copy, write.partition)
+        except Unavailable as away:
+            raise undecided() from away
 
     async def _decide(
         self, write: Write, waiter: "asyncio.Future[Reply]", head_start_s: float
     ) -> Decision | None:
         accepted_s = asyncio.get_running_loop().time()
-        within_s = accepted_s + DECIDED_WITHIN_S
+        within_s = accepted_s + max(DECIDED_WITHIN_S, self._budgets.reply_s)
         await self._replied(waiter, accepted_s + head_start_s)
         if waiter.done() or write.place is None:
             decision: Decision | None = Decision(waiter.result(), is_applied=True)
@@ -200,7 +217,9 @@ class WritePath:
                 write.place.offset,
                 waiter,
                 within_s=within_s,
-                until_s=max(within_s, write.began_s + self._budgets.accept_s),
+                until_s=within_s
+                if request.precondition is None
+                else max(within_s, write.began_s + self._budgets.accept_s),
             )
         if waiter.done():
             self._breakers.answered(write.partition, waiter.result().backlog)

@@ -1,13 +1,16 @@
 """A write is answered with its decision: the provisioner's reply, or what the log leads to."""
 
 import asyncio
+from dataclasses import replace
 from typing import cast
 
 import pytest
 import structlog
 
+from rollcall.events.precondition import Precondition
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request
+from rollcall.runtime.errors import Unavailable
 from rollcall.scim.errors import ServiceUnavailable
 from rollcall.tail.replica import Replica
 from rollcall_ingress.write import decide, write_path
@@ -92,26 +95,42 @@ async def test_what_is_applied_already_is_answered_by_its_reply() -> None:
     assert (submitted.reply, submitted.is_applied) == (DONE, True)
 
 
-async def test_a_decision_that_nobody_knows_is_503_and_promises_nothing_for_a_while() -> None:
+async def test_a_promise_that_cannot_be_kept_is_taken_back_on_the_log_and_no_other_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(write_path, "DECIDED_WITHIN_S", 0.05)
     clock_s = [0.0]
     replica = FakeReplica(knows=True)
     publisher = FakePublisher()
-    path, _ = a_path(publisher, Waiting(), replica=replica, accept_s=2.1, clock=lambda: clock_s[0])
+    path, _ = a_path(publisher, Waiting(), replica=replica, clock=lambda: clock_s[0])
+
+    assert (await path.submit(a_request())).reply is None
+    assert (await path.submit(a_request(2))).reply is None  # pending, as without a fold
+    clock_s[0] = DOUBTS_S
+    replica.verdicts[an_id(3)] = Reply(an_id(3), 204)
+    assert (await path.submit(a_request(3))).reply == Reply(an_id(3), 204)
+
+    sent = [(each.id, each.promise, each.is_answered) for each, _ in publisher.published]
+    assert sent == [
+        (an_id(1), "decision", False),
+        (an_id(1), None, True),
+        (an_id(2), None, False),
+        (an_id(3), "decision", False),
+    ]
+
+
+async def test_a_promise_that_cannot_be_taken_back_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write_path, "DECIDED_WITHIN_S", 0.05)
+
+    def refuse_the_copy(request: Request) -> None:
+        if request.promise is None:
+            raise Unavailable("Kafka")
+
+    path, _ = a_path(FakePublisher(refuse_the_copy), Waiting(), replica=FakeReplica(knows=True))
 
     with pytest.raises(ServiceUnavailable) as refused:
         await path.submit(a_request())
     assert "nothing was done" not in (refused.value.detail or "").casefold()
-
-    submitted = await path.submit(a_request(2))
-    assert submitted.reply is None  # pending, as without a fold
-    clock_s[0] = DOUBTS_S
-    replica.verdicts[an_id(3)] = Reply(an_id(3), 204)
-    assert (await path.submit(a_request(3))).reply == Reply(an_id(3), 204)
-    assert [request.promise for request, _ in publisher.published] == [
-        "decision",
-        None,
-        "decision",
-    ]
 
 
 async def test_a_reply_that_differs_from_what_was_answered_is_reported() -> None:
@@ -145,7 +164,7 @@ async def test_nothing_is_promised_behind_what_is_only_known_when_it_is_applied(
     assert [request.promise for request, _ in publisher.published] == [None]
 
 
-async def test_a_decision_that_comes_late_is_given_and_nothing_more_is_promised_meanwhile(
+async def test_a_condition_waits_longer_and_nothing_more_is_promised_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(write_path, "DECIDED_WITHIN_S", 0.05)
@@ -153,7 +172,8 @@ async def test_a_decision_that_comes_late_is_given_and_nothing_more_is_promised_
     publisher = FakePublisher()
     path, _ = a_path(publisher, Waiting(), replica=replica, reply_s=0.05)
 
-    first = asyncio.create_task(path.submit(a_request()))
+    conditional = replace(a_request(), precondition=Precondition(if_match=(an_id(7),)))
+    first = asyncio.create_task(path.submit(conditional))
     await asyncio.wait((first,), timeout=0.1)
     second = await path.submit(a_request(2))
 
