@@ -15,6 +15,7 @@ import pytest
 from rollcall.control import refused
 from rollcall.postgres import audit
 from rollcall.postgres.pool import prepare_connection
+from rollcall.runtime.ids import new_id
 from rollcall_local.stack import ports
 from tests.support.databases import TestDatabase
 from tests.support.load import applied
@@ -47,6 +48,22 @@ async def listed(stack: Stack) -> list[str]:
     return [each.resource for one in found for each in refused.refusals_of(one)]
 
 
+async def without_promises(stack: Stack, organisation: Organisation) -> None:
+    """Take from ingress the right to read how far all is applied: then it decides nothing."""
+    connection = await asyncpg.connect(stack.database_url("owner"))
+    try:
+        await connection.execute("REVOKE SELECT ON directory.progress FROM rollcall_ingress")
+    finally:
+        await connection.close()
+
+    async def is_so() -> bool:
+        async with stack.client(organisation) as client:
+            await client.call("DELETE", f"/Users/{new_id()}")
+        return "ce_promise" not in (await stack.headers(stack.topics.requests))[-1]
+
+    await until(is_so, "nothing is promised")
+
+
 async def same_name(stack: Stack, organisation: Organisation, copies: int) -> list[Answer]:
     async with stack.client(organisation) as client:
         return list(
@@ -76,9 +93,10 @@ async def assert_all_are_heard_or_listed(
 @pytest.mark.parametrize(
     "ahead_s", [1.5, *(pytest.param(s, marks=LONG) for s in (-1.5, 0.3, MINUTE))]
 )
-async def test_a_refusal_behind_a_pause_is_listed_whatever_ingress_s_clock_says(
+async def test_a_refusal_behind_a_pause_is_answered_whatever_ingress_s_clock_says(
     ahead_s: float, waits: Stack
 ) -> None:
+    """The log decides, and what is promised is not listed."""
     organisation = await waits.organisation()
     await waits.start("ingress", ROLLCALL_CLOCK_OFFSET_S=str(ahead_s))
     provisioner = await waits.start("provisioner")
@@ -89,9 +107,31 @@ async def test_a_refusal_behind_a_pause_is_listed_whatever_ingress_s_clock_says(
     provisioner.resume()
     answers = await waiting
 
-    listed = await assert_all_are_heard_or_listed(waits, organisation, answers)
+    assert await assert_all_are_heard_or_listed(waits, organisation, answers) == []
+    assert sorted(answer.status for answer in answers) == [201, 409]
+    assert await listed(waits) == []
+
+
+@pytest.mark.parametrize(
+    "ahead_s", [1.5, *(pytest.param(s, marks=LONG) for s in (-1.5, 0.3, MINUTE))]
+)
+async def test_where_nothing_can_be_promised_a_refusal_behind_a_pause_is_listed(
+    ahead_s: float, waits: Stack
+) -> None:
+    organisation = await waits.organisation()
+    await waits.start("ingress", ROLLCALL_CLOCK_OFFSET_S=str(ahead_s))
+    provisioner = await waits.start("provisioner")
+    await without_promises(waits, organisation)
+
+    provisioner.pause()
+    waiting = asyncio.create_task(same_name(waits, organisation, 2))
+    await asyncio.sleep(2.6)  # the fault itself: longer than the budget
+    provisioner.resume()
+    answers = await waiting
+
+    taken_back = await assert_all_are_heard_or_listed(waits, organisation, answers)
     assert [answer.status for answer in answers] == [201, 201]
-    assert len(listed) == 1
+    assert len(taken_back) == 1
 
 
 @pytest.mark.parametrize(
@@ -150,6 +190,7 @@ async def test_what_a_reader_could_not_read_is_listed(
     organisation = await stack.organisation()
     ingress = await stack.start("ingress")
     await stack.start("provisioner")
+    await without_promises(stack, organisation)
     async with stack.client(organisation) as client:
         before = await client.create_user("before@crash.example")
 
@@ -171,6 +212,27 @@ async def test_what_a_reader_could_not_read_is_listed(
     await until(is_counted, "the refusals that came afterwards are counted")
 
 
+async def test_where_the_replies_cannot_be_read_the_log_decides(
+    behind_a_proxy: tuple[Stack, Stalling],
+) -> None:
+    """Its connection to the replies stands still; what it promised is kept all the same."""
+    stack, proxy = behind_a_proxy
+    organisation = await stack.organisation()
+    ingress = await stack.start("ingress")
+    async with stack.client(organisation) as client:
+        await client.create_user("before@crash.example")
+
+    proxy.hold()
+    answers = await same_name(stack, organisation, 20)
+    proxy.release()
+    await stack.start("provisioner")
+
+    assert await assert_all_are_heard_or_listed(stack, organisation, answers) == []
+    assert sorted(answer.status for answer in answers) == [201, *[409] * 19]
+    assert await metric(ingress, "rollcall_ingress_verdicts_differed_total") == 0
+    assert await listed(stack) == []
+
+
 @pytest.mark.long
 async def test_after_a_kill_of_ingress_what_it_answered_unheard_is_listed(
     behind_a_proxy: tuple[Stack, Stalling],
@@ -179,8 +241,7 @@ async def test_after_a_kill_of_ingress_what_it_answered_unheard_is_listed(
     organisation = await stack.organisation()
     ingress = await stack.start("ingress")
     await stack.start("provisioner")
-    async with stack.client(organisation) as client:
-        await client.create_user("before@crash.example")
+    await without_promises(stack, organisation)
 
     proxy.hold()
     answers = await same_name(stack, organisation, 5)

@@ -44,6 +44,8 @@ async def creates(
                 result.created[name] = answer.body["id"]
                 if answer.is_pending:
                     result.pending.add(name)
+            elif answer.status == 503 and "nothing was done" not in str(answer.body):
+                result.unanswered.add(name)  # it says that it may have been applied
             else:
                 result.refused[name] = answer.status
 

@@ -30,6 +30,9 @@ DECIDED_WITHIN_S: Final = 2.0
 """Seconds after which a decision is late: nothing more is promised meanwhile."""
 READY_WITHIN_S: Final = 1.0
 """Seconds for what is pending to be read and folded, before something behind it is promised."""
+ASLEEP_S: Final = 0.2
+LOOK_S: Final = 1.0
+"""Seconds for which a process that stood still looks what has come meanwhile."""
 DOUBTS_S: Final = 5.0
 """Seconds after an uncertain verdict, in which nothing is promised to the organisation."""
 REMEMBERED: Final = 10_000
@@ -143,6 +146,11 @@ class Decisions:
                     timeout=max(0.0, end_s - loop.time()),
                     return_when=asyncio.FIRST_COMPLETED,
                 )
+                if not (waiter.done() or folding.done()) and loop.time() > end_s + ASLEEP_S:
+                    # This process stood still, and may not have read yet what is there.
+                    await asyncio.wait(
+                        (waiter, folding), timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED
+                    )
                 if waiter.done() or folding.done():
                     break
                 self._doubt(organisation_id, TimeoutError("not in time"))

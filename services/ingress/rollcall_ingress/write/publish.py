@@ -67,6 +67,10 @@ class Publisher:
             )
             self._watch(acknowledgement, partition, request, sent_ms)
             acknowledged = await _within(acknowledgement, began_s + self._acknowledge_s)
+        except Unacknowledged as unknown:
+            # Whoever looks earlier may find nothing, and it may be appended afterwards.
+            left_s = (accept_by_ms - now_ms()) / 1000
+            raise Unacknowledged(unknown.what, max(unknown.retry_after_s, left_s + 1)) from unknown
         except RecordTooLarge as error:
             raise PayloadTooLarge(
                 f"The change takes more than {MAX_RECORD_BYTES} bytes once it is understood, which "
