@@ -47,6 +47,11 @@ class Case:
     versions: dict[ResourceKey, list[tuple[int, str]]]
     """Resource → its versions in their order, each with the offset that made it."""
 
+    def is_promised(self, token: str) -> bool:
+        """Whether a decision was promised for the attempt, and not taken back by a copy."""
+        records = self.records.get(token, [])
+        return bool(records) and all(each.is_promised for each in records)
+
     def row_of(self, attempt: Attempt) -> Audited | None:
         """What became of an attempt that is on the log."""
         record = self.applied.get(attempt.token)

@@ -152,7 +152,9 @@ def answered(case: Case) -> Iterator[Violation]:
             yield of(attempt, "a decided yes that was refused", str(answered), str(decided))
         if 400 <= answered < 500 and decided < 400:
             yield of(attempt, "a refusal that left a trace", str(answered), str(decided))
-        is_early = attempt.is_pending and not case.applied[attempt.token].is_promised
+        if row.id in listed and case.is_promised(attempt.token):
+            yield of(attempt, "promised, and listed", "not listed", listed[row.id])
+        is_early = attempt.is_pending and not case.is_promised(attempt.token)
         if answered == NO_ANSWER or is_early or answered == 503:
             continue
         if answered != decided:

@@ -98,7 +98,7 @@ class Played:
 
     def _optimistic(self) -> int:
         """Writes on the log whose sender was promised no decision."""
-        return sum(not each.is_promised for each in self.case.applied.values())
+        return sum(not self.case.is_promised(token) for token in self.case.applied)
 
     def _operated(self) -> str:
         done = self.gremlin.operations
