@@ -177,3 +177,38 @@ async def test_behind_an_erasure_nothing_is_certain_until_it_is_applied(
                 await watched.verdict(*placed[2])
 
     assert isinstance(erase.body, Erase)
+
+
+async def test_a_partition_is_in_time_until_a_record_waits_and_again_once_it_is_applied(
+    deployment: Deployment,
+) -> None:
+    """For a read that begins then, Postgres has all that any replica was answered for."""
+    async with watching(deployment) as watching_it:
+        replica = watching_it.replica
+        await until(lambda: replica.is_in_time(0), "it has read the log", WITHIN_S)
+
+        await deployment.send(a_request("member.delete", an_id(1), 1))
+        await until(lambda: _is_late(replica), "a record waits", WITHIN_S)
+
+        await deployment.start()
+        await until(lambda: replica.is_in_time(0), "it is applied", WITHIN_S)
+
+
+async def test_what_was_replied_to_is_applied_at_once_and_a_frozen_reader_is_not_in_time(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watching(deployment) as watching_it:
+        replica = watching_it.replica
+        await until(lambda: replica.is_in_time(0), "it has read the log", WITHIN_S)
+        await deployment.send(a_request("member.delete", an_id(1), 1))
+        await until(lambda: _is_late(replica), "a record waits", WITHIN_S)
+
+        replica.settled(0, 0)  # as a reply to the record at offset 0 says
+        assert await replica.is_in_time(0)
+
+        monkeypatch.setattr(Tails, "is_heard", lambda *_: False)
+        assert not await replica.is_in_time(0)
+
+
+async def _is_late(replica: Replica) -> bool:
+    return not await replica.is_in_time(0)
