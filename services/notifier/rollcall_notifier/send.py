@@ -192,7 +192,7 @@ class MailSender:
                 ) as error:  # outermost edge of one mail: a bug of ours, the others go on
                     log.error(
                         "task.failed",
-                        event_id=claimed.notice.event_id,
+                        request_id=claimed.notice.event_id,
                         kind=claimed.notice.kind,
                         error=type(error).__name__,
                         exc_info=True,

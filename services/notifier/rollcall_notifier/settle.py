@@ -158,10 +158,10 @@ async def insist(action: Callable[[], Awaitable[T]]) -> T:
 
 
 def _report(result: str, notice: Notice, reason: str | None = None) -> None:
-    """A line and a count for each mail: event id and kind, nothing about the person."""
+    """A line and a count for each mail: request id and kind, nothing about the person."""
     counted = _COUNTED_AS.get(reason or "", result)
     metrics.NOTIFIER_MAILS.labels(notice.kind, counted).inc()
-    values = {"event_id": notice.event_id, "kind": notice.kind}
+    values = {"request_id": notice.event_id, "kind": notice.kind}
     if reason is not None:
         values["reason"] = reason
     match counted:

@@ -157,6 +157,7 @@ class Batches:
         for death in decided.deaths:
             self._log.error(
                 "event.dead_lettered",
+                request_id=death.id,
                 dead_letter=death.name,
                 error_class=death.error_class,
                 runbook="dead-letters",
@@ -164,6 +165,7 @@ class Batches:
         for park in decided.event_results.parks:
             self._log.error(
                 "organisation.parked",
+                request_id=park.id,
                 organisation_id=park.organisation_id,
                 dead_letter=park.name,
                 runbook="parked-organisation",

@@ -41,8 +41,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """An event that failed in this batch: the name of its record and the class of its error."""
+    """An event that failed in this batch: its id, its record's name, the class of its error."""
 
+    id: str
     name: str
     error_class: str
     is_new: bool
@@ -123,7 +124,8 @@ def _bury(decided: Decided, source: SourceLog, entry: Entry, result: Folded) -> 
         event = result.request
         decided.event_results.parks_organisation(event.id, event.organisation_id, entry)
     name = source.name(entry.record.offset)
-    decided.deaths.append(Death(name, dead_letters.error_class(error), is_new=True))
+    error_class = dead_letters.error_class(error)
+    decided.deaths.append(Death(result.request.id, name, error_class, is_new=True))
     waiting = dead_letters.to_reply(source, entry)
     if waiting is not None:
         decided.replies.append(Waiting(waiting[0], None, waiting[1]))
@@ -134,7 +136,8 @@ def _note_failures(decided: Decided, redriven: Redriven, record_names: RecordNam
         if step.result.error is not None:
             name = step.held.record_name or record_names[step.held.event.id]
             error_class = dead_letters.error_class(step.result.error)
-            decided.deaths.append(Death(name, error_class, is_new=not step.held.attempts))
+            is_new = not step.held.attempts
+            decided.deaths.append(Death(step.held.event.id, name, error_class, is_new=is_new))
 
 
 def _note_release(decided: Decided, result: Folded, decision: Decision) -> None:

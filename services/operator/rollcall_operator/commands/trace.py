@@ -37,9 +37,9 @@ def run(
         list[str],
         typer.Argument(
             metavar="EVENT_ID | MEMBER | ORG MEMBER",
-            help="Id of a request (in logs, audit, Message-ID); or a member in any "
-            "organisation, by userName or e-mail address; or an organisation, and the member by "
-            "any of these or by its id, or a group by its id.",
+            help="Id of a request (`Rollcall-Request-Id` in its answer, `request_id` in logs); "
+            "or a member in any organisation, by userName or e-mail address; or an organisation, "
+            "and the member by any of these or by its id, or a group by its id.",
         ),
     ],
     since: Annotated[

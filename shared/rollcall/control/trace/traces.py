@@ -177,7 +177,10 @@ def state_of(letter: DeadLetterSummary) -> TraceResult:
 
 
 def to_json(found: Traces) -> dict[str, Any]:
-    """As JSON; scripts rely on the names. A result is `fate` there, a mail's `announced` `told`."""
+    """As JSON; scripts rely on the names. A result is `fate` there, a mail's `announced` `told`.
+
+    `event_id` is `request_id` by its name of before.
+    """
     scan = found.scan
     return {
         "traces": [_trace(each) for each in found.traces],
@@ -194,6 +197,7 @@ def to_json(found: Traces) -> dict[str, Any]:
 
 def _trace(found: Trace) -> dict[str, Any]:
     return {
+        "request_id": found.event_id,
         "event_id": found.event_id,
         "fate": found.result,
         "organisation_id": found.organisation_id,
@@ -212,6 +216,7 @@ def _trace(found: Trace) -> dict[str, Any]:
         "decision": None if found.decision is None else _decision(found.decision),
         "later": [
             {
+                "request_id": each.row.id,
                 "event_id": each.row.id,
                 "kind": kind_of(each.row.type),
                 "fate": later_result(found.event_id, each),
