@@ -37,6 +37,20 @@ _OUTCOME: Final[Json] = {
         "schema": {"enum": ["pending", "parked"]},
     }
 }
+_OF_EACH: Final[Json] = {
+    "Rollcall-Request-Id": {
+        "description": "The id of this request; of a change, that of its event.",
+        "required": True,
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "X-Request-Id": {
+        "description": "The client's own id of this request, where it sent one that looks like one.",
+        "schema": {"type": "string", "maxLength": 128},
+    },
+}
+"""The headers of every answer."""
+_NAMED: Final[Json] = {name: {"$ref": f"#/components/headers/{name}"} for name in _OF_EACH}
+_NO_HEADERS: Final[Json] = {}
 _ETAG: Final[Json] = {
     "ETag": {"description": "The version (`meta.version`).", "schema": {"type": "string"}}
 }
@@ -79,6 +93,7 @@ def document() -> Json:
                     "description": "An API key of the organisation (`rollcall key create`).",
                 }
             },
+            "headers": _OF_EACH,
             "parameters": _parameters(),
             "responses": {_failure_name(status): _failure(status) for status in _MEANINGS},
             "schemas": schemas(),
@@ -91,7 +106,10 @@ def _resource_paths(schema: ResourceSchema) -> Json:
     found = _answer(f"A page of {schema.endpoint}.", f"{name}List")
     one = _answer(f"The {name}.", name, {**_ETAG, **_OUTCOME})
     created = _answer(f"The new {name}.", name, {**_LOCATION, **_ETAG, **_OUTCOME})
-    done: Json = {"description": "Done, without a body.", "headers": {**_ETAG, **_OUTCOME}}
+    done: Json = {
+        "description": "Done, without a body.",
+        "headers": {**_NAMED, **_ETAG, **_OUTCOME},
+    }
     shown = ("attributes", "excludedAttributes")
     paged = (*shown, "filter", "sortBy", "sortOrder", "startIndex", "count")
     conditional = ("ifMatch", "prefer")
@@ -178,9 +196,9 @@ def _operation(
     return operation
 
 
-def _answer(description: str, name: str, headers: Json | None = None) -> Json:
-    answer: Json = {"description": description, "content": {MEDIA_TYPE: {"schema": ref(name)}}}
-    return {**answer, "headers": headers} if headers else answer
+def _answer(description: str, name: str, headers: Json = _NO_HEADERS) -> Json:
+    content = {MEDIA_TYPE: {"schema": ref(name)}}
+    return {"description": description, "content": content, "headers": {**_NAMED, **headers}}
 
 
 def _failure_name(status: int) -> str:
@@ -189,16 +207,14 @@ def _failure_name(status: int) -> str:
 
 def _failure(status: int) -> Json:
     if status == 304:
-        return {"description": _MEANINGS[status], "headers": _ETAG}
-    failure = _answer(_MEANINGS[status], "Error")
+        return {"description": _MEANINGS[status], "headers": {**_NAMED, **_ETAG}}
+    headers: Json = {}
     if status == 401:
-        failure["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}
+        headers = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}
     if status in (429, 503):
         wait = {"type": "integer", "minimum": 1}
-        failure["headers"] = {
-            "Retry-After": {"description": "Seconds.", "required": True, "schema": wait}
-        }
-    return failure
+        headers = {"Retry-After": {"description": "Seconds.", "required": True, "schema": wait}}
+    return _answer(_MEANINGS[status], "Error", headers)
 
 
 def _parameter(name: str) -> Json:

@@ -37,6 +37,7 @@ from rollcall_ingress.behind.precheck import Precheck
 from rollcall_ingress.behind.reads import OverlayReads
 from rollcall_ingress.config import IngressSettings
 from rollcall_ingress.discovery import NOT_OFFERED, Discovery, NotOffered
+from rollcall_ingress.door.access import AccessLog
 from rollcall_ingress.door.admission import BODY_TIMEOUT_S, INVITATION_PAGE, Admission, Bounds
 from rollcall_ingress.door.authenticate import Authenticator, StaleAfter
 from rollcall_ingress.door.edge import Door, expect_later, malformed
@@ -176,6 +177,7 @@ class Ingress(Service):
             drain_s=settings.ingress_drain_s,
             on_malformed=malformed,
             quiet_s=min(QUIET_S, settings.ingress_pre_stop_s),
+            observer=AccessLog(),
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._noting: set[asyncio.Task[bool]] = set()

@@ -28,15 +28,16 @@ from rollcall.http.server import SERVER
 from rollcall.observability.logging import get_logger
 from rollcall.runtime import clock
 from rollcall.runtime.errors import Unavailable
-from rollcall.runtime.ids import new_id
 from rollcall.scim.errors import ScimError
 from rollcall.tenancy.organisation import Organisation
+from rollcall_ingress.door import access
 from rollcall_ingress.invitation_form import BadForm, Forms
 
 log = get_logger()
 Language = Literal["en", "nl"]
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "nl")
 RETRY_AFTER_S: Final = 10
+ROUTE: Final = "/invitation/{organisation}"
 _PAGES: Final = Path(__file__).parent / "pages"
 _TEXTS: Final[dict[str, dict[str, str]]] = orjson.loads((_PAGES / "texts.json").read_bytes())
 _STATIC: Final = {
@@ -115,7 +116,9 @@ async def _nowhere(request: web.Request) -> web.Response:
 
 
 async def _serve_static(request: web.Request) -> web.Response:
-    kind, body = _STATIC[request.path.rpartition("/")[2]]
+    name = request.path.rpartition("/")[2]
+    kind, body = _STATIC[name]
+    access.line().route = f"/invitation/{name}"
     own: dict[str, str] = request.app[PAGE_HEADERS]
     headers = {**own, "Cache-Control": "public, max-age=300"}
     return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
@@ -126,13 +129,16 @@ Action = Callable[[InvitationPage, web.Request, Organisation], Awaitable[web.Res
 
 async def _guard(page: InvitationPage, request: web.Request, action: Action) -> web.Response:
     """The outermost edge of this page: whatever happens, a person sees a page."""
+    line = access.line()
+    line.route = ROUTE
     organisation = page.find_organisation(request.match_info["organisation_id"])
     if organisation is None:
         return _message(request, None, "not_found", 404)
+    line.organisation_id = organisation.id
     try:
         return await action(page, request, organisation)
     except Exception as error:  # outermost edge
-        log.error("request.failed", route="invitation", error=type(error).__name__, exc_info=True)
+        log.error("request.failed", route=ROUTE, error=type(error).__name__, exc_info=True)
         return _message(request, organisation, "failed", 500)
 
 
@@ -190,6 +196,7 @@ async def _accept(
             return _unavailable(request, organisation, retry_after_s)
         return _verdict(request, organisation, error.status)
     if submitted.reply is None or submitted.reply.is_parked:
+        access.line().is_pending = True
         return _message(request, organisation, "pending", 200)
     return _verdict(request, organisation, submitted.reply.status)
 
@@ -198,7 +205,7 @@ def _acceptance(
     organisation: Organisation, member_id: str, invitation_id: str, expires: datetime
 ) -> Request:
     return Request(
-        id=new_id(),
+        id=access.line().request_id,
         endpoint="Users",
         organisation_id=organisation.id,
         resource_id=member_id,
@@ -262,6 +269,8 @@ def _message(
     status: int,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
+    if status >= 400:
+        access.line().refuse(name)
     language = _language(request, organisation)
     text = _TEXTS[language]
     names: dict[str, Any] = {"organisation": organisation.name if organisation else ""}

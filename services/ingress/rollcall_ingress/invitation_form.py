@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from rollcall.observability.metrics import INGRESS_REFUSALS
+from rollcall_ingress.door.access import count_refusal
 
 MAX_FORM_BYTES: Final = 4096
 FORM_TIMEOUT_S: Final = 10.0
@@ -51,7 +51,7 @@ class Forms:
                     self._under_way.pop(patience, None)
             fields = parse_qsl(body.decode("ascii"), strict_parsing=True, max_num_fields=8)
         except TimeoutError as error:
-            INGRESS_REFUSALS.labels("slow_body").inc()
+            count_refusal("slow_body")
             raise BadForm from error
         except (ValueError, ConnectionError, web.RequestPayloadError) as error:
             raise BadForm from error

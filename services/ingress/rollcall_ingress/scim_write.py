@@ -12,7 +12,6 @@ from rollcall.observability.logging import get_logger
 from rollcall.postgres.directory_search import Resource
 from rollcall.runtime.clock import now
 from rollcall.runtime.errors import Unavailable
-from rollcall.runtime.ids import new_id
 from rollcall.scim.prefer import parse_prefer
 from rollcall.scim.schema import ResourceSchema
 from rollcall.tenancy.organisation import Organisation
@@ -74,7 +73,7 @@ class ScimWrite:
         organisation = principal.organisation
         verb, preferences = VERBS[http.method], parse_prefer(http.headers.getall("Prefer", ()))
         command = Command(
-            id=new_id(),
+            id=arrival.request_id,
             verb=verb,
             schema=self.schema,
             resource_id=(None if target.rest is None else resource_id_of(target.rest, self.schema)),

@@ -20,6 +20,8 @@ from typing import Any, Final, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, http_parser, web, web_protocol
 
+from rollcall.http.observer import UNOBSERVED, Observer
+
 MAX_LINE_BYTES: Final = 32 * 1024
 """Longest request line in bytes: a percent-encoded filter of 8 KiB must fit."""
 MAX_FIELD_BYTES: Final = 16 * 1024
@@ -74,6 +76,7 @@ class Listener:
         stall_s: float = STALL_S,
         head_s: float = HEAD_S,
         quiet_s: float = 0.0,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         """`port` 0 takes a free one. `drain_s` limits the wait for requests in flight.
 
@@ -87,6 +90,8 @@ class Listener:
         self._stall_s = stall_s
         self._head_s = head_s
         self._quiet_s = quiet_s
+        self._observer = observer
+        app.on_response_prepare.append(self._stamp)
         app.middlewares.append(self._only_http_1)
         self._server: asyncio.Server | None = None
         self._queue: socket.socket | None = None
@@ -181,6 +186,9 @@ class Listener:
         except web.HTTPException as error:  # raised by the router; no handler raises one
             return self._on_malformed(error.status)
 
+    async def _stamp(self, _: web.Request, response: web.StreamResponse) -> None:
+        self._observer.stamp(response)
+
     def _protocol(self) -> "_Protocol":
         """One connection, as aiohttp makes it, but with our answer to malformed requests."""
         server = self._runner.server
@@ -189,6 +197,7 @@ class Listener:
         options: dict[str, Any] = server._kwargs  # noqa: SLF001 - there is no public way
         protocol = _Protocol(server, loop=asyncio.get_running_loop(), **options)
         protocol.on_malformed = self._on_malformed
+        protocol.observer = self._observer
         protocol.stall_s = self._stall_s
         protocol.head_s = self._head_s
         return protocol
@@ -197,9 +206,10 @@ class Listener:
 class _Protocol(web.RequestHandler):
     """A connection whose answers to malformed requests quote nothing."""
 
-    __slots__ = ("_head_timer", "_stall_timer", "head_s", "on_malformed", "stall_s")
+    __slots__ = ("_head_timer", "_stall_timer", "head_s", "observer", "on_malformed", "stall_s")
 
     on_malformed: OnMalformed
+    observer: Observer
     stall_s: float
     head_s: float
 
@@ -268,6 +278,26 @@ class _Protocol(web.RequestHandler):
             request.content.feed_eof()
             self.close()
 
+    async def _handle_request(
+        self,
+        request: web.BaseRequest,
+        start_time: float | None,
+        request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    ) -> tuple[web.StreamResponse, bool]:
+        """One request from its head to the end of its answer, in a task of its own.
+
+        aiohttp has no public place that sees requests that are not valid HTTP and those that end
+        without an answer.
+        """
+        self.observer.begin(request)
+        try:
+            response, is_gone = await super()._handle_request(request, start_time, request_handler)
+        except BaseException:
+            self.observer.end(request, None, "cut_off")
+            raise
+        self.observer.end(request, response, "client_gone" if is_gone else "sent")
+        return response, is_gone
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -280,6 +310,7 @@ class _Protocol(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has been begun already")
         response = self.on_malformed(status)
+        self.observer.stamp(response)  # such a request belongs to no application and its signals
         response.force_close()
         return response
 

@@ -27,9 +27,11 @@ LogEvent = Literal[
     # ingress
     "clock.differed",
     "name.ignored",
+    "request.answered",
     "request.failed",
     "request.refused",
     "request.repaired",
+    "request.unanswered",
     "breaker.closed",
     "breaker.opened",
     "keys.loaded",

@@ -28,6 +28,14 @@ def get_logger() -> Logger:
     return cast(Logger, structlog.get_logger())
 
 
+def bind_request(request_id: str) -> None:
+    """Put `request_id` on each line of this task, and of the tasks and threads that it starts.
+
+    The id of a request is the id of its event, and has this name in the lines of every service.
+    """
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
 def configure(
     service: str,
     *,

@@ -20,13 +20,10 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from rollcall.observability.metrics import (
-    INGRESS_IN_FLIGHT_BYTES,
-    INGRESS_IN_FLIGHT_REQUESTS,
-    INGRESS_REFUSALS,
-)
+from rollcall.observability.metrics import INGRESS_IN_FLIGHT_BYTES, INGRESS_IN_FLIGHT_REQUESTS
 from rollcall.runtime.errors import Unavailable
 from rollcall.scim.errors import InvalidSyntax, PayloadTooLarge, ScimError, UnsupportedMediaType
+from rollcall_ingress.door.access import count_refusal
 
 BUSY = "room for another request"
 RETRY_AFTER_S = 2.0
@@ -175,7 +172,7 @@ class Admission:
                         self.reserve(seat, size - seat.size)
                     chunks.append(chunk)
         except TimeoutError as error:
-            INGRESS_REFUSALS.labels("slow_body").inc()
+            count_refusal("slow_body")
             raise RequestTimeout from error
         except (web.RequestPayloadError, web.PayloadAccessError, ConnectionError) as error:
             raise InvalidSyntax("The body broke off before its end.") from error
@@ -186,14 +183,14 @@ class Admission:
         _lower(self._bytes, seat.organisation_id, seat.size)
 
     def _refuse_large(self) -> None:
-        INGRESS_REFUSALS.labels("large_body").inc()
+        count_refusal("large_body")
         raise PayloadTooLarge(
             f"The body is larger than {self._bounds.body_bytes} bytes, which is the limit; "
             "send fewer values in one request."
         )
 
     def _refuse(self, reason: str) -> None:
-        INGRESS_REFUSALS.labels(reason).inc()
+        count_refusal(reason)
         raise Unavailable(BUSY, RETRY_AFTER_S)
 
 
@@ -201,11 +198,11 @@ def check_media(request: web.Request) -> None:
     """Raise UnsupportedMediaType unless the headers say plain JSON, or nothing."""
     kinds = request.headers.getall("Content-Type", [])
     if len(kinds) > 1 or (kinds and not _is_json(kinds[0])):
-        INGRESS_REFUSALS.labels("media_type").inc()
+        count_refusal("media_type")
         raise UnsupportedMediaType
     encodings = request.headers.getall("Content-Encoding", [])
     if any(encoding.strip().lower() not in ("", "identity") for encoding in encodings):
-        INGRESS_REFUSALS.labels("encoded_body").inc()
+        count_refusal("encoded_body")
         raise UnsupportedMediaType("The body must not be compressed: no Content-Encoding here.")
 
 

@@ -21,7 +21,6 @@ MEDIA_TYPE: Final = "application/scim+json; charset=utf-8"
 OUTCOME: Final = "Rollcall-Outcome"
 PENDING: Final = "pending"
 PARKED: Final = "parked"
-REQUEST_ID: Final = "Rollcall-Request-Id"
 UNKNOWN_RETRY_AFTER_S: Final = 5.0
 _BASE_HEADERS: Final = {"Cache-Control": "no-store", "Server": "rollcall"}
 _BODY_HEADERS: Final = {**_BASE_HEADERS, "Content-Type": MEDIA_TYPE}

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NoReturn
 
-from rollcall.observability.metrics import INGRESS_REFUSALS
 from rollcall.runtime.errors import Unavailable
 from rollcall.scim.errors import Forbidden, Unauthorized
 from rollcall.tenancy.api_key import matches, public_id_of
 from rollcall.tenancy.organisation import ApiKey, Organisation
+from rollcall_ingress.door import access
+from rollcall_ingress.door.access import count_refusal
 from rollcall_ingress.door.key_directory import KeyDirectory
 from rollcall_ingress.door.rate import Rates
 
@@ -73,6 +74,9 @@ class Authenticator:
         whatever is wrong; Forbidden where SCIM is switched off; Unavailable where the directory
         is too old; TooManyRequests beyond the organisation's rate, before a body is read.
         """
+        line = access.line()
+        named = self._directory.organisation(organisation_text)
+        line.organisation_id = None if named is None else named.id
         text = _bearer(authorization)
         public_id = public_id_of(text) if text is not None else None
         if text is None or public_id is None:
@@ -81,11 +85,12 @@ class Authenticator:
         if key is None:
             # The same wait whether the id is known or not: the time must not reveal which.
             if not await self._directory.is_current():
-                INGRESS_REFUSALS.labels("keys_unknown").inc()
+                count_refusal("keys_unknown")
                 raise Unavailable(KEYS)
             key = self._genuine(public_id, text)
         if key is None:
             _refuse("wrong_key")
+        line.key_id = key.public_id
         if not key.is_alive(at):
             _refuse("dead_key")
         organisation = self._directory.organisation(key.organisation_id)
@@ -94,10 +99,10 @@ class Authenticator:
             _refuse("other_organisation")
         limit_s = self._stale_after.write_s if is_write else self._stale_after.read_s
         if self._directory.age_s > limit_s:
-            INGRESS_REFUSALS.labels("keys_stale").inc()
+            count_refusal("keys_stale")
             raise Unavailable(KEYS)
         if not organisation.scim_enabled:
-            INGRESS_REFUSALS.labels("switched_off").inc()
+            count_refusal("switched_off")
             raise Forbidden
         self._rates.check(organisation)
         return Principal(organisation, key)
@@ -118,7 +123,7 @@ class Authenticator:
         if key is None or organisation is None or not key.is_alive(at):
             _refuse("dead_key")
         if not organisation.scim_enabled:
-            INGRESS_REFUSALS.labels("switched_off").inc()
+            count_refusal("switched_off")
             raise Forbidden
 
 
@@ -137,5 +142,5 @@ def _bearer(authorization: Sequence[str]) -> str | None:
 
 
 def _refuse(reason: str) -> NoReturn:
-    INGRESS_REFUSALS.labels(reason).inc()
+    count_refusal(reason)
     raise Unauthorized(headers=_CHALLENGE)

@@ -21,8 +21,7 @@ from prometheus_client import Counter, Histogram
 from rollcall.observability.logging import get_logger
 from rollcall.observability.metrics import INGRESS_ANSWER_SECONDS, INGRESS_ANSWERS, INGRESS_REFUSALS
 from rollcall.runtime.clock import now
-from rollcall.runtime.errors import Unavailable
-from rollcall.runtime.ids import new_id
+from rollcall.runtime.errors import Unacknowledged, Unavailable
 from rollcall.scim.errors import (
     Internal,
     InvalidVers,
@@ -31,15 +30,13 @@ from rollcall.scim.errors import (
     ScimError,
     from_parts,
 )
+from rollcall_ingress.door import access
+from rollcall_ingress.door.access import METHODS, AccessLine, count_refusal
 from rollcall_ingress.door.admission import LARGE_ANSWER_BYTES, Admission
-from rollcall_ingress.door.answer import REQUEST_ID, Answer, error_answer, unavailable
+from rollcall_ingress.door.answer import Answer, error_answer, unavailable
 from rollcall_ingress.door.authenticate import Authenticator, Principal
 from rollcall_ingress.door.key_use import KeyUse
 from rollcall_ingress.door.routes import Arrival, Route, Target, read_target, route_key_of
-
-METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
-AT_THE_DOOR: Final = frozenset({401, 403, 408, 413, 415, 429})
-"""Refusals that have nothing to do with the directory: an operator wants to see them."""
 
 _OTHER_VERSION: Final = re.compile(r"/v[0-9]{1,3}(?:\.[0-9]{1,3})?(?:[/?]|$)", re.ASCII)
 
@@ -65,21 +62,24 @@ class Door:
     async def handle(self, http: web.Request) -> web.Response:
         """One request; raises nothing but its own cancellation."""
         began_s = time.perf_counter()
+        line = access.line()
         with ExitStack() as held:
             try:
-                answer = await self._serve(http)
+                answer = await self._serve(http, line)
                 if len(answer.body) >= LARGE_ANSWER_BYTES:
                     held.enter_context(self._room_for(http, len(answer.body)))
             except ScimError as error:
                 answer = error_answer(error)
-                write = log.info if error.status in AT_THE_DOOR else log.debug
-                write("request.refused", status=error.status, scim_type=error.scim_type)
+                line.refuse(error.scim_type or _name(error))
             except Unavailable as error:
-                INGRESS_REFUSALS.labels("unavailable").inc()
-                log.warning("request.refused", status=503, what=error.what)
                 answer = error_answer(unavailable(error))
+                INGRESS_REFUSALS.labels("unavailable").inc()
+                is_unknown = isinstance(error, Unacknowledged)
+                line.refuse("unacknowledged" if is_unknown else "unavailable")
+                line.what = error.what
             except Exception as error:  # the outermost edge: our bug, and the request's end
-                answer = _internal(error)
+                answer = _internal(error, line)
+            line.is_pending = answer.is_pending
             method = http.method if http.method in METHODS else "other"
             _counter(method, answer.status, answer.is_pending).inc()
             _seconds(method).observe(time.perf_counter() - began_s)
@@ -101,13 +101,15 @@ class Door:
         is_read = http.method in ("GET", "HEAD") or http.path.endswith("/.search")
         return self._admission.hold_answer(organisation_id, size, may_refuse=is_read)
 
-    async def _serve(self, http: web.Request) -> Answer:
+    async def _serve(self, http: web.Request, line: AccessLine) -> Answer:
         target = read_target(http.raw_path)
         if target is None:
             if _OTHER_VERSION.match(http.raw_path):
                 raise InvalidVers
             raise NotFound("There is nothing at this address; SCIM is below /v2/.")
         route = self._routes.get(route_key_of(target)) if target.is_known else None
+        if route is not None:
+            line.route = route.template
         # HEAD is GET without the body (RFC 9110 §9.3.2), which the server leaves out by itself.
         method = "GET" if http.method == "HEAD" else http.method
         at = now()
@@ -118,7 +120,8 @@ class Door:
         handler = route.methods.get(method)
         if handler is None:
             raise MethodNotAllowed(_allowed(route))
-        return await handler(Arrival(http, replace(target, endpoint=route.endpoint), principal, at))
+        target = replace(target, endpoint=route.endpoint)
+        return await handler(Arrival(http, target, principal, at, line.request_id))
 
     async def _authenticate(
         self, http: web.Request, target: Target, *, is_write: bool, at: datetime
@@ -158,7 +161,7 @@ def _seconds(method: str) -> Histogram:
 
 def malformed(status: int) -> web.Response:
     """The answer to an invalid HTTP message; 500 where a handler outside this one failed."""
-    INGRESS_REFUSALS.labels("malformed_http").inc()
+    count_refusal("malformed_http")
     if status >= 500:
         return error_answer(Internal()).to_response()
     error = from_parts(
@@ -172,14 +175,18 @@ async def expect_later(_: web.Request) -> None:
     await asyncio.sleep(0)
 
 
-def _internal(error: Exception) -> Answer:
-    """500 with an id to find the log line by. The line has source places and no values."""
-    request_id = new_id()
+def _name(error: ScimError) -> str:
+    """The name of an error without a `scimType`, written as those are: `notFound`."""
+    name = type(error).__name__
+    return name[0].lower() + name[1:]
+
+
+def _internal(error: Exception, line: AccessLine) -> Answer:
+    """500 with the id to find the log line by. The line has source places and no values."""
     places = [
         f"{frame.filename}:{frame.lineno} {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)
     ]
-    log.error("request.failed", request_id=request_id, error=type(error).__name__, places=places)
-    internal = Internal(f"{Internal.__doc__} Request id: {request_id}.")
-    internal.headers = {REQUEST_ID: request_id}
-    return error_answer(internal)
+    log.error("request.failed", error=type(error).__name__, places=places)
+    line.refuse(_name(Internal()))
+    return error_answer(Internal(f"{Internal.__doc__} Request id: {line.request_id}."))

@@ -7,11 +7,11 @@ may send up to n times its rate.
 
 from collections.abc import Callable
 
-from rollcall.observability.metrics import INGRESS_REFUSALS
 from rollcall.runtime import rate
 from rollcall.runtime.rate import SECOND_NS
 from rollcall.scim.errors import TooManyRequests
 from rollcall.tenancy.organisation import Organisation
+from rollcall_ingress.door.access import count_refusal
 
 
 class Rates:
@@ -29,7 +29,7 @@ class Rates:
         burst = organisation.burst if organisation.burst is not None else allowed
         wait_ns = self._rates.take(organisation.id, self._clock_ns(), rate=allowed, burst=burst)
         if wait_ns:
-            INGRESS_REFUSALS.labels("rate").inc()
+            count_refusal("rate")
             raise TooManyRequests(
                 max(1, -(-wait_ns // SECOND_NS)),
                 f"The organisation sends more than {allowed} requests a second, or more than "

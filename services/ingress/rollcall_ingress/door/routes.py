@@ -49,13 +49,15 @@ class Target:
 class Arrival:
     """An authenticated request and its route: what a handler is called with.
 
-    `at` is the moment at which the request came, before it was authenticated.
+    `at` is the moment at which the request came, before it was authenticated. A write gives
+    `request_id` to its event.
     """
 
     http: web.Request
     target: Target
     principal: Principal
     at: datetime
+    request_id: str
 
 
 class Handler(Protocol):
@@ -83,6 +85,12 @@ class Route:
     def methods(self) -> Mapping[str, Handler]:
         """All handlers by method."""
         return {**self.reads, **self.writes}
+
+    @cached_property
+    def template(self) -> str:
+        """The address with names in the place of values, for a log: `/v2/{organisation}/Users`."""
+        parts = (BASE, "{organisation}", self.endpoint, "{id}" if self.with_id else "")
+        return "/" + "/".join(part for part in parts if part)
 
     @property
     def key(self) -> "RouteKey":

@@ -15,6 +15,7 @@ the request's id is noted in `audit.unheard` first: if it is or will be refused,
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
 from typing import Final, Protocol
 
 from aiokafka.errors import TopicAuthorizationFailedError
@@ -128,7 +129,10 @@ class Hearing:
         if due is None:
             due = self._due[request_id] = asyncio.get_running_loop().create_future()
         if self._noting is None or self._noting.done():
-            self._noting = asyncio.create_task(self._write_notes(), name="unheard")
+            # Its lines are about many requests, so none of them is named in it.
+            self._noting = asyncio.create_task(
+                self._write_notes(), name="unheard", context=Context()
+            )
         return await asyncio.shield(due)
 
     async def close(self) -> None:
@@ -141,7 +145,7 @@ class Hearing:
     async def _mark_read(self) -> int | None:
         """A mark's append time, once it has been read; concurrent callers share one mark."""
         if self._round is None or self._round.done():
-            self._round = asyncio.create_task(self._send_and_read(), name="mark")
+            self._round = asyncio.create_task(self._send_and_read(), name="mark", context=Context())
         return await asyncio.shield(self._round)
 
     async def _send_and_read(self) -> int | None:
