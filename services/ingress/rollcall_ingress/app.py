@@ -1,7 +1,6 @@
 """Wiring by hand, readable from top to bottom; the route table; start and drain."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -21,7 +20,6 @@ from rollcall.observability.metrics import INGRESS_KEYS_AGE
 from rollcall.postgres import audit, progress
 from rollcall.postgres.pool import Database, open_pool
 from rollcall.postgres.progress import Progress
-from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.lifecycle import drain_step, ends_before
 from rollcall.scim.limits import MAX_BODY_BYTES
 from rollcall.scim.schema import GROUP, USER
@@ -31,10 +29,9 @@ from rollcall.tail.replica import Replica
 from rollcall_ingress import invitation
 from rollcall_ingress.behind.is_behind import IsBehind
 from rollcall_ingress.behind.log_end import LogEnd
-from rollcall_ingress.behind.lookup import Lookup
-from rollcall_ingress.behind.overlay import Overlay
+from rollcall_ingress.behind.own_writes import OwnWrites
 from rollcall_ingress.behind.precheck import Precheck
-from rollcall_ingress.behind.reads import OverlayReads
+from rollcall_ingress.behind.reads import ExactReads
 from rollcall_ingress.config import IngressSettings
 from rollcall_ingress.discovery import NOT_OFFERED, Discovery, NotOffered
 from rollcall_ingress.door.access import AccessLog
@@ -64,7 +61,6 @@ QUIET_S = 1.0
 """Seconds of the drain in which requests are still accepted, behind a load balancer."""
 DATABASE_CLOSE_S = 3.0
 TENANCY_FETCH_WAIT_MS = 100
-LOG_END_AGAIN_S = 0.5
 READ_LOG_WITHIN_S = 10.0
 """Seconds for which a new replica is not ready because it has not read what was accepted before."""
 LEARN_AGAIN_S = 0.5
@@ -116,15 +112,14 @@ class Ingress(Service):
         self._is_clock_known = asyncio.Event()
         self.directory = KeyDirectory(self._tenancy)
         breakers = Breakers(clock=time.monotonic)
-        self._overlay = Overlay()
         self._log_end = LogEnd(LogProbe(settings, topics.requests))
         self._tails = Tails(settings, topics.requests, self._read_applied, client_id=CLIENT_ID)
         self._reads = DirectoryReads(
             database, pool_size=settings.ingress_pool_size, wait_s=STATEMENT_TIMEOUT_S
         )
         self._replica = Replica(self._tails, self._reads.connection, topics.requests)
+        self._own = OwnWrites(self._replica.applied)
         self._decisions = Decisions(self._replica, time.monotonic, self._note_difference)
-        self._is_log_known = asyncio.Event()
         self._log_awaited_until_s: float | None = None
         self._waiting = Waiting(
             on_reply=self._on_reply,
@@ -136,12 +131,12 @@ class Ingress(Service):
         authenticator = Authenticator(self.directory, self._stale_after, Rates(time.monotonic_ns))
         self._is_behind = IsBehind(
             self.directory,
-            self._overlay,
+            self._own,
             breakers,
             self._replies,
             settings.ingress_reply_budget_s,
         )
-        self.under_way = UnderWay(self._overlay, self._is_behind)
+        self.under_way = UnderWay(self._own, self._is_behind, self._replica)
         self.write_path = WritePath(
             self.directory,
             Publisher(
@@ -186,20 +181,14 @@ class Ingress(Service):
     def _routes(self, authenticator: Authenticator, admission: Admission) -> tuple[Route, ...]:
         settings = self._settings
         reads = self._reads
-        known = OverlayReads(
+        known = ExactReads(
             reads,
-            Lookup(
-                self._overlay,
-                reads.connection,
-                self._log_end,
-                self._topics.requests,
-                accept_s=settings.ingress_accept_s,
-            ),
-            self._overlay,
-            self._is_behind,
             self._replica,
             self._log_end,
+            self._own,
+            self._is_behind,
             settings.ingress_accept_s,
+            time.monotonic,
         )
         root_url = settings.root_url
         return route_table(
@@ -258,8 +247,6 @@ class Ingress(Service):
             reasons.append("organisations and keys are not loaded (Kafka)")
         if not self._replies.positioned.is_set():
             reasons.append("the replies topic is not positioned (Kafka)")
-        if not self._is_log_known.is_set():
-            reasons.append("the end of the log is not known (Kafka)")
         if not self._is_clock_known.is_set():
             reasons.append("the broker's clock is not known (Kafka)")
         if not reasons and self._waits_for_log():
@@ -287,7 +274,6 @@ class Ingress(Service):
             ("producer", self._producer.start()),
             ("key use", self._key_use.run()),
             ("keys age", self._watch_keys_age()),
-            ("log end", self._find_log_end()),
             ("tails", self._tails.run()),
             ("clock", self._learn_clock()),
             ("keys loaded", self._log_keys_loaded()),
@@ -343,22 +329,6 @@ class Ingress(Service):
             was_stale = is_stale
             await asyncio.sleep(1.0)
 
-    async def _find_log_end(self) -> None:
-        """Ask where the log ends before this process accepts anything: what is below is of others.
-
-        A partition that does not answer (its leader is away) is asked again by each miss.
-        """
-        while not self._is_log_known.is_set():
-            try:
-                partitions = await self._producer.partitions_of(self._topics.requests)
-            except Unavailable:
-                await asyncio.sleep(LOG_END_AGAIN_S)
-                continue
-            for number in partitions:
-                with contextlib.suppress(Unavailable):
-                    self._overlay.begin_at({number: await self._log_end.end(number)})
-            self._is_log_known.set()
-
     async def _learn_clock(self) -> None:
         """Compare clocks with the broker before anything is accepted (broker_clock.py)."""
         await self._replies.positioned.wait()
@@ -383,7 +353,6 @@ class Ingress(Service):
         task.add_done_callback(self._noting.discard)
 
     def _on_reply(self, reply: Reply) -> None:
-        self._overlay.decided(reply.request_id)
         self._hearing.on_reply(reply)
         self._decisions.on_reply(reply)
 

@@ -13,7 +13,7 @@ from rollcall.scim.profile import Profile
 from rollcall.scim.schema import ResourceSchema
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import THREAD_FROM_BYTES, aside
-from rollcall_ingress.behind.reads import OverlayReads
+from rollcall_ingress.behind.reads import ExactReads
 from rollcall_ingress.door.admission import Admission
 from rollcall_ingress.door.answer import Answer
 from rollcall_ingress.door.query import Query, parse_query
@@ -31,7 +31,7 @@ class Reading:
     root_url: str
     admission: Admission
     under_way: UnderWay
-    known: OverlayReads
+    known: ExactReads
     settle_s: float
 
 

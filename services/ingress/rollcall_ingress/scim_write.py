@@ -15,10 +15,10 @@ from rollcall.runtime.errors import Unavailable
 from rollcall.scim.prefer import parse_prefer
 from rollcall.scim.schema import ResourceSchema
 from rollcall.tenancy.organisation import Organisation
-from rollcall_ingress.aside import THREAD_FROM_BYTES, aside
+from rollcall_ingress.aside import aside
 from rollcall_ingress.behind.foresee import foresee, most_work_on
 from rollcall_ingress.behind.precheck import Precheck
-from rollcall_ingress.behind.reads import OverlayReads
+from rollcall_ingress.behind.reads import ExactReads
 from rollcall_ingress.door import answer
 from rollcall_ingress.door.admission import Admission
 from rollcall_ingress.door.answer import Answer
@@ -56,7 +56,7 @@ class Writing:
     admission: Admission
     write_path: WritePath
     reads: DirectoryReads
-    known: OverlayReads
+    known: ExactReads
     precheck: Precheck
 
 
@@ -111,10 +111,7 @@ class ScimWrite:
                 predicted = await self._predict(request, view, organisation)
             self.parts.authenticator.check_again(principal, at=now())
 
-            is_large = len(body) > THREAD_FROM_BYTES
-            submitted = await self.parts.write_path.submit(
-                request, is_promised=is_promised, is_large=is_large
-            )
+            submitted = await self.parts.write_path.submit(request, is_promised=is_promised)
             given = await self._answer(submitted, view, predicted, organisation)
             return write_answer.with_preferences(given, request, preferences)
 

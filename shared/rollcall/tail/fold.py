@@ -23,7 +23,7 @@ from rollcall.directory.touch import Touch, touches
 from rollcall.events.bodies import EndOrganisation
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request
-from rollcall.postgres.overlay_read import Read, Wanted
+from rollcall.postgres.tail_read import Read, Wanted
 from rollcall.tail.held import GroundMoved, Held
 
 Why = Literal["left", "about dead letters", "erasure"]

@@ -2,17 +2,29 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from rollcall.directory.state import Group, Member
 from rollcall.directory.touch import Touch
 from rollcall.events.bodies import Endpoint
 from rollcall.postgres.directory_search import Related, Resource
-from rollcall.postgres.overlay_read import Read, Wanted
 from rollcall.postgres.search_keys import member_display_name_key
+from rollcall.postgres.tail_read import Read, Wanted
 from rollcall.tail.held import Held
 
 Attribute = Literal["id", "userName", "externalId", "displayName"]
+KEYED: Final[frozenset[tuple[Endpoint, Attribute]]] = frozenset(
+    {
+        ("Users", "id"),
+        ("Users", "userName"),
+        ("Users", "externalId"),
+        ("Users", "displayName"),
+        ("Groups", "id"),
+        ("Groups", "externalId"),
+        ("Groups", "displayName"),
+    }
+)
+"""What can be looked up by equality."""
 
 
 @dataclass(frozen=True, slots=True)

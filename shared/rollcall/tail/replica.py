@@ -10,6 +10,7 @@ Where the outcome cannot be known, `Uncertain` is raised, and says why.
 
 import asyncio
 import contextlib
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -20,20 +21,22 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 from rollcall.applying.dead_letters import SourceLog
 from rollcall.applying.understand import Entry, understand
 from rollcall.applying.weight import THREAD_BYTES
+from rollcall.directory.state import State
 from rollcall.directory.touch import Touch
-from rollcall.events.bodies import Patch
+from rollcall.events.bodies import Endpoint, Patch
 from rollcall.events.reply import Reply
 from rollcall.kafka.feed import Record
-from rollcall.postgres import overlay_read
+from rollcall.postgres import tail_read
 from rollcall.postgres.directory_search import Resource
-from rollcall.postgres.overlay_read import Read, Wanted
+from rollcall.postgres.tail_read import Read, Wanted
 from rollcall.runtime.clock import machine_ms
 from rollcall.scim.limits import MAX_RESOURCE_BYTES
 from rollcall.scim.work import UNITS_PER_SECOND, most_work
 from rollcall.tail import lookup
 from rollcall.tail.fold import OrganisationFold, barrier
-from rollcall.tail.held import GroundMoved
+from rollcall.tail.held import GroundMoved, Held
 from rollcall.tail.lookup import Target
+from rollcall.tail.names import PendingNames
 from rollcall.tail.partition import PartitionTail
 from rollcall.tail.reader import Tails
 
@@ -58,6 +61,10 @@ HEARD_MS: Final = 600
 """The broker holds a fetch without records for less."""
 MOST_FOLDED: Final = 30_000
 """Folded records of all organisations together; beyond that the folds not asked for longest go."""
+MOST_ORGANISATIONS: Final = 500
+"""Organisations of which a fold is kept."""
+MOST_NAMED: Final = 100
+"""Organisations of which the pending names are kept."""
 THREAD_RECORDS: Final = 20
 """Records, from which on a batch is folded in a thread: some milliseconds."""
 THREAD_ROWS: Final = 300
@@ -93,6 +100,7 @@ class Replica:
         self._topic = topic
         self._foldings: OrderedDict[str, _Folding] = OrderedDict()
         self._expected: dict[str, Reply | None] = {}
+        self._names: OrderedDict[str, PendingNames] = OrderedDict()
 
     def is_behind(self, organisation_id: str, partition: int) -> bool:
         """Whether the organisation has pending records in a partition that is behind.
@@ -211,6 +219,65 @@ class Replica:
                     raise  # otherwise what is uncertain stands behind it
         return self._expected[event_id]
 
+    async def changed(
+        self, organisation_id: str, partition: int, endpoint: Endpoint
+    ) -> frozenset[str]:
+        """Ids of the resources that pending records change. Raises Uncertain, Unavailable."""
+        tail = self._tails.tail(partition)
+        if tail is None:
+            raise Uncertain("the log is not read")
+        folding = self._folding(organisation_id, tail)
+        await self._advanced(folding, tail)
+        async with folding.lock:
+            held = folding.fold.held
+            return frozenset() if held is None else frozenset(held.changed[endpoint])
+
+    async def has_pending_name(self, organisation_id: str, partition: int, name_key: str) -> bool:
+        """Whether a pending create of the organisation takes this `userName`; without Postgres.
+
+        False where the log is not read, or too much is pending.
+        """
+        tail = self._tails.tail(partition)
+        if tail is None or tail.position is None or not tail.has_pending(organisation_id):
+            self._names.pop(organisation_id, None)
+            return False
+        names = self._names.get(organisation_id)
+        if names is None or (names.generation, names.begin) != (tail.generation, tail.next_offset):
+            begin = tail.next_offset
+            names = self._names[organisation_id] = PendingNames(tail.generation, begin, begin)
+            while len(self._names) > MOST_NAMED:
+                self._names.popitem(last=False)
+        self._names.move_to_end(organisation_id)
+        position = tail.position
+        records = tail.records(organisation_id, names.position, position)
+        if len(records) > MOST_PENDING:
+            return False
+        if len(records) > THREAD_RECORDS:
+            # Taken in by one that nobody else uses: others may ask meanwhile.
+            names = copy.deepcopy(names)
+            await asyncio.to_thread(names.take, records, position)
+            self._names[organisation_id] = names
+        else:
+            names.take(records, position)
+        return names.has(name_key)
+
+    async def find_applied(self, target: Target, partition: int) -> list[Resource]:
+        """The resources that the target means, as far as all is applied.
+
+        Raises Unavailable (Postgres).
+        """
+        held, more = Held(State(target.organisation_id)), frozenset[str]()
+        while True:
+            wanted = lookup.wanted(None, target, more)
+            async with self._connect(target.organisation_id) as connection:
+                read = await tail_read.read(
+                    connection, target.organisation_id, self._topic, partition, wanted
+                )
+            found = lookup.find(held, read, target)
+            if not found.without_display - more:
+                return found.resources
+            more |= found.without_display
+
     async def find(self, target: Target, partition: int) -> list[Resource]:
         """The resources that the target means, as everything that was read leaves them.
 
@@ -246,7 +313,9 @@ class Replica:
             )
             found = _Folding(OrganisationFold(organisation_id, place), tail.generation)
             self._foldings[organisation_id] = found
-            while sum(each.fold.folded for each in self._foldings.values()) > MOST_FOLDED:
+            while len(self._foldings) > MOST_ORGANISATIONS or (
+                sum(each.fold.folded for each in self._foldings.values()) > MOST_FOLDED
+            ):
                 self._foldings.popitem(last=False)
         self._foldings.move_to_end(organisation_id)
         return found
@@ -328,7 +397,7 @@ class Replica:
     async def _load(self, fold: OrganisationFold, wanted: Wanted) -> Read:
         partition = fold.source.partition
         async with self._connect(fold.organisation_id) as connection:
-            read = await overlay_read.read(
+            read = await tail_read.read(
                 connection, fold.organisation_id, self._topic, partition, wanted
             )
         tail = self._tails.tail(partition)

@@ -3,10 +3,8 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -16,18 +14,13 @@ from rollcall.kafka.admin import apply_topics
 from rollcall.kafka.feed import Look
 from rollcall.kafka.log_probe import LogProbe
 from rollcall.kafka.producer import Producer
-from rollcall.postgres import progress
 from rollcall.runtime.clock import now
 from rollcall.runtime.config import Settings, load
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.ids import minted_at, new_id
 from rollcall_ingress.behind.log_end import Applied, LogEnd, is_older_than, judge_id
-from rollcall_ingress.behind.lookup import Lookup
-from rollcall_ingress.behind.overlay import Overlay
-from rollcall_ingress.behind.selecting import Target
 from tests.support import builders
 from tests.support.builders import ORGANISATION
-from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer
 
 PARTITION = 2
@@ -129,44 +122,6 @@ def test_an_id_that_is_older_than_what_is_applied_is_certainly_not_there() -> No
     assert [judge(seconds) for seconds in (-1, 14.9, 15.1)] == ["ask", "ask", "certain"]
     assert judge_id(resource_id, Applied(0, None), accept_s=10) == "ask"
     assert judge_id(str(uuid.uuid4()), Applied(7, now()), accept_s=10) == "ask"
-
-
-@pytest.mark.parametrize("attribute", ["id", "userName"])
-async def test_a_miss_is_absence_only_if_all_that_was_accepted_is_applied(
-    log: Log, database: TestDatabase, attribute: Any
-) -> None:
-    """Another process accepted what is on the log, so the overlay cannot know."""
-    topic = log.topics.requests
-    key = new_id() if attribute == "id" else "nobody@example.org"
-    target = Target(ORGANISATION, "Users", attribute, key)
-    end = await log.append(1)
-    overlay = Overlay()
-    overlay.begin_at({PARTITION: end})
-
-    @asynccontextmanager
-    async def connect(_: str) -> AsyncIterator[Any]:
-        async with database.connect("ingress") as connection:
-            yield connection
-
-    lookup = Lookup(overlay, connect, LogEnd(log.probe, timeout_s=10), topic, accept_s=10)
-    with pytest.raises(Unavailable):
-        await lookup.find(target, PARTITION)
-
-    async with database.connect("provisioner") as connection:
-        await progress.ensure(connection, topic, PARTITION)
-        await progress.advance(
-            connection,
-            topic,
-            PARTITION,
-            expected=0,
-            epoch=0,
-            new=end,
-            published=0,
-            last_event_id=None,
-            last_append_time=now(),
-        )
-
-    assert await lookup.find(target, PARTITION) == []
 
 
 def test_an_id_that_is_older_than_its_organisation_belongs_to_no_resource() -> None:

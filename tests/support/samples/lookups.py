@@ -1,21 +1,26 @@
 """Look-ups over a conversation, and what the whole fold says of them. No test in here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from rollcall.directory.fold import fold_batch
 from rollcall.directory.state import State
 from rollcall.events.envelope import from_milliseconds
-from rollcall.events.request import Request
+from rollcall.events.request import Endpoint, Request
 from rollcall.postgres.directory_search import Resource
 from rollcall.postgres.search_keys import member_display_name_key
-from rollcall_ingress.behind.selecting import Target
+from rollcall.tail.lookup import Attribute, Target
 from tests.support.builders import ORGANISATION, resource_of, resourced
-from tests.support.samples.overlay_store import APPENDED_MS
+from tests.support.samples.directory_store import APPENDED_MS
 from tests.support.samples.speaker import GROUPS, MEMBERS, NAMES, Speaker
 
 AT = from_milliseconds(APPENDED_MS)
+NAMED: tuple[tuple[Endpoint, Attribute], ...] = (
+    ("Users", "userName"),
+    ("Users", "displayName"),
+    ("Groups", "displayName"),
+)
 
 
 def folded(*requests: Request) -> State:
@@ -26,18 +31,20 @@ def folded(*requests: Request) -> State:
 
 def targets() -> Iterator[Target]:
     """Every look-up that could find something of the conversations."""
-    for related in (True, False):
-        for member_id in MEMBERS:
-            yield Target(ORGANISATION, "Users", "id", member_id, related)
-        for group_id in GROUPS:
-            yield Target(ORGANISATION, "Groups", "id", group_id, related)
-        for name in {name.casefold() for name in NAMES}:
-            yield Target(ORGANISATION, "Users", "userName", name, related)
-            yield Target(ORGANISATION, "Users", "displayName", name, related)
-            yield Target(ORGANISATION, "Groups", "displayName", name, related)
-        for key in ("x-1", "X-1", "x-2"):
-            yield Target(ORGANISATION, "Users", "externalId", key, related)
-            yield Target(ORGANISATION, "Groups", "externalId", key, related)
+    keys: dict[tuple[Endpoint, Attribute], Iterable[str]] = {
+        ("Users", "id"): MEMBERS,
+        ("Groups", "id"): GROUPS,
+        **{
+            (endpoint, attribute): {name.casefold() for name in NAMES}
+            for endpoint, attribute in NAMED
+        },
+        ("Users", "externalId"): ("x-1", "X-1", "x-2"),
+        ("Groups", "externalId"): ("x-1", "X-1", "x-2"),
+    }
+    for (endpoint, attribute), those in keys.items():
+        for key in those:
+            for related in (True, False):
+                yield Target(ORGANISATION, endpoint, attribute, frozenset({key}), related)
 
 
 def expected(state: State, target: Target) -> list[Any]:
@@ -51,7 +58,7 @@ def expected(state: State, target: Target) -> list[Any]:
                 "externalId": member.external_id,
                 "displayName": member_display_name_key(member.resource),
             }
-            if keys[target.attribute] == target.key:
+            if keys[target.attribute] in target.keys:
                 ids = sorted(group for group, ids in state.memberships.items() if member.id in ids)
                 names = [(each, state.groups[each].resource["displayName"]) for each in ids]
                 found.append(Resource(member, tuple(names) if target.with_related else ()))
@@ -62,7 +69,7 @@ def expected(state: State, target: Target) -> list[Any]:
             "externalId": group.external_id,
             "displayName": group.display_name_key,
         }
-        if keys[target.attribute] == target.key:
+        if keys[target.attribute] in target.keys:
             ids = sorted(state.memberships[group.id])
             shown = [(each, state.members[each].resource) for each in ids]
             related = [(key, each.get("displayName")) for key, each in shown]

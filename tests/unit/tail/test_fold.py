@@ -18,13 +18,13 @@ from rollcall.events.bodies import Incomplete
 from rollcall.events.envelope import from_milliseconds
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request, to_event
-from rollcall.postgres.overlay_read import Read, Wanted
+from rollcall.postgres.tail_read import Read, Wanted
 from rollcall.tail import lookup
 from rollcall.tail.fold import OrganisationFold, Verdict
 from rollcall.tail.held import GroundMoved
-from rollcall.tail.lookup import Found, Target
+from rollcall.tail.lookup import Found
 from tests.support.builders import ORGANISATION
-from tests.support.samples import overlay_store
+from tests.support.samples import directory_store
 from tests.support.samples.lookups import a_conversation, expected, targets
 from tests.support.samples.records import FakeRecord, a_record
 
@@ -49,7 +49,7 @@ class Log:
     def read(self, applied: int, wanted: Wanted, epoch: int = 0) -> Read:
         """What Postgres returns while everything below `applied` is applied."""
         whole, _ = self.applied(applied)
-        found = overlay_store.read(whole, wanted, applied)
+        found = directory_store.read(whole, wanted)
         found.state.quarantines = {
             key: Quarantine(each.dead_id, cause=each.cause)
             for key, each in whole.quarantines.items()
@@ -150,21 +150,14 @@ def test_a_look_up_is_what_the_whole_log_leads_to(seed: int, length: int, cuts: 
         advance(fold, log, list(log.entries[:end]), [applied])
 
     for target in targets():
-        asked = Target(
-            ORGANISATION,
-            target.endpoint,
-            target.attribute,
-            frozenset({target.key}),
-            target.with_related,
-        )
         found: Found | None = None
         to_show = frozenset[str]()
         while found is None or found.without_display - to_show:
             to_show |= frozenset() if found is None else found.without_display
-            wanted = lookup.wanted(fold.held, asked, to_show)
+            wanted = lookup.wanted(fold.held, target, to_show)
             read = log.read(chance.randint(applied, length), wanted)
             assert fold.covers(read)
-            found = lookup.find(fold.held, read, asked)
+            found = lookup.find(fold.held, read, target)
         assert found.resources == expected(whole, target), target
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rollcall.kafka.topic_reader import TopicReader
-from rollcall_ingress.behind.overlay import Overlay
+from rollcall_ingress.behind.own_writes import OwnWrites
 from rollcall_ingress.door.key_directory import KeyDirectory
 from rollcall_ingress.write.await_reply import Breakers
 
@@ -13,11 +13,11 @@ class IsBehind:
     """Called with an organisation's id. `reply_s` is the budget of an answer, in seconds.
 
     An organisation is behind while this replica does not wait for its replies, or cannot read them,
-    and while something that was accepted for it is not known to be decided.
+    and while something of its partition was answered here that is not known to be applied.
     """
 
     directory: KeyDirectory
-    overlay: Overlay
+    own: OwnWrites
     breakers: Breakers
     replies: TopicReader
     reply_s: float
@@ -27,7 +27,7 @@ class IsBehind:
         organisation = self.directory.organisation(organisation_id)
         return (
             organisation is None
-            or not self.overlay.is_empty_for(organisation_id)
+            or not self.own.are_applied(organisation.partition)
             or self.reply_s <= 0
             or not self.reads_replies
             or self.breakers.is_open(organisation.partition)

@@ -20,8 +20,8 @@ from rollcall.scim.match import compile_filter, folding
 from rollcall.scim.page import Page
 from rollcall.scim.sort import Sort, in_order
 from rollcall.scim.work import MAX_WORK, Work, of_fold
+from rollcall.tail.lookup import KEYED, Attribute
 from rollcall_ingress.aside import enough_of
-from rollcall_ingress.behind.selecting import KINDS, Attribute
 from rollcall_ingress.read import show
 from rollcall_ingress.read.show import View, stored_times
 
@@ -39,7 +39,7 @@ def key_of(node: Filter | None, endpoint: Endpoint) -> Key | None:
     if not isinstance(node, Comparison) or node.op != "eq" or not isinstance(node.value, str):
         return None
     name = cast(Attribute, node.path.text)
-    if (endpoint, name) not in KINDS or not node.value:
+    if (endpoint, name) not in KEYED or not node.value:
         return None
     if name == "id":
         return (name, node.value) if parse_id(node.value) == node.value else None

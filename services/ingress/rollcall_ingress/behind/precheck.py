@@ -24,13 +24,12 @@ from rollcall.postgres.directory_search import Resource
 from rollcall.runtime.breaker import Breaker
 from rollcall.runtime.errors import Unavailable
 from rollcall.scim.errors import NotFound
+from rollcall.tail.lookup import Target
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import aside
 from rollcall_ingress.behind.foresee import most_work_on, refusal
 from rollcall_ingress.behind.lists import Key
-from rollcall_ingress.behind.lookup import BEHIND
-from rollcall_ingress.behind.reads import OverlayReads
-from rollcall_ingress.behind.selecting import Target
+from rollcall_ingress.behind.reads import BEHIND, ExactReads
 
 T = TypeVar("T")
 
@@ -45,7 +44,7 @@ MOST_SHOWN: Final = 1000
 class Precheck:
     """Compares writes with what this replica knows. `clock` gives monotonic seconds."""
 
-    known: OverlayReads
+    known: ExactReads
     clock: Callable[[], float]
     _breaker: Breaker = field(default_factory=Breaker)
 
@@ -109,7 +108,7 @@ class Precheck:
         """The resources that have a name which the create writes and may not share."""
         found: list[Resource] = []
         for attribute, key in _unshared(request, body):
-            target = Target(organisation.id, request.endpoint, attribute, key)
+            target = Target(organisation.id, request.endpoint, attribute, frozenset({key}))
             found.extend(await self.known.look_up(target, organisation, certain=False))
         return found
 

@@ -1,49 +1,43 @@
 """Reads of the directory that are true while it is behind, and cost nothing more while it is not.
 
-- By id, or by a filter with `eq` on id, userName, externalId or displayName: what the log leads to,
-  whichever replica accepted it and whenever it was started (`rollcall.tail`). Where the log is not
-  read far enough, or something in it is only known once it is applied: Postgres with the overlay
-  folded in. That nothing is found is certain; where it is not, it is 503.
-- Any other list: the same while few resources are pending and few match, but what another replica
-  has accepted is not looked for. Beyond that, as Postgres has it.
+- By id, or by a filter with `eq` on id, userName, externalId or displayName: everything that any
+  replica has answered before the read began. Where the partition is in time Postgres has it;
+  otherwise it is what the log leads to, up to its end (`rollcall.tail`). That nothing is found is
+  certain; where it is not, or where something in the log is known only once it is applied: 503.
+- Any other list: what Postgres has, with what is pending folded in while few resources are pending
+  and few match. Beyond that, as Postgres has it.
 
-While the organisation is not behind, by what this replica has accepted (is_behind.py) and by what
-it has read in the log, Postgres alone is asked, and knows all.
+Where the log cannot be read at all and nothing was answered here that is not applied, what is
+found is what is applied, and has no version; that nothing is found is 503.
 """
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rollcall.events.request import Endpoint
 from rollcall.observability.logging import get_logger
 from rollcall.postgres.directory_search import Resource, Search
 from rollcall.postgres.filter_sql import BY_ID
+from rollcall.runtime.breaker import Breaker
 from rollcall.runtime.errors import Unavailable
 from rollcall.scim.page import Page
-from rollcall.tail import lookup as tail
+from rollcall.tail.lookup import Target
 from rollcall.tail.replica import Replica, Uncertain
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import aside
 from rollcall_ingress.behind.lists import key_of, most_work_of, names_related, page_of
-from rollcall_ingress.behind.log_end import (
-    RETRY_AFTER_S,
-    Applied,
-    LogEnd,
-    is_older_than,
-    judge_id,
-)
-from rollcall_ingress.behind.lookup import BEHIND, Lookup
-from rollcall_ingress.behind.overlay import Overlay
-from rollcall_ingress.behind.selecting import Target
+from rollcall_ingress.behind.log_end import RETRY_AFTER_S, Applied, LogEnd, is_older_than, judge_id
+from rollcall_ingress.behind.own_writes import OwnWrites
 from rollcall_ingress.read.directory_reads import DirectoryReads
 from rollcall_ingress.read.listing import Listing
 
+BEHIND: Final = "the directory (it is behind, and may hold what was asked for)"
 FEW: Final = 200
 """Most pending resources, and most that Postgres finds, that a list looks up."""
-READ_WITHIN_S: Final = 0.15
-"""Seconds to wait until the reader of the log has come as far as this replica's own writes."""
+READ_WITHIN_S: Final = 0.5
+"""Seconds to wait until the reader of the log has come as far as the log went."""
 IN_THE_LOG_WITHIN_S: Final = 3.0
 """Seconds for a look-up in the log; a long tail is folded by the first of them, for all."""
 
@@ -51,70 +45,24 @@ log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class OverlayReads:
-    """The reads that SCIM needs. Each raises Unavailable."""
+class ExactReads:
+    """The reads that SCIM needs. Each raises Unavailable. `clock` gives monotonic seconds."""
 
     reads: DirectoryReads
-    lookup: Lookup
-    overlay: Overlay
-    is_behind: Callable[[str], bool]
-    """Organisation id → whether what was accepted for it may not be in Postgres."""
     replica: Replica
     log_end: LogEnd
+    own: OwnWrites
+    is_behind: Callable[[str], bool]
+    """Organisation id → whether what was accepted for it may not be in Postgres."""
     accept_s: float
+    clock: Callable[[], float]
+    _kafka: Breaker = field(default_factory=Breaker)
 
     def may_be_behind(self, organisation: Organisation) -> bool:
         """Whether Postgres may lack something that a replica has accepted for it."""
         return self.is_behind(organisation.id) or self.replica.is_behind(
             organisation.id, organisation.partition
         )
-
-    async def look_up(
-        self, target: Target, organisation: Organisation, *, certain: bool = True
-    ) -> list[Resource]:
-        """The resources that the target means; none only if that is certain, where it must be."""
-        partition = organisation.partition
-        try:
-            async with asyncio.timeout(IN_THE_LOG_WITHIN_S):
-                found = await self._in_the_log(target, partition, certain=certain)
-        except TimeoutError as error:  # Postgres stands still, or much is folded: for all who ask
-            raise Unavailable(BEHIND, RETRY_AFTER_S) from error
-        except Uncertain as why:
-            log.debug("tail.uncertain", partition=partition, reason=str(why))
-            return await self.lookup.find(target, partition)
-        if (applied := self.replica.applied(partition)) is not None:
-            epoch, next_offset = applied
-            seen = self.overlay.applied_of(partition, epoch, next_offset)
-            self.overlay.read_at(partition, epoch, seen)
-        return found
-
-    async def _in_the_log(self, target: Target, partition: int, *, certain: bool) -> list[Resource]:
-        """Raises Uncertain, Unavailable."""
-        await self.replica.reach(partition, self.overlay.end_of(partition), READ_WITHIN_S)
-        wanted = tail.Target(
-            target.organisation_id,
-            target.endpoint,
-            target.attribute,
-            frozenset(target.keys),
-            target.with_related,
-        )
-        position = self.replica.position(partition)
-        found = await self.replica.find(wanted, partition)
-        if found or not certain or self._is_too_old(target, partition):
-            return found
-        # What another replica has accepted meanwhile may not be read yet.
-        end = await self.log_end.end(partition)
-        if position is not None and position >= end:
-            return found
-        await self.replica.reach(partition, end, READ_WITHIN_S)
-        return await self.replica.find(wanted, partition)
-
-    def _is_too_old(self, target: Target, partition: int) -> bool:
-        """Whether nothing with this id can still be accepted, and so be ahead of what was read."""
-        if target.attribute != "id":
-            return False
-        applied = Applied(0, self.replica.last_applied(partition))
-        return judge_id(target.key, applied, accept_s=self.accept_s) == "certain"
 
     async def find(
         self,
@@ -125,13 +73,17 @@ class OverlayReads:
         with_related: bool,
     ) -> Resource | None:
         """The resource of this id, or None, which is certain."""
-        if not self.may_be_behind(organisation):
-            return await self.reads.find(
-                endpoint, organisation.id, resource_id, with_related=with_related
-            )
         if is_older_than(resource_id, organisation.created):
             return None
-        target = Target(organisation.id, endpoint, "id", resource_id, with_related)
+        if await self._is_in_time(organisation):
+            one = await self.reads.find(
+                endpoint, organisation.id, resource_id, with_related=with_related
+            )
+            if one is None:
+                self._be_certain(organisation)
+            return one
+        keys = frozenset({resource_id})
+        target = Target(organisation.id, endpoint, "id", keys, with_related)
         found = await self.look_up(target, organisation)
         return found[0] if found else None
 
@@ -139,24 +91,112 @@ class OverlayReads:
         self, endpoint: Endpoint, organisation: Organisation, asked: Listing, *, with_related: bool
     ) -> tuple[int, list[Resource]]:
         """How many resources match, and one page of them."""
-        if self.may_be_behind(organisation):
-            needs_related = with_related or names_related(asked.filter)
-            target = _target(organisation, endpoint, asked, needs_related)
-            if target is not None:
-                found = await self.look_up(target, organisation)
-                return await _page(found, asked)
-            pending = set(self.overlay.pending(endpoint, organisation.id))
-            if 0 < len(pending) <= FEW:
+        needs_related = with_related or names_related(asked.filter)
+        target = _target(organisation, endpoint, asked, needs_related)
+        is_in_time = await self._is_in_time(organisation)
+        if target is not None and not is_in_time:
+            return await _page(await self.look_up(target, organisation), asked)
+        if not is_in_time:
+            few = await self._few(endpoint, organisation, asked, needs_related)
+            if few is not None:
+                return await _page(few, asked)
+        total, page = await self.reads.search(
+            endpoint, organisation.id, asked.search, asked.page, with_related=with_related
+        )
+        if target is not None and not total:
+            self._be_certain(organisation)
+        return total, page
+
+    async def look_up(
+        self, target: Target, organisation: Organisation, *, certain: bool = True
+    ) -> list[Resource]:
+        """The resources that the target means; none only if that is certain, where it must be."""
+        partition = organisation.partition
+        try:
+            async with asyncio.timeout(IN_THE_LOG_WITHIN_S):
+                found, is_all = await self._in_the_log(target, partition, certain=certain)
+        except TimeoutError as error:  # Postgres stands still, or much is folded: for all who ask
+            raise Unavailable(BEHIND, RETRY_AFTER_S) from error
+        except Uncertain as why:
+            log.debug("tail.uncertain", partition=partition, reason=str(why))
+            return await self._applied(target, partition)
+        if certain and not found:
+            if not is_all:
+                raise Unavailable(BEHIND, RETRY_AFTER_S)
+            self._be_certain(organisation)
+        return found
+
+    async def _is_in_time(self, organisation: Organisation) -> bool:
+        """Whether Postgres has all that any replica was answered for until now."""
+        partition = organisation.partition
+        return self.own.are_applied(partition) and await self.replica.is_in_time(partition)
+
+    async def _in_the_log(
+        self, target: Target, partition: int, *, certain: bool
+    ) -> tuple[list[Resource], bool]:
+        """What is found, and whether nothing can be missing. Raises Uncertain, Unavailable."""
+        end = await self._end(partition) if certain else None
+        await self.replica.reach(
+            partition, max(self.own.end_of(partition), end or 0), READ_WITHIN_S
+        )
+        found = await self.replica.find(target, partition)
+        is_all = end is not None or self._is_too_old(target, partition)
+        return found, is_all or not self.replica.is_behind(target.organisation_id, partition)
+
+    async def _end(self, partition: int) -> int | None:
+        """Where the log ended just now; None where Kafka does not say: then nobody is answered."""
+        if not self._kafka.may_wait(self.clock()):
+            return None
+        try:
+            end = await self.log_end.end(partition)
+        except Unavailable:
+            self._kafka.trip(self.clock())
+            return None
+        self._kafka.succeeded()
+        return end
+
+    async def _applied(self, target: Target, partition: int) -> list[Resource]:
+        """What is applied, where the log cannot be read and nothing newer was answered here."""
+        is_read = self.replica.position(partition) is not None
+        if is_read or not self.own.are_applied(partition):
+            raise Unavailable(BEHIND, RETRY_AFTER_S)
+        found = await self.replica.find_applied(target, partition)
+        if not found:
+            raise Unavailable(BEHIND, RETRY_AFTER_S)
+        return [replace(each, is_exact=False) for each in found]
+
+    async def _few(
+        self, endpoint: Endpoint, organisation: Organisation, asked: Listing, with_related: bool
+    ) -> list[Resource] | None:
+        """What is pending and what Postgres finds, as the log leaves it; None where it is much."""
+        partition = organisation.partition
+        try:
+            async with asyncio.timeout(IN_THE_LOG_WITHIN_S):
+                pending = await self.replica.changed(organisation.id, partition, endpoint)
+                if not 0 < len(pending) <= FEW:
+                    return None
                 total, stored = await self.reads.search(
                     endpoint, organisation.id, _by_id(asked), Page(1, FEW), with_related=False
                 )
-                if total == len(stored):
-                    pending.update(each.row.id for each in stored)
-                    few = _few(organisation, endpoint, pending, needs_related)
-                    found = await self.lookup.find_known(few, organisation.partition)
-                    return await _page(found, asked)
-        return await self.reads.search(
-            endpoint, organisation.id, asked.search, asked.page, with_related=with_related
+                if total != len(stored):
+                    return None
+                ids = pending | {each.row.id for each in stored}
+                few = Target(organisation.id, endpoint, "id", ids, with_related)
+                return await self.replica.find(few, partition)
+        except (Uncertain, TimeoutError) as why:
+            log.debug("tail.uncertain", partition=partition, reason=str(why))
+            return None
+
+    def _be_certain(self, organisation: Organisation) -> None:
+        """Raise Unavailable where something unacknowledged may be what was not found."""
+        if self.own.may_come(organisation.id):
+            raise Unavailable(BEHIND, RETRY_AFTER_S)
+
+    def _is_too_old(self, target: Target, partition: int) -> bool:
+        """Whether nothing with these ids can still be accepted, ahead of what was read."""
+        applied = Applied(0, self.replica.last_applied(partition))
+        return target.attribute == "id" and all(
+            judge_id(each, applied, accept_s=self.accept_s) == "certain" for each in target.keys
         )
 
 
@@ -164,14 +204,10 @@ def _target(
     organisation: Organisation, endpoint: Endpoint, asked: Listing, with_related: bool
 ) -> Target | None:
     key = key_of(asked.filter, endpoint)
-    return None if key is None else Target(organisation.id, endpoint, *key, with_related)
-
-
-def _few(
-    organisation: Organisation, endpoint: Endpoint, ids: set[str], with_related: bool
-) -> Target:
-    first, *more = sorted(ids)
-    return Target(organisation.id, endpoint, "id", first, with_related, tuple(more))
+    if key is None:
+        return None
+    attribute, value = key
+    return Target(organisation.id, endpoint, attribute, frozenset({value}), with_related)
 
 
 def _by_id(asked: Listing) -> Search:

@@ -1,33 +1,31 @@
 """The writes that this replica has not answered yet, the state of each, and reads that wait.
 
-| state | event | next state | the overlay |
+| state | event | next state | then |
 |---|---|---|---|
-| | `begin` | sending | knows its `userName` |
-| sending | `acknowledge`: Kafka has appended it in time | acknowledged | knows where the log is |
-| sending | `end`: it was refused, or Kafka may or may not have it | abandoned | forgets it |
-| acknowledged | `decide`: its reply came | decided | drops it and all before it |
-| acknowledged, pending | `refuse`: the log refuses it | decided | forgets it |
-| acknowledged | `end` of it, or of another write of its organisation | pending | reads see it |
-
-A write that ends without a reply becomes pending together with all acknowledged writes of its
-organisation. Some of those stand before it in the log and still wait for their replies. Without
-them a read would show the later write and not the earlier ones.
+| | `begin` | sending | a create of the same `userName` waits |
+| sending | `acknowledge`: Kafka has it in time | acknowledged | reads read as far as that |
+| sending | `end`: it was refused, or Kafka may or may not have it | abandoned | |
+| acknowledged | `decide`: its reply came | decided | |
+| acknowledged | `end`: it is answered before it is applied | pending | reads look into the log |
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from rollcall.events.bodies import Create
 from rollcall.events.request import Request
 from rollcall.kafka.producer import Acknowledged
-from rollcall_ingress.behind.accepted import Prepared, prepare
+from rollcall.tail.replica import Replica, Uncertain
 from rollcall_ingress.behind.foresee import name_is_taken
 from rollcall_ingress.behind.is_behind import IsBehind
-from rollcall_ingress.behind.overlay import Overlay
+from rollcall_ingress.behind.own_writes import OwnWrites
 
+READ_WITHIN_S: Final = 0.15
+"""Seconds to wait until the reader of the log has come as far as this replica's own writes."""
 UNACKNOWLEDGED_SHARE: Final = 0.25
 """The part of the reply budget for which a read waits for a write that Kafka has not taken yet."""
 
@@ -48,7 +46,6 @@ class Write:
     state: State = "sending"
     place: Acknowledged | None = None
     is_placed: asyncio.Event = field(default_factory=asyncio.Event)
-    prepared: Prepared | None = None
 
     def is_worth_waiting_until_s(self, reply_s: float) -> float:
         """Until when a read gains by waiting for this write; `reply_s`: the budget of an answer."""
@@ -58,13 +55,13 @@ class Write:
 class UnderWay:
     """The writes under way, by organisation. One per process."""
 
-    def __init__(self, overlay: Overlay, is_behind: IsBehind) -> None:
+    def __init__(self, own: OwnWrites, is_behind: IsBehind, replica: Replica) -> None:
         self.is_behind = is_behind
-        self._overlay = overlay
+        self._own = own
+        self._replica = replica
         self._writes: dict[str, dict[Write, None]] = defaultdict(dict)
-        self._acknowledged: dict[str, dict[Write, None]] = defaultdict(dict)
 
-    async def refuse_pending_name(self, request: Request) -> None:
+    async def refuse_pending_name(self, request: Request, partition: int) -> None:
         """Raise Uniqueness for a create whose `userName` is in a pending one.
 
         Of two creates at once, one is refused: nothing is awaited between what is found last and
@@ -73,65 +70,55 @@ class UnderWay:
         """
         if not (request.is_member and isinstance(request.body, Create)):
             return
-        while sending := self._sending_name(request.organisation_id, request.body.name_key):
-            await sending.is_placed.wait()
-        if self.is_behind(request.organisation_id) and self._overlay.has_pending_name(
-            request.organisation_id, request.body.name_key
-        ):
-            taken = name_is_taken(request)
-            if taken is not None:
+        organisation_id, name_key = request.organisation_id, request.body.name_key
+        while True:
+            while sending := self._sending_name(organisation_id, name_key):
+                await sending.is_placed.wait()
+            if not self.is_behind(organisation_id):
+                return
+            with suppress(Uncertain):  # then as far as the log was read
+                await self._replica.reach(partition, self._own.end_of(partition), READ_WITHIN_S)
+            is_taken = await self._replica.has_pending_name(organisation_id, partition, name_key)
+            if is_taken and (taken := name_is_taken(request)) is not None:
                 raise taken
+            if self._sending_name(organisation_id, name_key) is None:
+                return
 
     def begin(self, request: Request, partition: int) -> Write:
         """The request is about to be sent."""
         loop = asyncio.get_running_loop()
         write = Write(loop.time(), loop.create_future(), request, partition)
         self._writes[request.organisation_id][write] = None
-        self._overlay.begin(request)
         return write
 
     def acknowledge(self, write: Write, place: Acknowledged) -> None:
         """Kafka has appended the write, in time."""
-        self._overlay.acknowledged(write.partition, place.offset, place.append_time_ms)
+        self._own.acknowledged(write.partition, place.offset, place.append_time_ms)
         write.place, write.state = place, "acknowledged"
         write.is_placed.set()
-        self._acknowledged[write.request.organisation_id][write] = None
 
     def doubt(self, write: Write, until_s: float) -> None:
         """Kafka may have appended the write, or may do so until `until_s` (the loop's time)."""
-        self._overlay.doubt(write.partition, until_s)
+        self._own.doubt(write.request.organisation_id, until_s)
 
     def decide(self, write: Write) -> None:
         """The reply to the write is here."""
-        if write.state != "acknowledged" or write.place is None:
-            return
-        place = write.place
-        self._overlay.settle(write.request, write.partition, place.offset, place.append_time_ms)
-        self._leave(write, "decided")
-
-    def refuse(self, write: Write) -> None:
-        """The log refuses the write; what stands before it may not be applied yet."""
         if write.state == "acknowledged":
-            self._leave(write, "decided")
-        write.state = "decided"
-        self._overlay.withdraw(write.request)
+            write.state = "decided"
 
     def end(self, write: Write) -> None:
         """The sender of the write is answered next; reads that wait for it go on."""
-        organisation_id = write.request.organisation_id
         if write.state == "sending":
             write.state = "abandoned"
             write.is_placed.set()
-            self._overlay.abandon(write.request)
-        elif write.state == "acknowledged":
-            for each in tuple(self._acknowledged[organisation_id]):
-                self._keep(each)
+        elif write.state == "acknowledged" and write.place is not None:
+            write.state = "pending"
+            self._own.answered_early(write.partition, write.place.offset)
         write.done.set_result(None)
-        writes = self._writes[organisation_id]
+        writes = self._writes[write.request.organisation_id]
         del writes[write]
         if not writes:
-            del self._writes[organisation_id]
-            self._acknowledged.pop(organisation_id, None)
+            del self._writes[write.request.organisation_id]
 
     async def settled(self, organisation_id: str, timeout_s: float) -> None:
         """Wait for the organisation's writes that are under way here, as far as it is useful.
@@ -160,18 +147,6 @@ class UnderWay:
             if each.state == "sending" and is_create and each.request.name_key == name_key:
                 return each
         return None
-
-    def _keep(self, write: Write) -> None:
-        place = write.place
-        if place is None:
-            return
-        self._leave(write, "pending")
-        prepared = write.prepared or prepare(write.request)
-        self._overlay.accept(prepared, write.partition, place.offset, place.append_time_ms)
-
-    def _leave(self, write: Write, state: State) -> None:
-        write.state = state
-        del self._acknowledged[write.request.organisation_id][write]
 
 
 def _useful(writes: Sequence[Write], now_s: float, reply_s: float) -> dict[Write, float]:

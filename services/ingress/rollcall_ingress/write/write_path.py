@@ -2,7 +2,7 @@
 
 Stamp, register, publish, await (under_way.py has the states of a write as a table). What is
 accepted is on the log before this returns; `Submitted.reply` is set if it was decided within the
-budget. If not, the overlay has it before its sender is answered, and reads see it from then on.
+budget. If not, reads see it from the log from then on (behind/reads.py).
 
 A request with a precondition is never answered optimistically. It is not published while its
 partition is known to be behind, and its reply is awaited for as long as Kafka may take to accept
@@ -26,7 +26,6 @@ from rollcall.observability.logging import get_logger
 from rollcall.runtime.clock import now_ms
 from rollcall.runtime.errors import Unavailable
 from rollcall.tenancy.organisation import Organisation
-from rollcall_ingress.behind.accepted import NAMED_ONE_BY_ONE, prepare
 from rollcall_ingress.door.answer import undecided, unheard_outcome
 from rollcall_ingress.door.key_directory import KeyDirectory
 from rollcall_ingress.write.await_reply import Breakers, Waiting
@@ -95,14 +94,12 @@ class WritePath:
         self._decisions = decisions
         self._probes: set[asyncio.Task[None]] = set()
 
-    async def submit(
-        self, request: Request, *, is_promised: bool | None = None, is_large: bool = False
-    ) -> Submitted:
+    async def submit(self, request: Request, *, is_promised: bool | None = None) -> Submitted:
         """Publish `request` into its organisation's partition and await its decision.
 
         `is_promised`: what `can_promise` said just now; None asks it. Where it is not, nothing is
         published whose precondition could not be awaited, or whose `userName` a pending create has.
-        `is_large`: its body was understood in a thread. Raises Unavailable
+        Raises Unavailable
         (not accepted), PayloadTooLarge, Uniqueness; ServiceUnavailable where it is accepted, and it
         is not known and could not be noted whether it was refused.
         """
@@ -113,8 +110,8 @@ class WritePath:
         if is_promised is None:
             is_promised = await self.can_promise(organisation)
         if is_promised:
-            return await self._submit_promised(request, partition, is_large=is_large)
-        await self._under_way.refuse_pending_name(request)
+            return await self._submit_promised(request, partition)
+        await self._under_way.refuse_pending_name(request, partition)
         is_conditional = request.precondition is not None
         wait_s = self._budgets.accept_s if is_conditional else self._budgets.reply_s
         is_open = self._breakers.is_open(partition)
@@ -138,8 +135,6 @@ class WritePath:
                 reply = await self._publish_and_wait(write)
             else:
                 await self._publish(write)
-            if write.state == "acknowledged" and (is_large or _names_many(stamped)):
-                write.prepared = await asyncio.to_thread(prepare, stamped)
             return Submitted(stamped, reply)
         finally:
             self._under_way.end(write)
@@ -152,9 +147,7 @@ class WritePath:
             and await self._decisions.can_promise(organisation.id, organisation.partition)
         )
 
-    async def _submit_promised(
-        self, request: Request, partition: int, *, is_large: bool
-    ) -> Submitted:
+    async def _submit_promised(self, request: Request, partition: int) -> Submitted:
         """Publish, and answer with the decision: the provisioner's reply, or this replica's own.
 
         Where neither is known in time, the promise is taken back, and it is pending. Raises as
@@ -174,8 +167,6 @@ class WritePath:
                 decision = await self._decide(write, waiter, head_start_s)
             if decision is None and request.precondition is None:
                 await self._take_promise_back(write)
-            if write.state == "acknowledged" and (is_large or _names_many(stamped)):
-                write.prepared = await asyncio.to_thread(prepare, write.request)
         finally:
             if is_watched and write.place is not None and not waiter.done():
                 self._watch(write, waiter)
@@ -226,8 +217,6 @@ class WritePath:
             self._under_way.decide(write)
             if write.place is not None:
                 self._decisions.settled(write.partition, write.place.offset)
-        elif decision is not None and decision.reply.status >= 400:
-            self._under_way.refuse(write)
         return decision
 
     def _stamp(self, request: Request, partition: int, wait_s: float | None) -> Request:
@@ -356,8 +345,3 @@ class WritePath:
             return waiter.done() or task.result()
         finally:
             task.cancel()
-
-
-def _names_many(request: Request) -> bool:
-    members = request.members
-    return members is not None and len(members.add) + len(members.remove) > NAMED_ONE_BY_ONE

@@ -24,7 +24,9 @@ class FakeReplica:
     verdicts: dict[str, Reply | None] = field(default_factory=dict)
     expected: set[str] = field(default_factory=set)
     asked: list[tuple[str, int]] = field(default_factory=list)
-    applied: list[tuple[int, int]] = field(default_factory=list)
+    settled_at: list[tuple[int, int]] = field(default_factory=list)
+    next_offset: int = 0
+    pending_names: set[str] = field(default_factory=set)
 
     def is_current(self, partition: int) -> bool:
         return self.knows
@@ -38,8 +40,18 @@ class FakeReplica:
     def is_late(self, partition: int) -> bool:
         return self.behind
 
+    def applied(self, partition: int) -> tuple[int, int] | None:
+        return 0, self.next_offset
+
+    async def reach(self, partition: int, position: int, timeout_s: float) -> None:
+        return
+
+    async def has_pending_name(self, organisation_id: str, partition: int, name_key: str) -> bool:
+        return name_key in self.pending_names
+
     def settled(self, partition: int, offset: int) -> None:
-        self.applied.append((partition, offset))
+        self.settled_at.append((partition, offset))
+        self.next_offset = max(self.next_offset, offset + 1)
 
     async def advance(self, organisation_id: str, partition: int) -> None:
         if self.barrier:

@@ -11,7 +11,7 @@ from rollcall.kafka.topic_reader import TopicReader
 from rollcall.runtime.clock import now_ms
 from rollcall.tail.replica import Replica
 from rollcall_ingress.behind.is_behind import IsBehind
-from rollcall_ingress.behind.overlay import Overlay
+from rollcall_ingress.behind.own_writes import OwnWrites
 from rollcall_ingress.write.await_reply import Breakers, Waiting
 from rollcall_ingress.write.broker_clock import BrokerClock
 from rollcall_ingress.write.decide import Decisions
@@ -21,7 +21,6 @@ from rollcall_ingress.write.under_way import UnderWay
 from rollcall_ingress.write.write_path import Budgets, WritePath
 from tests.support import builders
 from tests.support.builders import an_id
-from tests.support.samples.overlay_store import an_overlay
 from tests.unit.ingress.tenants import a_directory, an_organisation
 from tests.unit.ingress.write.foretelling import FakeReplica
 
@@ -80,7 +79,6 @@ def a_path(
     reply_s: float = 0.05,
     accept_s: float = 10,
     clock: Callable[[], float] = lambda: 0.0,
-    overlay: Overlay | None = None,
     hearing: FakeHearing | None = None,
     replica: FakeReplica | None = None,
 ) -> tuple[WritePath, Breakers]:
@@ -88,18 +86,19 @@ def a_path(
     reader.positioned.set()
     directory, replies = a_directory(an_organisation()), cast(TopicReader, reader)
     breakers = Breakers(long_queue=100, clock=clock)
-    overlay = an_overlay() if overlay is None else overlay
-    is_behind = IsBehind(directory, overlay, breakers, replies, reply_s)
+    read = cast(Replica, replica or FakeReplica())
+    own = OwnWrites(read.applied)
+    is_behind = IsBehind(directory, own, breakers, replies, reply_s)
     path = WritePath(
         directory,
         cast(Publisher, publisher),
         waiting,
         breakers,
         replies,
-        UnderWay(overlay, is_behind),
+        UnderWay(own, is_behind, read),
         Budgets(accept_s=accept_s, reply_s=reply_s),
         BrokerClock(),
         cast(Hearing, hearing or FakeHearing()),
-        Decisions(cast(Replica, replica or FakeReplica()), clock),
+        Decisions(read, clock),
     )
     return path, breakers

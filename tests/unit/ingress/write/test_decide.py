@@ -17,7 +17,6 @@ from rollcall_ingress.write import decide, write_path
 from rollcall_ingress.write.await_reply import Waiting
 from rollcall_ingress.write.decide import DOUBTS_S, Decisions
 from tests.support.builders import an_id
-from tests.support.samples.overlay_store import an_overlay
 from tests.unit.ingress.write.foretelling import FakeReplica
 from tests.unit.ingress.write.paths import FakePublisher, a_path, a_request
 
@@ -179,14 +178,3 @@ async def test_a_condition_waits_longer_and_nothing_more_is_promised_meanwhile(
 
     assert second.reply is None
     assert (await first).reply == DONE
-
-
-async def test_what_the_log_refuses_is_not_shown_as_accepted() -> None:
-    overlay = an_overlay()
-    replica = FakeReplica(knows=True, verdicts={an_id(1): TAKEN})
-    path, _ = a_path(FakePublisher(), Waiting(), replica=replica, overlay=overlay)
-
-    await path.submit(a_request())
-
-    assert len(overlay) == 0
-    assert overlay.is_empty_for(a_request().organisation_id)

@@ -35,6 +35,7 @@ from rollcall.runtime.errors import Unavailable
 from rollcall.scim.errors import ServiceUnavailable
 from rollcall.tail.replica import Replica
 from rollcall_ingress.behind.is_behind import IsBehind
+from rollcall_ingress.behind.own_writes import OwnWrites
 from rollcall_ingress.write.await_reply import Breakers, Waiting
 from rollcall_ingress.write.broker_clock import BrokerClock
 from rollcall_ingress.write.decide import Decisions
@@ -45,7 +46,6 @@ from rollcall_ingress.write.write_path import Budgets, WritePath
 from rollcall_provisioner.announce import Announcer
 from rollcall_provisioner.broker_time import BrokerTime
 from tests.support.builders import MOMENT, ORGANISATION, a_request, an_id
-from tests.support.samples.overlay_store import an_overlay
 from tests.support.samples.records import FakeRecord
 from tests.unit.ingress.tenants import a_directory, an_organisation
 from tests.unit.ingress.write.foretelling import FakeReplica
@@ -267,9 +267,10 @@ async def refused_in(timing: Timing) -> Seen:
     waiting = Waiting(on_mark=hearing.on_mark, on_reply=hearing.on_reply)
     kafka.reading = waiting.apply
     breakers = Breakers(long_queue=100, clock=loop.time)
-    directory, overlay = a_directory(an_organisation()), an_overlay()
+    replica = cast(Replica, FakeReplica())
+    directory, own = a_directory(an_organisation()), OwnWrites(replica.applied)
     topic_reader = cast(TopicReader, reader)
-    is_behind = IsBehind(directory, overlay, breakers, topic_reader, REPLY_S)
+    is_behind = IsBehind(directory, own, breakers, topic_reader, REPLY_S)
     path = WritePath(
         directory,
         Publisher(
@@ -278,7 +279,7 @@ async def refused_in(timing: Timing) -> Seen:
         waiting,
         breakers,
         topic_reader,
-        UnderWay(overlay, is_behind),
+        UnderWay(own, is_behind, replica),
         Budgets(accept_s=ACCEPT_S, reply_s=REPLY_S),
         broker_clock,
         hearing,

@@ -21,7 +21,7 @@ from rollcall_ingress.write.publish import Publisher
 from rollcall_ingress.write.write_path import Submitted, WritePath
 from tests.support import builders
 from tests.support.builders import ORGANISATION, an_id
-from tests.support.samples.overlay_store import an_overlay
+from tests.unit.ingress.write.foretelling import FakeReplica
 from tests.unit.ingress.write.paths import FakeHearing, FakePublisher, a_path, a_request
 
 
@@ -383,70 +383,81 @@ def a_create(number: int = 1, name: str = "ana@example.org") -> Request:
     return builders.create(number, name)
 
 
-async def test_what_is_answered_before_it_is_decided_is_in_the_overlay() -> None:
-    overlay = an_overlay()
-    path, _ = a_path(FakePublisher(), Waiting(), reply_s=0.01, overlay=overlay)
+async def test_what_is_answered_before_it_is_decided_makes_reads_look_into_the_log() -> None:
+    replica = FakeReplica()
+    path, _ = a_path(FakePublisher(), Waiting(), reply_s=0.01, replica=replica)
 
-    submitted = await path.submit(a_create())
-
-    assert submitted.reply is None
-    assert overlay.pending("Users", ORGANISATION) == {submitted.request.resource_id}
+    assert (await path.submit(a_create())).reply is None
     assert path._under_way.is_behind(ORGANISATION)
 
+    replica.next_offset = 1  # it is applied
+    assert not path._under_way.is_behind(ORGANISATION)
 
-async def test_what_is_decided_in_time_never_enters_the_overlay() -> None:
-    waiting, overlay = Waiting(), an_overlay()
+
+async def test_what_is_decided_in_time_does_not() -> None:
+    waiting = Waiting()
 
     def reply_at_once(request: Request) -> None:
         waiting._waiters[request.id].set_result(Reply(request.id, 201))
 
-    path, _ = a_path(FakePublisher(reply_at_once), waiting, overlay=overlay)
+    path, _ = a_path(FakePublisher(reply_at_once), waiting)
 
     await path.submit(a_create())
 
-    assert len(overlay) == 0
     assert not path._under_way.is_behind(ORGANISATION)
-    assert not overlay.has_pending_name(ORGANISATION, "ana@example.org")
 
 
-async def test_what_still_waits_enters_the_overlay_before_what_is_answered_behind_it() -> None:
-    waiting, overlay = Waiting(), an_overlay()
-    path, breakers = a_path(FakePublisher(), waiting, reply_s=30, overlay=overlay)
-    first = asyncio.create_task(path.submit(a_create(1, "ana@example.org")))
-    while not waiting._waiters:  # noqa: ASYNC110
-        await asyncio.sleep(0)
+@pytest.mark.parametrize("is_accepted", [True, False])
+async def test_of_two_creates_of_one_name_the_second_waits_for_what_becomes_of_the_first(
+    is_accepted: bool,
+) -> None:
+    """Where nothing is promised. A first one that is not accepted refuses nobody."""
+    replica, may_go = FakeReplica(), asyncio.Event()
+
+    class Slow(FakePublisher):
+        async def publish(self, request: Request, partition: int) -> Acknowledged:
+            if request.id == a_create().id:
+                await may_go.wait()
+                if not is_accepted:
+                    raise Unavailable("Kafka")
+                replica.pending_names.add("ana@example.org")
+            return await FakePublisher.publish(self, request, partition)
+
+    path, breakers = a_path(Slow(), Waiting(), reply_s=0.01, replica=replica)
     for _ in range(3):
         breakers.missed(3)
+    first = asyncio.create_task(path.submit(a_create()))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(path.submit(a_create(2)))
+    await asyncio.sleep(0)
+    assert not second.done()
+    may_go.set()
 
-    await path.submit(a_create(2, "bo@example.org"))
-    both = set(overlay.pending("Users", ORGANISATION))
-    [waiter] = waiting._waiters.values()
-    waiter.set_result(Reply("first", 201))
-    overlay.decided((await first).request.id)
-
-    assert both == {an_id(1), an_id(2)}
-    assert set(overlay.pending("Users", ORGANISATION)) == {an_id(2)}
+    answers = await asyncio.gather(first, second, return_exceptions=True)
+    if is_accepted:
+        assert isinstance(answers[1], Uniqueness)
+    else:
+        assert isinstance(answers[0], Unavailable)
+        assert not isinstance(answers[1], BaseException)
 
 
 async def test_a_send_with_an_unknown_end_makes_misses_uncertain() -> None:
     def fail(_: Request) -> None:
         raise Unavailable("Kafka")
 
-    overlay = an_overlay()
-    path, _ = a_path(FakePublisher(fail), Waiting(), overlay=overlay)
-    overlay.begin_at({3: 0})
+    path, _ = a_path(FakePublisher(fail), Waiting())
 
     with pytest.raises(Unavailable):
         await path.submit(a_create())
 
-    assert not overlay.is_complete(3, 10)
-    assert not overlay.has_pending_name(ORGANISATION, "ana@example.org")
+    assert path._under_way._own.may_come(ORGANISATION)
 
 
 async def test_a_second_create_of_a_pending_name_is_refused_and_not_published() -> None:
-    publisher = FakePublisher()
-    path, _ = a_path(publisher, Waiting(), reply_s=0.01)
+    publisher, replica = FakePublisher(), FakeReplica()
+    path, _ = a_path(publisher, Waiting(), reply_s=0.01, replica=replica)
     await path.submit(a_create(1))
+    replica.pending_names.add("ana@example.org")  # as the log says by then
 
     with pytest.raises(Uniqueness) as refused:
         await path.submit(a_create(2))
@@ -498,14 +509,13 @@ async def test_what_may_be_unheard_is_noted_before_it_is_answered_with_success()
 
 
 async def test_what_cannot_even_be_noted_is_not_answered_with_success() -> None:
-    overlay = an_overlay()
     hearing = FakeHearing(is_read=False, can_note=False)
-    path, _ = a_path(FakePublisher(), Waiting(), hearing=hearing, overlay=overlay)
+    path, _ = a_path(FakePublisher(), Waiting(), hearing=hearing)
 
     with pytest.raises(ServiceUnavailable, match="may have been applied"):
         await path.submit(a_request())
 
-    assert len(overlay) == 1, "it is accepted all the same, and reads see it"
+    assert path._under_way.is_behind(ORGANISATION), "it is accepted, and reads see it"
 
 
 async def test_where_postgres_is_away_the_replies_are_read_for_longer_and_no_write_fails() -> None:

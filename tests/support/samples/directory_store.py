@@ -1,40 +1,27 @@
-"""A whole directory in memory that answers as `postgres.overlay_read` does. No test in here.
+"""A whole directory in memory that answers as `postgres.tail_read` does. No test in here.
 
-What the statement itself returns is tested against Postgres (test_overlay_read.py).
+What the statement itself returns is tested against Postgres (test_tail_read.py).
 """
 
+from dataclasses import dataclass
+
 from rollcall.directory.state import State
-from rollcall.events.request import Request
-from rollcall.postgres.directory_search import Resource
-from rollcall.postgres.overlay_read import Wanted
 from rollcall.postgres.search_keys import member_display_name_key
-from rollcall_ingress.behind import selecting
-from rollcall_ingress.behind.accepted import prepare
-from rollcall_ingress.behind.overlay import Overlay
-from rollcall_ingress.behind.selecting import Loaded, Target
+from rollcall.postgres.tail_read import Wanted
 
 PARTITION = 3
 APPENDED_MS = 1_764_057_600_500
 
 
-def an_overlay(*requests: Request, first_offset: int = 0) -> Overlay:
-    """An overlay that has accepted the requests, one offset after the other."""
-    overlay = Overlay()
-    overlay.begin_at({PARTITION: 0})
-    for offset, request in enumerate(requests, first_offset):
-        accept(overlay, request, offset)
-    return overlay
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of a directory that was wanted, and the names to show of members."""
+
+    state: State
+    displays: dict[str, str | None]
 
 
-def accept(overlay: Overlay, request: Request, offset: int) -> None:
-    """Send and accept one request."""
-    prepared = prepare(request)
-    overlay.begin(prepared.request)
-    overlay.acknowledged(PARTITION, offset, APPENDED_MS)
-    overlay.accept(prepared, PARTITION, offset, APPENDED_MS)
-
-
-def read(whole: State, wanted: Wanted, next_offset: int) -> Loaded:
+def read(whole: State, wanted: Wanted) -> Part:
     """The part of the directory that is wanted, and no more."""
     touch = wanted.touch
     members = {
@@ -81,17 +68,4 @@ def read(whole: State, wanted: Wanted, next_offset: int) -> Loaded:
         for resource in [whole.members[member_id].resource]
     }
     state.known_members.update(displays)
-    return Loaded(state, next_offset, displays)
-
-
-def look_up(overlay: Overlay, whole: State, next_offset: int, target: Target) -> list[Resource]:
-    """What `Lookup` does, with the directory in memory."""
-    selection, nodes = selecting.begin(overlay, target)
-    while nodes:
-        for _ in selection.extend(overlay, nodes):
-            continue
-        removed = overlay.removed_members(target.organisation_id)
-        loaded = read(whole, selecting.wanted(selection, removed), next_offset)
-        nodes = selecting.uncovered(overlay, selection, loaded)
-    selecting.fold_over(loaded, selection.ordered())
-    return selecting.find(loaded, target)
+    return Part(state, displays)

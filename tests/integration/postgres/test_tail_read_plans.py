@@ -11,7 +11,7 @@ from tests.integration.postgres.filling import connected, fill
 from tests.support.builders import ORGANISATION, an_id
 from tests.support.databases import TestDatabase
 
-SQL: Final = queries.load("overlay_read")["read_for_overlay"]
+SQL: Final = queries.load("tail_read")["read_for_tail"]
 FILL_MORE: Final = f"""
 INSERT INTO directory."group" (
     organisation_id, id, display_name_key, unique_name_key, version, created, last_modified,

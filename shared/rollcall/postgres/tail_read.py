@@ -22,8 +22,8 @@ Json = dict[str, Any]
 MOST_OF_A_NAME: Final = 1000
 """If more resources share a displayName or an externalId, they are not folded."""
 
-_SQL = queries.load("overlay_read")
-_READ = _SQL["read_for_overlay"]
+_SQL = queries.load("tail_read")
+_READ = _SQL["read_for_tail"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
--- name: read_for_overlay
+-- name: read_for_tail
 -- What a look-up touches, and how far its partition is applied, from one snapshot: one row.
 -- Members and groups are JSON objects with the columns of their tables.
 -- $1 organisation
