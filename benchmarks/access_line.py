@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from rollcall.http.observer import UNOBSERVED, Observer
-from rollcall.observability.logging import configure
+from rollcall.observability.logging import configure, get_logger
 from rollcall_ingress.door import access
 from rollcall_ingress.door.access import AccessLog
 
@@ -59,7 +59,7 @@ def main() -> None:
     print(f"nothing          {bare:6.1f} µs a request", file=shown)
     for level in levels:
         configure("ingress", level=level, log_format="json")
-        access.log = access.get_logger()  # the other level's is kept from its first use on
+        access.log = get_logger()  # the other level's is kept from its first use on
         took = microseconds(AccessLog(), requests) - bare
         what = "id and line" if level == "info" else "id, no line"
         print(f"{what:<16} {took:6.1f} µs a request", file=shown)

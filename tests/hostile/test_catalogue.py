@@ -20,10 +20,10 @@ from rollcall.scim.errors import ERROR_URN
 from tests.hostile.attacked_stack import MARK, AttackedStack, control, opened
 from tests.hostile.catalogue import CATALOGUE
 from tests.hostile.entry import Entry
-from tests.hostile.wire import Hung, Reply, exchange
 from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer
 from tests.support.stack import running
+from tests.support.wire import Hung, Reply, exchange
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 

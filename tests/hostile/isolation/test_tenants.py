@@ -19,10 +19,10 @@ import pytest_asyncio
 
 from tests.hostile.attacked_stack import AttackedStack, opened
 from tests.hostile.entry import ENTERPRISE, GROUP, PATCH, SEARCH, USER, Profile
-from tests.hostile.wire import Reply, exchange
 from tests.support.databases import TestDatabase
 from tests.support.servers import KafkaServer
 from tests.support.stack import running
+from tests.support.wire import Reply, exchange
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 

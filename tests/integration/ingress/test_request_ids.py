@@ -12,10 +12,10 @@ from rollcall.control.organisations import change_organisation
 from rollcall.control.tenancy_log import open_log
 from rollcall.runtime.ids import minted_at, new_id, parse_id
 from rollcall_ingress.door.edge import Door as Edge
-from tests.hostile.wire import exchange
 from tests.support.door import Door
 from tests.support.scim_client import PATCH, USER
 from tests.support.stack import Organisation, Process, Stack, until
+from tests.support.wire import exchange
 
 REQUEST_ID = "Rollcall-Request-Id"
 LINES = {"request.answered", "request.refused", "request.unanswered"}
@@ -188,10 +188,10 @@ async def test_each_route_and_each_refusal_has_an_id_and_one_line(asked: Asked) 
         assert line["method"] in {"other", method}, said
 
     await asked_over_the_wire(asked)
-    log = asked.process.log.read_text()
-    assert CANARY not in log.lower()
+    logged = asked.process.log.read_text()
+    assert CANARY not in logged.lower()
     for secret in (asked.organisation.key, off.key, wrong_key, user_id, an_id):
-        assert secret not in log
+        assert secret not in logged
     for line in access_lines(asked.process):
         assert set(line) <= ALLOWED
     ids = [line["request_id"] for line in access_lines(asked.process)]

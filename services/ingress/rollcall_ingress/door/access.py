@@ -128,13 +128,14 @@ class AccessLog:
         self, request: web.BaseRequest, response: web.StreamResponse | None, ending: Ending
     ) -> None:
         """Write the line. Where no answer was sent, `unsent` is the status that it would have."""
-        status = None if response is None else response.status
+        found, status = line(), None if response is None else response.status
+        if status is not None and status >= 400:
+            found.refuse("other")  # aiohttp's own, such as 417
         if ending != "sent":
-            values = line().values(None)
-            log.info("request.unanswered", **values, ended=ending, unsent=status)
+            log.info("request.unanswered", **found.values(None), ended=ending, unsent=status)
         elif status is None or status < 400:
-            log.info("request.answered", **line().values(status))
+            log.info("request.answered", **found.values(status))
         elif status == 503:
-            log.warning("request.refused", **line().values(status))
+            log.warning("request.refused", **found.values(status))
         else:
-            log.info("request.refused", **line().values(status))
+            log.info("request.refused", **found.values(status))
