@@ -110,6 +110,7 @@ class Stack:
         logged = ("supervisor", *dict.fromkeys(each.part.service for each in runners))
         return StackFile(
             scim_url=self.scim_url,
+            scim_urls=self.scim_urls,
             kafka_bootstrap=self.kafka_bootstrap,
             kafka_kind=self.kafka_kind,
             database_url=self._database_url(postgres_roles.OWNER),
@@ -132,7 +133,13 @@ class Stack:
     @property
     def scim_url(self) -> str:
         """The root URL of the first ingress."""
-        return f"http://127.0.0.1:{self._ports['ingress-1']}"
+        return self.scim_urls[0]
+
+    @property
+    def scim_urls(self) -> list[str]:
+        """The root URL of each ingress."""
+        numbers = range(1, self._replicas["ingress"] + 1)
+        return [f"http://127.0.0.1:{self._ports[f'ingress-{number}']}" for number in numbers]
 
     @property
     def kafka_bootstrap(self) -> str:

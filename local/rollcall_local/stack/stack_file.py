@@ -14,14 +14,15 @@ from rollcall_local.stack.folder import Folder, read_json, write_json
 class StackFile:
     """The content of `stack.json`.
 
-    `scim_url` is the root of the (first) door; `smtp` is `host:port`; `mailbox` a Maildir;
-    `database_url` is the owner's. `pids` are those of the processes that do the work, rewritten
-    at each restart: `ingress`, `provisioner`, `notifier`, `kafka`, `postgres`, `supervisor`, each
-    a list (empty for a Kafka that is not ours). `logs` maps a service to its file, `metrics` to
-    the URLs of its replicas.
+    `scim_url` is the root of the (first) door, `scim_urls` that of each; `smtp` is `host:port`;
+    `mailbox` a Maildir; `database_url` is the owner's. `pids` are those of the processes that do
+    the work, rewritten at each restart: `ingress`, `provisioner`, `notifier`, `kafka`, `postgres`,
+    `supervisor`, each a list (empty for a Kafka that is not ours). `logs` maps a service to its
+    file, `metrics` to the URLs of its replicas.
     """
 
     scim_url: str
+    scim_urls: Sequence[str]
     kafka_bootstrap: str
     kafka_kind: str
     database_url: str
@@ -41,6 +42,7 @@ class StackFile:
                 "or name its folder with --data",
                 exit_code=2,
             )
+        found.setdefault("scim_urls", [found["scim_url"]])  # a stack that an older release started
         return cls(**{name: found[name] for name in cls.__dataclass_fields__})
 
     def save(self, folder: Folder) -> None:

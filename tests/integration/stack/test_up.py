@@ -28,7 +28,7 @@ from rollcall_operator.deployment import find
 from tests.integration.stack.up import COMMAND, TIMEOUT_S, a_stack, is_gone, read, rollcall
 
 _KEYS = {
-    "scim_url", "kafka_bootstrap", "kafka_kind", "database_url", "smtp", "mailbox",
+    "scim_url", "scim_urls", "kafka_bootstrap", "kafka_kind", "database_url", "smtp", "mailbox",
     "pids", "logs", "metrics",
 }  # fmt: skip
 _WORKERS = {"ingress", "provisioner", "notifier", "kafka", "postgres", "supervisor"}
@@ -48,6 +48,8 @@ def test_stack_json_is_the_contract(shared_data: Path) -> None:
 
     assert set(found) == _KEYS
     assert found["scim_url"].startswith("http://127.0.0.1:")
+    assert found["scim_urls"][0] == found["scim_url"]
+    assert len(set(found["scim_urls"])) == 2
     assert found["kafka_kind"] == "native"
     assert found["mailbox"] == str(shared_data.resolve() / ".rollcall" / "mailbox")
     assert set(found["pids"]) == _WORKERS

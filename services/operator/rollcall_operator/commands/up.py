@@ -135,7 +135,10 @@ def _announce(stack: Stack, supervisor: Supervisor, teller: report.Reporter, sin
     """Say that all is ready, where, and how many seconds each part took."""
     took = ", ".join(f"{what} {s:.1f}" for what, s in supervisor.took_s.items())
     teller.say(f"Ready after {time.monotonic() - since:.1f} s ({took})")
-    teller.say(f"SCIM   {stack.scim_url}")
+    first, *others = stack.scim_urls
+    teller.say(f"SCIM   {first}")
+    for other in others:
+        teller.say(f"       {other} (another replica of the same)")
     teller.say(f"Kafka  {stack.kafka_bootstrap} ({stack.kafka_kind})")
     teller.say(f"Mails  {stack.folder.mailbox} (`rollcall mails` shows them)")
     grace = stack.invitation_grace_s
