@@ -2,12 +2,16 @@
 
 Every answer goes into a `Tally`: what was sent, answered, marked pending, failed, and how long it
 took. A refused or broken connection is tried once more, as IdPs do; nothing else is.
+
+Where there are several doors, each request goes to the next one in turn, as a load balancer without
+stickiness sends them.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any, Final
 
 import aiohttp
@@ -21,12 +25,16 @@ TIMEOUT_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer: `document` is its JSON, its text where it is none, or None where it is empty."""
+    """One answer: `document` is its JSON, its text where it is none, or None where it is empty.
+
+    `retry_after_s` is set where it says when to come back.
+    """
 
     status: int
     document: Any
     is_pending: bool
     seconds: float
+    retry_after_s: float | None = None
 
 
 class NoAnswer(Exception):
@@ -37,12 +45,14 @@ class NoAnswer(Exception):
 class Tally:
     """What was sent and what came back. `seconds` holds the time of each answer.
 
-    `failed` counts what was not answered, and answers that the caller did not expect.
+    `failed` counts what was not answered, and answers that the caller did not expect; `later`
+    those that said 503 and when to come back, and were repeated then.
     """
 
     sent: int = 0
     answered: int = 0
     pending: int = 0
+    later: int = 0
     failed: int = 0
     seconds: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -58,6 +68,7 @@ class Tally:
         self.sent += other.sent
         self.answered += other.answered
         self.pending += other.pending
+        self.later += other.later
         self.failed += other.failed
         self.seconds += other.seconds
         self.failures += other.failures[: max(0, 10 - len(self.failures))]
@@ -74,10 +85,14 @@ class Tally:
 class ScimClient:
     """Speaks to the SCIM base of one organisation with one key."""
 
-    def __init__(self, session: aiohttp.ClientSession, base: str, key: str) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, base: str, key: str, doors: Sequence[str] = ()
+    ) -> None:
+        """`doors` are the roots that take the requests in turn; without any, `base`'s alone."""
         self._session = session
         self._base = yarl.URL(base.rstrip("/"))
         self._key = key
+        self._doors = cycle([yarl.URL(door) for door in doors] or [self._base])
 
     async def send(
         self,
@@ -96,14 +111,13 @@ class ScimClient:
         given = {"Authorization": f"Bearer {self._key}", **(headers or _usual(body))}
         if not given["Authorization"]:
             del given["Authorization"]
-        url = self._url(path)
         tally.sent += 1
         try:
-            answer = await self._once(method, url, given, body)
+            answer = await self._once(method, self._url(path), given, body)
         except aiohttp.ClientConnectionError:
             await asyncio.sleep(0.5)  # an IdP waits before it tries again
             try:
-                answer = await self._once(method, url, given, body)
+                answer = await self._once(method, self._url(path), given, body)
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise NoAnswer(f"{method} {_shown(path)}: {error!r}") from error
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -114,14 +128,15 @@ class ScimClient:
         return answer
 
     def _url(self, path: str) -> yarl.URL:
-        """The URL whose request target is the base's path and `path`, to the letter.
+        """The URL at the next door; its target is the base's path and `path`, to the letter.
 
         Parsed as a URL, a lone `?` at the end, which some providers send, would be lost.
         """
+        door = next(self._doors)
         return yarl.URL.build(
-            scheme=self._base.scheme,
-            host=self._base.raw_host or "",
-            port=self._base.port,
+            scheme=door.scheme,
+            host=door.raw_host or "",
+            port=door.port,
             path=self._base.raw_path + path,
             encoded=True,
         )
@@ -140,6 +155,7 @@ class ScimClient:
                 document=_parse(raw),
                 is_pending=response.headers.get(OUTCOME_HEADER) == "pending",
                 seconds=seconds,
+                retry_after_s=_seconds(response.headers.get("Retry-After", "")),
             )
 
 
@@ -163,6 +179,10 @@ def _parse(raw: bytes) -> Any:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
         return raw.decode(errors="replace")
+
+
+def _seconds(text: str) -> float | None:
+    return float(text) if text.isascii() and text.isdigit() else None
 
 
 def _shown(path: str) -> str:

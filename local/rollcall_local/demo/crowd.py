@@ -1,6 +1,11 @@
-"""Joiners and leavers as an identity provider sends them: many at once, look-up before create."""
+"""Joiners and leavers as an identity provider sends them: many at once, look-up before create.
+
+A 503 says when to come back, and is no failure: the request is sent again then, a create after
+another look-up. `docs/consistency.md` asks for no more.
+"""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -18,6 +23,18 @@ _LEAVE: Final = orjson.dumps(
         "Operations": [{"op": "replace", "value": {"active": False}}],
     }
 )
+
+
+PATIENCE_S: Final = 60.0
+"""For so long a person is tried again."""
+
+
+class Later(Exception):
+    """A 503 that says after how many seconds to come back."""
+
+    def __init__(self, method: str, after_s: float) -> None:
+        super().__init__(f"{method}: 503 again and again")
+        self.after_s = after_s
 
 
 class Unexpected(Exception):
@@ -83,9 +100,24 @@ async def _look_up(crowd: Crowd, person: Person) -> str | None:
 def _expect(answer: Answer, method: str, *statuses: int) -> None:
     if answer.status in statuses:
         return
+    if answer.status == 503 and answer.retry_after_s is not None:
+        raise Later(method, answer.retry_after_s)
     document = answer.document
     detail = document.get("detail") if isinstance(document, dict) else document
     raise Unexpected(f"{method}: {answer.status} {detail}")
+
+
+async def _patiently(crowd: Crowd, item: T, one: Callable[[T], Awaitable[None]]) -> None:
+    """Do it, and from the beginning once more whenever it is asked to come back."""
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return await one(item)
+        except Later as later:
+            if time.monotonic() + later.after_s > until_s:
+                raise
+            crowd.tally.later += 1
+            await asyncio.sleep(later.after_s)
 
 
 async def _for_each(crowd: Crowd, items: Sequence[T], one: Callable[[T], Awaitable[None]]) -> None:
@@ -94,8 +126,8 @@ async def _for_each(crowd: Crowd, items: Sequence[T], one: Callable[[T], Awaitab
     async def call() -> None:
         for item in waiting:
             try:
-                await one(item)
-            except (NoAnswer, Unexpected) as error:
+                await _patiently(crowd, item, one)
+            except (NoAnswer, Later, Unexpected) as error:
                 crowd.tally.fail(str(error))
             crowd.on_done()
 

@@ -1,6 +1,6 @@
 """The organisations of one run of the demo: new each time, so that a stack can be used again."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,22 +46,31 @@ class DemoOrganisations:
 
 @asynccontextmanager
 async def open_organisations(
-    settings: OperatorSettings, connections: int, at: datetime
+    settings: OperatorSettings, doors: Sequence[str], connections: int, at: datetime
 ) -> AsyncIterator[DemoOrganisations]:
-    """Create the organisations, named after the local time `at`. Raises Unavailable."""
+    """Create the organisations, named after the local time `at`. Raises Unavailable.
+
+    Their clients send to the roots in `doors` in turn.
+    """
     stamp = at.strftime("%d %b %H:%M:%S")
     names = ("Entra", "Okta", "Joiners", "Playground")
     async with open_session(connections) as session:
         async with open_log(settings) as log:
             made = [
-                await _create(log, settings, f"{name} demo, {stamp}", session) for name in names
+                await _create(log, settings, f"{name} demo, {stamp}", session, doors)
+                for name in names
             ]
         yield DemoOrganisations(*made)
 
 
 async def _create(
-    log: TenancyLog, settings: OperatorSettings, name: str, session: aiohttp.ClientSession
+    log: TenancyLog,
+    settings: OperatorSettings,
+    name: str,
+    session: aiohttp.ClientSession,
+    doors: Sequence[str],
 ) -> DemoOrganisation:
     organisation, key = await organisations.create_organisation(log, name)
     base = settings.scim_base_url(organisation.id)
-    return DemoOrganisation(organisation, base, key.text, ScimClient(session, base, key.text))
+    client = ScimClient(session, base, key.text, doors)
+    return DemoOrganisation(organisation, base, key.text, client)

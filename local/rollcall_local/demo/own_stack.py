@@ -25,6 +25,8 @@ START_TIMEOUT_S: Final = 300.0
 """The first start of all fetches Kafka."""
 STOP_TIMEOUT_S: Final = 90.0
 _ASK_EVERY_S: Final = 0.02
+REPLICAS: Final = "ingress=2"
+"""Two doors: what one has answered, the other has to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ async def running_stack(data: Path) -> AsyncIterator[RunningStack]:
 
 async def _start(data: Path) -> Process:
     command = [sys.executable, "-m", "rollcall_operator", "up", "--data", str(data)]
+    command += ["--replicas", REPLICAS]
     options = process.arguments(log=sys.stdout.fileno(), env=os.environ, cwd=Path.cwd())
     return await asyncio.create_subprocess_exec(
         *process.launched(command), **{**options, "stderr": None}

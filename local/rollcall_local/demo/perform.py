@@ -25,9 +25,9 @@ async def perform(
     at = datetime.now().astimezone()
     async with (
         open_observer(settings, mailbox) as observer,
-        open_organisations(settings, sizes.connections, at) as organisations,
+        open_organisations(settings, stack.scim_urls, sizes.connections, at) as organisations,
     ):
-        result = await Scenario(data, sizes, observer, organisations).run()
+        result = await Scenario(data, sizes, observer, organisations, len(stack.scim_urls)).run()
     ending.show(result, show_table)
     if goes_on:
         ending.show_the_way(organisations.playground, mailbox)

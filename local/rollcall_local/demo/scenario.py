@@ -1,5 +1,7 @@
 """The demo against a running stack, in order: what it does, waits for, and expects.
 
+Each request goes to the next replica of ingress in turn, so that none sees all of them.
+
 1. Two identity providers at once, each in an organisation of its own.
 2. Joiners; their invitations arrive; leavers.
 3. A burst of joiners while the provisioner is stopped: each is answered from the accepted
@@ -49,12 +51,13 @@ class Result:
 
 @dataclass(slots=True)
 class Scenario:
-    """One run of the demo against the stack in `data`."""
+    """One run of the demo against the stack in `data`; `doors` is how many ingresses it has."""
 
     data: Path
     sizes: Sizes
     observer: Observer
     organisations: DemoOrganisations
+    doors: int = 1
     phases: list[Phase] = field(default_factory=list)
 
     async def run(self) -> Result:
@@ -71,7 +74,8 @@ class Scenario:
         return await self._judge(Crew([*joiners, *late], leavers), watched)
 
     async def _converse(self) -> None:
-        narrator.say("Entra and Okta talk at once, each to an organisation of its own.")
+        turns = f" Requests go to {self.doors} replicas in turn." if self.doors > 1 else ""
+        narrator.say(f"Entra and Okta talk at once, each to an organisation of its own.{turns}")
         talks = [
             ("Entra conversation", self.organisations.entra, conversation.load("entra-default")),
             ("Okta conversation", self.organisations.okta, conversation.load("okta-oin")),
@@ -131,6 +135,12 @@ class Scenario:
             await crowd.join(callers, joiners[len(joiners) - tenth :])
         left = "none is left" if watched.is_drained else "some are left"
         narrator.say(f"  Up to {watched.deepest:,} waited at once; {left}.")
+        if phase.tally.later:
+            narrator.say(
+                f"  {phase.tally.later:,} requests were answered 503 and sent again after the "
+                "time in `Retry-After`:\n"
+                "  a replica did not know yet what the other had accepted."
+            )
         return watched
 
     async def _until_invited(self, wanted: int) -> None:

@@ -28,11 +28,15 @@ class PretendedDoor:
         self.ids: dict[str, str] = {}
         self.pending_from = 10_000
         self.lost_answers = 0
+        self.busy_answers = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         authorization = request.headers.get("Authorization")
         self.requests.append((request.method, request.raw_path, authorization, body))
+        if self.busy_answers:
+            self.busy_answers -= 1
+            return web.json_response({}, status=503, headers={"Retry-After": "0"})
         is_pending = len(self.requests) > self.pending_from
         headers = {"Rollcall-Outcome": "pending"} if is_pending else {}
         if request.method == "GET":
@@ -142,6 +146,22 @@ async def test_answers_marked_pending_are_counted(client: ScimClient, door: Pret
     assert (tally.answered, tally.pending, tally.failed) == (10, 4, 0)
 
 
+async def test_a_503_is_repeated_when_it_says_and_a_create_after_another_look_up(
+    client: ScimClient, door: PretendedDoor
+) -> None:
+    [person] = people(ORGANISATION, 1, 1)
+    tally = Tally()
+    crowd_of_one = Crowd(client, 1, tally, lambda: None)
+    door.busy_answers = 1
+
+    await crowd.join(crowd_of_one, [person])
+    door.busy_answers = 2
+    await crowd.leave(crowd_of_one, ["a"])
+
+    assert [method for method, *_ in door.requests] == ["GET", "GET", "POST", *["PATCH"] * 3]
+    assert (tally.later, tally.failed, tally.sent) == (3, 0, 6)
+
+
 async def test_a_lost_answer_to_a_create_is_found_by_looking_up(
     client: ScimClient, door: PretendedDoor
 ) -> None:
@@ -152,6 +172,29 @@ async def test_a_lost_answer_to_a_create_is_found_by_looking_up(
 
     assert len(ids) == 2
     assert tally.failed == 0
+
+
+async def test_each_request_goes_to_the_next_door_and_a_second_try_to_the_one_after(
+    port: int,
+) -> None:
+    doors = [PretendedDoor(), PretendedDoor()]
+    numbers = [port, ports.choose([port])]
+    runners = [await serve(door, number) for door, number in zip(doors, numbers, strict=True)]
+    roots = [f"http://127.0.0.1:{number}" for number in numbers]
+    tally = Tally()
+    async with open_session(1) as session:
+        client = ScimClient(session, f"{roots[0]}/v2/org", "key", roots)
+        for number in range(4):
+            await client.send("PATCH", f"/Users/{number}", tally=tally)
+        await runners[0].cleanup()
+        answer = await client.send("PATCH", "/Users/4", tally=tally)
+    await runners[1].cleanup()
+
+    paths = [[path for _, path, _, _ in door.requests] for door in doors]
+    assert paths[0] == ["/v2/org/Users/0", "/v2/org/Users/2"]
+    assert paths[1] == ["/v2/org/Users/1", "/v2/org/Users/3", "/v2/org/Users/4"]
+    assert answer.status == 200
+    assert (tally.sent, tally.answered, tally.failed) == (5, 5, 0)
 
 
 async def test_a_refused_connection_is_tried_once_more(port: int) -> None:
