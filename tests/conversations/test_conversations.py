@@ -1,7 +1,8 @@
 """What each identity provider sends, end to end; and what must be true behind the door after it.
 
 Each conversation runs against an organisation of its own, step by step, so that what a step says
-of the state after it (`state_after`) is looked up in Postgres at that step.
+of the state after it (`state_after`) is looked up in Postgres at that step. There are two replicas
+of ingress, and each request goes to the other one than the request before.
 """
 
 from collections.abc import Awaitable, Callable
@@ -155,7 +156,7 @@ async def play(stack: Stack, name: str, organisation: Organisation) -> UnderWay:
     under_way = UnderWay(stack, organisation, names)
     tally = Tally()
     async with open_session(4) as session:
-        client = ScimClient(session, organisation.base, organisation.key)
+        client = ScimClient(session, organisation.base, organisation.key, stack.doors)
         for step in conversation.load(name):
             [played] = await player.play(client, [step], names=names, tally=tally)
             assert not played.differences, str(played)
@@ -172,6 +173,7 @@ async def test_a_conversation_is_as_the_client_expects_and_leaves_right_state_an
 ) -> None:
     stack.environment["ROLLCALL_NOTIFIER_INVITATION_GRACE_S"] = GRACE_S
     await stack.start_all()
+    await stack.start("ingress")
     organisation = await stack.organisation()
 
     await play(stack, name, organisation)

@@ -84,3 +84,51 @@ async def until_known(client: Client, path: str) -> None:
         return answer.status == 200
 
     await until(is_known, f"{path} is known")
+
+
+async def test_a_client_that_goes_from_door_to_door_is_never_contradicted(stack: Stack) -> None:
+    """Each request at the other replica, with the pause that docs/consistency.md asks for.
+
+    While nothing is applied, what one has answered may be unknown to the other for 1.5 seconds.
+    """
+    doors = [await stack.start("ingress", ROLLCALL_INGRESS_REPLY_BUDGET_S="0.3") for _ in range(2)]
+    organisation = await stack.organisation()
+    async with (
+        stack.client(at(organisation, doors[0])) as first,
+        stack.client(at(organisation, doors[1])) as second,
+    ):
+        ana = await first.create_user("ana@example.org")
+        path = f"/Users/{ana.body['id']}"
+        await until_shown(second, path, active=True)
+        again = await second.create_user("ana@example.org")
+        revoked = await second.patch(path, {"op": "replace", "path": "active", "value": False})
+        await until_shown(first, path, active=False)
+        restored = await first.patch(path, {"op": "replace", "path": "active", "value": True})
+        await until_shown(second, path, active=True)
+        named = await second.patch(path, {"op": "replace", "path": "title", "value": "Captain"})
+        await until_shown(first, path, title="Captain")
+        gone = await first.call("DELETE", path)
+        await until(lambda: is_status(second, path, 404), "the other has forgotten her")
+    answers = [ana, again, revoked, restored, named, gone]
+    assert [each.status for each in answers] == [201, 409, 204, 204, 204, 204]
+    assert [each.is_pending for each in answers] == [True, False, True, True, True, True]
+
+    await stack.start("provisioner")
+    await until(lambda: applied(stack, organisation), "the log is applied", 30)
+    statuses = await stack.rows('SELECT status FROM audit.event ORDER BY "offset"')
+    assert [row["status"] for row in statuses] == [201, 200, 200, 200, 204]
+    assert await stack.rows("SELECT 1 FROM directory.member") == []
+
+
+async def until_shown(client: Client, path: str, **attributes: object) -> None:
+    """Until this replica shows the resource with these attributes."""
+
+    async def is_shown() -> bool:
+        answer = await client.call("GET", path)
+        return answer.status == 200 and attributes.items() <= answer.body.items()
+
+    await until(is_shown, f"{path} is shown with {attributes}")
+
+
+async def is_status(client: Client, path: str, status: int) -> bool:
+    return (await client.call("GET", path)).status == status

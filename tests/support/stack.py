@@ -186,6 +186,11 @@ class Stack:
         """Processes of a service that have not ended."""
         return [p for p in self.processes if p.service == service and p.is_running()]
 
+    @property
+    def doors(self) -> list[str]:
+        """The roots of the ingresses that run: what a balancer without stickiness chooses from."""
+        return [f"http://127.0.0.1:{each.door_port}" for each in self.running("ingress")]
+
     async def organisation(self, name: str = "Zeeburg", language: str = "en") -> Organisation:
         """A new organisation with a key, made as `rollcall org create` makes it."""
         async with open_log(self.settings) as log:
