@@ -85,7 +85,9 @@ class Settings(BaseSettings):
         "`production` takes no published secret and no login in clear text.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged; per-record lines are `debug`."
+        "info",
+        description="Least level that is logged. Ingress has a line for each request at `info`; "
+        "lines for each record are `debug`.",
     )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: JSON unless standard output is a terminal."
