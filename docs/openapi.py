@@ -44,7 +44,7 @@ _OF_EACH: Final[Json] = {
         "schema": {"type": "string", "format": "uuid"},
     },
     "X-Request-Id": {
-        "description": "The client's own id of this request, where it sent one that looks like one.",
+        "description": "The client's own id of the request, where it sent one that looks like one.",
         "schema": {"type": "string", "maxLength": 128},
     },
 }

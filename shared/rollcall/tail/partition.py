@@ -71,15 +71,18 @@ class PartitionTail:
             if not records:
                 del self._organisations[organisation_id]
 
-    def add(self, record: Record, now_ms: int = 0) -> None:
-        """Take in the next record that was read, at `now_ms` of the machine's time."""
+    def add(self, record: Record, since_ms: int = 0) -> None:
+        """Take in the next record that was read; it may be there since `since_ms` (machine's time).
+
+        That is when the broker was heard before, and had it not.
+        """
         self.position = record.offset + 1
         if record.offset < self.next_offset:
             return
         organisation_id = (record.key or b"").decode("utf-8", "replace")
         self._organisations.setdefault(organisation_id, deque()).append(record)
         self.size_bytes += size_bytes(record)
-        self._order.append((record.offset, organisation_id, now_ms))
+        self._order.append((record.offset, organisation_id, since_ms))
 
     def begin(self, look: Look) -> None:
         """Begin to read where Postgres is, if the log is the one that is applied.
@@ -99,14 +102,14 @@ class PartitionTail:
         self.rests_until_ms = rests_until_ms
 
     def is_late(self, now_ms: int, late_ms: int = LATE_MS) -> bool:
-        """Whether a record is not known to be applied, and has been known for `late_ms`.
+        """Whether a record is not known to be applied, and may be there for `late_ms`.
 
         Of what was there before this replica, all counts.
         """
         if not self._order:
             return False
-        offset, _, read_ms = self._order[0]
-        return offset < self._old_below or now_ms - read_ms >= late_ms
+        offset, _, since_ms = self._order[0]
+        return offset < self._old_below or now_ms - since_ms >= late_ms
 
     def has_pending(self, organisation_id: str) -> bool:
         """Whether a record of the organisation is read and not known to be applied."""

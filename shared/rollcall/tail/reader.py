@@ -31,6 +31,8 @@ STOP_TIMEOUT_S: Final = 5.0
 POLL_MS: Final = 200
 FETCH_WAIT_MS: Final = 250
 """How long the broker holds a fetch without records: so old is what is known of the end."""
+TURN_MS: Final = POLL_MS + 200
+"""Between two turns of the reader's loop, unless this process stood still."""
 SILENT_AFTER_S: Final = 30.0
 MAX_BYTES: Final = 64 * MEBIBYTE
 """Most bytes of all records that are held; a partition beyond that knows nothing for a minute."""
@@ -59,12 +61,21 @@ class Tails:
         self._changed = asyncio.Condition()
         self._asked_at_ms: int | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._heard_before_ms: dict[int, int] = {}
+        self._turned_at_ms = self._paused_at_ms = 0
         self._comparing: dict[int, asyncio.Task[None]] = {}
 
     def tail(self, partition: int) -> PartitionTail | None:
         """The partition's tail, if it is read and its log is the one that is applied."""
         found = self._tails.get(partition)
         return found if found is not None and found.is_usable else None
+
+    def cannot_read(self, partition: int) -> bool:
+        """Whether the partition will not be read soon: another log is there, or it is too large."""
+        found = self._tails.get(partition)
+        return found is not None and (
+            found.differs is not None or found.rests_until_ms > machine_ms()
+        )
 
     @property
     def are_caught_up(self) -> bool:
@@ -88,8 +99,10 @@ class Tails:
         consumer, place = self._consumer, TopicPartition(self._topic, partition)
         if consumer is None or place not in consumer.assignment():
             return False
-        heard_ms = consumer.last_poll_timestamp(place)
-        return heard_ms is not None and machine_ms() - heard_ms <= within_ms
+        now_ms, heard_ms = machine_ms(), consumer.last_poll_timestamp(place)
+        # Behind a pause of this process an old answer looks like one of now.
+        goes = now_ms - self._turned_at_ms <= TURN_MS and now_ms - self._paused_at_ms > within_ms
+        return goes and heard_ms is not None and now_ms - heard_ms <= within_ms
 
     def settled(self, partition: int, offset: int) -> None:
         """A reply to the record at this offset was read: all up to it is applied."""
@@ -227,18 +240,27 @@ class Tails:
             except OffsetOutOfRangeError as error:
                 self._out_of_range(error.args[0])
                 continue
-            now_ms = machine_ms()
+            self._turn()
             for place, records in fetched.items():
                 found = self._tails[place.partition]
+                since_ms = self._heard_before_ms.get(place.partition, 0)
                 for record in records:
                     # Fetched before a restart, or twice around one.
                     if found.position is not None and record.offset >= found.position:
-                        found.add(record, now_ms)
+                        found.add(record, since_ms)
+            for place in consumer.assignment():
+                self._heard_before_ms[place.partition] = consumer.last_poll_timestamp(place) or 0
             self._drop_the_largest()
             heard_ms = max(heard_ms, self._heard_ms(consumer))
             if machine_ms() - heard_ms > SILENT_AFTER_S * 1000:
                 raise TimeoutError("the consumer hears nothing: Kafka is away, or it is stuck")
             await self._announce()
+
+    def _turn(self) -> None:
+        now_ms = machine_ms()
+        if now_ms - self._turned_at_ms > TURN_MS:
+            self._paused_at_ms = now_ms
+        self._turned_at_ms = now_ms
 
     def _drop_the_largest(self) -> None:
         """Stay within the bound: what a partition leaves out is tried again a minute later."""

@@ -53,12 +53,11 @@ MOST_HELD: Final = 5_000
 """Folded records after which a fold begins again where Postgres is."""
 CURRENT_S: Final = 3.0
 """Seconds since Postgres last answered, up to which it is taken to be there."""
-IN_TIME_MS: Final = 200
+IN_TIME_MS: Final = 300
 """A record that is not applied for as long is one that a replica may decide by itself. Each waits
-for the provisioner's reply for longer (`HEAD_START` of ingress), by more than what two replicas
-read at different times."""
-HEARD_MS: Final = 600
-"""The broker holds a fetch without records for less."""
+for the provisioner's reply for 500 ms, longer by more than a record takes from the broker."""
+HEARD_MS: Final = 400
+"""The broker holds a fetch without records for less (250 ms)."""
 MOST_FOLDED: Final = 30_000
 """Folded records of all organisations together; beyond that the folds not asked for longest go."""
 MOST_ORGANISATIONS: Final = 500
@@ -127,6 +126,16 @@ class Replica:
             return False
         await self._tails.until(lambda: self.is_current(partition), timeout_s)
         return self.is_current(partition)
+
+    async def become_readable(self, partition: int, timeout_s: float) -> bool:
+        """Whether the log of the partition is read; waited for, unless it cannot be now."""
+        if self.cannot_read(partition):
+            return False
+        return await self._tails.until(lambda: self._tails.tail(partition) is not None, timeout_s)
+
+    def cannot_read(self, partition: int) -> bool:
+        """Whether the log is known not to be the one that is applied, or to be too much to hold."""
+        return self._tails.cannot_read(partition)
 
     def is_late(self, partition: int) -> bool:
         """Whether something of the partition has been pending for longer than in time."""

@@ -18,7 +18,7 @@ from rollcall.runtime.clock import now
 from rollcall.runtime.config import Settings, load
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.ids import minted_at, new_id
-from rollcall_ingress.behind.log_end import Applied, LogEnd, is_older_than, judge_id
+from rollcall_ingress.behind.log_end import Applied, LogEnd, judge_id
 from tests.support import builders
 from tests.support.builders import ORGANISATION
 from tests.support.servers import KafkaServer
@@ -122,13 +122,3 @@ def test_an_id_that_is_older_than_what_is_applied_is_certainly_not_there() -> No
     assert [judge(seconds) for seconds in (-1, 14.9, 15.1)] == ["ask", "ask", "certain"]
     assert judge_id(resource_id, Applied(0, None), accept_s=10) == "ask"
     assert judge_id(str(uuid.uuid4()), Applied(7, now()), accept_s=10) == "ask"
-
-
-def test_an_id_that_is_older_than_its_organisation_belongs_to_no_resource() -> None:
-    minted = minted_at(new_id())
-
-    assert is_older_than("00000000-0000-7000-8000-0000000000aa", minted)
-    assert is_older_than("c4d8f2a0-0000-4000-8000-0000000000aa", minted)  # no id of ours
-    assert not is_older_than(new_id(), minted)
-    assert not is_older_than(new_id(), minted + timedelta(seconds=4))  # clocks may differ
-    assert is_older_than(new_id(), minted + timedelta(seconds=60))

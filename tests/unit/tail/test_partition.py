@@ -91,12 +91,12 @@ def test_it_is_behind_from_the_start_and_later_by_time() -> None:
     tail = a_tail()
     assert not tail.is_caught_up
     for offset in range(10, 20):
-        tail.add(a_record(offset), now_ms=1_000)
+        tail.add(a_record(offset), since_ms=1_000)
     assert tail.is_caught_up
     assert tail.is_late(1_000)  # they were there before it
 
     tail.trim(20)
-    tail.add(a_record(20), now_ms=2_000)
+    tail.add(a_record(20), since_ms=2_000)
 
     assert not tail.is_late(2_000 + LATE_MS - 1)
     assert tail.is_late(2_000 + LATE_MS)

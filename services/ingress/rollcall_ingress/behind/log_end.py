@@ -49,14 +49,6 @@ def judge_id(resource_id: str, applied: Applied, *, accept_s: float) -> Absence:
     return "certain" if latest < applied.last_append_time else "ask"
 
 
-def is_older_than(resource_id: str, organisation_created: datetime) -> bool:
-    """Whether an id was minted before its organisation was, so that nothing can have it."""
-    try:
-        return minted_at(resource_id) + CLOCKS_DIFFER < organisation_created
-    except ValueError:
-        return True  # we mint no others
-
-
 class LogEnd:
     """The ends of the partitions of the requests topic. Connects when it is asked."""
 

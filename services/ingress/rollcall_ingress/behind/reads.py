@@ -28,7 +28,7 @@ from rollcall.tail.replica import Replica, Uncertain
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import aside
 from rollcall_ingress.behind.lists import key_of, most_work_of, names_related, page_of
-from rollcall_ingress.behind.log_end import RETRY_AFTER_S, Applied, LogEnd, is_older_than, judge_id
+from rollcall_ingress.behind.log_end import RETRY_AFTER_S, Applied, LogEnd, judge_id
 from rollcall_ingress.behind.own_writes import OwnWrites
 from rollcall_ingress.read.directory_reads import DirectoryReads
 from rollcall_ingress.read.listing import Listing
@@ -36,6 +36,8 @@ from rollcall_ingress.read.listing import Listing
 BEHIND: Final = "the directory (it is behind, and may hold what was asked for)"
 FEW: Final = 200
 """Most pending resources, and most that Postgres finds, that a list looks up."""
+READABLE_WITHIN_S: Final = 2.0
+"""Seconds to wait for a log that is not read yet, at the start of this process."""
 READ_WITHIN_S: Final = 0.5
 """Seconds to wait until the reader of the log has come as far as the log went."""
 IN_THE_LOG_WITHIN_S: Final = 3.0
@@ -73,8 +75,6 @@ class ExactReads:
         with_related: bool,
     ) -> Resource | None:
         """The resource of this id, or None, which is certain."""
-        if is_older_than(resource_id, organisation.created):
-            return None
         if await self._is_in_time(organisation):
             one = await self.reads.find(
                 endpoint, organisation.id, resource_id, with_related=with_related
@@ -114,12 +114,14 @@ class ExactReads:
         partition = organisation.partition
         try:
             async with asyncio.timeout(IN_THE_LOG_WITHIN_S):
+                if not await self.replica.become_readable(partition, READABLE_WITHIN_S):
+                    return await self._applied(target, partition)
                 found, is_all = await self._in_the_log(target, partition, certain=certain)
         except TimeoutError as error:  # Postgres stands still, or much is folded: for all who ask
             raise Unavailable(BEHIND, RETRY_AFTER_S) from error
         except Uncertain as why:
             log.debug("tail.uncertain", partition=partition, reason=str(why))
-            return await self._applied(target, partition)
+            raise Unavailable(BEHIND, RETRY_AFTER_S) from why
         if certain and not found:
             if not is_all:
                 raise Unavailable(BEHIND, RETRY_AFTER_S)
@@ -157,8 +159,7 @@ class ExactReads:
 
     async def _applied(self, target: Target, partition: int) -> list[Resource]:
         """What is applied, where the log cannot be read and nothing newer was answered here."""
-        is_read = self.replica.position(partition) is not None
-        if is_read or not self.own.are_applied(partition):
+        if not (self.replica.cannot_read(partition) and self.own.are_applied(partition)):
             raise Unavailable(BEHIND, RETRY_AFTER_S)
         found = await self.replica.find_applied(target, partition)
         if not found:

@@ -25,7 +25,7 @@ from rollcall.tail.replica import Replica, Uncertain
 HEAD_START_S: Final = 0.5
 """Seconds for which only the provisioner's reply is waited for, while its partition is in time: it
 takes milliseconds, some hundred under load, and then nothing is folded here. Other replicas rest on
-it (`rollcall.tail.replica.IN_TIME_MS`)."""
+it (`IN_TIME_MS` and `HEARD_MS` of rollcall.tail.replica)."""
 DECIDED_WITHIN_S: Final = 2.0
 """Seconds after which a decision is late: nothing more is promised meanwhile."""
 READY_WITHIN_S: Final = 1.0
