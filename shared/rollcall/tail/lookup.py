@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rollcall.directory.state import Group, Member
+from rollcall.directory.state import Group, Member, State
 from rollcall.directory.touch import Touch
 from rollcall.events.bodies import Endpoint
 from rollcall.postgres.directory_search import Related, Resource
@@ -107,10 +107,23 @@ def _held(held: Held, target: Target) -> Iterator[Member | Group]:
     rows: Mapping[str, Member | Group] = (
         held.state.members if target.endpoint == "Users" else held.state.groups
     )
-    if target.attribute == "id":
-        yield from (rows[each] for each in target.keys if each in rows)
-    else:
-        yield from (row for row in rows.values() if _key(row, target.attribute) in target.keys)
+    ids = _ids(held.state, target)
+    found = rows.values() if ids is None else [rows[each] for each in ids if each in rows]
+    yield from (row for row in found if _key(row, target.attribute) in target.keys)
+
+
+def _ids(state: State, target: Target) -> set[str] | None:
+    """Ids that the state's indexes give; None where it has no index."""
+    is_member = target.endpoint == "Users"
+    match target.attribute:
+        case "id":
+            return set(target.keys)
+        case "userName":
+            return {state.user_names[each] for each in target.keys if each in state.user_names}
+        case "externalId":
+            holders = state.member_external_ids if is_member else state.group_external_ids
+            return {each for key in target.keys for each in holders.get(key, ())}
+    return None
 
 
 def _key(row: Member | Group, attribute: Attribute) -> str | None:
