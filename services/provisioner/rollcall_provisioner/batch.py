@@ -22,8 +22,15 @@ from typing import Final
 from rollcall.applying import foreign
 from rollcall.applying.apply import Apply, apply_at_once
 from rollcall.applying.dead_letters import SourceLog
-from rollcall.applying.decided import Decided, count, ids_of, refused_after_success, was_awaited
-from rollcall.applying.measure import LARGEST, assumed, load_sizes, needs_sizes, parts_of
+from rollcall.applying.decided import Decided, count, refused_after_success, was_awaited
+from rollcall.applying.measure import (
+    LARGEST,
+    assumed,
+    load_sizes,
+    needs_sizes,
+    ordinary_part,
+    parts_of,
+)
 from rollcall.applying.one_by_one import apply_one_by_one
 from rollcall.applying.options import ApplyOptions
 from rollcall.applying.understand import (
@@ -36,11 +43,20 @@ from rollcall.applying.understand import (
     stands_alone,
     understand,
 )
-from rollcall.applying.weight import FACTOR, PART_BYTES, Part, Sizes, is_large, slices
+from rollcall.applying.weight import (
+    FACTOR,
+    MEMBERSHIP_BYTES,
+    PART_BYTES,
+    Part,
+    Sizes,
+    is_large,
+    slices,
+)
 from rollcall.consuming.position import Position
 from rollcall.kafka.feed import Feed, Record
 from rollcall.observability import metrics
 from rollcall.postgres import audit
+from rollcall.postgres.batch_begin import MOST_MEMBERSHIPS, Large
 from rollcall.postgres.pool import CutOff
 from rollcall.postgres.refusal import refusal_of
 from rollcall.runtime.budget import Seat
@@ -48,6 +64,7 @@ from rollcall.runtime.errors import Unavailable
 from rollcall_provisioner.announce import Announcer
 from rollcall_provisioner.attempts import TWICE, Attempts, TooMuch, divided
 from rollcall_provisioner.forgotten import decided_below
+from rollcall_provisioner.opening import Opening, wanted_by
 from rollcall_provisioner.worker_context import WorkerContext
 
 LIVELY_S: Final = 30.0
@@ -110,30 +127,43 @@ class Batches:
                 raise understood.halt
 
     async def _apply_batch(
-        self, feed: Feed, entries: Sequence[Entry], apply: Apply, options: ApplyOptions
+        self, feed: Feed, part: Part, apply: Apply, options: ApplyOptions
     ) -> None:
         """One transaction, from the position to the rows, then its replies and outcomes.
 
-        `apply` decides and writes, set-based or event by event. Raises Fenced before anything else
-        is read or written, and Unavailable where Postgres fails: then nothing was written, or all
-        of it if only the answer to the commit was lost. In that case the next attempt is fenced,
-        and what was committed is announced from the audit.
+        Four round trips: BEGIN, one call that compares, sets and loads, one that writes, COMMIT
+        (docs/decisions/0061). More only where there is much to load or to write, or where an event
+        is dead. `apply` decides and writes, set-based or event by event. Raises Fenced before
+        anything else is read or written, Large before anything is written, and Unavailable where
+        Postgres fails: then nothing was written, or all of it if only the answer to the commit was
+        lost. In that case the next attempt is fenced, and what was committed is announced from the
+        audit.
         """
         started_s = time.perf_counter()
-        announcer, faults = self._announcer, self._context.faults
+        announcer, faults, entries = self._announcer, self._context.faults, part.entries
         published, unheard = announcer.published, announcer.unheard
         await faults.reaches("provisioner.before_batch")
-        last = entries[-1].record
-        async with self._position.advance(last, published=published) as connection:
-            await audit.record_unheard(connection, sorted(unheard))
-            ours = await self._owned.refuse_misplaced(connection, entries)
+        wanted = await wanted_by(
+            self._source,
+            part,
+            unplaced=self._owned.unknown(entries),
+            unheard=unheard,
+            loads=options.in_few_calls,
+        )
+        opening = Opening(wanted)
+        async with self._position.advance(
+            entries[-1].record, published=published, move=opening.move
+        ) as connection:
+            begun = opening.begun
+            ours = self._owned.refused_by(entries, begun.partitions)
             # Expired copies first: they leave no trace, so a later copy of the same id may count.
             in_time = drop_expired(ours)
-            present = await foreign.drop_departed(connection, in_time)
-            applied = await audit.already_applied(connection, ids_of(present))
-            fresh = drop_duplicates(present, applied)
+            present = foreign.without(in_time, begun.departed)
+            fresh = drop_duplicates(present, begun.applied)
             await audit.record_unheard(connection, answered_early(present, fresh))
-            options = replace(options, broker_ms=announcer.broker_time.least_ms)
+            options = replace(
+                options, broker_ms=announcer.broker_time.least_ms, states=begun.states
+            )
             decided = await apply(connection, self._source, fresh, options)
             faults.passes("provisioner.before_commit")
         announcer.noted(unheard)
@@ -187,31 +217,41 @@ class Batches:
 
         `read_bytes`: memory that the slice itself takes. Raises PartitionHalted.
         """
-        sizes = await self._position.insist(feed, partial(self._sizes_of, entries))
-        parts = [part for run in runs(entries, stands_alone) for part in await parts_of(run, sizes)]
-        largest = max(part.weight.memory_bytes for part in parts)
-        await self._take_seat(seat, read_bytes + largest)
+        ordinary = [await ordinary_part(run) for run in runs(entries, stands_alone)]
+        parts = [part for part in ordinary if part is not None]
+        if len(parts) < len(ordinary):
+            parts = await self._measured(feed, entries)
+        await self._take_seat(seat, read_bytes + _largest_of(parts))
         left = deque((part, TWICE) for part in parts)
         while left:
             part, tries = left.popleft()
+            options = ApplyOptions(self._context.dead_letter_limit)
             try:
-                await self._apply_part(
-                    feed, part, ApplyOptions(self._context.dead_letter_limit), tries
-                )
+                await self._apply_part(feed, part, options, tries)
+            except Large:
+                measured = await self._measured(feed, part.entries)
+                await self._take_seat(seat, read_bytes + _largest_of(measured))
+                left.extendleft((each, TWICE) for each in reversed(measured))
             except TooMuch as too_much:
                 if len(part.entries) > 1:
                     left.extendleft(reversed(divided(part, tries)))
                     self._log.warning("batch.divided", events=len(part.entries))
                     continue
                 known = too_much.refusals(part.entries[0])
-                await self._apply_part(
-                    feed, part, ApplyOptions(self._context.dead_letter_limit, known)
-                )
+                await self._apply_part(feed, part, replace(options, known=known))
+
+    async def _measured(self, feed: Feed, entries: Sequence[Entry]) -> list[Part]:
+        """The entries, cut by what they load."""
+        sizes = await self._position.insist(feed, partial(self._sizes_of, entries))
+        return [part for run in runs(entries, stands_alone) for part in await parts_of(run, sizes)]
 
     async def _apply_part(
         self, feed: Feed, part: Part, options: ApplyOptions, tries: int = TWICE
     ) -> None:
-        """Apply a part, tried again while Postgres is away. Raises TooMuch, PartitionHalted."""
+        """Apply a part, tried again while Postgres is away.
+
+        Raises Large, TooMuch, PartitionHalted.
+        """
         attempts = Attempts(
             self._context.database,
             self._source,
@@ -220,23 +260,24 @@ class Batches:
             tries,
         )
         options = replace(options, in_thread=part.weight.is_heavy, alive=self._report_progress)
-        apply = partial(self._apply_or_isolate, feed, part.entries, options)
+        apply = partial(self._apply_or_isolate, feed, part, options)
         await self._position.insist(feed, partial(attempts.attempt, apply))
         self._context.stuck.passed(self._source.partition)
 
-    async def _apply_or_isolate(
-        self, feed: Feed, entries: Sequence[Entry], options: ApplyOptions
-    ) -> None:
+    async def _apply_or_isolate(self, feed: Feed, part: Part, options: ApplyOptions) -> None:
         """Apply a batch; if Postgres refuses its data, once more, event by event."""
         position = self._position.next_offset
         try:
-            await self._apply_batch(feed, entries, apply_at_once, options)
+            # What is known to be dead is not loaded: its load may be what took too long.
+            in_few_calls = not options.known
+            at_once = replace(options, in_few_calls=in_few_calls)
+            await self._apply_batch(feed, part, apply_at_once, at_once)
         except Exception as error:
             refusal = refusal_of(error)
             if refusal is None or self._position.next_offset != position:
                 raise
             self._log.warning("batch.refused", error_class=refusal.error_class)
-            await self._apply_batch(feed, entries, apply_one_by_one, options)
+            await self._apply_batch(feed, part, apply_one_by_one, options)
 
     async def _sizes_of(self, entries: Sequence[Entry]) -> Sizes:
         """What the entries would load; the most that there may be where that takes too long."""
@@ -287,6 +328,14 @@ class Batches:
         if below > next_offset:
             self._source = replace(self._source, decided_below=below)
             self._log.warning("partition.forgotten", next_offset=next_offset, below=below)
+
+
+def _largest_of(parts: Sequence[Part]) -> int:
+    """Most bytes of memory that one of the parts takes."""
+    return max(
+        part.weight.memory_bytes + (0 if part.is_measured else MOST_MEMBERSHIPS * MEMBERSHIP_BYTES)
+        for part in parts
+    )
 
 
 async def _understand(records: Sequence[Record]) -> Understood:

@@ -13,7 +13,6 @@ from rollcall.consuming.positioned import Positioned
 from rollcall.kafka.feed import Feed, FeedClosed, Record
 from rollcall.kafka.worker import OUT_OF_RANGE, Fenced, OutOfRange, PartitionHalted, log_differs
 from rollcall.observability import metrics
-from rollcall.postgres import audit
 from rollcall.runtime.errors import Unavailable
 from rollcall_provisioner.announce import Announcer
 from rollcall_provisioner.batch import Batches
@@ -142,8 +141,7 @@ class PartitionWorker(Positioned):
 
     async def _write_published(self) -> None:
         published, unheard = self._announcer.published, self._announcer.unheard
-        async with self._position.publish(published) as connection:
-            await audit.record_unheard(connection, sorted(unheard))
+        await self._position.publish(published, unheard)
         self._announcer.noted(unheard)
 
     async def _halt(self, feed: Feed, halted: PartitionHalted) -> NoReturn:

@@ -17,7 +17,7 @@ from rollcall.applying.understand import Entry
 from rollcall.directory.cause import cause_of
 from rollcall.directory.fold import Folded, fold_batch
 from rollcall.events.request import Request
-from rollcall.postgres import audit, dead_letter
+from rollcall.postgres import audit, batch_write, dead_letter
 from rollcall.postgres.dead_letter import Dead
 from rollcall.postgres.directory_write import write_changes
 
@@ -49,10 +49,25 @@ async def apply_at_once(
     decided = await calculate(
         connection, options, decide_batch, source, entries, folded, broker_ms=options.broker_ms
     )
-    await write_changes(connection, decided.changes, alive=options.alive)
-    await write_records(connection, decided)
+    if not (options.in_few_calls and await _written_at_once(connection, decided, options)):
+        await write_changes(connection, decided.changes, alive=options.alive)
+        await audit.record(connection, decided.rows)
+    await decided.event_results.write(connection)
     await check_row(connection, source, decided, options.limit)
     return decided
+
+
+async def _written_at_once(
+    connection: "Connection", decided: Decided, options: ApplyOptions
+) -> bool:
+    """Whether changes and audit were written, in one call; False: they are too much for that."""
+    return await batch_write.write(
+        connection,
+        decided.changes,
+        decided.rows,
+        in_thread=options.in_thread,
+        alive=options.alive,
+    )
 
 
 async def decide(
@@ -60,9 +75,11 @@ async def decide(
 ) -> list[Folded]:
     """Load and fold; repeated for each organisation to park. Raises PartitionHalted."""
     batch: Batch = [(dead_letters.to_event(source, entry), entry.append_time) for entry in entries]
-    parks = options.parks
+    parks, loaded = options.parks, options.states
     while True:
-        states = await load(connection, batch, options)
+        # A fold modifies the states, so a second one loads them again.
+        states = await load(connection, batch, options) if loaded is None else loaded
+        loaded = None
         folded = await calculate(
             connection, options, fold_batch, states, batch, options.known, parks
         )

@@ -12,7 +12,7 @@ principal that may write to the requests topic can change every directory (TLS, 
 protect it).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -43,9 +43,17 @@ class OwnedOrganisations:
 
         An organisation whose record is not in Postgres yet is accepted.
         """
-        asked = {entry.request.organisation_id for entry in entries if entry.request is not None}
-        unknown = asked - self._known
+        unknown = self.unknown(entries)
         partitions = await tenancy.partitions_of(connection, unknown) if unknown else {}
+        return self.refused_by(entries, partitions)
+
+    def unknown(self, entries: Sequence[Entry]) -> set[str]:
+        """The organisations of which it has to be asked where they live."""
+        asked = {entry.request.organisation_id for entry in entries if entry.request is not None}
+        return asked - self._known
+
+    def refused_by(self, entries: Sequence[Entry], partitions: Mapping[str, int]) -> list[Entry]:
+        """As `refuse_misplaced`; `partitions`: organisation → its partition, of the unknown."""
         self._known.update(key for key, at in partitions.items() if at == self._partition)
         return refuse_misplaced(entries, partitions, self._partition)
 
@@ -73,8 +81,16 @@ async def drop_departed(connection: "Connection", entries: Sequence[Entry]) -> l
 
     A foreign event stays, because the organisation that it names may be wrong.
     """
-    named = {each for entry in entries if (each := organisation_of(entry)) is not None}
-    gone = await directory_write.departed(connection, named)
+    return without(entries, await directory_write.departed(connection, named_in(entries)))
+
+
+def named_in(entries: Sequence[Entry]) -> set[str]:
+    """The organisations that the entries name."""
+    return {each for entry in entries if (each := organisation_of(entry)) is not None}
+
+
+def without(entries: Sequence[Entry], gone: Container[str]) -> list[Entry]:
+    """The entries without those of organisations that are gone, except foreign events."""
     return [
         entry
         for entry in entries

@@ -7,10 +7,20 @@ transaction: only this worker changes these rows, and `weigh` adds the batch's o
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from rollcall.applying.understand import Entry
-from rollcall.applying.weight import Part, Resource, Sizes, cut, is_large, resource_of, weigh
+from rollcall.applying.weight import (
+    THREAD_BYTES,
+    Part,
+    Resource,
+    Sizes,
+    cut,
+    is_large,
+    resource_of,
+    weigh,
+)
 from rollcall.directory.release import BYTES_AT_ONCE
 from rollcall.events.bodies import Create, EndOrganisation
 from rollcall.events.request import Request
@@ -24,6 +34,8 @@ LARGEST: Final = 2 * MAX_RESOURCE_BYTES
 """Most bytes of a document as text in Postgres, which adds spaces to the JSON."""
 ORDINARY: Final = 64 * 1024
 """Bytes of a rather large member; a change of it is decided in a millisecond or two."""
+SMALL: Final = 4 * 1024
+"""Bytes that most members have not."""
 
 
 def needs_sizes(entries: Sequence[Entry]) -> bool:
@@ -73,6 +85,21 @@ def assumed(entries: Sequence[Entry]) -> Sizes:
     return Sizes({resource_of(each): size for each in requests if _is_loaded(each)})
 
 
+async def ordinary_part(entries: Sequence[Entry]) -> Part | None:
+    """The entries as one part that is not measured, because it loads nothing large; None otherwise.
+
+    Whether that holds is seen when the part is loaded (`rollcall.postgres.batch_begin`). Some
+    requests load what has no bound: the members of a whole group, held events, an organisation.
+    """
+    requests = [entry.request for entry in entries if entry.request is not None]
+    if any(_is_unbounded(each) for each in requests):
+        return None
+    loaded = {resource_of(each) for each in requests if _is_loaded(each)}
+    most_bytes = max(SMALL, min(ORDINARY, THREAD_BYTES // (2 * max(1, len(requests)))))
+    parts = await parts_of(entries, Sizes(dict.fromkeys(loaded, most_bytes)))
+    return replace(parts[0], most_bytes=most_bytes) if len(parts) == 1 else None
+
+
 async def parts_of(entries: Sequence[Entry], sizes: Sizes) -> list[Part]:
     """Cut the entries into parts; in a thread if reading their operations takes long."""
     if is_large([entry.record for entry in entries]):
@@ -82,6 +109,11 @@ async def parts_of(entries: Sequence[Entry], sizes: Sizes) -> list[Part]:
 
 def _parts_of(entries: Sequence[Entry], sizes: Sizes) -> list[Part]:
     return cut(entries, weigh(entries, sizes))
+
+
+def _is_unbounded(request: Request) -> bool:
+    is_whole = request.members is not None and request.members.clear
+    return is_whole or request.is_about_dead or isinstance(request.body, EndOrganisation)
 
 
 def _is_loaded(request: Request) -> bool:

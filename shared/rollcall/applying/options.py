@@ -1,10 +1,11 @@
 """How a batch is applied, and in which thread it is calculated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from rollcall.directory.fold import NONE, Refusals
+from rollcall.directory.state import State
 from rollcall.postgres import busy
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class ApplyOptions:
     - `in_thread`: the calculation is long enough to block the event loop.
     - `broker_ms`: the broker's clock shows this time or later, epoch milliseconds.
     - `alive`: called after each step of a long batch.
+    - `states`: what the batch touches, where it is loaded already; folded once.
+    - `in_few_calls`: changes and audit are written in one call where they fit. The call writes the
+      live directory, so a scratch does without it.
     """
 
     limit: int | None
@@ -36,6 +40,8 @@ class ApplyOptions:
     in_thread: bool = False
     broker_ms: int | None = None
     alive: Callable[[], None] = _do_nothing
+    states: Mapping[str, State] | None = None
+    in_few_calls: bool = False
 
 
 async def calculate(

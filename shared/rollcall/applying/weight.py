@@ -11,7 +11,7 @@ single event of any weight gets a part of its own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -80,10 +80,19 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Entries that are applied in one transaction, with their weights."""
+    """Entries that are applied in one transaction, with their weights.
+
+    Not `is_measured`: the weights hold if no document is larger than `most_bytes`.
+    """
 
     entries: Sequence[Entry]
     weights: Sequence[Weight]
+    most_bytes: int | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the sizes of what it loads were asked for."""
+        return self.most_bytes is None
 
     @property
     def weight(self) -> Weight:
@@ -93,7 +102,11 @@ class Part:
     def divided(self, size: int) -> list["Part"]:
         """Parts of `size` entries each, in order."""
         return [
-            Part(self.entries[begin : begin + size], self.weights[begin : begin + size])
+            replace(
+                self,
+                entries=self.entries[begin : begin + size],
+                weights=self.weights[begin : begin + size],
+            )
             for begin in range(0, len(self.entries), size)
         ]
 

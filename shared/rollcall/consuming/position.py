@@ -9,7 +9,7 @@ partition finds it there, until an operator resumes the partition. Postgres or K
 no reason to halt: each method waits, for hours if it has to, and `waits_for_outage` says so.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
@@ -21,7 +21,7 @@ from rollcall.kafka.log_identity import event_id_of
 from rollcall.kafka.worker import TRIED_AGAIN, Fenced, PartitionHalted, halted_before
 from rollcall.observability.logging import get_logger
 from rollcall.postgres import progress
-from rollcall.postgres.progress import Progress, Schema
+from rollcall.postgres.progress import Progress, Schema, Step
 
 if TYPE_CHECKING:
     from prometheus_client import Counter
@@ -32,6 +32,8 @@ PAUSED_POLL_S: Final = 0.2
 """How often a paused partition asks whether it may go on: a pause is short, and callers wait."""
 
 T = TypeVar("T")
+Move = Callable[["Connection", Step], Awaitable[bool]]
+"""Compares and sets the position inside a transaction; False: it is not ours."""
 log = get_logger()
 
 
@@ -112,42 +114,48 @@ class Position:
 
     @asynccontextmanager
     async def advance(
-        self, last: Record, *, published: int | None = None
+        self, last: Record, *, published: int | None = None, move: "Move | None" = None
     ) -> "AsyncIterator[Connection]":
         """One transaction that moves the position behind `last`; the block writes the batch.
 
         `published`: everything below is announced; by default all that is applied, for a consumer
-        that announces nothing. Raises Fenced before the block runs, and Unavailable where Postgres
-        fails: then nothing was written, or all of it if only the answer to the commit was lost, and
-        the next attempt is fenced.
+        that announces nothing. `move` compares and sets the position as `progress.advance` does,
+        for a consumer that does more in the same call. Raises Fenced before the block runs, and
+        Unavailable where Postgres fails: then nothing was written, or all of it if only the answer
+        to the commit was lost, and the next attempt is fenced.
         """
-        new = last.offset + 1
-        published = new if published is None else published
+        step = self.step(last, published=published)
         async with self._database.transaction() as connection:
-            is_ours = await progress.advance(
-                connection,
-                self._topic,
-                self._partition,
-                expected=self.next_offset,
-                epoch=self.epoch,
-                new=new,
-                published=published,
-                last_event_id=event_id_of(last.headers),
-                last_append_time=from_milliseconds(last.timestamp),
-                schema=self._schema,
-            )
+            is_ours = await (move or self._move)(connection, step)
             if not is_ours:
                 self.fence()
             yield connection
-        self.next_offset, self.published_offset = new, published
+        self.moved(step)
 
-    @asynccontextmanager
-    async def publish(self, published: int) -> "AsyncIterator[Connection]":
-        """One transaction that writes that everything below `published` is announced.
+    def step(self, last: Record, *, published: int | None = None) -> Step:
+        """The move of the position behind `last`."""
+        new = last.offset + 1
+        return Step(
+            self._topic,
+            self._partition,
+            expected=self.next_offset,
+            epoch=self.epoch,
+            new=new,
+            published=new if published is None else published,
+            last_event_id=event_id_of(last.headers),
+            last_append_time=from_milliseconds(last.timestamp),
+        )
+
+    def moved(self, step: Step) -> None:
+        """The move is committed."""
+        self.next_offset, self.published_offset = step.new, step.published
+
+    async def publish(self, published: int, unheard: Collection[str]) -> None:
+        """Write that everything below `published` is announced, and which refusals are unheard.
 
         Raises Fenced, Unavailable.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection:
             is_ours = await progress.publish(
                 connection,
                 self._topic,
@@ -155,10 +163,10 @@ class Position:
                 expected=self.next_offset,
                 epoch=self.epoch,
                 published=published,
+                unheard=unheard,
             )
-            if not is_ours:
-                self.fence()
-            yield connection
+        if not is_ours:
+            self.fence()
         self.published_offset = published
 
     def fence(self) -> NoReturn:
@@ -205,6 +213,20 @@ class Position:
     async def insist(self, feed: Feed, action: Callable[[], Awaitable[T]]) -> T:
         """The result of `action`, tried again while it raises Unavailable. Raises FeedClosed."""
         return await insist(feed, action, self._outage)
+
+    async def _move(self, connection: "Connection", step: Step) -> bool:
+        return await progress.advance(
+            connection,
+            step.topic,
+            step.partition,
+            expected=step.expected,
+            epoch=step.epoch,
+            new=step.new,
+            published=step.published,
+            last_event_id=step.last_event_id,
+            last_append_time=step.last_append_time,
+            schema=self._schema,
+        )
 
     async def _begin(self) -> Progress:
         async with self._database.transaction() as connection:

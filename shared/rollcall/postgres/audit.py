@@ -87,8 +87,12 @@ async def record(connection: "Connection", rows: Sequence[AuditRow]) -> None:
     """
     if not rows:
         return
-    await connection.execute(
-        _RECORD,
+    await connection.execute(_RECORD, *columns_of(rows))
+
+
+def columns_of(rows: Sequence[AuditRow]) -> list[list[Any]]:
+    """One column for each parameter of `record_events`."""
+    return [
         [row.id for row in rows],
         [row.organisation_id for row in rows],
         [row.topic for row in rows],
@@ -104,7 +108,7 @@ async def record(connection: "Connection", rows: Sequence[AuditRow]) -> None:
         [row.scim_type for row in rows],
         [row.optimistic for row in rows],
         [orjson.dumps(list(row.outcomes)).decode() for row in rows],
-    )
+    ]
 
 
 async def unannounced(

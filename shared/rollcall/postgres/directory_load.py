@@ -71,8 +71,8 @@ async def _load_quarantines(connection: "Connection", states: dict[str, State]) 
 async def _load_members(
     connection: "Connection", touches: Touches, states: dict[str, State]
 ) -> None:
-    by_id = _pairs(touches, lambda touch: touch.members | touch.members_with_groups, is_id)
-    by_name = _pairs(touches, lambda touch: touch.user_names, is_storable)
+    by_id = pairs_of(touches, lambda touch: touch.members | touch.members_with_groups, is_id)
+    by_name = pairs_of(touches, lambda touch: touch.user_names, is_storable)
     if not (by_id[0] or by_name[0]):
         return
     rows = await connection.fetch(_MEMBERS, *by_id, *by_name)
@@ -110,7 +110,7 @@ async def _load_groups_of_members(
     for organisation_id, touch in touches.items():
         for member_id in touch.members_with_groups:
             states[organisation_id].groups_of[member_id] = set()
-    members = _pairs(touches, lambda touch: touch.members_with_groups, is_id)
+    members = pairs_of(touches, lambda touch: touch.members_with_groups, is_id)
     if not members[0]:
         return wanted
     rows = await connection.fetch(_GROUPS_OF_MEMBERS, *members)
@@ -145,7 +145,7 @@ async def _load_groups(
             for group_id in group_ids
         ),
     )
-    by_name = _pairs(touches, lambda touch: touch.group_names, is_storable)
+    by_name = pairs_of(touches, lambda touch: touch.group_names, is_storable)
     nothing: tuple[list[str], list[str]] = ([], [])
     most = sum(map(len, groups_of_members.values()))
     for columns in await _chunks(wanted, most) or [["", ""]]:
@@ -169,12 +169,12 @@ async def _load_holders(
     connection: "Connection", touches: Touches, states: dict[str, State]
 ) -> None:
     """Load the holders of the external ids by id alone: one value may have many holders."""
-    members = _pairs(touches, lambda touch: touch.member_external_ids, is_storable)
+    members = pairs_of(touches, lambda touch: touch.member_external_ids, is_storable)
     if members[0]:
         for organisation_id, key, ids in await connection.fetch(_MEMBERS_OF_EXTERNAL_IDS, *members):
             holders = states[organisation_id].member_external_ids
             holders.setdefault(key, set()).update(ids.split(","))
-    groups = _pairs(touches, lambda touch: touch.group_external_ids, is_storable)
+    groups = pairs_of(touches, lambda touch: touch.group_external_ids, is_storable)
     if groups[0]:
         for organisation_id, key, ids in await connection.fetch(_GROUPS_OF_EXTERNAL_IDS, *groups):
             holders = states[organisation_id].group_external_ids
@@ -198,7 +198,7 @@ async def _load_memberships(
 async def _load_whole_groups(
     connection: "Connection", touches: Touches, states: dict[str, State]
 ) -> None:
-    groups = _pairs(touches, lambda touch: touch.whole_groups, is_id)
+    groups = pairs_of(touches, lambda touch: touch.whole_groups, is_id)
     for organisation_id, group_id in zip(*groups, strict=True):
         states[organisation_id].complete_groups.add(group_id)
         states[organisation_id].memberships.setdefault(group_id, set())
@@ -231,7 +231,7 @@ def _chunked(rows: Iterator[tuple[str, ...]]) -> list[list[str]]:
     return chunks
 
 
-def _pairs(
+def pairs_of(
     touches: Touches, keys: Callable[[Touch], Iterable[str]], is_possible: Callable[[str], bool]
 ) -> tuple[list[str], list[str]]:
     """Two columns, organisation and key, without keys that no row can have."""

@@ -82,21 +82,44 @@ async def write_changes(
         alive()
     await _remove_all(connection, net.removed_groups, _OF_GROUPS, alive)
     await _remove_all(connection, net.removed_members, _OF_MEMBERS, alive)
-    async for rows in _documents(net.put_members, _member_row):
-        await connection.execute(_UPSERT_MEMBERS, *_columns(rows, 14))
+    async for rows in _documents(net.put_members, member_row):
+        await connection.execute(_UPSERT_MEMBERS, *columns_of(rows, 14))
         alive()
-    async for rows in _documents(net.put_groups, _group_row):
-        await connection.execute(_UPSERT_GROUPS, *_columns(rows, 9))
+    async for rows in _documents(net.put_groups, group_row):
+        await connection.execute(_UPSERT_GROUPS, *columns_of(rows, 9))
         alive()
     for chunk in _chunks(net.added_members, MEMBERSHIPS_AT_ONCE):
         await connection.execute(_INSERT_MEMBERSHIPS, *joined(chunk))
         alive()
-    if net.erased_members:
-        erased = _columns(net.erased_members, 2)
-        for query in (_ERASE_LETTERS, _ERASE_PARKED):
-            await _while_some(connection, query, erased, alive)
+    await erase_held(connection, net.erased_members, alive)
     for organisation_id, event_id, moment in net.left:
         await _remove_organisation(connection, organisation_id, event_id, moment, alive)
+
+
+async def erase_held(
+    connection: "Connection", erased: Sequence[tuple[str, str]], alive: Callable[[], None]
+) -> None:
+    """Delete the dead letters and parked events about these members."""
+    if erased:
+        columns = columns_of(erased, 2)
+        for query in (_ERASE_LETTERS, _ERASE_PARKED):
+            await _while_some(connection, query, columns, alive)
+
+
+async def remove_more(
+    connection: "Connection",
+    of_groups: Iterable[tuple[str, str, str]],
+    of_members: Iterable[tuple[str, str, str]],
+    alive: Callable[[], None],
+) -> None:
+    """Delete the memberships of groups, or members, that are left after a last one.
+
+    Each: organisation, group or member, and the last member or group that was deleted.
+    """
+    for removal, more in ((_OF_GROUPS, of_groups), (_OF_MEMBERS, of_members)):
+        for organisation_id, resource_id, last in more:
+            of_one = (organisation_id, resource_id)
+            await _until_none(connection, removal.more_of_one, of_one, last, alive)
 
 
 async def departed(connection: "Connection", organisation_ids: Iterable[str]) -> set[str]:
@@ -130,7 +153,7 @@ async def _remove_all(
 ) -> None:
     """Delete groups, or members, with their memberships."""
     for chunk in _chunks(removed, RESOURCES_AT_ONCE):
-        columns = _columns(chunk, 2)
+        columns = columns_of(chunk, 2)
         large = await connection.fetch(queries_.first_of_each, *columns, FIRST_OF_EACH)
         alive()
         for organisation_id, resource_id, last in large:
@@ -189,7 +212,8 @@ async def _remove_organisation(
     await connection.execute(_NOTE_DEPARTED, organisation_id, event_id, moment)
 
 
-def _member_row(organisation_id: str, member: Member) -> tuple[Any, ...]:
+def member_row(organisation_id: str, member: Member) -> tuple[Any, ...]:
+    """The columns of a member's row, in the order of `upsert_members`; the document is last."""
     return (
         organisation_id,
         member.id,
@@ -208,7 +232,8 @@ def _member_row(organisation_id: str, member: Member) -> tuple[Any, ...]:
     )
 
 
-def _group_row(organisation_id: str, group: Group) -> tuple[Any, ...]:
+def group_row(organisation_id: str, group: Group) -> tuple[Any, ...]:
+    """The columns of a group's row, in the order of `upsert_groups`; the document is last."""
     return (
         organisation_id,
         group.id,
@@ -222,7 +247,7 @@ def _group_row(organisation_id: str, group: Group) -> tuple[Any, ...]:
     )
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+def columns_of(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
     """Turn rows into columns, one per parameter of the query."""
     return [[row[index] for row in rows] for index in range(width)]
 

@@ -162,6 +162,19 @@ async def prepare_connection(connection: "Connection") -> None:
     )
 
 
+class _Plain(asyncpg.Connection):
+    """A connection of a service, given back without a query that resets it.
+
+    Nothing is left behind in its session: our services set nothing for a session, take no lock of
+    a session, listen to nothing, and declare no cursor beyond its transaction (a test reads the
+    queries). An open transaction is rolled back all the same.
+    """
+
+    def get_reset_query(self) -> str:
+        """Nothing to ask."""
+        return ""
+
+
 class Database:
     """The pool of one process. Connections are made when they are needed, never earlier."""
 
@@ -270,6 +283,9 @@ async def open_pool(
         target_session_attrs=SessionAttribute.primary,
         server_settings=settings,
         init=prepare_connection,
+        # For as long as the connection lives: what is asked now and then stays prepared, too.
+        max_cached_statement_lifetime=0,
+        connection_class=asyncpg.Connection if role_hint == "owner" else _Plain,
     )
     await pool  # makes no connection, because min_size is 0
     return Database(pool, acquire_timeout_s, IDLE_IN_TRANSACTION_S[role_hint])

@@ -64,6 +64,24 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A move of a partition's position, from `expected` in `epoch` to `new`.
+
+    `published`: everything below is announced. `last_event_id` and `last_append_time` are those of
+    the record before `new`, by which a later owner recognises the log.
+    """
+
+    topic: str
+    partition: int
+    expected: int
+    epoch: int
+    new: int
+    published: int
+    last_event_id: str | None
+    last_append_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
     """How often, since when and by what the attempts at a partition's position were cut off."""
 
@@ -161,9 +179,16 @@ async def publish(
     expected: int,
     epoch: int,
     published: int,
+    unheard: Collection[str] = (),
 ) -> bool:
-    """Store that everything below `published` is announced; False if it is not ours any more."""
-    moved = await connection.fetchval(_PUBLISH, topic, partition, expected, epoch, published)
+    """Store that everything below `published` is announced; False if it is not ours any more.
+
+    `unheard`: ids of refusals below whose reply came too late or may not have come. One statement,
+    so it needs no transaction around it.
+    """
+    moved = await connection.fetchval(
+        _PUBLISH, topic, partition, expected, epoch, published, sorted(unheard)
+    )
     return moved is True
 
 

@@ -239,8 +239,7 @@ async def test_how_far_it_is_announced_is_written_apart_from_batches(pool: Datab
     await position.start(feed())
     async with position.advance(record(8), published=3):
         pass
-    async with position.publish(7):
-        pass
+    await position.publish(7, [])
 
     found = await Position(pool, TOPIC, PARTITION).read(feed())
 

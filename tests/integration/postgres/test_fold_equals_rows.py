@@ -7,7 +7,7 @@ rules come mixed, of organisations that let an external id be shared and of othe
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 import orjson
@@ -20,7 +20,7 @@ from rollcall.postgres.rows import to_group, to_member
 from rollcall.scim.schema import GROUP, USER, ResourceSchema
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.write.understand import Command, Verb, understand_body
-from tests.integration.postgres.folding import apply
+from tests.integration.postgres.folding import apply, apply_in_few_calls
 from tests.support.builders import (
     MOMENT,
     ORGANISATION,
@@ -32,6 +32,7 @@ from tests.support.samples.speaker import AT, ORGANISATIONS, Speaker
 CONVERSATIONS: Final = 8
 REQUESTS: Final = 240
 
+Apply = Callable[[Connection, Sequence[Request]], Awaitable[list[Folded]]]
 Picture = tuple[
     dict[tuple[str, str], Member], dict[tuple[str, str], Group], set[tuple[str, str, str]]
 ]
@@ -77,8 +78,9 @@ def picture(states: Iterable[State]) -> Picture:
 
 
 @pytest.mark.parametrize("seed", range(CONVERSATIONS))
+@pytest.mark.parametrize("way", [apply, apply_in_few_calls], ids=["pieces", "few calls"])
 async def test_random_conversations_in_random_batches_leave_the_rows_of_the_fold_in_one_go(
-    database: TestDatabase, seed: int
+    database: TestDatabase, seed: int, way: Apply
 ) -> None:
     conversation = Speaker(seed).conversation(REQUESTS)
     sizes = random.Random(seed)
@@ -90,7 +92,7 @@ async def test_random_conversations_in_random_batches_leave_the_rows_of_the_fold
         while len(in_many) < len(conversation):
             size = sizes.choice((1, 2, 3, 7, 20, 60))
             batch = conversation[len(in_many) : len(in_many) + size]
-            in_many.extend(await apply(connection, batch))
+            in_many.extend(await way(connection, batch))
             assert await rows(connection) == picture(replayed(conversation[: len(in_many)]))
 
     assert [item.reply for item in in_many] == [item.reply for item in in_one]

@@ -127,3 +127,51 @@ async def test_directory_keys_start_with_the_organisation(module_database: TestD
 
     assert len(rows) == 5  # external ids are not unique (docs/decisions/0047)
     assert {row["first_column"] for row in rows} == {"organisation_id"}
+
+
+LEFT_BEHIND = re.compile(
+    r"pg_(try_)?advisory_lock\b|\bLISTEN\b|\bset_config\b|\bDECLARE\b|\bTEMP(ORARY)?\b|\bPREPARE\b"
+    r"|(\A|;|\bBEGIN|\bTHEN|\bELSE)\s*SET\s+(?!LOCAL\b|CONSTRAINTS\b)",
+    re.IGNORECASE,
+)
+"""What a session would keep beyond its transaction."""
+
+
+@pytest.mark.parametrize(("module", "query"), QUERIES, ids=_name)
+def test_a_service_leaves_nothing_behind_in_its_session(module: str, query: Query) -> None:
+    """So a connection needs no reset when it is given back (docs/decisions/0061)."""
+    if set(query.roles) != {"owner"}:
+        assert LEFT_BEHIND.search(query.sql) is None
+
+
+async def test_a_function_that_a_service_calls_leaves_nothing_behind(
+    module_database: TestDatabase,
+) -> None:
+    async with module_database.connect() as owner:
+        bodies = await owner.fetch(
+            "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'rollcall'::regnamespace"
+        )
+
+    assert {row["proname"] for row in bodies} >= {"begin_batch", "write_batch"}
+    assert [
+        row["proname"]
+        for row in bodies
+        # A block's variables are declared too.
+        if LEFT_BEHIND.search(row["prosrc"].replace("DECLARE\n", ""))
+    ] == []
+
+
+async def test_a_function_runs_for_its_service_alone_and_with_the_rights_of_that(
+    module_database: TestDatabase,
+) -> None:
+    async with module_database.connect() as owner:
+        rows = await owner.fetch(
+            "SELECT proname, prosecdef, ARRAY(SELECT grantee::regrole::text "
+            "FROM aclexplode(proacl) WHERE grantee <> proowner) AS roles "
+            "FROM pg_proc WHERE pronamespace = 'rollcall'::regnamespace"
+        )
+
+    assert rows
+    for row in rows:
+        assert not row["prosecdef"], row["proname"]
+        assert row["roles"] in (["rollcall_provisioner"], ["rollcall_notifier"]), row

@@ -96,17 +96,26 @@ WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4 AND stat
 RETURNING true
 
 -- name: publish_directory
--- Store how far a partition is announced, whether it is halted or not.
+-- Store how far a partition is announced, whether it is halted or not, and which refusals below were
+-- not heard.
 -- $1 topic
 -- $2 partition
 -- $3 the expected next offset
 -- $4 the expected epoch
 -- $5 everything below is announced
+-- $6 ids of refusals whose reply came too late or may not have come
 -- roles: provisioner
-UPDATE directory.progress
-SET published_offset = $5
-WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4
-RETURNING true
+WITH moved AS (
+    UPDATE directory.progress
+    SET published_offset = $5
+    WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND epoch = $4
+    RETURNING true AS is_ours
+), noted AS (
+    INSERT INTO audit.unheard (id)
+    SELECT given.id FROM moved CROSS JOIN unnest($6::uuid[]) AS given (id)
+    ON CONFLICT (id) DO NOTHING
+)
+SELECT is_ours FROM moved
 
 -- name: halt_directory
 -- Halt a partition, unless its position has moved. A paused one is halted too, because the reason
