@@ -17,7 +17,7 @@ from typing import Final
 
 from rollcall.observability.logging import get_logger
 from rollcall.postgres import mail_budget
-from rollcall.postgres.mail_budget import Counts
+from rollcall.postgres.mail_budget import Bounds
 from rollcall.postgres.notification import Notice
 from rollcall.postgres.pool import Database
 from rollcall.runtime.errors import Unavailable
@@ -44,13 +44,13 @@ class Limits:
     reserve: int = RESERVE
 
 
-def has_room(counts: Counts, kind: Kind, limits: Limits) -> bool:
-    """Whether one more mail of this kind is within the bounds. Pure."""
+def bounds(kind: Kind, limits: Limits) -> Bounds:
+    """How many mails a recipient may have had before one more of this kind. Pure."""
     more = limits.reserve if kind == "revocation" else 0
-    return (
-        counts.lately < limits.mails + more
-        and counts.in_a_day < limits.mails_a_day + more
-        and counts.of_organisation < -(-limits.mails_a_day // 2) + more
+    return Bounds(
+        lately=limits.mails + more,
+        in_a_day=limits.mails_a_day + more,
+        of_organisation=-(-limits.mails_a_day // 2) + more,
     )
 
 
@@ -79,15 +79,15 @@ class Budget:
         recipient = digest(self._key, address)
 
         async def take() -> Taken | None:
-            async with self._database.transaction() as connection:
-                counts = await mail_budget.lock_and_count(
-                    connection, recipient, notice, window_s=self._limits.window_s
+            async with self._database.connection() as connection:
+                taken = await mail_budget.take(
+                    connection,
+                    recipient,
+                    notice,
+                    bounds(kind, self._limits),
+                    window_s=self._limits.window_s,
                 )
-                if not counts.is_taken:
-                    if not has_room(counts, kind, self._limits):
-                        return None
-                    await mail_budget.take(connection, recipient, notice)
-            return Taken(notice, recipient, counts.is_taken)
+            return None if taken is None else Taken(notice, recipient, taken == "again")
 
         return await insist(take)
 

@@ -1,12 +1,13 @@
 """Which notices this sender holds under a lease, and until when it may rely on that."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from rollcall.observability.logging import get_logger
 from rollcall.postgres import notification
-from rollcall.postgres.notification import ClaimedNotice
+from rollcall.postgres.notification import ClaimedNotice, Claims
 from rollcall.postgres.pool import Database
 from rollcall.runtime import clock
 from rollcall.runtime.errors import Unavailable
@@ -47,13 +48,14 @@ class Leases:
         self._requests_topic = requests_topic
         self._asked = clock.now(), clock.elapsed_s()
         self._claimed: dict[tuple[str, str], float] = {}  # since when each lease counts
+        self._claimed_at: dict[tuple[str, str], float] = {}
 
     @property
     def may_claim(self) -> bool:
         """Whether it is known how far outcomes must be read before a mail may leave."""
         return self._read_up_to is None or self._read_up_to.is_known
 
-    async def claim(self, limit: int) -> list[ClaimedNotice]:
+    async def claim(self, limit: int) -> Claims:
         """Up to `limit` notices that are due. Raises Unavailable.
 
         One whose lease ran out while it is in hand here (Postgres was away) is held again, but not
@@ -61,29 +63,31 @@ class Leases:
         """
         now_s, in_hand = clock.elapsed_s(), set(self._claimed)
         async with self._database.connection() as connection:
-            at = await notification.present(connection)
-            self._asked = at, clock.elapsed_s()
-            claimed = await notification.claim(
+            claims = await notification.claim(
                 connection,
                 self.owner,
-                now=at,
                 lease_s=self._lease_s,
                 limit=limit,
                 requests_topic=self._requests_topic,
                 outcomes_topic=self._outcomes_topic,
                 read_up_to=((), (), ()) if self._read_up_to is None else self._read_up_to.columns(),
             )
-        # What was settled meanwhile is neither fresh nor held: its lease runs out, if it has one.
+        claimed, self._asked = claims.notices, (claims.moment, clock.elapsed_s())
         fresh = [one for one in claimed if _key(one) not in in_hand]
         held = in_hand & self._claimed.keys()
         self._claimed.update((_key(one), now_s) for one in claimed if _key(one) in held)
         self._claimed.update((_key(one), now_s) for one in fresh)
-        return fresh
+        self._claimed_at.update((_key(one), now_s) for one in fresh)
+        return replace(claims, notices=fresh)
 
     def holds(self, claimed: ClaimedNotice) -> bool:
         """Whether no other sender can have claimed it by now."""
         since_s = self._claimed.get(_key(claimed), LOST)
         return clock.elapsed_s() < since_s + self._lease_s * (1 - MARGIN)
+
+    def age_s(self, claimed: ClaimedNotice) -> float:
+        """Seconds since the claim was asked for."""
+        return clock.elapsed_s() - self._claimed_at.get(_key(claimed), LOST)
 
     def present(self) -> datetime:
         """Postgres's time: as the last claim read it, plus the time since then."""
@@ -93,6 +97,7 @@ class Leases:
     def forget(self, claimed: ClaimedNotice) -> None:
         """Hold it no longer: it is settled."""
         self._claimed.pop(_key(claimed), None)
+        self._claimed_at.pop(_key(claimed), None)
 
     async def keep(self) -> None:
         """Renew what is held, three times within a lease, until it is cancelled."""

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from rollcall.events.outcome import Announcement, Fact
-from rollcall.postgres.notification import Notice
+from rollcall.postgres.notification import Ending, Notice
 from rollcall_notifier.judge import Kind
 
 _KIND_OF: Final[dict[Fact, Kind]] = {
@@ -20,20 +20,6 @@ _KIND_OF: Final[dict[Fact, Kind]] = {
     "member.revoked": "revocation",
     "member.restored": "restoration",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """A member was revoked or removed: open notices fall away.
-
-    `revocation` is the event id of a revocation, whose own row must have been new for this to
-    happen: a repeat of the outcome must not drop what was opened again since. A removal has none:
-    it is final.
-    """
-
-    organisation_id: str
-    member_id: str
-    revocation: str | None
 
 
 @dataclass(slots=True)

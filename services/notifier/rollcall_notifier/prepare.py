@@ -7,7 +7,7 @@ from rollcall.directory.invitation_link import make_token, message_id
 from rollcall.directory.lifecycle import Status
 from rollcall.directory.state import Member
 from rollcall.postgres import directory_search, notification, tenancy
-from rollcall.postgres.notification import Notice
+from rollcall.postgres.notification import Context, Notice
 from rollcall.postgres.pool import Database
 from rollcall.tenancy.organisation import Organisation
 from rollcall_notifier.compose import Letter, Sender
@@ -40,6 +40,16 @@ class NoticeContext:
     is_overtaken: bool = False
 
 
+def as_claimed(context: Context) -> NoticeContext:
+    """What was read with the claim."""
+    member = context.member
+    last_mails = LastMails()
+    if member is not None and (not is_unanswered(member) or member.invitation_id is not None):
+        last = (context.last, context.maybe)
+        last_mails = LastMails(*(None if kind is None else kind_of(kind) for kind in last))
+    return NoticeContext(member, last_mails, context.organisation, context.is_overtaken)
+
+
 async def read(database: Database, notice: Notice) -> NoticeContext:
     """Read the present state from Postgres. Raises Unavailable."""
     organisation_id, member_id = notice.organisation_id, notice.member_id
@@ -47,17 +57,14 @@ async def read(database: Database, notice: Notice) -> NoticeContext:
         member = await directory_search.find_member(connection, organisation_id, member_id)
         organisation = await tenancy.find_organisation(connection, organisation_id)
         if member is None:
-            return NoticeContext(None, LastMails(), organisation)
-        last_mails = LastMails()
-        if not is_unanswered(member) or member.invitation_id is not None:
-            last = await notification.last_mails(
-                connection, organisation_id, member_id, since=member.invitation_id
-            )
-            last_mails = LastMails(*(None if kind is None else kind_of(kind) for kind in last))
+            return as_claimed(Context(None, organisation))
+        last, maybe = await notification.last_mails(
+            connection, organisation_id, member_id, since=member.invitation_id
+        )
         is_overtaken = notice.kind != "invitation" and await notification.is_overtaken(
             connection, notice
         )
-    return NoticeContext(member, last_mails, organisation, is_overtaken)
+    return as_claimed(Context(member, organisation, last, maybe, is_overtaken))
 
 
 def is_unanswered(member: Member) -> bool:

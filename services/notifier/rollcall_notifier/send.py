@@ -1,10 +1,10 @@
 """The sender: claims due notices by lease, judges each, hands it to the mail server, records it.
 
 One loop claims; several workers, each with a connection of its own, take what is claimed. For each
-notice the order is that of `_handle`: pace → read the member's state → judge (judge.py) → compose →
-connect → count it for its recipient (budget.py) → send → announce (facts.py) → record. A notice
-is recorded as sent only after the server's yes; a crash between the two sends a second copy, with
-the same Message-ID and the same link.
+notice the order is that of `_handle`: pace → the member's state, as the claim read it or read again
+→ judge (judge.py) → compose → connect → count it for its recipient (budget.py) → send → announce
+(facts.py) → record. A notice is recorded as sent only after the server's yes; a crash between the
+two sends a second copy, with the same Message-ID and the same link.
 
 A lease runs out a few seconds after its owner died, and is renewed while the owner lives, so that
 a slow mail server is not taken for a dead sender. Nothing is sent under a lease that ran out. While
@@ -36,10 +36,13 @@ from rollcall_notifier.judge import Drop
 from rollcall_notifier.leases import Leases
 from rollcall_notifier.mail_server import LeaseLost, Postponed, Refused, Session
 from rollcall_notifier.pace import Pacer
-from rollcall_notifier.prepare import LetterOptions
+from rollcall_notifier.prepare import LetterOptions, NoticeContext
 from rollcall_notifier.settle import Ledger, insist
 
 POLL_S = 1.0
+FRESH_S = 0.5
+"""How long after its claim a notice is judged by what the claim read. One that has waited longer
+for its turn is judged by what is there then."""
 PACED_POLL_S = 0.1
 IDLE_CONNECTION_S = 10.0
 QUEUED_PER_CONNECTION = 8
@@ -99,6 +102,7 @@ class MailSender:
         self._queue_size = options.connections * QUEUED_PER_CONNECTION
         self._wake = asyncio.Event()
         self._has_claimed = False
+        self._has_more = False
 
     @property
     def is_ready(self) -> bool:
@@ -159,8 +163,10 @@ class MailSender:
 
     async def _claim(self, limit: int) -> None:
         try:
-            for claimed in await self._leases.claim(limit):
+            claims = await self._leases.claim(limit)
+            for claimed in claims.notices:
                 self._queue.put_nowait(claimed)
+            self._has_more = claims.has_more
             self._has_claimed = True
         except Unavailable as error:
             log.warning("postgres.unavailable", doing="claim", reason=error.what)
@@ -201,8 +207,8 @@ class MailSender:
                     await self._postpone(claimed, f"error_{type(error).__name__}")
                 finally:
                     self._leases.forget(claimed)
-                if self._queue.qsize() * 2 <= self._queue_size:
-                    self._wake.set()
+                if self._has_more and self._queue.qsize() * 2 <= self._queue_size:
+                    self._wake.set()  # it may be what the next one of its member waited for
         finally:
             await session.close()
 
@@ -222,7 +228,7 @@ class MailSender:
         wait_s = self._pace(claimed)
         if wait_s > 0:
             return await ledger.given_back(notice, wait_s, PACED)
-        found = await insist(lambda: prepare.read(self._database, notice))
+        found = await self._context_of(claimed)
         if found.member is not None and found.organisation is None:
             return await self._postpone(claimed, "organisation_unknown")
         at = self._leases.present()
@@ -254,6 +260,13 @@ class MailSender:
             notice, letter.message_id, at
         )
         return await ledger.sent(notice, letter.message_id, at, announced=is_announced)
+
+    async def _context_of(self, claimed: ClaimedNotice) -> NoticeContext:
+        """What it is judged by: as the claim read it, or read again if it has waited since."""
+        context, age_s = claimed.context, self._leases.age_s(claimed)
+        if context is not None and age_s < FRESH_S:
+            return prepare.as_claimed(context)
+        return await insist(lambda: prepare.read(self._database, claimed.notice))
 
     async def _send(
         self, session: Session, claimed: ClaimedNotice, letter: Letter, message: EmailMessage
@@ -314,14 +327,12 @@ class MailSender:
         while True:
             try:
                 async with self._database.connection() as connection:
-                    at = await notification.present(connection)
-                    number, oldest = await notification.overdue(connection, now=at)
+                    number, age = await notification.overdue(connection)
             except Unavailable as error:
                 log.debug("postgres.unavailable", doing="measure", reason=error.what)
             else:
-                age_s = 0.0 if oldest is None else (at - oldest).total_seconds()
                 metrics.NOTIFIER_DUE.set(number)
-                metrics.NOTIFIER_OLDEST_DUE.set(max(0.0, age_s))
+                metrics.NOTIFIER_OLDEST_DUE.set(age.total_seconds())
             await asyncio.sleep(MEASURE_EVERY_S)
 
 

@@ -204,9 +204,8 @@ class Position:
         """Wait for `rollcall partition resume`. Raises FeedClosed."""
         await until(feed, self._is_running, self._outage)
 
-    async def was_moved(self, feed: Feed) -> bool:
+    def differs_from(self, found: Progress | None) -> bool:
         """Whether the position was set from outside: by `rollcall replay`, or another consumer."""
-        found = await self.insist(feed, self._read)
         here = (self.next_offset, self.epoch)
         return found is None or (found.next_offset, found.epoch) != here
 

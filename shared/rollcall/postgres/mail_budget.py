@@ -6,7 +6,7 @@ replicas share.
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from rollcall.postgres import queries
 from rollcall.postgres.notification import Notice
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
 _SQL = queries.load("mail_budget")
-_LOCK = _SQL["lock_recipient"]
-_COUNT = _SQL["count_mails_taken"]
 _TAKE = _SQL["take_mail"]
 _GIVE_BACK = _SQL["give_mail_back"]
 _SWEEP = _SQL["sweep_mails_taken"]
@@ -27,43 +25,41 @@ _LOCKS: Final = 0x4D61696C  # "Mail"
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """Mails to one recipient: within the window, within a day, and of those from one organisation.
-
-    `is_taken`: the mail in question is already counted.
-    """
+class Bounds:
+    """Mails to one recipient from which on no more leaves: within the window, within a day, and of
+    those from one organisation."""
 
     lately: int
     in_a_day: int
     of_organisation: int
-    is_taken: bool = False
 
 
-async def lock_and_count(
-    connection: "Connection", recipient: bytes, notice: Notice, *, window_s: float
-) -> Counts:
-    """Count the recipient's mails. Until the caller's transaction ends, no other replica counts or
-    takes for this recipient, or for one whose digest begins with the same bytes."""
-    number = int.from_bytes(recipient[:4], "big", signed=True)
-    await connection.execute(_LOCK, _LOCKS, number)
-    # A separate statement, so that it sees what was committed under the lock before.
-    [row] = await connection.fetch(
-        _COUNT,
+async def take(
+    connection: "Connection", recipient: bytes, notice: Notice, bounds: Bounds, *, window_s: float
+) -> Literal["now", "again"] | None:
+    """Count this mail, in a transaction of its own; None: a bound is reached, nothing is counted.
+
+    `again`: it was counted before. One replica at a time counts and takes for a recipient, or for
+    those whose digests begin with the same bytes.
+    """
+    row = await connection.fetchrow(
+        _TAKE,
+        _LOCKS,
+        int.from_bytes(recipient[:4], "big", signed=True),
         recipient,
-        notice.organisation_id,
         notice.event_id,
         notice.kind,
+        notice.organisation_id,
+        notice.member_id,
         timedelta(seconds=window_s),
         LONGEST,
+        bounds.lately,
+        bounds.in_a_day,
+        bounds.of_organisation,
     )
-    return Counts(**dict(row))
-
-
-async def take(connection: "Connection", recipient: bytes, notice: Notice) -> None:
-    """Count this mail, which is not counted yet, in the transaction of `lock_and_count`."""
-    await connection.execute(
-        _TAKE, notice.event_id, notice.kind, recipient, notice.organisation_id, notice.member_id
-    )
+    if row is None or not row["is_taken"]:
+        return None
+    return "again" if row["was_taken"] else "now"
 
 
 async def give_back(connection: "Connection", recipient: bytes, notice: Notice) -> None:

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from rollcall.directory.state import Member
 from rollcall.events.mail import MailSent
 from rollcall.events.outcome import Sequence as OutcomeSequence
 from rollcall.postgres import queries
-from rollcall.postgres.rows import to_utc
+from rollcall.postgres.progress import Step
+from rollcall.postgres.rows import to_member, to_utc
+from rollcall.tenancy.organisation import Organisation, organisation_from
 
 if TYPE_CHECKING:
     import asyncpg
@@ -29,6 +32,7 @@ PACED: Final = "paced"
 
 _SQL = queries.load("notification")
 _PLAN = _SQL["plan_notifications"]
+_PLAN_BATCH = _SQL["plan_batch"]
 _DROP_OPEN = _SQL["drop_open_notifications"]
 _REOPEN = _SQL["reopen_notification"]
 _CLAIM = _SQL["claim_notifications"]
@@ -77,13 +81,55 @@ class SentNotice:
 
 
 @dataclass(frozen=True, slots=True)
+class Context:
+    """What a letter is judged by: the member and the organisation, None where there is none.
+
+    `last` and `maybe`: see `last_mails`, since the member's present invitation. `is_overtaken`: a
+    later revocation or restoration of the member is due.
+    """
+
+    member: Member | None
+    organisation: Organisation | None
+    last: str | None = None
+    maybe: str | None = None
+    is_overtaken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimedNotice:
     """A notice that a sender has claimed; `attempts` includes this one. `has_slot`: it was paced
-    and its slot has come."""
+    and its slot has come. `context`: as it was at the claim."""
 
     notice: Notice
     attempts: int
     has_slot: bool = False
+    context: Context | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a sender got, in the order of their time.
+
+    `moment`: the time by Postgres's clock. `has_more`: something is due and was not claimed.
+    """
+
+    notices: list[ClaimedNotice]
+    moment: datetime
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A member was revoked or removed: open notices fall away.
+
+    `revocation` is the event id of a revocation, whose own row must have been new for this to
+    happen: a repeat of the outcome must not drop what was opened again since. A removal has none:
+    it is final.
+    """
+
+    organisation_id: str
+    member_id: str
+    revocation: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +149,49 @@ async def plan(connection: "Connection", notices: Sequence[Notice]) -> set[tuple
     """Add the notices that do not exist yet; returns the (event id, kind) of those added."""
     if not notices:
         return set()
-    rows = await connection.fetch(
-        _PLAN,
+    rows = await connection.fetch(_PLAN, *_columns_of(notices))
+    return {(row["event_id"], row["kind"]) for row in rows}
+
+
+async def plan_batch(
+    connection: "Connection",
+    step: Step,
+    notices: Sequence[Notice],
+    endings: Sequence[Ending],
+    sent: Sequence[MailSent],
+) -> int | None:
+    """A batch of outcomes in one call, and a transaction of its own: how many notices are new.
+
+    The position moves by `step`; None, with nothing written, if it is not ours. Then the notices
+    are added as in `plan`, the endings do what `drop_open` does, and `sent` what `mark_sent` does.
+    """
+    row = await connection.fetchrow(
+        _PLAN_BATCH,
+        step.topic,
+        step.partition,
+        step.expected,
+        step.epoch,
+        step.new,
+        step.published,
+        step.last_event_id,
+        step.last_append_time,
+        *(_columns_of(notices) if notices else [None] * 11),
+        *(
+            (
+                [each.organisation_id for each in endings],
+                [each.member_id for each in endings],
+                [each.revocation for each in endings],
+            )
+            if endings
+            else [None] * 3
+        ),
+        *(_sent_columns(sent) if sent else [None] * 4),
+    )
+    return None if row is None or not row["is_ours"] else row["planned"]
+
+
+def _columns_of(notices: Sequence[Notice]) -> list[list[Any]]:
+    return [
         [notice.event_id for notice in notices],
         [notice.kind for notice in notices],
         [notice.organisation_id for notice in notices],
@@ -116,8 +203,7 @@ async def plan(connection: "Connection", notices: Sequence[Notice]) -> set[tuple
         [notice.event_time for notice in notices],
         [notice.detail for notice in notices],
         [notice.due_at for notice in notices],
-    )
-    return {(row["event_id"], row["kind"]) for row in rows}
+    ]
 
 
 async def drop_open(
@@ -161,14 +247,14 @@ async def claim(
     connection: "Connection",
     owner: str,
     *,
-    now: datetime,
     lease_s: float,
     limit: int,
     requests_topic: str,
     outcomes_topic: str = "",
     read_up_to: tuple[Sequence[int], Sequence[int], Sequence[int]] = ((), (), ()),
-) -> list[ClaimedNotice]:
-    """Lease up to `limit` notices that are due now to `owner`, oldest first.
+    now: datetime | None = None,
+) -> Claims:
+    """Lease up to `limit` notices that are due to `owner`, oldest first, each with its context.
 
     A notice waits if the directory has not applied its request (a failover lost its last commits),
     because the member's state is then unknown. It also waits if the outcomes of its partition were
@@ -176,18 +262,31 @@ async def claim(
     event there may say that the mail was sent.
 
     The owner must settle each one, or give it back by `retry_later`, within `lease_s` seconds. Rows
-    that another replica is claiming at the moment are skipped.
+    that another replica is claiming at the moment are skipped. `now` is Postgres's, unless given.
     """
-    until = now + timedelta(seconds=lease_s)
-    rows = await connection.fetch(
-        _CLAIM, owner, now, until, limit, requests_topic, *read_up_to, outcomes_topic
+    row = await connection.fetchrow(
+        _CLAIM,
+        owner,
+        timedelta(seconds=lease_s),
+        limit,
+        requests_topic,
+        outcomes_topic,
+        *read_up_to,
+        now,
     )
+    if row is None:
+        raise LookupError("the statement returns one row whatever there is")
     claimed = [
-        ClaimedNotice(_to_notice(row), row["attempts"], has_slot=row["reason"] == PACED)
-        for row in rows
+        ClaimedNotice(
+            _to_notice(each),
+            each["attempts"],
+            has_slot=each["reason"] == PACED,
+            context=_to_context(each),
+        )
+        for each in row["claimed"] or ()
     ]
     claimed.sort(key=lambda item: (item.notice.due_at, item.notice.sequence))
-    return claimed
+    return Claims(claimed, to_utc(row["moment"]), row["has_more"])
 
 
 async def settle_sent(
@@ -213,13 +312,16 @@ async def settle_sent(
 async def mark_sent(connection: "Connection", facts: Sequence[MailSent]) -> None:
     """Mark notices as sent, as the outcomes topic says; rows that are settled stay unchanged."""
     if facts:
-        await connection.execute(
-            _MARK_SENT,
-            [fact.request_id for fact in facts],
-            [fact.kind for fact in facts],
-            [fact.message_id for fact in facts],
-            [fact.time for fact in facts],
-        )
+        await connection.execute(_MARK_SENT, *_sent_columns(facts))
+
+
+def _sent_columns(facts: Sequence[MailSent]) -> list[list[Any]]:
+    return [
+        [fact.request_id for fact in facts],
+        [fact.kind for fact in facts],
+        [fact.message_id for fact in facts],
+        [fact.time for fact in facts],
+    ]
 
 
 async def unannounced(connection: "Connection", limit: int) -> list[SentNotice]:
@@ -335,13 +437,17 @@ async def renew(
     return {(row["event_id"], row["kind"]) for row in rows}
 
 
-async def overdue(connection: "Connection", *, now: datetime) -> tuple[int, datetime | None]:
-    """The number of notices that are due and not settled, and since when the oldest is; a paced one
-    is due at its slot."""
+async def overdue(
+    connection: "Connection", *, now: datetime | None = None
+) -> tuple[int, timedelta]:
+    """The number of notices that are due and not settled, and for how long the oldest is.
+
+    A paced one is due at its slot. `now` is Postgres's, unless given.
+    """
     row = await connection.fetchrow(_OVERDUE, now, PACED)
-    if row is None or row["oldest"] is None:
-        return 0, None
-    return row["number"], to_utc(row["oldest"])
+    if row is None or row["age"] is None:
+        return 0, timedelta(0)
+    return row["number"], row["age"]
 
 
 async def count(
@@ -356,7 +462,18 @@ async def count(
     return {(row["kind"], row["state"]): row["number"] for row in rows}
 
 
-def _to_notice(row: "asyncpg.Record") -> Notice:
+def _to_context(row: Json) -> Context:
+    member, organisation = row["member"], row["organisation"]
+    return Context(
+        None if member is None else to_member(member),
+        None if organisation is None else organisation_from(organisation),
+        row["last"],
+        row["maybe"],
+        row["is_overtaken"],
+    )
+
+
+def _to_notice(row: "asyncpg.Record | Json") -> Notice:
     return Notice(
         event_id=row["event_id"],
         kind=row["kind"],

@@ -13,7 +13,7 @@ from rollcall.directory.lifecycle import Status
 from rollcall.directory.state import Member
 from rollcall.observability import metrics
 from rollcall.postgres import mail_budget, tenancy
-from rollcall.postgres.mail_budget import Counts
+from rollcall.postgres.mail_budget import Bounds
 from rollcall.runtime.ids import new_id
 from rollcall.tenancy.organisation import Organisation
 from rollcall_local.stack.mailbox import Rule
@@ -355,13 +355,33 @@ async def _is_empty(scene: Scene) -> bool:
     return await taken(scene) == 0
 
 
-async def test_counts_are_those_of_the_windows(database: TestDatabase) -> None:
+MANY = 100
+
+
+@pytest.mark.parametrize(
+    ("most", "is_taken"),
+    [
+        (Bounds(3, 4, 3), True),
+        (Bounds(2, MANY, MANY), False),
+        (Bounds(MANY, 3, MANY), False),
+        (Bounds(MANY, MANY, 2), False),
+        (Bounds(3, MANY, MANY), True),
+        (Bounds(MANY, 4, MANY), True),
+        (Bounds(MANY, MANY, 3), True),
+    ],
+)
+async def test_counts_are_those_of_the_windows(
+    database: TestDatabase, most: Bounds, is_taken: bool
+) -> None:
+    """Two within the window, three within a day, of those two of the organisation."""
     recipient, other = b"\xff" * 32, b"\x00" * 32
+    free = Bounds(MANY, MANY, MANY)
     async with database.connect("notifier") as connection:
         for number in range(4):
             of = ORGANISATION if number % 2 else OTHER_ORGANISATION
-            await mail_budget.take(connection, recipient, a_notice(number, organisation=of))
-        await mail_budget.take(connection, other, a_notice(9))
+            notice = a_notice(number, organisation=of)
+            await mail_budget.take(connection, recipient, notice, free, window_s=600)
+        await mail_budget.take(connection, other, a_notice(9), free, window_s=600)
     async with database.connect() as owner:
         await owner.execute(
             "UPDATE notice.mail_taken SET taken_at = taken_at - interval '1 hour' "
@@ -373,12 +393,13 @@ async def test_counts_are_those_of_the_windows(database: TestDatabase) -> None:
             "WHERE event_id = $1",
             an_id(0),
         )
-    async with database.connect("notifier") as connection, connection.transaction():
-        counts = await mail_budget.lock_and_count(connection, recipient, a_notice(3), window_s=600)
-        fresh = await mail_budget.lock_and_count(connection, other, a_notice(3), window_s=600)
-        await mail_budget.sweep(connection)
+    async with database.connect("notifier") as connection:
+        again = await mail_budget.take(connection, recipient, a_notice(3), most, window_s=600)
+        more = await mail_budget.take(connection, recipient, a_notice(5), most, window_s=600)
         left = await connection.fetchval("SELECT count(*) FROM notice.mail_taken")
+        await mail_budget.sweep(connection)
+        swept = await connection.fetchval("SELECT count(*) FROM notice.mail_taken")
 
-    assert counts == Counts(lately=2, in_a_day=3, of_organisation=2, is_taken=True)
-    assert fresh == Counts(1, 1, 1, is_taken=False)
-    assert left == 4
+    assert again == "again"
+    assert more == ("now" if is_taken else None)
+    assert (left, swept) == (5 + is_taken, 4 + is_taken)

@@ -17,9 +17,10 @@ LATER = NOW + timedelta(minutes=2)
 async def claim(
     connection: Connection, owner: str = "a", now: datetime = NOW, limit: int = 10
 ) -> list[ClaimedNotice]:
-    return await notification.claim(
+    claims = await notification.claim(
         connection, owner, now=now, lease_s=60, limit=limit, requests_topic="t.requests"
     )
+    return claims.notices
 
 
 async def test_a_repeated_outcome_plans_nothing_new(database: TestDatabase) -> None:
@@ -308,7 +309,7 @@ async def test_a_mail_waits_until_its_outcomes_are_read_up_to_the_offset_in_thei
             read_up_to=([3], [read_up_to[0]], [read_up_to[1]]),
         )
 
-    assert bool(claimed) is is_claimed
+    assert bool(claimed.notices) is is_claimed
 
 
 async def test_in_a_new_log_a_mail_waits_until_that_is_read_as_far_as_it_went(
@@ -333,6 +334,6 @@ async def test_in_a_new_log_a_mail_waits_until_that_is_read_as_far_as_it_went(
                 outcomes_topic=topic,
                 read_up_to=([3], [0], [500]),
             )
-            found.append(bool(claimed))
+            found.append(bool(claimed.notices))
 
     assert found == [False, False, True]

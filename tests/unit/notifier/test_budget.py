@@ -1,13 +1,13 @@
 """How many mails one recipient gets: the bounds, played by several senders in any order."""
 
 from collections import Counter
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollcall.postgres.mail_budget import Counts
-from rollcall_notifier.budget import Limits, has_room
+from rollcall_notifier.budget import Limits, bounds
 from rollcall_notifier.judge import KINDS, Kind
 
 LIMITS = Limits(mails=3, window_s=600, mails_a_day=10, reserve=2)
@@ -24,6 +24,24 @@ ASKED = st.lists(
     st.tuples(st.integers(0, 86_400).map(float), st.sampled_from("abc"), st.sampled_from(KINDS)),
     max_size=60,
 ).map(sorted)
+
+
+class Counts(NamedTuple):
+    """The mails to one recipient that left: within the window, within a day, of an organisation."""
+
+    lately: int
+    in_a_day: int
+    of_organisation: int
+
+
+def has_room(counts: Counts, kind: Kind, limits: Limits) -> bool:
+    """Whether one more leaves, as the function in Postgres judges it by the bounds."""
+    most = bounds(kind, limits)
+    return (
+        counts.lately < most.lately
+        and counts.in_a_day < most.in_a_day
+        and counts.of_organisation < most.of_organisation
+    )
 
 
 def played(asked: list[Asked], limits: Limits) -> list[Asked]:

@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from rollcall.events.outcome import Announcement, Fact, Outcome, Sequence, outcome_id
-from rollcall.postgres.notification import Notice
-from rollcall_notifier.plan import Ending, Layer, plan
+from rollcall.postgres.notification import Ending, Notice
+from rollcall_notifier.plan import Layer, plan
 from tests.support.builders import MOMENT, ORGANISATION, an_id
 
 

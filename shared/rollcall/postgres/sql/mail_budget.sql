@@ -1,37 +1,20 @@
--- name: lock_recipient
--- Lock a recipient until the transaction ends, so that one replica at a time counts and takes.
--- Advisory locks with two numbers are separate from those with one, and only this query uses them.
+-- name: take_mail
+-- Count a mail for its recipient unless a bound is reached, while no other replica does; see the
+-- function (migration 0036). Advisory locks with two numbers are separate from those with one, and
+-- only this query uses them.
 -- $1 a number for all locks of this kind
 -- $2 a number made from the recipient's digest
--- roles: notifier
-SELECT pg_advisory_xact_lock($1::integer, $2::integer)
-
--- name: count_mails_taken
--- The mails to a recipient within a window, within the longest window, and of those from one
--- organisation; and whether this mail is counted already.
--- $1 recipient
--- $2 organisation
--- $3 event id, $4 kind
--- $5 the window
--- $6 the longest window
--- roles: notifier
-SELECT count(*) FILTER (WHERE taken_at > clock_timestamp() - $5::interval) AS lately,
-       count(*) FILTER (WHERE taken_at > clock_timestamp() - $6::interval) AS in_a_day,
-       count(*) FILTER (WHERE taken_at > clock_timestamp() - $6::interval
-                          AND organisation_id = $2) AS of_organisation,
-       coalesce(bool_or(event_id = $3 AND kind = $4), false) AS is_taken
-FROM notice.mail_taken
-WHERE recipient = $1
-
--- name: take_mail
--- Count one mail to a recipient.
--- $1 event id, $2 kind
 -- $3 recipient
--- $4 organisation
--- $5 member
+-- $4 event id, $5 kind
+-- $6 organisation
+-- $7 member
+-- $8 the window
+-- $9 the longest window
+-- $10 mails within the window, $11 within the longest one, $12 of those from the organisation: as
+-- many reach the bound
 -- roles: notifier
-INSERT INTO notice.mail_taken (event_id, kind, recipient, organisation_id, member_id)
-VALUES ($1, $2, $3, $4, $5)
+SELECT was_taken, is_taken
+FROM rollcall.take_mail($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
 -- name: give_mail_back
 -- Uncount a mail that was not sent.

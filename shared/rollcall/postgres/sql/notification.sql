@@ -55,62 +55,40 @@ WHERE organisation_id = $1 AND member_id = $2 AND event_id = $3 AND kind = $4
   AND state = 'dropped'
 RETURNING true
 
--- name: claim_notifications
--- Lease what is due now, of each member only the earliest by sequence. Skip what the directory has
--- not applied: after a failover that lost commits it may be behind the outcomes.
--- $1 owner
--- $2 now
--- $3 leased until
--- $4 at most this many
--- $5 name of the requests topic
--- $6 partitions of the outcomes, $7 epochs, $8 offsets to which they must be read first: in threes
--- $9 name of the outcomes topic
+-- name: plan_batch
+-- Move the position in the outcomes and do what a batch of them says, in one call; see the function
+-- (migration 0036). Null stands for nothing of a kind.
+-- $1 topic
+-- $2 partition
+-- $3 the expected next offset
+-- $4 the expected epoch
+-- $5 the new next offset
+-- $6 how far it has read; during a replay the higher offset from before stays
+-- $7 id of the record before the new offset, null where it has none
+-- $8 append time of that record
+-- $9 event ids, $10 kinds, $11 organisations, $12 members, $13 partitions, $14 epochs, $15 offsets,
+-- $16 indexes, $17 event times, $18 details, $19 due at: notices
+-- $20 organisations, $21 members, $22 revocations: endings
+-- $23 event ids, $24 kinds, $25 message ids, $26 sent at: mails
 -- roles: notifier
-WITH ready AS (
-    SELECT event_id, kind
-    FROM notice.notification AS candidate
-    WHERE state = 'due' AND next_attempt_at <= $2
-      AND (leased_until IS NULL OR leased_until <= $2)
-      AND NOT EXISTS (
-          SELECT FROM directory.progress AS behind
-          WHERE behind.topic = $5
-            AND behind.partition = candidate.partition
-            AND (behind.epoch, behind.next_offset) <= (candidate.epoch, candidate."offset"))
-      AND NOT EXISTS (
-          SELECT FROM unnest($6::integer[], $7::integer[], $8::bigint[])
-               AS read_up_to (partition, epoch, "offset")
-          LEFT JOIN notice.progress AS read_to
-            ON read_to.topic = $9 AND read_to.partition = read_up_to.partition
-          WHERE read_up_to.partition = candidate.partition
-            AND (coalesce(read_to.epoch, 0), coalesce(read_to.next_offset, 0))
-                < (read_up_to.epoch, read_up_to."offset"))
-      AND NOT EXISTS (  -- during a replay: the outcomes ahead may say that it was sent
-          SELECT FROM notice.progress AS again
-          WHERE again.topic = $9
-            AND again.partition = candidate.partition
-            AND again.next_offset < again.published_offset)
-      AND NOT EXISTS (
-          SELECT FROM notice.notification AS earlier
-          WHERE earlier.organisation_id = candidate.organisation_id
-            AND earlier.member_id = candidate.member_id
-            AND earlier.state = 'due'
-            AND (earlier.epoch, earlier."offset", earlier."index")
-                < (candidate.epoch, candidate."offset", candidate."index"))
-    ORDER BY next_attempt_at, event_id
-    LIMIT $4
-    FOR UPDATE OF candidate SKIP LOCKED
-)
-UPDATE notice.notification AS claimed
-SET lease_owner = $1, leased_until = $3, attempts = attempts + 1,
-    -- The lease of a sender that died has run out: it is not known how far it came.
-    detail = CASE WHEN claimed.leased_until IS NULL THEN claimed.detail
-                  ELSE claimed.detail || '{"may_have_left": true}' END
-FROM ready
-WHERE claimed.event_id = ready.event_id AND claimed.kind = ready.kind
-RETURNING claimed.event_id::text, claimed.kind, claimed.organisation_id::text,
-          claimed.member_id::text, claimed.partition, claimed.epoch, claimed."offset",
-          claimed."index", claimed.event_time, claimed.detail - 'may_have_left' AS detail,
-          claimed.due_at, claimed.attempts, claimed.reason
+SELECT is_ours, planned
+FROM rollcall.plan_notices(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+    $22, $23, $24, $25, $26)
+
+-- name: claim_notifications
+-- Lease what is due, of each member only the earliest by sequence, and read what it is judged by;
+-- see the function (migration 0036).
+-- $1 owner
+-- $2 how long the lease is
+-- $3 at most this many
+-- $4 name of the requests topic
+-- $5 name of the outcomes topic
+-- $6 partitions of the outcomes, $7 epochs, $8 offsets to which they must be read first: in threes
+-- $9 now, null: by the server's clock
+-- roles: notifier
+SELECT moment, has_more, claimed
+FROM rollcall.claim_notices($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: settle_sent
 -- Settle a claimed notice as sent: the mail server accepted it.
@@ -254,16 +232,19 @@ WHERE notification.event_id = held.event_id AND notification.kind = held.kind
 RETURNING notification.event_id::text, notification.kind
 
 -- name: overdue
--- The number of notices that are due now and not settled, and since when the oldest is. A paced one
--- is due at its slot.
--- $1 now
+-- The number of notices that are due now and not settled, and for how long the oldest is. A paced
+-- one is due at its slot.
+-- $1 now, null: by the server's clock
 -- $2 reason of paced notices
 -- roles: notifier, owner
-SELECT count(*) AS number, min(slot) AS oldest
-FROM (SELECT CASE WHEN reason = $2 THEN next_attempt_at ELSE due_at END AS slot
-      FROM notice.notification
-      WHERE state = 'due' AND due_at <= $1) AS due
-WHERE slot <= $1
+WITH present AS (SELECT coalesce($1::timestamptz, clock_timestamp()) AS moment)
+SELECT count(*) AS number, max(present.moment - slot) AS age
+FROM present
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN reason = $2 THEN next_attempt_at ELSE due_at END AS slot
+    FROM notice.notification
+    WHERE state = 'due' AND due_at <= present.moment) AS due
+WHERE slot <= present.moment
 
 -- name: unsent_notifications
 -- Notices that were not sent and will not be: dropped or failed, newest first.

@@ -34,7 +34,7 @@ async def unsent(stack: Stack, database: TestDatabase) -> Stack:
         claimed = await notification.claim(
             connection, "a", now=NOW, lease_s=60, limit=10, requests_topic="t.requests"
         )
-        assert len(claimed) == 5
+        assert len(claimed.notices) == 5
         await notification.settle_sent(
             connection, an_id(1), "invitation", "a", message_id="m", sent_at=NOW
         )

@@ -293,4 +293,4 @@ async def claimed(connection: Connection) -> list[int]:
         requests_topic="t.requests",
         outcomes_topic="t.outcomes",
     )
-    return [each.notice.partition for each in found]
+    return [each.notice.partition for each in found.notices]
