@@ -30,6 +30,7 @@ from aiokafka.errors import (
 from rollcall.events.topics import MEBIBYTE
 from rollcall.kafka.client import REQUEST_TIMEOUT_MS, client_options, stop_consumer
 from rollcall.kafka.feed import Feed
+from rollcall.kafka.fetch_wait import BUSY_FETCH_MS, set_longest_fetch
 from rollcall.kafka.log_probe import LogProbe
 from rollcall.kafka.offsets import commit_for_monitors, end_offsets, first_offsets
 from rollcall.kafka.slot import Slot
@@ -159,12 +160,11 @@ class Pump:
             "fetch_max_bytes": 32 * MEBIBYTE,
             # The first record of a fetch comes whole at any size; this bounds the rest.
             "max_partition_fetch_bytes": MEBIBYTE,
-            # A resumed partition waits until the long poll for the others ends. The broker answers
-            # at once when there is data, so a short poll costs nothing else.
-            "fetch_max_wait_ms": 100,
+            "fetch_max_wait_ms": BUSY_FETCH_MS,
         }
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
+        set_longest_fetch(consumer)
         try:
             # During a rebalance `getmany` waits for the assignment without a time-out.
             async with asyncio.timeout(POLL_TIMEOUT_S):
@@ -183,6 +183,7 @@ class Pump:
             slot.feed.put(records)
             if slot.feed.is_full:
                 consumer.pause(partition)
+                set_longest_fetch(consumer)
             with contextlib.suppress(AssertionError):  # revoked in the meantime
                 slot.feed.highwater = max(slot.feed.highwater, consumer.highwater(partition) or 0)
 
