@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -373,3 +374,22 @@ async def test_an_error_of_ours_names_the_request_in_answer_and_log(
     assert "request.failed" in logged
     assert "reason=internal" in logged.replace("'", "")
     assert CANARY not in logged
+
+
+async def test_a_body_that_takes_too_long_has_a_line_with_its_status(
+    door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    admission = door.ingress._admission
+    admission._bounds = replace(admission._bounds, body_timeout_s=0.2)
+    path = door.base.removeprefix(door.root) + "/Users"
+    head = f"Host: x\r\nAuthorization: Bearer {door.key}\r\nContent-Length: 50\r\n\r\n{CANARY}"
+
+    reply = await exchange(door.ingress.port, f"POST {path} HTTP/1.1\r\n{head}".encode())
+
+    assert reply.status == 408
+    request_id = reply.header(REQUEST_ID.lower())
+    assert request_id is not None
+    [line] = [each for each in capsys.readouterr().out.splitlines() if request_id in each]
+    for said in ("request.refused", "status=408", "reason=slow_body", door.organisation.id):
+        assert said in line
+    assert CANARY not in line
