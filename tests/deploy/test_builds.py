@@ -87,7 +87,6 @@ def published_schema(document: Json) -> Json:
         ("monitoring", "PodMonitor"),
         ("monitoring", "PrometheusRule"),
         ("gateway", "HTTPRoute"),
-        ("gateway", "BackendTrafficPolicy"),
     ],
 )
 def test_a_field_that_the_published_schema_does_not_know_is_found(

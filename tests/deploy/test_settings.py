@@ -264,13 +264,10 @@ def test_the_ways_in_lead_to_the_door(overlay: str) -> None:
     service = built(overlay).named("Service", "rollcall-ingress")
     [port] = service["spec"]["ports"]
     [route] = built(overlay, "gateway").of("HTTPRoute")
-    [policy] = built(overlay, "gateway").of("BackendTrafficPolicy")
     [ingress] = built(overlay, "ingress").of("Ingress")
 
     [[backend]] = [rule["backendRefs"] for rule in route["spec"]["rules"]]
     assert backend == {"name": "rollcall-ingress", "port": port["port"]}
-    [target] = policy["spec"]["targetRefs"]
-    assert target["name"] == route["metadata"]["name"]
     [path] = ingress["spec"]["rules"][0]["http"]["paths"]
     assert path["backend"]["service"] == {"name": "rollcall-ingress", "port": {"name": "http"}}
     assert port["name"] == "http"

@@ -86,14 +86,11 @@ INGRESS_BREAKERS_OPEN = Gauge("rollcall_ingress_breakers_open", "Open circuit br
 INGRESS_BREAKERS_OPENED = Counter(
     "rollcall_ingress_breakers_opened_total", "Circuit breakers opened", ["reason"]
 )
-# Ingress: accepted requests that are not known to be applied yet, and their bytes.
-INGRESS_OVERLAY_REQUESTS = Gauge("rollcall_ingress_overlay_requests", "Requests in the overlay")
-INGRESS_OVERLAY_BYTES = Gauge("rollcall_ingress_overlay_bytes", "Bytes of the overlay")
-# Ingress: accepted requests that the overlay dropped to stay within its bounds.
-INGRESS_OVERLAY_FORGOTTEN = Counter(
-    "rollcall_ingress_overlay_forgotten_total", "Requests forgotten by the overlay"
-)
-# Ingress: repairs of identity providers' dialects, by rule.
+# Ingress: records of the log that are not known to be applied, as this replica holds them.
+INGRESS_TAIL_RECORDS = Gauge("rollcall_ingress_tail_records", "Pending records that are held")
+INGRESS_TAIL_BYTES = Gauge("rollcall_ingress_tail_bytes", "Bytes of the pending records")
+# Ingress: partitions that had more pending than is held, and were left out for a minute.
+INGRESS_TAIL_DROPPED = Counter("rollcall_ingress_tail_dropped_total", "Tails dropped as too large")
 INGRESS_REPAIRS = Counter("rollcall_ingress_repairs_total", "Dialect repairs", ["rule"])
 # Ingress: ignored names that are in no schema; the names themselves are at /ignored.
 INGRESS_IGNORED_NAMES = Counter("rollcall_ingress_ignored_names_total", "Unknown names ignored")

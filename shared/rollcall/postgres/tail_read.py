@@ -1,4 +1,4 @@
-"""Read a partial state and `next_offset` in one statement, for a look-up with the overlay.
+"""Read a partial state and `next_offset` in one statement, for the fold of a tail.
 
 One statement sees one snapshot, so the result is the directory exactly as it was when the partition
 was applied up to `next_offset`.

@@ -21,7 +21,7 @@ wait that long a dozen times."""
 COLLECT_EVERY: Final = (100_000, 10, 10)
 """New containers before the cycle collector looks at the youngest ones, and how many such looks
 before the older ones have their turn. A request makes hundreds of containers, nearly none of them
-in a cycle, and an overlay of 20,000 requests would be looked through again and again: with Python's
+in a cycle, and a tail of 20,000 requests would be looked through again and again: with Python's
 (700, 10, 10) that was 27 % of what a create costs ingress. The price: what is in a cycle is freed a
 few megabytes later."""
 

@@ -46,6 +46,11 @@ class PartitionTail:
         return self.position is not None
 
     @property
+    def count(self) -> int:
+        """How many records are held."""
+        return len(self._order)
+
+    @property
     def is_caught_up(self) -> bool:
         """Whether all is read that was in the partition when its reading began."""
         return self.position is not None and self.position >= self._old_below

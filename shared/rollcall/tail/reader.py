@@ -17,6 +17,11 @@ from rollcall.events.topics import MEBIBYTE
 from rollcall.kafka.client import REQUEST_TIMEOUT_MS, client_options, stop_consumer
 from rollcall.kafka.log_probe import LogProbe
 from rollcall.observability.logging import get_logger
+from rollcall.observability.metrics import (
+    INGRESS_TAIL_BYTES,
+    INGRESS_TAIL_DROPPED,
+    INGRESS_TAIL_RECORDS,
+)
 from rollcall.postgres.progress import Progress
 from rollcall.runtime.clock import machine_ms
 from rollcall.runtime.config import Settings
@@ -34,7 +39,7 @@ FETCH_WAIT_MS: Final = 250
 TURN_MS: Final = POLL_MS + 200
 """Between two turns of the reader's loop, unless this process stood still."""
 SILENT_AFTER_S: Final = 30.0
-MAX_BYTES: Final = 64 * MEBIBYTE
+MAX_BYTES: Final = 128 * MEBIBYTE
 """Most bytes of all records that are held; a partition beyond that knows nothing for a minute."""
 REST_MS: Final = 60_000
 
@@ -251,6 +256,8 @@ class Tails:
             for place in consumer.assignment():
                 self._heard_before_ms[place.partition] = consumer.last_poll_timestamp(place) or 0
             self._drop_the_largest()
+            INGRESS_TAIL_RECORDS.set(sum(each.count for each in self._tails.values()))
+            INGRESS_TAIL_BYTES.set(self.size_bytes)
             heard_ms = max(heard_ms, self._heard_ms(consumer))
             if machine_ms() - heard_ms > SILENT_AFTER_S * 1000:
                 raise TimeoutError("the consumer hears nothing: Kafka is away, or it is stuck")
@@ -267,6 +274,7 @@ class Tails:
         while self.size_bytes > MAX_BYTES:
             largest = max(self._tails.values(), key=lambda each: each.size_bytes)
             log.warning("tail.dropped", partition=largest.number, bytes=largest.size_bytes)
+            INGRESS_TAIL_DROPPED.inc()
             largest.restart(machine_ms() + REST_MS)
             self._assign()
 
