@@ -40,13 +40,18 @@ class LoggedPostgres:
         return self.log.stat().st_size
 
     def since(self, begin: int, role: str) -> list[Statement]:
-        """What a service's role asked from `begin` on, in the log's order."""
+        """What a service's role asked from `begin` on, in the log's order.
+
+        Without what asyncpg asks once about types, when a connection is new.
+        """
         text = self.log.read_bytes()[begin:].decode(errors="replace")
         found = [match for line in text.splitlines() if (match := _LINE.match(line))]
         return [
             Statement(int(match["session"]), match["role"], match["text"])
             for match in found
             if match["role"] == f"rollcall_{role}"
+            and match["text"]
+            and not match["text"].startswith("WITH RECURSIVE typeinfo_tree(")
         ]
 
 

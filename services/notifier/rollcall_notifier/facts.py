@@ -12,8 +12,7 @@ accepted the log.
 
 import asyncio
 import time
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rollcall.events import mail
@@ -23,7 +22,7 @@ from rollcall.kafka.offsets import topic_ends
 from rollcall.kafka.producer import Acknowledged, Producer
 from rollcall.observability.logging import get_logger
 from rollcall.postgres import notification, progress
-from rollcall.postgres.notification import Notice
+from rollcall.postgres.notification import Key, SentNotice
 from rollcall.postgres.pool import Database
 from rollcall.runtime.config import Settings
 from rollcall.runtime.errors import Unavailable
@@ -94,18 +93,20 @@ class Facts:
         finally:
             await self._producer.stop(ANNOUNCE_TIMEOUT_S)
 
-    async def announce(self, notice: Notice, message_id: str, at: datetime) -> bool:
-        """Announce that the mail left; whether that is acknowledged. Takes at most 2 s."""
+    async def announce(self, sent: Sequence[SentNotice]) -> set[Key]:
+        """Announce that mails left; of which it is acknowledged. Takes at most 2 s."""
         if not self._is_started or time.monotonic() < self._silent_until_s:
-            return False
+            return set()
+        acknowledged: dict[Key, asyncio.Future[Acknowledged]] = {}
         try:
             async with asyncio.timeout(ANNOUNCE_TIMEOUT_S):
-                await (await self._send(_fact(notice, message_id, at), notice.partition))
+                for each in sent:
+                    acknowledged[each.notice.key] = await self._send(each)
+                await asyncio.gather(*acknowledged.values())
         except (Unavailable, TimeoutError) as error:
-            log.debug("kafka.unavailable", doing="announce a mail", reason=str(error))
+            log.debug("kafka.unavailable", doing="announce mails", reason=str(error))
             self._silent_until_s = time.monotonic() + SILENT_S
-            return False
-        return True
+        return {key for key, future in acknowledged.items() if _has_come(future)}
 
     async def _know_the_ends(self) -> None:
         attempt = 0
@@ -128,31 +129,34 @@ class Facts:
         """Announce up to 500 mails whose rows are not marked as announced; how many there were."""
         async with self._database.connection() as connection:
             rows = await notification.unannounced(connection, SWEEP_ROWS)
-        waiting = [
-            await self._send(_fact(row.notice, row.message_id, row.sent_at), row.notice.partition)
-            for row in rows
-        ]
+        waiting = [await self._send(row) for row in rows]
         async with asyncio.timeout(ACKNOWLEDGE_TIMEOUT_S):
             await asyncio.gather(*waiting)
         if rows:
             async with self._database.connection() as connection:
-                await notification.mark_announced(
-                    connection, [(row.notice.event_id, row.notice.kind) for row in rows]
-                )
+                await notification.mark_announced(connection, [row.notice.key for row in rows])
         return len(rows)
 
-    async def _send(self, fact: MailSent, partition: int) -> "asyncio.Future[Acknowledged]":
+    async def _send(self, sent: SentNotice) -> "asyncio.Future[Acknowledged]":
+        fact, partition = _fact(sent), sent.notice.partition
         return await self._producer.enqueue(
             self._topic, partition=partition, key=fact.organisation_id, event=mail.to_event(fact)
         )
 
 
-def _fact(notice: Notice, message_id: str, at: datetime) -> MailSent:
+def _has_come(acknowledged: "asyncio.Future[Acknowledged]") -> bool:
+    """Whether it was acknowledged; a time-out has cancelled those that had not come."""
+    is_done = acknowledged.done() and not acknowledged.cancelled()
+    return is_done and acknowledged.exception() is None
+
+
+def _fact(sent: SentNotice) -> MailSent:
+    notice = sent.notice
     return MailSent(
         request_id=notice.event_id,
         kind=notice.kind,
         organisation_id=notice.organisation_id,
         member_id=notice.member_id,
-        message_id=message_id,
-        time=at,
+        message_id=sent.message_id,
+        time=sent.sent_at,
     )

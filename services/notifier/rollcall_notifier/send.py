@@ -3,8 +3,9 @@
 One loop claims; several workers, each with a connection of its own, take what is claimed. For each
 notice the order is that of `_handle`: pace → the member's state, as the claim read it or read again
 → judge (judge.py) → compose → connect → count it for its recipient (budget.py) → send → announce
-(facts.py) → record. A notice is recorded as sent only after the server's yes; a crash between the
-two sends a second copy, with the same Message-ID and the same link.
+(facts.py) and record, with those of other connections (departures.py). A notice is recorded as sent
+only after the server's yes; a crash between the two sends a second copy, with the same Message-ID
+and the same link.
 
 A lease runs out a few seconds after its owner died, and is renewed while the owner lives, so that
 a slow mail server is not taken for a dead sender. Nothing is sent under a lease that ran out. While
@@ -22,7 +23,7 @@ from email.message import EmailMessage
 from rollcall.observability import metrics
 from rollcall.observability.logging import get_logger
 from rollcall.postgres import notification
-from rollcall.postgres.notification import PACED, ClaimedNotice, Notice
+from rollcall.postgres.notification import PACED, ClaimedNotice, Notice, SentNotice
 from rollcall.postgres.pool import Database
 from rollcall.runtime.breaker import Breaker
 from rollcall.runtime.errors import Unavailable
@@ -31,6 +32,7 @@ from rollcall.runtime.retry import backoff_s
 from rollcall_notifier import prepare
 from rollcall_notifier.budget import Budget
 from rollcall_notifier.compose import CannotBuild, Letter, compose
+from rollcall_notifier.departures import Departures
 from rollcall_notifier.facts import Facts
 from rollcall_notifier.judge import Drop
 from rollcall_notifier.leases import Leases
@@ -95,6 +97,7 @@ class MailSender:
         self._new_session = new_session
         self._faults = faults
         self._facts = facts
+        self._departures = Departures(ledger, facts)
         self._pacer = Pacer(options.rate_per_organisation, BURST_PER_ORGANISATION)
         self._breaker = Breaker(failures_to_open=1, probe_every_s=PROBE_S)
         # Bounded by what is claimed: at most `_queue_size` at once.
@@ -256,10 +259,7 @@ class MailSender:
             return await ledger.failed(notice, str(error))
         self._faults.passes("notifier.after_yes")
         at = self._leases.present()
-        is_announced = self._facts is not None and await self._facts.announce(
-            notice, letter.message_id, at
-        )
-        return await ledger.sent(notice, letter.message_id, at, announced=is_announced)
+        return await self._departures.note(SentNotice(notice, letter.message_id, at))
 
     async def _context_of(self, claimed: ClaimedNotice) -> NoticeContext:
         """What it is judged by: as the claim read it, or read again if it has waited since."""

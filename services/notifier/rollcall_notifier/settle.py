@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from rollcall.observability import metrics
 from rollcall.observability.logging import get_logger
 from rollcall.postgres import notification
-from rollcall.postgres.notification import Notice
+from rollcall.postgres.notification import Key, Notice, SentNotice
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.retry import until_available
 from rollcall_notifier.judge import Drop
@@ -36,29 +36,16 @@ class Ledger:
         self._owner = owner
         self._grace_s = grace_s
 
-    async def sent(
-        self,
-        notice: Notice,
-        message_id: str,
-        at: datetime,
-        *,
-        announced: bool = False,
-    ) -> None:
-        """The mail server said yes, at `at`. `announced`: that is on the topic (facts.py)."""
+    async def sent(self, sent: Sequence[SentNotice], announced: Collection[Key] = ()) -> None:
+        """The mail server said yes. `announced`: those of which the topic says so (facts.py)."""
 
         async def settle(connection: Connection) -> bool:
-            return await notification.settle_sent(
-                connection,
-                notice.event_id,
-                notice.kind,
-                self._owner,
-                message_id=message_id,
-                sent_at=at,
-                announced=announced,
-            )
+            done = await notification.settle_sent(connection, self._owner, sent, announced)
+            return len(done) == len(sent)
 
         await self._write(settle)
-        _report("sent", notice)
+        for each in sent:
+            _report("sent", each.notice)
 
     async def dropped(self, notice: Notice, drop: Drop) -> None:
         """It is not due any more; an invitation that this opens again is due after the grace."""

@@ -135,9 +135,9 @@ def _add_members(
         states[each["organisation_id"]].add_member(to_member(each))
     for organisation_id, key, member_id in row["member_names"] or ():
         states[organisation_id].user_names[key] = member_id
-    for organisation_id, external_id, member_id in row["member_holders"] or ():
+    for organisation_id, external_id, ids in row["member_holders"] or ():
         holders = states[organisation_id].member_external_ids
-        holders.setdefault(external_id, set()).add(member_id)
+        holders.setdefault(external_id, set()).update(ids.split(","))
     for organisation_id, member_id in row["known"] or ():
         states[organisation_id].known_members.add(member_id)
     for organisation_id, touch in touches.items():
@@ -151,9 +151,9 @@ def _add_groups(states: Mapping[str, State], row: "asyncpg.Record") -> None:
     for organisation_id, key, group_id in row["group_names"] or ():
         if group_id not in states[organisation_id].groups:  # else its row has said so
             states[organisation_id].group_names[key] = group_id
-    for organisation_id, external_id, group_id in row["group_holders"] or ():
+    for organisation_id, external_id, ids in row["group_holders"] or ():
         holders = states[organisation_id].group_external_ids
-        holders.setdefault(external_id, set()).add(group_id)
+        holders.setdefault(external_id, set()).update(ids.split(","))
     for organisation_id, group_id, member_id in row["memberships"] or ():
         state = states[organisation_id]
         state.memberships.setdefault(group_id, set()).add(member_id)

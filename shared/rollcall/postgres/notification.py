@@ -7,7 +7,7 @@ again. So if a sender dies between the mail server's yes and our record of it, a
 twice, but never lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 NoticeState = Literal["due", "sent", "dropped", "failed"]
+Key = tuple[str, str]
+"""(event id, kind)"""
 PACED: Final = "paced"
 """Reason of a notice that waits for a slot of the mail rate; its next attempt is the slot."""
 
@@ -69,6 +71,11 @@ class Notice:
     event_time: datetime
     due_at: datetime
     detail: Json = field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        """What names it."""
+        return self.event_id, self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,22 +298,24 @@ async def claim(
 
 async def settle_sent(
     connection: "Connection",
-    event_id: str,
-    kind: str,
     owner: str,
-    *,
-    message_id: str,
-    sent_at: datetime,
-    announced: bool = False,
-) -> bool:
-    """Settle: the mail server accepted it. False: the lease was lost, another sender settles it.
+    sent: Sequence[SentNotice],
+    announced: Collection[Key] = (),
+) -> set[Key]:
+    """Settle: the mail server accepted them. Returns those that the owner still held.
 
-    `announced`: it is on the outcomes topic already.
+    Another sender settles the others. `announced`: those that are on the outcomes topic already.
     """
-    done = await connection.fetchval(
-        _SETTLE_SENT, event_id, kind, owner, message_id, sent_at, announced
+    rows = await connection.fetch(
+        _SETTLE_SENT,
+        owner,
+        [each.notice.event_id for each in sent],
+        [each.notice.kind for each in sent],
+        [each.message_id for each in sent],
+        [each.sent_at for each in sent],
+        [each.notice.key in announced for each in sent],
     )
-    return done is True
+    return {(row["event_id"], row["kind"]) for row in rows}
 
 
 async def mark_sent(connection: "Connection", facts: Sequence[MailSent]) -> None:

@@ -11,10 +11,11 @@ import pytest
 from rollcall.directory.invitation_link import read_token
 from rollcall.directory.lifecycle import Status
 from rollcall.postgres import notification
-from rollcall.postgres.notification import ClaimedNotice
+from rollcall.postgres.notification import ClaimedNotice, SentNotice
 from rollcall.runtime.ids import new_id
 from rollcall_local.stack.mailbox import Rule
 from rollcall_notifier import mail_server
+from rollcall_notifier.departures import Departures
 from rollcall_notifier.leases import Leases
 from rollcall_notifier.settle import Ledger
 from tests.support.builders import ORGANISATION, a_user
@@ -357,7 +358,8 @@ async def test_what_a_sender_has_in_hand_it_does_not_claim_again(scene: Scene) -
     await scene.age(seconds=11)
 
     again = await leases.claim(5)
-    await Ledger(pool, "sender", 0).sent(claimed.notice, "<id@example.org>", leases.present())
+    sent = SentNotice(claimed.notice, "<id@example.org>", leases.present())
+    await Ledger(pool, "sender", 0).sent([sent])
     leases.forget(claimed)
 
     assert again.notices == []
@@ -473,3 +475,60 @@ async def test_what_waits_for_its_slot_is_not_overdue(scene: Scene) -> None:
     assert present == (0, timedelta(0))
     assert later[0] == 1
     assert timedelta(0) < later[1] < timedelta(seconds=15)
+
+
+async def test_mails_that_left_together_are_recorded_together(scene: Scene) -> None:
+    """The first one is written alone; what comes meanwhile goes in one statement."""
+    for number in range(5):
+        await scene.invite(f"p{number}")
+    pool = await scene.open()
+    leases = Leases(pool, "sender", 30, "t.requests")
+    claimed = (await leases.claim(5)).notices
+    departures = Departures(Ledger(pool, "sender", 0), None)
+
+    async with scene.database.connect() as owner, owner.transaction():
+        await owner.execute("LOCK TABLE notice.notification")
+        noting = [
+            asyncio.create_task(
+                departures.note(SentNotice(each.notice, "<id@example.org>", leases.present()))
+            )
+            for each in claimed
+        ]
+        await until(lambda: _waits_for_the_table(scene), "the first statement waits", 10)
+        noting[2].cancel()  # who waits for its turn, and leaves before it
+    await asyncio.wait(noting)
+
+    rows = await scene.stack.rows("SELECT xmin::text FROM notice.notification WHERE state = 'sent'")
+    assert len(rows) == 5
+    assert len({row["xmin"] for row in rows}) == 2
+    await pool.close()
+
+
+async def _waits_for_the_table(scene: Scene) -> bool:
+    return bool(await scene.stack.rows("SELECT 1 FROM pg_locks WHERE NOT granted"))
+
+
+async def test_who_is_cancelled_in_its_turn_leaves_the_others_theirs(scene: Scene) -> None:
+    for number in range(3):
+        await scene.invite(f"p{number}")
+    pool = await scene.open()
+    leases = Leases(pool, "sender", 30, "t.requests")
+    claimed = (await leases.claim(5)).notices
+    departures = Departures(Ledger(pool, "sender", 0), None)
+
+    async with scene.database.connect() as owner, owner.transaction():
+        await owner.execute("LOCK TABLE notice.notification")
+        noting = [
+            asyncio.create_task(
+                departures.note(SentNotice(each.notice, "<id@example.org>", leases.present()))
+            )
+            for each in claimed
+        ]
+        await until(lambda: _waits_for_the_table(scene), "the first statement waits", 10)
+        noting[0].cancel()
+        await asyncio.wait([noting[0]])
+    await asyncio.gather(*noting[1:])
+
+    rows = await scene.stack.rows("SELECT 1 FROM notice.notification WHERE state = 'sent'")
+    assert len(rows) == 2
+    await pool.close()

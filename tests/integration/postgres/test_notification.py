@@ -9,7 +9,7 @@ from rollcall.postgres import notification, progress
 from rollcall.postgres.notification import ClaimedNotice
 from tests.support.builders import ORGANISATION, OTHER_ORGANISATION, an_id
 from tests.support.databases import Connection, TestDatabase
-from tests.support.samples.notices import NOW, a_notice
+from tests.support.samples.notices import NOW, a_notice, settle_sent
 
 LATER = NOW + timedelta(minutes=2)
 
@@ -54,7 +54,7 @@ async def test_a_leased_notice_has_one_owner_until_the_lease_is_over(
         await claim(connection, "a")
         meanwhile = await claim(connection, "b", NOW + timedelta(seconds=59))
         over = await claim(connection, "b", NOW + timedelta(seconds=60))
-        late = await notification.settle_sent(
+        late = await settle_sent(
             connection, an_id(1), "invitation", "a", message_id="m", sent_at=NOW
         )
 
@@ -86,9 +86,7 @@ async def test_a_later_notice_of_a_member_waits_for_the_earlier_one(
         before = await claim(connection)
         earlier = await claim(connection, now=LATER)
         while_leased = await claim(connection, now=LATER)
-        await notification.settle_sent(
-            connection, an_id(1), "invitation", "a", message_id="m", sent_at=NOW
-        )
+        await settle_sent(connection, an_id(1), "invitation", "a", message_id="m", sent_at=NOW)
         last = await claim(connection, now=LATER)
 
     assert before == []
@@ -154,10 +152,10 @@ async def test_each_way_to_settle_is_recorded_once(database: TestDatabase) -> No
     async with database.connect("notifier") as connection:
         await notification.plan(connection, [a_notice(n, member=n) for n in (1, 2, 3, 4)])
         await claim(connection)
-        sent = await notification.settle_sent(
+        sent = await settle_sent(
             connection, an_id(1), "invitation", "a", message_id="<m@x>", sent_at=NOW
         )
-        again = await notification.settle_sent(
+        again = await settle_sent(
             connection, an_id(1), "invitation", "a", message_id="<m@x>", sent_at=NOW
         )
         dropped = await notification.settle_dropped(
@@ -192,9 +190,7 @@ async def test_the_last_mail_of_a_member_is_that_of_the_highest_sequence(
         await notification.plan(connection, [a_notice(1), a_notice(2, "revocation")])
         for kind, number in (("invitation", 1), ("revocation", 2)):
             await claim(connection)
-            await notification.settle_sent(
-                connection, an_id(number), kind, "a", message_id="m", sent_at=NOW
-            )
+            await settle_sent(connection, an_id(number), kind, "a", message_id="m", sent_at=NOW)
         last = await notification.last_mails(connection, ORGANISATION, an_id(1))
         since = await notification.last_mails(
             connection, ORGANISATION, an_id(1), since=an_id(2_000)

@@ -12,8 +12,11 @@ STEPS = {
     "SELECT is_ours, planned": "plan",
     "SELECT moment, has_more, claimed": "claim",
     "SELECT was_taken, is_taken": "take",
-    "UPDATE notice.notification AS": "mark of mails",
-    "UPDATE notice.notification": "settle",
+    "UPDATE notice.notification AS settled": "settle",
+    "UPDATE notice.notification AS notification": "mark of mails",
+    "SELECT found.id::text, found.user_name_key": "read again",
+    "SELECT document FROM tenancy.organisation": "read again",
+    "SELECT (array_agg(mail.kind": "read again",
     "WITH present AS (": "measure",
     "SELECT event_id::text, kind,": "sweep of mails",
     "SELECT topic, partition, next_offset": "positions",
@@ -44,21 +47,24 @@ async def notices(stack: Stack, logged: LoggedPostgres, number: int) -> tuple[li
     organisation = await stack.organisation()
     async with stack.client(organisation) as client:
         await client.create_user("first@example.org")
-        await until(lambda: _is_noted(stack, 1), "the first mail is noted and read back")
+        await until(lambda: _is_noted(stack, logged, 0, 1), "the first mail is noted")
         begin, begin_s = logged.end, time.monotonic()
         names = [f"u{each}@example.org" for each in range(number)]
         await asyncio.gather(*map(client.create_user, names))
-        await until(lambda: _is_noted(stack, number + 1), "all mails are noted and read back")
+        await until(lambda: _is_noted(stack, logged, begin, number + 1), "all mails are noted", 60)
         return steps(logged, begin), time.monotonic() - begin_s
 
 
-async def _is_noted(stack: Stack, number: int) -> bool:
-    """Whether the mails are sent, and the outcomes that say so are read."""
+async def _is_noted(stack: Stack, logged: LoggedPostgres, begin: int, number: int) -> bool:
+    """Whether the mails are sent and noted, and the outcomes that say so are read."""
     [row] = await stack.rows(
         "SELECT (SELECT count(*) FROM notice.notification WHERE state = 'sent') AS sent, "
         "(SELECT sum(next_offset) FROM notice.progress) AS outcomes"
     )
-    return bool(row["sent"] == number and row["outcomes"] == 2 * number)
+    if row["sent"] != number or row["outcomes"] != 2 * number:
+        return False
+    last = [step for step in steps(logged, begin) if step in ("take", "settle")]
+    return last[-1:] == ["settle"]
 
 
 async def test_a_notice_takes_three_round_trips_to_its_mail_and_one_to_note_it(
@@ -66,9 +72,10 @@ async def test_a_notice_takes_three_round_trips_to_its_mail_and_one_to_note_it(
 ) -> None:
     asked, _ = await notices(stack, logged, 1)
 
-    of_notice = [step for step in asked if step in ("plan", "take", "settle")]
+    counts = Counter(asked)
     before_mail = asked[asked.index("plan") : asked.index("take") + 1]
-    assert of_notice == ["plan", "take", "settle", "plan"]  # the last one reads the mail's fact
+    # The second plan reads the mail's own fact, which may be there before it is noted.
+    assert (counts["plan"], counts["take"], counts["settle"]) == (2, 1, 1)
     assert [step for step in before_mail if step not in EVERY_SECONDS] == ["plan", "claim", "take"]
     assert set(asked) <= set(STEPS.values())
 
@@ -79,7 +86,8 @@ async def test_many_notices_are_planned_and_claimed_together(
     asked, took_s = await notices(stack, logged, 24)
 
     counts = Counter(asked)
-    assert (counts["take"], counts["settle"]) == (24, 24)
+    assert counts["take"] == 24
+    assert counts["settle"] <= 24
     assert counts["plan"] <= 36
     assert counts["claim"] <= counts["plan"] + took_s / POLL_S + 1
     assert set(asked) <= set(STEPS.values())

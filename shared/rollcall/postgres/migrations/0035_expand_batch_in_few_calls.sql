@@ -13,8 +13,8 @@
 -- in_organisations that have left), `partitions` of in_unplaced [organisation, partition], `quarantines`
 -- [organisation, endpoint, resource, dead event, cause], `parks` [organisation, dead event],
 -- `members` and `member_groups` (rows whole), `member_names` and `group_names` [organisation, key,
--- id], `member_holders` and `group_holders` [organisation, external id, id], `known` [organisation,
--- id], `memberships` [organisation, group, member]; each null where there are none.
+-- id], `member_holders` and `group_holders` [organisation, external id, ids as one text], `known`
+-- [organisation, id], `memberships` [organisation, group, member]; each null where there are none.
 CREATE FUNCTION rollcall.begin_batch(
     in_topic text, in_partition integer, in_expected bigint, in_epoch integer, in_new bigint,
     in_published bigint, in_last_event_id text, in_last_append_time timestamptz,
@@ -126,12 +126,16 @@ BEGIN
         JOIN directory.member AS present USING (organisation_id, user_name_key);
     END IF;
     IF in_member_holder IS NOT NULL THEN
-        SELECT jsonb_agg(jsonb_build_array(present.organisation_id, present.external_id, present.id))
-        INTO member_holders
-        FROM unnest(in_member_holder_of, in_member_holder) AS wanted (organisation_id, external_id)
-        JOIN directory.member AS present
-          ON present.organisation_id = wanted.organisation_id
-         AND present.external_id COLLATE "C" = wanted.external_id;
+        SELECT jsonb_agg(jsonb_build_array(organisation_id, external_id, ids)) INTO member_holders
+        FROM (
+            SELECT present.organisation_id, present.external_id,
+                   string_agg(present.id::text, ',') AS ids
+            FROM unnest(in_member_holder_of, in_member_holder)
+                 AS wanted (organisation_id, external_id)
+            JOIN directory.member AS present
+              ON present.organisation_id = wanted.organisation_id
+             AND present.external_id COLLATE "C" = wanted.external_id
+            GROUP BY present.organisation_id, present.external_id) AS holding;
     END IF;
     IF in_known IS NOT NULL THEN
         SELECT jsonb_agg(jsonb_build_array(organisation_id, present.id)) INTO known
@@ -145,12 +149,16 @@ BEGIN
         JOIN directory."group" AS present USING (organisation_id, unique_name_key);
     END IF;
     IF in_group_holder IS NOT NULL THEN
-        SELECT jsonb_agg(jsonb_build_array(present.organisation_id, present.external_id, present.id))
-        INTO group_holders
-        FROM unnest(in_group_holder_of, in_group_holder) AS wanted (organisation_id, external_id)
-        JOIN directory."group" AS present
-          ON present.organisation_id = wanted.organisation_id
-         AND present.external_id COLLATE "C" = wanted.external_id;
+        SELECT jsonb_agg(jsonb_build_array(organisation_id, external_id, ids)) INTO group_holders
+        FROM (
+            SELECT present.organisation_id, present.external_id,
+                   string_agg(present.id::text, ',') AS ids
+            FROM unnest(in_group_holder_of, in_group_holder)
+                 AS wanted (organisation_id, external_id)
+            JOIN directory."group" AS present
+              ON present.organisation_id = wanted.organisation_id
+             AND present.external_id COLLATE "C" = wanted.external_id
+            GROUP BY present.organisation_id, present.external_id) AS holding;
     END IF;
     IF in_pair_group IS NOT NULL THEN
         memberships := coalesce(memberships, '[]') || coalesce((

@@ -91,19 +91,19 @@ SELECT moment, has_more, claimed
 FROM rollcall.claim_notices($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: settle_sent
--- Settle a claimed notice as sent: the mail server accepted it.
--- $1 event id
--- $2 kind
--- $3 owner
--- $4 message id
--- $5 sent at
--- $6 whether it is announced on the outcomes topic
+-- Settle claimed notices as sent: the mail server accepted them. Returns those that are settled.
+-- $1 owner
+-- $2 event ids, $3 kinds, $4 message ids, $5 sent at, $6 whether they are announced on the outcomes
+-- topic
 -- roles: notifier
-UPDATE notice.notification
-SET state = 'sent', reason = NULL, message_id = $4, sent_at = $5, announced = $6,
-    leased_until = NULL, lease_owner = NULL
-WHERE event_id = $1 AND kind = $2 AND state = 'due' AND lease_owner = $3
-RETURNING true
+UPDATE notice.notification AS settled
+SET state = 'sent', reason = NULL, message_id = given.message_id, sent_at = given.sent_at,
+    announced = given.announced, leased_until = NULL, lease_owner = NULL
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[])
+     AS given (event_id, kind, message_id, sent_at, announced)
+WHERE settled.event_id = given.event_id AND settled.kind = given.kind
+  AND settled.state = 'due' AND settled.lease_owner = $1
+RETURNING settled.event_id::text, settled.kind
 
 -- name: mark_sent
 -- Mark notices as sent, as the outcomes topic says. Restored rows, or rows that lost their last

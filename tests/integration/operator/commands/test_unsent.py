@@ -14,7 +14,7 @@ from rollcall.tenancy.organisation import Organisation
 from rollcall_operator.cli import app
 from tests.support.builders import MOMENT, ORGANISATION, OTHER_ORGANISATION, an_id
 from tests.support.databases import TestDatabase
-from tests.support.samples.notices import NOW, a_notice
+from tests.support.samples.notices import NOW, a_notice, settle_sent
 from tests.support.stack import Stack
 
 
@@ -35,9 +35,7 @@ async def unsent(stack: Stack, database: TestDatabase) -> Stack:
             connection, "a", now=NOW, lease_s=60, limit=10, requests_topic="t.requests"
         )
         assert len(claimed.notices) == 5
-        await notification.settle_sent(
-            connection, an_id(1), "invitation", "a", message_id="m", sent_at=NOW
-        )
+        await settle_sent(connection, an_id(1), "invitation", "a", message_id="m", sent_at=NOW)
         for number, reason in ((2, "recipient_budget"), (3, "removed")):
             await notification.settle_dropped(
                 connection, an_id(number), "invitation", "a", reason=reason
