@@ -14,6 +14,8 @@ STEPS = {
     "SELECT was_taken, is_taken": "take",
     "UPDATE notice.notification AS settled": "settle",
     "UPDATE notice.notification AS notification": "mark of mails",
+    "UPDATE notice.notification": "renewal",  # where it takes a third of a lease
+    "SELECT clock_timestamp()": "renewal",
     "SELECT found.id::text, found.user_name_key": "read again",
     "SELECT document FROM tenancy.organisation": "read again",
     "SELECT (array_agg(mail.kind": "read again",
