@@ -52,8 +52,9 @@ from rollcall_ingress.write.decide import Decisions
 from rollcall_ingress.write.hearing import Hearing
 from rollcall_ingress.write.ignored_names import IGNORED
 from rollcall_ingress.write.publish import Publisher
+from rollcall_ingress.write.submitted import Budgets
 from rollcall_ingress.write.under_way import UnderWay
-from rollcall_ingress.write.write_path import Budgets, WritePath
+from rollcall_ingress.write.write_path import WritePath
 
 CLIENT_ID = "rollcall-ingress"
 PRODUCER_STOP_S = 5.0

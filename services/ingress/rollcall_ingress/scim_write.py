@@ -28,6 +28,7 @@ from rollcall_ingress.door.routes import Arrival, resource_id_of
 from rollcall_ingress.read.directory_reads import DirectoryReads
 from rollcall_ingress.read.show import View, read_view, render, wants_related
 from rollcall_ingress.write import write_answer
+from rollcall_ingress.write.submitted import Submitted
 from rollcall_ingress.write.understand import (
     Command,
     Verb,
@@ -35,7 +36,7 @@ from rollcall_ingress.write.understand import (
     understand,
     valid_traceparent,
 )
-from rollcall_ingress.write.write_path import BEHIND, BEHIND_RETRY_AFTER_S, Submitted, WritePath
+from rollcall_ingress.write.write_path import BEHIND, BEHIND_RETRY_AFTER_S, WritePath
 
 VERBS: Final[dict[str, Verb]] = {
     "POST": "create",

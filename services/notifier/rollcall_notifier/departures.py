@@ -30,7 +30,7 @@ class Departures:
         self._waiting.append((sent, noted))
         async with self._writing:
             if noted.done():
-                return  # whoever had its turn before has written it along
+                return  # another that had its turn before has written it along
             batch, self._waiting = self._waiting, []
             try:
                 await self._write([each for each, _ in batch])

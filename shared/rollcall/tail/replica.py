@@ -10,33 +10,29 @@ Where the outcome cannot be known, `Uncertain` is raised, and says why.
 
 import asyncio
 import contextlib
-import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from rollcall.applying.dead_letters import SourceLog
-from rollcall.applying.understand import Entry, understand
-from rollcall.applying.weight import THREAD_BYTES
 from rollcall.directory.state import State
 from rollcall.directory.touch import Touch
-from rollcall.events.bodies import Endpoint, Patch
+from rollcall.events.bodies import Endpoint
 from rollcall.events.reply import Reply
 from rollcall.kafka.feed import Record
 from rollcall.postgres import tail_read
 from rollcall.postgres.directory_search import Resource
 from rollcall.postgres.tail_read import Read, Wanted
 from rollcall.runtime.clock import machine_ms
-from rollcall.scim.limits import MAX_RESOURCE_BYTES
-from rollcall.scim.work import UNITS_PER_SECOND, most_work
 from rollcall.tail import lookup
-from rollcall.tail.fold import OrganisationFold, barrier
+from rollcall.tail.batch import Uncertain, calculated, is_heavy, understood
+from rollcall.tail.fold import OrganisationFold
 from rollcall.tail.held import GroundMoved, Held
 from rollcall.tail.lookup import Target
-from rollcall.tail.names import PendingNames
+from rollcall.tail.names import Names
 from rollcall.tail.partition import PartitionTail
 from rollcall.tail.reader import Tails
 
@@ -62,23 +58,11 @@ MOST_FOLDED: Final = 30_000
 """Folded records of all organisations together; beyond that the folds not asked for longest go."""
 MOST_ORGANISATIONS: Final = 500
 """Organisations of which a fold is kept."""
-MOST_NAMED: Final = 100
-"""Organisations of which the pending names are kept."""
-THREAD_RECORDS: Final = 20
-"""Records, from which on a batch is folded in a thread: some milliseconds."""
 THREAD_ROWS: Final = 300
 """Rows of a look-up, from which on it is put together in a thread: some milliseconds."""
-THREAD_WORK: Final = UNITS_PER_SECOND // 200
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 Connect = Callable[[str], "AbstractAsyncContextManager[Connection]"]
 """Organisation id → a connection for its reads; entering it raises Unavailable."""
-
-
-class Uncertain(Exception):
-    """What the organisation's pending records will come to is not known here. Says why."""
 
 
 @dataclass(slots=True)
@@ -99,7 +83,7 @@ class Replica:
         self._topic = topic
         self._foldings: OrderedDict[str, _Folding] = OrderedDict()
         self._expected: dict[str, Reply | None] = {}
-        self._names: OrderedDict[str, PendingNames] = OrderedDict()
+        self._names = Names(MOST_PENDING)
 
     def is_behind(self, organisation_id: str, partition: int) -> bool:
         """Whether the organisation has pending records in a partition that is behind.
@@ -247,28 +231,7 @@ class Replica:
         False where the log is not read, or too much is pending.
         """
         tail = self._tails.tail(partition)
-        if tail is None or tail.position is None or not tail.has_pending(organisation_id):
-            self._names.pop(organisation_id, None)
-            return False
-        names = self._names.get(organisation_id)
-        if names is None or (names.generation, names.begin) != (tail.generation, tail.next_offset):
-            begin = tail.next_offset
-            names = self._names[organisation_id] = PendingNames(tail.generation, begin, begin)
-            while len(self._names) > MOST_NAMED:
-                self._names.popitem(last=False)
-        self._names.move_to_end(organisation_id)
-        position = tail.position
-        records = tail.records(organisation_id, names.position, position)
-        if len(records) > MOST_PENDING:
-            return False
-        if len(records) > THREAD_RECORDS:
-            # Taken in by one that nobody else uses: others may ask meanwhile.
-            names = copy.deepcopy(names)
-            await asyncio.to_thread(names.take, records, position)
-            self._names[organisation_id] = names
-        else:
-            names.take(records, position)
-        return names.has(name_key)
+        return tail is not None and await self._names.has(tail, organisation_id, name_key)
 
     async def find_applied(self, target: Target, partition: int) -> list[Resource]:
         """The resources that the target means, as far as all is applied.
@@ -308,7 +271,7 @@ class Replica:
                     self._begin_again(folding, read)
                     continue
                 is_large = len(read.displays) + len(read.state.members) > THREAD_ROWS
-                found = await _calculated(is_large, lookup.find, fold.held, read, target)
+                found = await calculated(is_large, lookup.find, fold.held, read, target)
             if not found.without_display - more:
                 return found.resources
             more |= found.without_display
@@ -381,24 +344,24 @@ class Replica:
     async def _fold(
         self, fold: OrganisationFold, tail: PartitionTail, records: Sequence[Record]
     ) -> None:
-        entries = await _understand(records)
-        heavy = _is_heavy(entries)
+        entries = await understood(records)
+        heavy = is_heavy(entries)
         for _ in range(ROUNDS):
-            wanted = await _calculated(heavy, fold.wanted, entries)
+            wanted = await calculated(heavy, fold.wanted, entries)
             read = await self._load(fold, wanted)
             if read.next_offset < tail.next_offset and read.next_offset < fold.position:
                 raise GroundMoved("less is applied than was known")
             if read.has_left:
                 raise Uncertain("the organisation has left")
-            stayed = await _calculated(heavy, fold.take, read, wanted)
+            stayed = await calculated(heavy, fold.take, read, wanted)
             entries = [each for each in entries if each.record.offset >= fold.position]
             if not entries:
                 return
-            if stayed and await _calculated(heavy, fold.is_loaded, entries):
+            if stayed and await calculated(heavy, fold.is_loaded, entries):
                 break
         else:
             raise Uncertain("Postgres moves on faster than it is read")
-        verdicts = await _calculated(heavy, fold.fold, entries, read.applied_ids)
+        verdicts = await calculated(heavy, fold.fold, entries, read.applied_ids)
         for each in verdicts:
             if each.event_id in self._expected:
                 self._expected[each.event_id] = each.reply
@@ -416,43 +379,7 @@ class Replica:
         return read
 
 
-async def _calculated(
-    in_thread: bool, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-) -> T:
-    if in_thread:
-        return await asyncio.to_thread(make, *args, **kwargs)
-    return make(*args, **kwargs)
-
-
 def _note_failure(task: "asyncio.Task[None]") -> None:
     """Read the error: asyncio reports one that is never read, and the caller may have gone."""
     if not task.cancelled():
         task.exception()
-
-
-async def _understand(records: Sequence[Record]) -> list[Entry]:
-    """The entries up to the first barrier. Raises Uncertain at one, or where one is unreadable."""
-    if sum(len(each.value or b"") for each in records) > THREAD_BYTES:
-        understood = await asyncio.to_thread(understand, records)
-    else:
-        understood = understand(records)
-    entries = [*understood.entries]
-    stop = next((each for each in entries if barrier(each) is not None), None)
-    if stop is not None:
-        entries = entries[: entries.index(stop)]
-    if not entries:
-        raise Uncertain("a pending record is not understood here, or only once it is applied")
-    return entries
-
-
-def _is_heavy(entries: Sequence[Entry]) -> bool:
-    """Whether the fold of these entries would hold the event loop for more than milliseconds."""
-    if len(entries) >= THREAD_RECORDS:
-        return True
-    if sum(len(each.record.value or b"") for each in entries) > THREAD_BYTES:
-        return True
-    units = 0
-    for each in entries:
-        if each.request is not None and isinstance(each.request.body, Patch):
-            units += most_work(each.request.body.operations, MAX_RESOURCE_BYTES, THREAD_WORK)
-    return units >= THREAD_WORK

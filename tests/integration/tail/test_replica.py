@@ -13,9 +13,10 @@ from rollcall.events.request import Request
 from rollcall.postgres import progress
 from rollcall.postgres.pool import Database, open_pool
 from rollcall.postgres.progress import Progress
+from rollcall.tail.batch import Uncertain
 from rollcall.tail.lookup import Target
 from rollcall.tail.reader import Tails
-from rollcall.tail.replica import Replica, Uncertain
+from rollcall.tail.replica import Replica
 from tests.support import builders
 from tests.support.builders import ORGANISATION, a_request, an_id, replacing
 from tests.support.databases import TestDatabase

@@ -23,8 +23,9 @@ from rollcall.postgres.filter_sql import BY_ID
 from rollcall.runtime.breaker import Breaker
 from rollcall.runtime.errors import Unavailable
 from rollcall.scim.page import Page
+from rollcall.tail.batch import Uncertain
 from rollcall.tail.lookup import Target
-from rollcall.tail.replica import Replica, Uncertain
+from rollcall.tail.replica import Replica
 from rollcall.tenancy.organisation import Organisation
 from rollcall_ingress.aside import aside
 from rollcall_ingress.behind.lists import key_of, most_work_of, names_related, page_of

@@ -5,8 +5,8 @@ short wait for the provisioner's reply, this replica folds the organisation's pe
 the write itself (`rollcall.tail`). Whichever comes first is the answer, and the two are compared
 when both are known: a difference would be a fault of ours.
 
-What is promised is in the event: whoever is answered in this way is answered with the decision, or
-with 503 where it is not known, never with a success that could be taken back.
+What is promised is in the event: its sender is answered with the decision. Where neither is known
+in time, the promise is taken back on the log (write_path.py, decision 0063).
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from rollcall.events.reply import Reply
 from rollcall.observability.logging import get_logger
 from rollcall.observability.metrics import INGRESS_DECIDED_HERE, INGRESS_VERDICTS_DIFFERED
 from rollcall.runtime.errors import Unavailable
-from rollcall.tail.replica import Replica, Uncertain
+from rollcall.tail.batch import Uncertain
+from rollcall.tail.replica import Replica
 
 HEAD_START_S: Final = 0.5
 """Seconds for which only the provisioner's reply is waited for, while its partition is in time: it

@@ -19,7 +19,8 @@ from typing import Final, Literal
 from rollcall.events.bodies import Create
 from rollcall.events.request import Request
 from rollcall.kafka.producer import Acknowledged
-from rollcall.tail.replica import Replica, Uncertain
+from rollcall.tail.batch import Uncertain
+from rollcall.tail.replica import Replica
 from rollcall_ingress.behind.foresee import name_is_taken
 from rollcall_ingress.behind.is_behind import IsBehind
 from rollcall_ingress.behind.own_writes import OwnWrites

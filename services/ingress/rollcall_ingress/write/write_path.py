@@ -1,23 +1,21 @@
 """From an understood request to its verdict: the one way in, for SCIM and the invitation page.
 
-Stamp, register, publish, await (under_way.py has the states of a write as a table). What is
-accepted is on the log before this returns; `Submitted.reply` is set if it was decided within the
-budget. If not, reads see it from the log from then on (behind/reads.py).
+Promise, stamp, register, publish, await (under_way.py has the states of a write as a table). Where
+a decision can be promised, the write is answered with it (decide.py). Otherwise it is answered as
+pending if its reply does not come within the budget, and only once it is certain that no refusal
+was sent, or noted that it may have been refused (certainty.py). Reads see what was answered from
+then on (behind/reads.py).
 
-A request with a precondition is never answered optimistically. It is not published while its
-partition is known to be behind, and its reply is awaited for as long as Kafka may take to accept
-it, not only for the budget of an answer. While the breaker is open one request a second goes as
-its probe, these included: otherwise a client that sends no others would never get through again.
-Any other probe is answered at once, and its reply awaited in the background.
-
-A request whose reply did not come is answered with success only once it is certain that no refusal
-was sent, or once it is noted that it may have been refused (hearing.py).
+A request with a precondition is never answered undecided. Where nothing can be promised, it is not
+published while its partition is known to be behind, and its reply is awaited for as long as Kafka
+may take to accept it. While the breaker is open one such request a second goes as its probe:
+otherwise a client that sends no others would never get through again. Any other probe is answered
+at once, and its reply awaited in the background.
 """
 
 import asyncio
-from collections.abc import Coroutine
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from rollcall.events.reply import Reply
 from rollcall.events.request import Request
@@ -26,13 +24,15 @@ from rollcall.observability.logging import get_logger
 from rollcall.runtime.clock import now_ms
 from rollcall.runtime.errors import Unavailable
 from rollcall.tenancy.organisation import Organisation
-from rollcall_ingress.door.answer import undecided, unheard_outcome
+from rollcall_ingress.door.answer import undecided
 from rollcall_ingress.door.key_directory import KeyDirectory
 from rollcall_ingress.write.await_reply import Breakers, Waiting
 from rollcall_ingress.write.broker_clock import BrokerClock
+from rollcall_ingress.write.certainty import Certainty, replied
 from rollcall_ingress.write.decide import DECIDED_WITHIN_S, HEAD_START_S, Decision, Decisions
-from rollcall_ingress.write.hearing import LAST_RESORT_S, READ_WITHIN_S, Hearing
+from rollcall_ingress.write.hearing import Hearing
 from rollcall_ingress.write.publish import Publisher
+from rollcall_ingress.write.submitted import Budgets, Submitted
 from rollcall_ingress.write.under_way import UnderWay, Write
 
 BEHIND: Final = "the directory (it is behind)"
@@ -40,30 +40,6 @@ BEHIND_RETRY_AFTER_S: Final = 5.0
 CLOCKS_DIFFER_S: Final = 5.0
 
 log = get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """A published request; `reply` is None while it is pending.
-
-    `is_applied`: the reply is the provisioner's. Otherwise it is foretold from the log, and what it
-    says is not in Postgres yet.
-
-    With a precondition, None means that its outcome is not known: Kafka has accepted it, and its
-    sender is not answered with success.
-    """
-
-    request: Request
-    reply: Reply | None
-    is_applied: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Budgets:
-    """Seconds: for the broker to append, and for the reply."""
-
-    accept_s: float
-    reply_s: float
 
 
 class WritePath:
@@ -90,7 +66,7 @@ class WritePath:
         self._under_way = under_way
         self._budgets = budgets
         self._broker_clock = broker_clock
-        self._hearing = hearing
+        self._certainty = Certainty(hearing, budgets)
         self._decisions = decisions
         self._probes: set[asyncio.Task[None]] = set()
 
@@ -99,9 +75,8 @@ class WritePath:
 
         `is_promised`: what `can_promise` said just now; None asks it. Where it is not, nothing is
         published whose precondition could not be awaited, or whose `userName` a pending create has.
-        Raises Unavailable
-        (not accepted), PayloadTooLarge, Uniqueness; ServiceUnavailable where it is accepted, and it
-        is not known and could not be noted whether it was refused.
+        Raises Unavailable (not accepted), PayloadTooLarge, Uniqueness; ServiceUnavailable where it
+        is accepted, and what it comes to is neither known nor noted.
         """
         organisation = self._directory.organisation(request.organisation_id)
         if organisation is None:
@@ -196,7 +171,7 @@ class WritePath:
     ) -> Decision | None:
         accepted_s = asyncio.get_running_loop().time()
         within_s = accepted_s + max(DECIDED_WITHIN_S, self._budgets.reply_s)
-        await self._replied(waiter, accepted_s + head_start_s)
+        await replied(waiter, accepted_s + head_start_s)
         if waiter.done() or write.place is None:
             decision: Decision | None = Decision(waiter.result(), is_applied=True)
         else:
@@ -252,8 +227,8 @@ class WritePath:
         waiter = self._waiting.register(request.id)
         try:
             await self._publish(write)
-            left_s = await self._replied(waiter, write.began_s + budget_s)
-            is_certain = await self._is_read(waiter, request, budget_s)
+            left_s = await replied(waiter, write.began_s + budget_s)
+            is_certain = await self._certainty.is_read(waiter, request, budget_s)
             if waiter.done():
                 self._breakers.answered(partition, waiter.result().backlog)
             elif left_s > budget_s / 2:
@@ -261,10 +236,10 @@ class WritePath:
                 self._breakers.missed(partition)
             if request.precondition is not None:
                 accept_s = self._budgets.accept_s
-                await self._replied(waiter, write.began_s + accept_s)
-                await self._is_read(waiter, request, accept_s)
+                await replied(waiter, write.began_s + accept_s)
+                await self._certainty.is_read(waiter, request, accept_s)
             elif not is_certain:
-                await self._note(waiter, request)
+                await self._certainty.note(waiter, request)
             if not waiter.done():
                 return None
             self._under_way.decide(write)
@@ -294,54 +269,10 @@ class WritePath:
 
     async def _watch_reply(self, write: Write, waiter: "asyncio.Future[Reply]") -> None:
         try:
-            await self._replied(waiter, write.began_s + self._budgets.reply_s)
+            await replied(waiter, write.began_s + self._budgets.reply_s)
             if waiter.done():
                 self._breakers.answered(write.partition, waiter.result().backlog)
             else:
                 self._breakers.missed(write.partition)
         finally:
             self._waiting.forget(write.request.id)
-
-    async def _replied(self, waiter: "asyncio.Future[Reply]", until_s: float) -> float:
-        """Wait for the reply until `until_s` (the loop's time); the seconds that were left."""
-        left_s = until_s - asyncio.get_running_loop().time()
-        if not waiter.done() and left_s > 0:
-            await asyncio.wait((waiter,), timeout=left_s)
-        return left_s
-
-    async def _is_read(
-        self,
-        waiter: "asyncio.Future[Reply]",
-        request: Request,
-        waited_s: float,
-        timeout_s: float = READ_WITHIN_S,
-    ) -> bool:
-        """Whether the reply is here, or all is read that was appended within `waited_s` seconds."""
-        answer_by_ms = request.answer_by_ms
-        if waiter.done() or answer_by_ms is None:
-            return True
-        wait_s = self._budgets.reply_s if request.precondition is None else self._budgets.accept_s
-        until_ms = answer_by_ms - int((wait_s - waited_s) * 1000)
-        return await self._first(waiter, self._hearing.read_until(until_ms, timeout_s))
-
-    async def _note(self, waiter: "asyncio.Future[Reply]", request: Request) -> None:
-        """Unless the reply comes, note that the request is answered without it.
-
-        While Postgres is away the replies are read for longer instead. Raises ServiceUnavailable
-        where neither is possible.
-        """
-        if await self._first(waiter, self._hearing.noted(request.id)):
-            return
-        if not await self._is_read(waiter, request, self._budgets.reply_s, LAST_RESORT_S):
-            raise unheard_outcome()
-
-    async def _first(
-        self, waiter: "asyncio.Future[Reply]", other: Coroutine[Any, Any, bool]
-    ) -> bool:
-        """The result of `other`, or True as soon as the reply is here."""
-        task = asyncio.ensure_future(other)
-        try:
-            await asyncio.wait((waiter, task), return_when=asyncio.FIRST_COMPLETED)
-            return waiter.done() or task.result()
-        finally:
-            task.cancel()

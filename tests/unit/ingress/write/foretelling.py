@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rollcall.events.reply import Reply
-from rollcall.tail.replica import Uncertain
+from rollcall.tail.batch import Uncertain
 
 
 @dataclass(slots=True)

@@ -17,8 +17,9 @@ from rollcall_ingress.write.broker_clock import BrokerClock
 from rollcall_ingress.write.decide import Decisions
 from rollcall_ingress.write.hearing import LAST_RESORT_S, Hearing
 from rollcall_ingress.write.publish import Publisher
+from rollcall_ingress.write.submitted import Budgets
 from rollcall_ingress.write.under_way import UnderWay
-from rollcall_ingress.write.write_path import Budgets, WritePath
+from rollcall_ingress.write.write_path import WritePath
 from tests.support import builders
 from tests.support.builders import an_id
 from tests.unit.ingress.tenants import a_directory, an_organisation

@@ -41,8 +41,9 @@ from rollcall_ingress.write.broker_clock import BrokerClock
 from rollcall_ingress.write.decide import Decisions
 from rollcall_ingress.write.hearing import Hearing
 from rollcall_ingress.write.publish import Publisher
+from rollcall_ingress.write.submitted import Budgets
 from rollcall_ingress.write.under_way import UnderWay
-from rollcall_ingress.write.write_path import Budgets, WritePath
+from rollcall_ingress.write.write_path import WritePath
 from rollcall_provisioner.announce import Announcer
 from rollcall_provisioner.broker_time import BrokerTime
 from tests.support.builders import MOMENT, ORGANISATION, a_request, an_id

@@ -18,7 +18,8 @@ from rollcall.scim.errors import PayloadTooLarge, ServiceUnavailable, Uniqueness
 from rollcall_ingress.door.answer import unavailable
 from rollcall_ingress.write.await_reply import Waiting
 from rollcall_ingress.write.publish import Publisher
-from rollcall_ingress.write.write_path import Submitted, WritePath
+from rollcall_ingress.write.submitted import Submitted
+from rollcall_ingress.write.write_path import WritePath
 from tests.support import builders
 from tests.support.builders import ORGANISATION, an_id
 from tests.unit.ingress.write.foretelling import FakeReplica
