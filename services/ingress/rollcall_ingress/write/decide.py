@@ -33,7 +33,8 @@ READY_WITHIN_S: Final = 1.0
 """Seconds for what is pending to be read and folded, before something behind it is promised."""
 ASLEEP_S: Final = 0.2
 LOOK_S: Final = 1.0
-"""Seconds for which a process that stood still looks what has come meanwhile."""
+"""Seconds for which a process that stood still looks what has come meanwhile, and in which the
+reply to what is applied comes."""
 DOUBTS_S: Final = 5.0
 """Seconds after an uncertain verdict, in which nothing is promised to the organisation."""
 REMEMBERED: Final = 10_000
@@ -162,7 +163,7 @@ class Decisions:
                     INGRESS_DECIDED_HERE.inc()
                     return Decision(verdict, is_applied=False)
                 # It is applied already, so its reply is on the way; or it is only known then.
-                await asyncio.wait((waiter,), timeout=max(0.0, until_s - loop.time()))
+                await asyncio.wait((waiter,), timeout=max(LOOK_S, until_s - loop.time()))
             return Decision(waiter.result(), is_applied=True) if waiter.done() else None
         finally:
             folding.cancel()
