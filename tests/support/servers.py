@@ -44,7 +44,7 @@ from rollcall_local.stack.kafka.settings import BrokerSettings
 from rollcall_local.stack.postgres import roles as postgres_roles
 from rollcall_local.stack.postgres.native import PostgresServer as NativePostgres
 from rollcall_local.stack.postgres.native import ServerSettings
-from tests.support import ahead_of_time
+from tests.support import ahead_of_time, scratch
 
 _RUN = "ROLLCALL_TEST_RUN_FOLDER"  # set by pytest's main process, inherited by its workers
 _MAIN = "ROLLCALL_TEST_MAIN_PID"
@@ -113,9 +113,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Compiled once: not by each worker, and by each of the hundreds of processes that tests start.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
-    folder = Path(tempfile.mkdtemp(prefix="rollcall-test-"))
-    folder.chmod(0o711)  # Postgres may have to run as another user
-    os.environ[_RUN] = str(folder)
+    os.environ[_RUN] = str(scratch.make())
     os.environ[_MAIN] = str(os.getpid())
     if choose("kafka") == "native":
         ahead_of_time.use(os.environ)
@@ -133,7 +131,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     folder = Path(os.environ[_RUN])
     for answer in folder.glob("*.json"):
         _stop_keeper(int(json.loads(answer.read_text())["keeper"]))
-    shutil.rmtree(folder, ignore_errors=True)
+    scratch.remove(folder)
     del os.environ[_RUN], os.environ[_MAIN]
 
 
