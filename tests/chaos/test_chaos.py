@@ -57,6 +57,7 @@ def at() -> Iterator[Arena]:
         yield made
 
 
+@pytest.mark.long
 @pytest.mark.timeout(480)
 async def test_half_a_minute_of_chaos_breaks_no_promise(at: Arena) -> None:
     played = await play(QUICK_SEED, QUICK_S, at)

@@ -67,7 +67,8 @@ async def test_a_broker_killed_under_load_loses_nothing(
 
 
 @pytest.mark.timeout(150)
-@pytest.mark.parametrize("seconds", [11.0, THIRTY])
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [11.0, 30.0])
 async def test_a_broker_frozen_under_load_loses_nothing(
     mortal_stack: Stack, native_kafka: KafkaBroker, seconds: float
 ) -> None:

@@ -127,6 +127,7 @@ async def test_a_provisioner_that_slept_with_a_batch_applies_it_all(quick: Stack
     assert sleeper.is_running()
 
 
+@pytest.mark.long
 async def test_a_provisioner_that_slept_while_its_partition_moved_applies_nothing_again(
     quick: Stack,
 ) -> None:
@@ -150,6 +151,7 @@ async def is_taken_over(stack: Stack, at_least: int) -> bool:
     return bool(row["n"] >= at_least)
 
 
+@pytest.mark.long
 async def test_what_a_sleeping_ingress_held_is_late_for_both(quick: Stack) -> None:
     """It wakes after `acceptby` with records in its producer: 503s, and none is applied later."""
     quick.environment["ROLLCALL_INGRESS_ACCEPT_S"] = "2"
@@ -172,7 +174,9 @@ async def test_what_a_sleeping_ingress_held_is_late_for_both(quick: Stack) -> No
     assert not set(answered.refused) & await stored(quick), "a 503 was applied"
 
 
-@pytest.mark.parametrize("offset_s", [HOUR, f"-{HOUR}", pytest.param(MINUTE, marks=LONG)])
+@pytest.mark.parametrize(
+    "offset_s", [HOUR, *(pytest.param(each, marks=LONG) for each in (f"-{HOUR}", MINUTE))]
+)
 async def test_two_notifiers_whose_clocks_differ_send_each_mail_once(
     offset_s: str, quick: Stack
 ) -> None:
@@ -202,7 +206,7 @@ async def test_two_notifiers_whose_clocks_differ_send_each_mail_once(
     assert max(copies.values()) == 1, f"{sum(n > 1 for n in copies.values())} came twice"
 
 
-@pytest.mark.parametrize("offset_s", [HOUR, f"-{HOUR}"])
+@pytest.mark.parametrize("offset_s", [HOUR, pytest.param(f"-{HOUR}", marks=LONG)])
 async def test_a_notifier_whose_clock_is_wrong_puts_no_mail_off_by_as_much(
     offset_s: str, quick: Stack
 ) -> None:

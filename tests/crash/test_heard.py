@@ -182,6 +182,7 @@ async def behind_a_proxy(
             yield made, proxy
 
 
+@pytest.mark.long
 async def test_what_a_reader_could_not_read_is_listed(
     behind_a_proxy: tuple[Stack, Stalling],
 ) -> None:

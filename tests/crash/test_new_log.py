@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 
+import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from rollcall.kafka.admin import apply_topics
@@ -55,6 +56,7 @@ async def test_a_recreated_log_is_accepted_and_no_read_denies_what_was_answered(
     await until(is_all_there, "everybody is in the directory once")
 
 
+@pytest.mark.long
 async def test_a_running_notifier_goes_on_in_a_new_log_of_outcomes(stack: Stack) -> None:
     """Nothing that left is sent again, nothing new is kept back, and nobody restarts it."""
     stack.environment["ROLLCALL_NOTIFIER_INVITATION_GRACE_S"] = "0"

@@ -183,6 +183,7 @@ async def frozen_stack(
         yield made
 
 
+@pytest.mark.long
 async def test_every_drain_ends_in_time_while_kafka_and_postgres_stand_still(
     frozen_stack: Stack, native_kafka: KafkaBroker, mortal: MortalPostgres
 ) -> None:

@@ -22,15 +22,9 @@ def stalled_line(process: Process) -> dict[str, object]:
     return dict(found)
 
 
-@pytest.mark.parametrize(
-    ("service", "how"),
-    [
-        ("provisioner", "hang"),
-        pytest.param("notifier", "block", marks=pytest.mark.long),
-        pytest.param("provisioner", "block", marks=pytest.mark.long),
-        pytest.param("notifier", "hang", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["hang", "block"])
+@pytest.mark.parametrize("service", ["provisioner", "notifier"])
 async def test_a_process_whose_worker_is_stuck_ends_itself(
     service: Service, how: str, stack: Stack
 ) -> None:

@@ -24,6 +24,7 @@ async def test_postgres_killed_costs_reads_and_no_write(
     assert played.reads.slowest_s < READ_WITHIN_S
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_postgres_frozen_costs_reads_and_no_write(
     mortal_stack: Stack, mortal: MortalPostgres
@@ -58,6 +59,7 @@ async def test_a_full_disk_is_waited_for(mortal_stack: Stack, mortal: MortalPost
     assert played.reads.statuses.keys() == {200}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_without_a_free_connection_reads_are_503_and_writes_go_on(
     mortal_stack: Stack, mortal: MortalPostgres

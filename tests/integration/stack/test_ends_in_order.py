@@ -213,6 +213,7 @@ def test_a_second_signal_kills_what_is_left(tmp_path: Path) -> None:
         assert wait_until(lambda: all(map(is_gone, running)), 5.0)
 
 
+@pytest.mark.long
 def test_a_reader_that_leaves_ends_the_wait_of_a_detached_start_and_not_the_stack(
     tmp_path: Path,
 ) -> None:
@@ -239,6 +240,7 @@ ROLLCALL = str(Path(sys.executable).with_name("rollcall"))
 DEMO = f"{ROLLCALL} demo --stay --joiners 20 --leavers 2 --absorbed 8 --data"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_ctrl_c_on_a_demo_behind_tee_ends_all_of_it(tmp_path: Path) -> None:
     """The terminal signals the whole group: `tee` is gone before anybody says a word."""

@@ -136,7 +136,13 @@ def test_the_password_stands_in_one_file_only_that_others_cannot_read(
     assert LOGIN.password not in " ".join(kafka_native.prepare(guarded.settings))
 
 
-@pytest.mark.parametrize("before", [None, Login("of-a-lost-file")], ids=["open", "another"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(None, id="open"),
+        pytest.param(Login("of-a-lost-file"), id="another", marks=pytest.mark.long),
+    ],
+)
 def test_the_log_of_an_earlier_release_is_taken_over_with_what_is_in_it(
     folder: Path, before: Login | None
 ) -> None:

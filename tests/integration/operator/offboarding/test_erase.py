@@ -197,6 +197,7 @@ async def test_an_erased_member_is_not_made_again_by_what_comes_later(
     assert "ana@example.org" not in unknown.stderr
 
 
+@pytest.mark.long
 async def test_the_page_about_offboarding(deployment: Deployment, tmp_path: Path) -> None:
     await inhabited(deployment)
     names = f"ORG=Zeeburg MEMBER={an_id(1)}\n"
