@@ -8,7 +8,7 @@ WORKERS ?= 3
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-unit test-cluster test-long test-soak test-tools check format docs bench chaos clean lock
+.PHONY: help install run demo test test-unit test-cluster test-long test-soak test-tools check format docs bench bench-quick chaos clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -78,8 +78,11 @@ format: install ## Let ruff format and mend what it can
 docs: install ## Write the event contract and the settings reference from the code
 	$(BIN)/python -m docs.generate
 
-bench: install ## The path measured: create, waited for, at 1, 10 and 50 clients
-	$(BIN)/python -m benchmarks.path
+bench: install ## Beside two other SCIM servers, in rounds; writes docs/benchmarks.md (half an hour, needs npm)
+	$(BIN)/python -m benchmarks.side_by_side --write
+
+bench-quick: install ## The same, one short round that writes nothing (4 minutes)
+	$(BIN)/python -m benchmarks.side_by_side --quick
 
 chaos: install ## Clients at work while everything fails: SEED=… MINUTES=… SCENE=… to play a run again
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \

@@ -36,7 +36,7 @@ from rollcall.events.envelope import Event
 from rollcall.kafka.producer import Producer
 from rollcall.runtime.clock import now
 from rollcall.runtime.ids import new_id
-from tests.support.stack import Organisation
+from tests.support.stack import Organisation, Stack
 
 HEALTHY_S, STOPPED_S, CATCH_UP_S, P99_MS = 8.0, 6.0, 8.0, 1000.0
 FROZEN_S = 20.0
@@ -109,17 +109,16 @@ async def baseline(bench: Bench) -> tuple[float, float]:
     load = await burst(url, "none", range(bench.requests), bench.connections, alive)
     cpu_s = (bench.at.cpu()["ingress"] - before["ingress"]) / bench.requests
     print(f"livez     {load}")
-    bare_s = await bare_sends(bench)
+    bare_s = await bare_sends(bench.at.stack, bench.requests, bench.connections)
     print(f"bare      {bench.requests:,} acknowledged sends in {bare_s:.2f} s")
     return cpu_s, bare_s
 
 
-async def bare_sends(bench: Bench) -> float:
-    """Seconds for as many records of 1 kB, sent at once, on a replies topic without readers."""
-    stack = bench.at.stack
+async def bare_sends(stack: Stack, records: int, connections: int) -> float:
+    """Seconds for as many records of 1 kB, sent at once, on a topic without readers."""
     producer = Producer(stack.settings, client_id="benchmark")
     await producer.start()
-    numbers = iter(range(bench.requests))
+    numbers = iter(range(records))
     event = Event(new_id(), "bench.v1", "/bench", "bench", now(), {"x": "x" * 700})
 
     async def one() -> None:
@@ -127,7 +126,7 @@ async def bare_sends(bench: Bench) -> float:
             await producer.send(stack.topics.dead, partition=0, key="bench", event=event)
 
     began_s = time.perf_counter()
-    await asyncio.gather(*(one() for _ in range(bench.connections)))
+    await asyncio.gather(*(one() for _ in range(connections)))
     taken_s = time.perf_counter() - began_s
     await producer.stop()
     return taken_s

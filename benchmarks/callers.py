@@ -66,7 +66,8 @@ class Caller(asyncio.Protocol):
         answer = Answer(
             status, b"rollcall-outcome: pending" in head, b"\r\nretry-after:" in head, body
         )
-        if b"\r\nconnection: close" in head and self._transport is not None:
+        is_over = b"\r\nconnection: close" in head or head.startswith(b"http/1.0")
+        if is_over and self._transport is not None:
             self._transport.close()
             self._transport = None
         if not self._waiter.done():

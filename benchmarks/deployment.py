@@ -81,7 +81,9 @@ class Deployment:
 
 
 @contextlib.asynccontextmanager
-async def deployed(ingress: int = 1, **environment: str) -> AsyncIterator[Deployment]:
+async def deployed(
+    ingress: int = 1, *, partitions: int = 4, **environment: str
+) -> AsyncIterator[Deployment]:
     """All services, ready, on servers of their own, with the default wait of two seconds.
 
     `ingress`: the number of its processes, each with a port of its own.
@@ -97,7 +99,13 @@ async def deployed(ingress: int = 1, **environment: str) -> AsyncIterator[Deploy
         settings = {"ROLLCALL_INGRESS_REPLY_BUDGET_S": "2", **environment}
         prefix = f"b{uuid.uuid4().hex[:10]}"
         async with running(
-            Path(folder), broker.bootstrap, prefix, database.url, replication=1, **settings
+            Path(folder),
+            broker.bootstrap,
+            prefix,
+            database.url,
+            replication=1,
+            partitions=partitions,
+            **settings,
         ) as up:
             await up.start_all()
             for _ in range(ingress - 1):

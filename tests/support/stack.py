@@ -114,6 +114,8 @@ class Stack:
     processes: list[Process] = field(default_factory=list)
     taken_ports: list[int] = field(default_factory=list)
     mailbox: Forked | None = None
+    partitions: int = 4
+    """Of the topics of requests and outcomes; replies have 4."""
     forks: bool = True
     """Whether services start in no time. Otherwise they take seconds, as they do in a cluster."""
 
@@ -128,7 +130,7 @@ class Stack:
     @property
     def topics(self) -> Topics:
         """The deployment's topics."""
-        return Topics(self.prefix, requests_partitions=4, replies_partitions=4)
+        return Topics(self.prefix, requests_partitions=self.partitions, replies_partitions=4)
 
     @property
     def maildir(self) -> Path:
@@ -316,6 +318,7 @@ async def running(
     database_url: Callable[[Service], str],
     *,
     replication: int = 1,
+    partitions: int = 4,
     **extra: str,
 ) -> AsyncIterator[Stack]:
     """A deployment without services yet: topics made, the mailbox up. Stops all at the end."""
@@ -338,7 +341,10 @@ async def running(
         "ROLLCALL_LOG_FORMAT": "json",
         **extra,
     }
-    stack = Stack(folder, bootstrap, prefix, database_url, environment, smtp_port, door_port)
+    stack = Stack(
+        folder, bootstrap, prefix, database_url, environment, smtp_port, door_port,
+        partitions=partitions,
+    )  # fmt: skip
     stack.start_mailbox()
     try:
         await until(lambda: not ports.is_free(smtp_port), "the mailbox listens")
