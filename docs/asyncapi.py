@@ -278,7 +278,11 @@ def _schemas() -> Json:
             {
                 "ce_type": {
                     "enum": ["io.rollcall.tenancy.key.v1", "io.rollcall.tenancy.organisation.v1"]
-                }
+                },
+                "ce_by": {
+                    **TEXT,
+                    "description": "who wrote it, `account:ID` of the console, where that is known",
+                },
             }
         ),
     }

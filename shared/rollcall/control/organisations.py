@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Final
 
 from rollcall.control.errors import NotPossible
-from rollcall.control.tenancy_log import NotThere, TenancyLog, emptiest_partition
+from rollcall.control.tenancy_log import NotThere, Tenancy, TenancyLog, emptiest_partition
 from rollcall.runtime.clock import now
 from rollcall.runtime.ids import new_id
 from rollcall.tenancy import api_key
@@ -85,15 +85,38 @@ async def create_key(
 
 async def revoke_key(log: TenancyLog, id_or_name: str, public_id: str) -> ApiKey:
     """Revoke a key; one that is revoked already stays as it is. Raises NotThere, Unavailable."""
-    tenancy = await log.read()
-    organisation = tenancy.organisation(id_or_name)
+    key = _key_of(await log.read(), id_or_name, public_id)
+    if key.revoked is not None:
+        return key
+    return await log.change(key, lambda present: replace(present, revoked=present.revoked or now()))
+
+
+async def replace_key(
+    log: TenancyLog, organisation_id: str, public_id: str, *, until: datetime
+) -> tuple[ApiKey, NewKey]:
+    """Make a key with the name of another one, which goes on working up to `until`.
+
+    So the identity provider can be given the new one without an outage. The new key does not
+    expire. Raises NotPossible where the other key is dead already, NotThere, Unavailable.
+    """
+    old = _key_of(await log.read(), organisation_id, public_id)
+    if not old.is_alive(now()):
+        raise NotPossible(f"{public_id} does not work any more; make a new key instead")
+    made = await create_key(log, organisation_id, name=old.name)
+    await log.change(
+        old,
+        lambda present: replace(
+            present, expires=until if present.expires is None else min(present.expires, until)
+        ),
+    )
+    return made
+
+
+def _key_of(tenancy: Tenancy, organisation_id: str, public_id: str) -> ApiKey:
+    organisation = tenancy.organisation(organisation_id)
     for key in tenancy.keys_of(organisation.id):
         if key.public_id == public_id:
-            if key.revoked is not None:
-                return key
-            return await log.change(
-                key, lambda present: replace(present, revoked=present.revoked or now())
-            )
+            return key
     raise NotThere(f"{organisation.name} has no key {public_id!r}", hint="list keys")
 
 

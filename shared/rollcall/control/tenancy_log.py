@@ -31,7 +31,7 @@ from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.ids import new_id
 from rollcall.tenancy import organisation as records
 from rollcall.tenancy.fold import TenancyState, TopicRecord, read_change
-from rollcall.tenancy.organisation import ApiKey, Organisation, Record
+from rollcall.tenancy.organisation import COMMAND_LINE, ApiKey, Author, Organisation, Record
 
 TIMEOUT_S: Final = 20.0
 ATTEMPTS: Final = 5
@@ -82,9 +82,12 @@ def emptiest_partition(organisations: Collection[Organisation], partitions: Coll
 class TenancyLog:
     """Reads and writes the tenancy topic; made by `open_log`."""
 
-    def __init__(self, reader: PartitionReader, settings: Settings) -> None:
+    def __init__(
+        self, reader: PartitionReader, settings: Settings, author: Author = COMMAND_LINE
+    ) -> None:
         self._reader = reader
         self._settings = settings
+        self._author = author
         self._topics = Topics(settings.topic_prefix)
         self._next_offset = 0
         self._producer: Producer | None = None
@@ -101,7 +104,7 @@ class TenancyLog:
         Raises Unavailable.
         """
         producer = await self._started_producer()
-        event = records.to_event(record, event_id=new_id(), time=now())
+        event = records.to_event(record, event_id=new_id(), time=now(), author=self._author)
         async with _kafka_errors():
             acknowledged = await producer.send(
                 self._topics.tenancy, partition=0, key=records.record_key(record), event=event
@@ -190,8 +193,11 @@ class TenancyLog:
 
 
 @asynccontextmanager
-async def open_log(settings: Settings) -> AsyncIterator[TenancyLog]:
-    """The tenancy log of a deployment. Raises Unavailable, TopicsMissing."""
+async def open_log(settings: Settings, author: Author = COMMAND_LINE) -> AsyncIterator[TenancyLog]:
+    """The tenancy log of a deployment; `author` is noted in what is written.
+
+    Raises Unavailable, TopicsMissing.
+    """
     topic = Topics(settings.topic_prefix).tenancy
     async with AsyncExitStack() as stack:
         async with _kafka_errors():
@@ -200,7 +206,7 @@ async def open_log(settings: Settings) -> AsyncIterator[TenancyLog]:
             reader = await stack.enter_async_context(opening)
             if not await reader.is_there():
                 raise TopicsMissing(f"no topic {topic}; run `rollcall topics apply`")
-        log = TenancyLog(reader, settings)
+        log = TenancyLog(reader, settings, author)
         stack.push_async_callback(log.close)
         yield log
 

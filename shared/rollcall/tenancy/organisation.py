@@ -6,6 +6,10 @@ public id. It contains no secrets. A reader that folds it in order knows all org
 A release may add a field to a record without a new version of its type, if readers that do not know
 the field can do without it. Such fields are optional and are written only if they are set, and a
 reader ignores names that it does not know (docs/decisions/0020).
+
+Who wrote a record is no part of the state, so it is an attribute of the event: `source` is the
+program, and the extension `by` (`account:ID`) the person, where the program knows them. The release
+before this one ignores it (docs/decisions/0071).
 """
 
 from collections.abc import Mapping
@@ -19,7 +23,12 @@ Json = dict[str, Any]
 ORGANISATION_TYPE: Final = "io.rollcall.tenancy.organisation.v1"
 KEY_TYPE: Final = "io.rollcall.tenancy.key.v1"
 TYPE_PREFIX: Final = "io.rollcall.tenancy."
-SOURCE: Final = "/rollcall/operator"
+OPERATOR: Final = "/rollcall/operator"
+"""Source of the records that the command line writes."""
+CONSOLE: Final = "/rollcall/console"
+"""Source of the records that the console writes."""
+BY: Final = "by"
+"""The extension attribute that names who wrote a record."""
 
 LEAST_RATE: Final = 25
 """Requests per second. Identity providers are promised this rate."""
@@ -32,6 +41,18 @@ _ONLY_WHERE_SET: Final[Mapping[str, object]] = {
     "unique_external_ids": False,
 }
 """Field → the value for which it is not written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes records: the program (`source`), and the person (`account:ID`) if known."""
+
+    source: str
+    by: str | None = None
+
+
+COMMAND_LINE: Final = Author(OPERATOR)
+"""The command line does not know which person types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +133,18 @@ def organisation_from(data: Mapping[str, Any]) -> Organisation:
     return Organisation(**_known(data, _ORGANISATION_FIELDS))
 
 
-def to_event(record: Record, *, event_id: str, time: datetime) -> Event:
+def to_event(
+    record: Record, *, event_id: str, time: datetime, author: Author = COMMAND_LINE
+) -> Event:
     """The CloudEvent of a record."""
-    data = to_data(record)
-    kind = ORGANISATION_TYPE if isinstance(record, Organisation) else KEY_TYPE
     return Event(
-        id=event_id, type=kind, source=SOURCE, subject=record_key(record), time=time, data=data
+        id=event_id,
+        type=ORGANISATION_TYPE if isinstance(record, Organisation) else KEY_TYPE,
+        source=author.source,
+        subject=record_key(record),
+        time=time,
+        data=to_data(record),
+        extensions={} if author.by is None else {BY: author.by},
     )
 
 
