@@ -8,7 +8,7 @@ WORKERS ?= 3
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-unit test-cluster test-long test-soak test-tools check format docs bench bench-quick chaos clean lock
+.PHONY: help install run demo test test-unit test-cluster test-long test-soak test-tools check format docs vendor bench bench-quick chaos clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,8 +62,8 @@ test-soak: install ## Hours: ten minutes of kills, of chaos, 20 seeds of both, C
 	$(BIN)/python -m tests.chaos --runs 20 --minutes 1
 	$(BIN)/python -m tests.crash.soak --changes $(or $(CHANGES),1000000)
 
-test-tools: ## What long tests need of the system (Debian, as root): a Docker engine, compose, mmdebstrap
-	apt-get install --yes --no-install-recommends docker.io docker-compose mmdebstrap
+test-tools: ## What tests need of the system (Debian, as root): Chromium, a Docker engine, compose, mmdebstrap
+	apt-get install --yes --no-install-recommends chromium docker.io docker-compose mmdebstrap
 
 check: install ## Lint, types, import contracts
 	$(BIN)/ruff check .
@@ -77,6 +77,9 @@ format: install ## Let ruff format and mend what it can
 
 docs: install ## Write the event contract and the settings reference from the code
 	$(BIN)/python -m docs.generate
+
+vendor: install ## Fetch the browser libraries of the console from npm, at pinned hashes
+	$(BIN)/python -m docs.vendor
 
 bench: install ## Beside two other SCIM servers, in rounds; writes docs/benchmarks.md (half an hour, needs npm)
 	$(BIN)/python -m benchmarks.side_by_side --write

@@ -18,6 +18,7 @@ SERVICES = {
     "ingress": ("rollcall_ingress.config", "IngressSettings"),
     "provisioner": ("rollcall_provisioner.config", "ProvisionerSettings"),
     "notifier": ("rollcall_notifier.config", "NotifierSettings"),
+    "console": ("rollcall_console.config", "ConsoleSettings"),
     "rollcall (the command)": ("rollcall.control.settings", "OperatorSettings"),
 }
 SETTINGS_HEAD = """# Settings
@@ -30,8 +31,9 @@ the caller. This page is written from the settings classes (`make docs`); a test
 
 - all services: [`runtime/config.py`](../../shared/rollcall/runtime/config.py)
 - one service: `config.py` of [ingress](../../services/ingress/rollcall_ingress/config.py),
-  [provisioner](../../services/provisioner/rollcall_provisioner/config.py) and
-  [notifier](../../services/notifier/rollcall_notifier/config.py)
+  [provisioner](../../services/provisioner/rollcall_provisioner/config.py),
+  [notifier](../../services/notifier/rollcall_notifier/config.py) and
+  [console](../../services/console/rollcall_console/config.py)
 - the command: [`control/settings.py`](../../shared/rollcall/control/settings.py)
 """
 CLI_HEAD = """# The command line

@@ -7,9 +7,12 @@ CREATE ROLE rollcall_owner LOGIN PASSWORD :'owner';
 CREATE ROLE rollcall_ingress LOGIN PASSWORD :'ingress';
 CREATE ROLE rollcall_provisioner LOGIN PASSWORD :'provisioner';
 CREATE ROLE rollcall_notifier LOGIN PASSWORD :'notifier';
+-- Without a password: it cannot log in until one is set.
+CREATE ROLE rollcall_console LOGIN;
 CREATE DATABASE rollcall OWNER rollcall_owner;
 REVOKE ALL ON DATABASE rollcall FROM PUBLIC;
-GRANT CONNECT ON DATABASE rollcall TO rollcall_ingress, rollcall_provisioner, rollcall_notifier;
+GRANT CONNECT ON DATABASE rollcall TO rollcall_ingress, rollcall_provisioner, rollcall_notifier,
+  rollcall_console;
 -- What Postgres gives every role, and none of ours needs. pg_dump would write it down:
 -- docs/operations/backup.md.
 REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;

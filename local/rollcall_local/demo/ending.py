@@ -49,8 +49,8 @@ def show(result: Result, show_table: ShowTable) -> None:
     )
 
 
-def show_the_way(organisation: DemoOrganisation, mailbox: Path) -> None:
-    """Print what a newcomer needs to go on: URL, key, mails, and a line to paste."""
+def show_the_way(organisation: DemoOrganisation, mailbox: Path, console: str) -> None:
+    """Print what a newcomer needs to go on: URL, key, mails, a line to paste, the console."""
     lines: Sequence[tuple[str, str]] = (
         ("SCIM URL", organisation.base),
         ("API key", organisation.key),
@@ -61,6 +61,8 @@ def show_the_way(organisation: DemoOrganisation, mailbox: Path) -> None:
         narrator.say(f"  {name:<9} {value}")
     narrator.say("\nInvite somebody:")
     narrator.say(curl(organisation))
+    narrator.say("\nSee it in the console (this link signs in once):")
+    narrator.say(f"  {console}")
 
 
 def _show_mails(mailbox: Path) -> str:

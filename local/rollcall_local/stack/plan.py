@@ -26,9 +26,13 @@ from rollcall_local.stack.runner import Runner
 from rollcall_local.stack.services import SERVICES
 from rollcall_local.stack.stack_file import StackFile
 
-_STOP_ORDER = ("notifier", "provisioner", "ingress", "mailbox", "kafka", "postgres")
+_STOP_ORDER = ("console", "notifier", "provisioner", "ingress", "mailbox", "kafka", "postgres")
 INVITATION_GRACE = "ROLLCALL_NOTIFIER_INVITATION_GRACE_S"
 """Seconds before an invitation is sent; 0 here, where mails only reach the local mailbox."""
+_SEAL = "console-seal"
+"""The name of the console's secret in `secrets.json`."""
+_WITH_PAGES = ("ingress", "console")
+"""Services that listen beside their admin port."""
 _PORT_PATIENCE_S = 3.0  # what a killed supervisor leaves behind needs a moment to go
 
 
@@ -45,7 +49,7 @@ class Stack:
         for name, port in fixed.items():
             self._until_free(name, port)  # a later start would get the taken port again
         self._ports = self.folder.ports(self._port_names(), fixed)
-        names = [postgres_native.SUPERUSER, *postgres_roles.ROLES, "invitation"]
+        names = [postgres_native.SUPERUSER, *postgres_roles.ROLES, "invitation", _SEAL]
         names += [] if self.kafka_kind == "external" else [kafka_login.SECRET]
         self._secrets = self.folder.secrets(names)
         self._login = Login.of(self.kafka_kind, self._secrets.get(kafka_login.SECRET))
@@ -128,6 +132,7 @@ class Stack:
                 ]
                 for name in SERVICES
             },
+            console_url=self.console_url,
         )
 
     @property
@@ -140,6 +145,11 @@ class Stack:
         """The root URL of each ingress."""
         numbers = range(1, self._replicas["ingress"] + 1)
         return [f"http://127.0.0.1:{self._ports[f'ingress-{number}']}" for number in numbers]
+
+    @property
+    def console_url(self) -> str:
+        """The root URL of the first console."""
+        return f"http://127.0.0.1:{self._ports['console-1']}"
 
     @property
     def kafka_bootstrap(self) -> str:
@@ -165,7 +175,7 @@ class Stack:
             names += ["kafka", "kafka-controller"]
         for name, count in self._replicas.items():
             for number in range(1, count + 1):
-                names += [f"{name}-{number}"] if name == "ingress" else []
+                names += [f"{name}-{number}"] if name in _WITH_PAGES else []
                 names.append(f"{name}-{number}-admin")
         return names
 
@@ -268,7 +278,7 @@ class Stack:
         name, number = replica
         admin_port = self._ports[f"{name}-{number}-admin"]
         ready_url = f"http://127.0.0.1:{admin_port}/readyz"
-        port = self._ports[f"{name}-{number}"] if name == "ingress" else admin_port
+        port = self._ports[f"{name}-{number}"] if name in _WITH_PAGES else admin_port
         return Part(
             name,
             name if self._replicas[name] == 1 else f"{name} {number}",
@@ -296,16 +306,21 @@ class Stack:
             "ROLLCALL_DATABASE_URL": self._database_url(f"rollcall_{name}"),
             f"ROLLCALL_{name.upper()}_ADMIN_PORT": str(self._ports[f"{name}-{number}-admin"]),
         }
-        if name == "ingress":
-            defaults["ROLLCALL_INGRESS_HOST"] = "127.0.0.1"
-            owned["ROLLCALL_INGRESS_PORT"] = str(self._ports[f"ingress-{number}"])
+        if name in _WITH_PAGES:
+            defaults[f"ROLLCALL_{name.upper()}_HOST"] = "127.0.0.1"
+            owned[f"ROLLCALL_{name.upper()}_PORT"] = str(self._ports[f"{name}-{number}"])
+        if name == "console" and "ROLLCALL_CONSOLE_SECRET_FILE" not in self._environment:
+            defaults["ROLLCALL_CONSOLE_SECRET"] = self._secrets[_SEAL]
         if name == "notifier":
             defaults[INVITATION_GRACE] = "0"
             defaults["ROLLCALL_SMTP_FROM"] = "Rollcall <rollcall@localhost.localdomain>"
             if "ROLLCALL_SMTP_HOST" not in self._environment:
                 defaults["ROLLCALL_SMTP_HOST"] = "127.0.0.1"
                 defaults["ROLLCALL_SMTP_PORT"] = str(self._ports["smtp"])
-        if name != "provisioner" and "ROLLCALL_INVITATION_SECRET_FILE" not in self._environment:
+        if (
+            name in ("ingress", "notifier")
+            and "ROLLCALL_INVITATION_SECRET_FILE" not in self._environment
+        ):
             defaults["ROLLCALL_INVITATION_SECRET"] = self._secrets["invitation"]
         return {**defaults, **self._python_environment(), **owned}
 

@@ -22,6 +22,8 @@ def of_stack(data: Path, stack: StackFile) -> OperatorSettings:
         **({} if login is None else login.settings()),
         "database_url": stack.database_url,
         "public_url": stack.scim_url,
+        "console_url": stack.console_url,
+        "console_secret": folder.kept_secrets().get("console-seal", ""),
         # The stack's own, not the caller's variable.
         "topic_prefix": prefix or OperatorSettings.model_fields["topic_prefix"].default,
     }

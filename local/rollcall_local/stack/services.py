@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-SERVICES: Final = ("ingress", "provisioner", "notifier")
+SERVICES: Final = ("ingress", "provisioner", "notifier", "console")
 OURS: Final = ("rollcall", "rollcall_local", *(f"rollcall_{name}" for name in SERVICES))
 
 

@@ -14,10 +14,11 @@ from rollcall_local.stack.folder import Folder, read_json, write_json
 class StackFile:
     """The content of `stack.json`.
 
-    `scim_url` is the root of the (first) door, `scim_urls` that of each; `smtp` is `host:port`;
-    `mailbox` a Maildir; `database_url` is the owner's. `pids` are those of the processes that do
-    the work, rewritten at each restart: `ingress`, `provisioner`, `notifier`, `kafka`, `postgres`,
-    `supervisor`, each a list (empty for a Kafka that is not ours). `logs` maps a service to its
+    `scim_url` is the root of the (first) door, `scim_urls` that of each, `console_url` that of the
+    (first) console; `smtp` is `host:port`; `mailbox` a Maildir; `database_url` is the owner's.
+    `pids` are those of the processes that do the work, rewritten at each restart: one list for each
+    service, `kafka`, `postgres` and `supervisor` (empty for a Kafka that is not ours). `logs` maps a
+    service to its
     file, `metrics` to the URLs of its replicas.
     """
 
@@ -31,6 +32,7 @@ class StackFile:
     pids: Mapping[str, Sequence[int]]
     logs: Mapping[str, str]
     metrics: Mapping[str, Sequence[str]]
+    console_url: str = ""
 
     @classmethod
     def load(cls, data: Path) -> StackFile:
@@ -43,7 +45,7 @@ class StackFile:
                 exit_code=2,
             )
         found.setdefault("scim_urls", [found["scim_url"]])  # a stack that an older release started
-        return cls(**{name: found[name] for name in cls.__dataclass_fields__})
+        return cls(**{name: found[name] for name in cls.__dataclass_fields__ if name in found})
 
     def save(self, folder: Folder) -> None:
         """Replace the file in one step. It holds a password, so only its owner may read it."""

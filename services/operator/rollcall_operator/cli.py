@@ -29,6 +29,7 @@ COMMANDS = {
     "org": "Organisations: create, list, show, set, export, delete.",
     "member": "Members: list, show, find.",
     "key": "API keys: create, list, revoke.",
+    "console": "The console: link (signs in once), reseal.",
     "partition": "Partitions: list, show, resume.",
     "dead": "Dead letters: list, show, redrive, discard.",
     "refused": "Requests that were answered with success and refused later: list, show.",

@@ -16,7 +16,7 @@ LOG: Final = "The directory and its log"
 DEPLOYMENT: Final = "A deployment"
 PANELS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("up", "down", "stop", "start", "status", "demo", "mails"), MACHINE),
-    **dict.fromkeys(("org", "member", "key", "erase"), PEOPLE),
+    **dict.fromkeys(("org", "member", "key", "erase", "console"), PEOPLE),
     **dict.fromkeys(("trace", "lag", "refused", "dead", "partition"), QUESTIONS),
     **dict.fromkeys(("snapshot", "rebuild", "verify", "replay"), LOG),
     **dict.fromkeys(("doctor", "topics", "migrate", "serve", "wait", "health"), DEPLOYMENT),
@@ -86,6 +86,13 @@ PAGES: Final[Mapping[str, Page]] = {
             "rollcall erase Acme ana@acme.example",
         )
     ),
+    "console link": Page(
+        (
+            "rollcall console link ana@acme.example Acme",
+            "rollcall console link op@example.org --operator --minutes 60",
+        )
+    ),
+    "console reseal": Page(("rollcall console reseal",)),
     "refused list": Page(
         ("rollcall refused list", "rollcall refused list Acme --since 2027-01-31")
     ),

@@ -20,6 +20,13 @@ class OperatorSettings(Settings):
         "http://127.0.0.1:8080", description="The server's root as the outside world sees it."
     )
 
+    console_url: PublicUrl = Field(
+        "http://127.0.0.1:8090", description="The console's root, for the links into it."
+    )
+    console_secret: SecretStr = Field(
+        SecretStr(""), description="The console's secrets, for `rollcall console reseal` alone."
+    )
+
     def scim_base_url(self, organisation_id: str) -> str:
         """The SCIM URL that an administrator enters in an identity provider."""
         return f"{self.public_url}/v2/{organisation_id}"

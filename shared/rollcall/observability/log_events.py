@@ -76,4 +76,9 @@ LogEvent = Literal[
     "mail_server.reached",
     "notification.planned",
     "outcome.malformed",
+    # console
+    "account.attempt_failed",
+    "account.signed_in_by_link",
+    "page.failed",
+    "page.unavailable",
 ]

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from prometheus_client import Counter, Gauge, Histogram, Metric, registry
 
-Service = Literal["ingress", "provisioner", "notifier"]
+Service = Literal["ingress", "provisioner", "notifier", "console"]
 
 
 class OfService(registry.Collector):

@@ -20,7 +20,12 @@ from rollcall.observability.logging import get_logger
 from rollcall.postgres import queries
 
 FOLDER: Final = Path(__file__).parent / "migrations"
-SERVICE_ROLES: Final = ("rollcall_ingress", "rollcall_provisioner", "rollcall_notifier")
+SERVICE_ROLES: Final = (
+    "rollcall_ingress",
+    "rollcall_provisioner",
+    "rollcall_notifier",
+    "rollcall_console",
+)
 AUDIT_MONTHS: Final = 13
 """Partitions of the audit that exist after a migration: this month and the twelve after it."""
 

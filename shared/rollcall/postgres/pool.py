@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
-Service = Literal["ingress", "provisioner", "notifier", "owner"]
+Service = Literal["ingress", "provisioner", "notifier", "console", "owner"]
 
 POSTGRES: Final = "Postgres"
 NOT_MIGRATED: Final = "Postgres (its schema or grants are not those of this release: migrate it)"
@@ -39,6 +39,7 @@ IDLE_IN_TRANSACTION_S: Final[dict[Service, int]] = {
     # this time Postgres ends the session and frees the row for the successor.
     "provisioner": 10,
     "notifier": 10,
+    "console": 10,
     "owner": 60,
 }
 

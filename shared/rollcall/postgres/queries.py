@@ -8,7 +8,8 @@ A block of a file begins with
     -- roles: provisioner
 
 and its text goes on to the next `-- name:`. `roles` are the service roles that run it (`ingress`,
-`provisioner`, `notifier`) or `owner` for the operator; a test prepares each query under each.
+`provisioner`, `notifier`, `console`) or `owner` for the operator; a test prepares each query under
+each.
 
 What several queries of a file have in common is a block headed `-- piece: shown_members`. It stands
 where they say `/* piece: shown_members */`.
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(__file__).parent / "sql"
-ROLES: Final = frozenset({"ingress", "provisioner", "notifier", "owner"})
+ROLES: Final = frozenset({"ingress", "provisioner", "notifier", "console", "owner"})
 _HEAD: Final = re.compile(r"^-- (name|piece): *([a-z][a-z0-9_]*) *$", re.MULTILINE)
 _PIECE: Final = re.compile(r"/\* piece: ([a-z][a-z0-9_]*) \*/")
 

@@ -43,6 +43,16 @@ FORBIDDEN = [
     ("notifier", "UPDATE tenancy.organisation SET name = ''"),
     ("notifier", "SELECT FROM audit.event"),
     ("notifier", "DELETE FROM notice.notification"),
+    ("console", "UPDATE directory.member SET status = 'revoked'"),
+    ("console", "UPDATE audit.event SET status = 200"),
+    ("console", "DELETE FROM console.act"),
+    ("console", "UPDATE console.act SET kind = ''"),
+    ("console", "SELECT FROM directory.dead_letter"),
+    ("console", "SELECT sha256 FROM tenancy.api_key"),
+    ("console", "UPDATE tenancy.key_use SET last_used = now()"),
+    ("console", "INSERT INTO notice.notification SELECT FROM notice.notification"),
+    ("ingress", "SELECT FROM console.account"),
+    ("provisioner", "SELECT FROM console.session"),
     ("notifier", "INSERT INTO rollcall.migration (name, sha256) VALUES ('', '')"),
 ]
 
@@ -183,7 +193,8 @@ async def test_the_documented_grants_are_the_real_ones(module_database: TestData
     documented = {}
     for row_text in re.findall(r"^\| `[a-z]+\.[a-z_]+` \|.*\|$", text, re.MULTILINE):
         table, *cells = (cell.strip(" `") for cell in row_text.strip("|").split("|"))
-        for service, cell in zip(("ingress", "provisioner", "notifier"), cells, strict=True):
+        services = ("ingress", "provisioner", "notifier", "console")
+        for service, cell in zip(services, cells, strict=True):
             rights = frozenset(word for word in cell.replace(",", " ").split() if word.isupper())
             if rights:
                 documented[table, service] = rights

@@ -42,6 +42,7 @@ WORDS: Final[dict[str, tuple[str, ...]]] = {
     "key list": ("Acme",),
     "key revoke": ("Acme", "abc"),
     "erase": ("Acme", "ana@acme.example", "--yes"),
+    "console link": ("ana@acme.example",),
     "refused show": ("01a21152-520e-71f9-a919-f63942fd829d",),
     "dead show": ("requests/0/1",),
     "dead redrive": ("--all", "--yes"),

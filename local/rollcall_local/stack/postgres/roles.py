@@ -9,7 +9,12 @@ from collections.abc import Mapping
 
 DATABASE = "rollcall"
 OWNER = "rollcall_owner"
-SERVICE_ROLES = ("rollcall_ingress", "rollcall_provisioner", "rollcall_notifier")
+SERVICE_ROLES = (
+    "rollcall_ingress",
+    "rollcall_provisioner",
+    "rollcall_notifier",
+    "rollcall_console",
+)
 ROLES = (OWNER, *SERVICE_ROLES)
 
 _TIMEOUT_S = 30.0

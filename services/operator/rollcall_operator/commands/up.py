@@ -139,6 +139,7 @@ def _announce(stack: Stack, supervisor: Supervisor, teller: report.Reporter, sin
     teller.say(f"SCIM   {first}")
     for other in others:
         teller.say(f"       {other} (another replica of the same)")
+    teller.say(f"Pages  {stack.console_url} (`rollcall console link` signs in)")
     teller.say(f"Kafka  {stack.kafka_bootstrap} ({stack.kafka_kind})")
     teller.say(f"Mails  {stack.folder.mailbox} (`rollcall mails` shows them)")
     grace = stack.invitation_grace_s

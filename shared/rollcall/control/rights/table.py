@@ -26,7 +26,7 @@ from rollcall.runtime.config import Settings
 
 PRINCIPAL: Final = "rollcall-{service}"
 """A service's principal without its type; for client certificates their distinguished name."""
-SERVICES: Final = ("ingress", "provisioner", "notifier", "operator")
+SERVICES: Final = ("ingress", "provisioner", "notifier", "console", "operator")
 CLUSTER: Final = "kafka-cluster"
 EVERYBODY: Final = "User:*"
 
@@ -54,6 +54,7 @@ def required(topics: Topics, names: Names = Names()) -> list[Binding]:
         *_ingress(topics, names.principal("ingress")),
         *_provisioner(topics, names.principal("provisioner")),
         *_notifier(topics, names.principal("notifier")),
+        *_console(topics, names.principal("console")),
         *_operator(topics, names.principal("operator")),
     ]
 
@@ -125,6 +126,14 @@ def _notifier(topics: Topics, who: str) -> Iterator[Binding]:
     # A sent mail is an outcome as well.
     yield _topic(who, topics.outcomes, Operation.WRITE)
     yield _group(who, f"{topics.prefix}-notifier", Pattern.LITERAL, Operation.READ)
+
+
+def _console(topics: Topics, who: str) -> Iterator[Binding]:
+    # What its users do to organisations and keys; the present state is read from the same topic.
+    yield _topic(who, topics.tenancy, Operation.READ)
+    yield _topic(who, topics.tenancy, Operation.WRITE)
+    # The end of the log: how much is accepted and not applied yet. It reads no request.
+    yield _topic(who, topics.requests, Operation.DESCRIBE)
 
 
 def _operator(topics: Topics, who: str) -> Iterator[Binding]:

@@ -18,7 +18,7 @@ ON CONFLICT (topic, partition) DO NOTHING
 -- How far the provisioner has applied and announced a partition.
 -- $1 topic
 -- $2 partition
--- roles: provisioner, ingress, owner
+-- roles: provisioner, ingress, console, owner
 SELECT topic, partition, next_offset, published_offset, last_event_id::text, last_append_time,
        epoch, state, reason, detail
 FROM directory.progress
@@ -37,7 +37,7 @@ WHERE topic = $1 AND partition = $2
 -- name: list_directory
 -- All partitions of a topic in the provisioner's progress.
 -- $1 topic
--- roles: provisioner, ingress, owner
+-- roles: provisioner, ingress, console, owner
 SELECT topic, partition, next_offset, published_offset, last_event_id::text, last_append_time,
        epoch, state, reason, detail
 FROM directory.progress

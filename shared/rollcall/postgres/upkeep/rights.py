@@ -16,7 +16,7 @@ from rollcall.postgres.migrate import Migration
 if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
-SCHEMAS: Final = ("audit", "directory", "notice", "rollcall", "tenancy")
+SCHEMAS: Final = ("audit", "console", "directory", "notice", "rollcall", "tenancy")
 _SQL = queries.load("rights")
 _FACTS: Final = _SQL["server_facts"]
 _GRANTED: Final = _SQL["granted_rights"]

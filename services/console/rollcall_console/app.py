@@ -1,0 +1,146 @@
+"""The console, wired by hand: Kafka's tenancy topic and Postgres → pages."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from aiohttp import web
+
+from rollcall.http.server import Listener
+from rollcall.observability.logging import get_logger
+from rollcall.postgres.console import console_reads as reads
+from rollcall.postgres.console import console_sessions as sessions
+from rollcall.postgres.console.console_sessions import Limits
+from rollcall.postgres.pool import Database, open_pool
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.lifecycle import drain_step, is_set_within
+from rollcall.runtime.sealed import Sealer
+from rollcall.service import STOP_S, Service
+from rollcall_console import home
+from rollcall_console.acts import Acts
+from rollcall_console.behind import LogEnds
+from rollcall_console.config import ConsoleSettings
+from rollcall_console.door.account import AccountViews
+from rollcall_console.door.passwords import Passwords
+from rollcall_console.door.sign_ins import SignIns
+from rollcall_console.door.views import DoorViews
+from rollcall_console.home import HomeViews
+from rollcall_console.scim.views import ScimViews
+from rollcall_console.tenants import Tenants
+from rollcall_console.web import headers, pages, static
+from rollcall_console.web.guard import Guard
+
+STATEMENT_TIMEOUT_S: Final = 5.0
+"""Longest statement of a page; each takes milliseconds."""
+DATABASE_CLOSE_S: Final = 3.0
+KEEP_UP_S: Final = 30.0
+"""How often contacts are noted; they are kept to a minute."""
+SWEEP_S: Final = 3600.0
+CONTACT_DAYS: Final = 14
+
+log = get_logger()
+
+
+class Console(Service):
+    """One process: the pages, and a task that notes when keys are used."""
+
+    def __init__(self, settings: ConsoleSettings, database: Database) -> None:
+        super().__init__(
+            "console",
+            admin_host=settings.console_admin_host,
+            admin_port=settings.console_admin_port,
+        )
+        self._settings = settings
+        self._database = database
+        self._tenants = Tenants(settings)
+        self._log_ends = LogEnds(settings, database)
+        self._has_postgres = False
+        self._listener = Listener(
+            self._app(),
+            settings.console_host,
+            settings.console_port,
+            drain_s=settings.console_drain_s,
+        )
+
+    def _app(self) -> web.Application:
+        settings, database, tenants = self._settings, self._database, self._tenants
+        files = static.load()
+        made = pages.make(files)
+        sealer = Sealer.of(settings.console_secret.get_secret_value())
+        limits = Limits(settings.console_idle_s, settings.console_absolute_s)
+        is_encrypted = settings.is_encrypted
+        passwords = Passwords()
+        sign_ins = SignIns(database, passwords, sealer, limits, is_encrypted=is_encrypted)
+        acts = Acts(settings, database)
+        app = web.Application(middlewares=[Guard(made, sign_ins, settings.root_url).__call__])
+        headers.setup(app, is_encrypted=is_encrypted)
+        static.setup(app, files)
+        DoorViews(made, sign_ins, database, is_encrypted).setup(app)
+        AccountViews(made, database, sign_ins, passwords, sealer).setup(app)
+        HomeViews(made, tenants).setup(app)
+        ScimViews(settings, made, database, tenants, acts, self._log_ends).setup(app)
+        app.router.add_route("*", "/{anything:.*}", home.not_found)
+        return app
+
+    @property
+    def port(self) -> int:
+        """The port of the pages."""
+        return self._listener.port
+
+    def facts(self) -> Mapping[str, Any]:
+        """The port of the pages."""
+        return {"port": self.port}
+
+    def missing(self) -> Sequence[str]:
+        """Kafka or Postgres has not been reached yet."""
+        reasons = []
+        if not self._tenants.is_loaded:
+            reasons.append("organisations and keys are not loaded (Kafka)")
+        if not self._has_postgres:
+            reasons.append("Postgres has not answered yet")
+        return reasons
+
+    async def open(self) -> None:
+        """Listen, and read organisations and keys in the background. Raises CannotListen."""
+        self._tenants.start()
+        await self._listener.start()
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Note contacts and remove what is over, until `stop` is set."""
+        loop = asyncio.get_running_loop()
+        swept_s = loop.time() - SWEEP_S
+        while True:
+            wait_s = KEEP_UP_S
+            try:
+                async with self._database.connection() as connection:
+                    await reads.note_contacts(connection)
+                    if loop.time() - swept_s >= SWEEP_S:
+                        await sessions.sweep(
+                            connection, self._settings.console_idle_s, CONTACT_DAYS
+                        )
+                        swept_s = loop.time()
+                self._has_postgres = True
+            except Unavailable as error:
+                log.warning("postgres.unavailable", what=error.what)
+                wait_s = error.retry_after_s
+            if await is_set_within(stop, wait_s):
+                return
+
+    async def close(self) -> None:
+        """Finish what is in flight, then close."""
+        await self._listener.drain()
+        await drain_step("tenancy", self._tenants.stop(), STOP_S)
+        await drain_step("log ends", self._log_ends.close(), STOP_S)
+        await drain_step("postgres", self._database.close(DATABASE_CLOSE_S), STOP_S)
+
+
+async def build(settings: ConsoleSettings) -> Console:
+    """The console of these settings; Kafka and Postgres may be away."""
+    database = await open_pool(
+        settings.database_url.get_secret_value(),
+        role_hint="console",
+        max_size=settings.console_pool_size,
+        statement_timeout_s=STATEMENT_TIMEOUT_S,
+        application_name="rollcall-console",
+    )
+    return Console(settings, database)

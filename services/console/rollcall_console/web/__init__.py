@@ -1,0 +1,1 @@
+"""What every page goes through: headers, origin, language, templates, forms, static files."""

@@ -1,0 +1,103 @@
+"""What stands before every view: origin, session, and a page for every error.
+
+A visitor who is not signed in is sent to sign in, and back afterwards. Organisations of others are
+not found, exactly as those that do not exist.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import quote
+
+from aiohttp import web
+
+from rollcall.control.errors import ControlError
+from rollcall.observability.logging import get_logger
+from rollcall.runtime.clock import now
+from rollcall.runtime.errors import Unavailable
+from rollcall.runtime.ids import new_id
+from rollcall_console.door.sign_ins import Locked, SignIns
+from rollcall_console.door.visitor import VISITOR
+from rollcall_console.web import origin
+from rollcall_console.web.errors import MayNot, NotFound, Refused
+from rollcall_console.web.forms import BadForm
+from rollcall_console.web.pages import Pages, see_other
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+OPEN: Final = ("/static/", "/sign-in", "/link/", "/preferences")
+"""Beginnings of paths that need no session."""
+
+log = get_logger()
+
+
+class Guard:
+    """The middleware of the console."""
+
+    def __init__(self, pages: Pages, sign_ins: SignIns, root_url: str) -> None:
+        self._pages = pages
+        self._sign_ins = sign_ins
+        self._root_url = root_url
+
+    @web.middleware
+    async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            return await self._admitted(request, handler)
+        except NotFound:
+            return self._error(request, 404, "not_found")
+        except MayNot as error:
+            return self._error(request, 403, "may_not", who=error.who)
+        except BadForm:
+            return self._error(request, 400, "bad_form")
+        except Locked as error:
+            seconds = max(1.0, (error.until - now()).total_seconds())
+            return self._pages.show(request, "locked.html", status=429, seconds=seconds)
+        except Refused as error:
+            return self._pages.show(
+                request, "refused_act.html", status=422, key=error.key, values=error.values
+            )
+        except ControlError as error:
+            return self._pages.show(
+                request, "refused_act.html", status=422, key="error.control",
+                values={"why": str(error)},
+            )  # fmt: skip
+        except Unavailable as error:
+            log.warning("page.unavailable", what=error.what)
+            return self._error(request, 503, "unavailable", what=error.what)
+        except Exception as error:  # the outermost edge: the visitor gets a page, the log the rest
+            return self._failed(request, error)
+
+    async def _admitted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/static/"):
+            return await handler(request)
+        if not origin.is_ours(request.method, request.headers, self._root_url):
+            return self._error(request, 403, "foreign")
+        visitor = await self._sign_ins.visitor(request)
+        if visitor is not None and not visitor.session.is_half:
+            request[VISITOR] = visitor
+        elif not request.path.startswith(OPEN):
+            return self._to_sign_in(request)
+        return await handler(request)
+
+    def _to_sign_in(self, request: web.Request) -> web.Response:
+        if request.headers.get("HX-Request"):
+            # A part of a page: the page itself is asked for again, and leads to the sign-in.
+            return web.Response(status=401, headers={"HX-Refresh": "true"})
+        if request.method not in origin.SAFE:
+            return self._error(request, 401, "session_over")
+        return see_other(f"/sign-in?to={quote(request.path_qs, safe='')}")
+
+    def _failed(self, request: web.Request, error: Exception) -> web.Response:
+        reference = new_id()
+        log.error(
+            "page.failed",
+            reference=reference,
+            error=type(error).__name__,
+            exc_info=error,
+            runbook="page-failed",
+        )
+        return self._error(request, 500, "failed", reference=reference)
+
+    def _error(self, request: web.Request, status: int, kind: str, **values: str) -> web.Response:
+        return self._pages.show(
+            request, "error.html", status=status, kind=kind, status_code=status, values=values
+        )

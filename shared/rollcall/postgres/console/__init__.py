@@ -1,0 +1,1 @@
+"""The console's own schema, and what it reads of the others."""
