@@ -148,12 +148,15 @@ class Stack:
             if self.running("ingress"):
                 door_port = ports.choose(self.taken_ports)
                 self.taken_ports.append(door_port)
+        if service == "console":
+            door_port = ports.choose(self.taken_ports)
+            self.taken_ports.append(door_port)
         own = {
             f"ROLLCALL_{service.upper()}_ADMIN_PORT": str(admin_port),
             "ROLLCALL_DATABASE_URL": self.database_url(service),
         }
         if door_port is not None:
-            own["ROLLCALL_INGRESS_PORT"] = str(door_port)
+            own[f"ROLLCALL_{service.upper()}_PORT"] = str(door_port)
         log = self.folder / f"{service}-{len(self.processes)}.log"
         start = forked.start if self.forks else forked.spawn
         popen = start(module_of(service), [], {**self.environment, **own, **variables}, log)
@@ -331,6 +334,7 @@ async def running(
         "ROLLCALL_TOPIC_PREFIX": prefix,
         "ROLLCALL_PUBLIC_URL": f"http://127.0.0.1:{door_port}",
         "ROLLCALL_INVITATION_SECRET": SECRET,
+        "ROLLCALL_CONSOLE_SECRET": SECRET,
         "ROLLCALL_INGRESS_REPLY_BUDGET_S": "20",
         "ROLLCALL_NOTIFIER_INVITATION_GRACE_S": "0",
         # As in production, only shorter: what tests change by the second settles into one mail.

@@ -22,6 +22,7 @@ _ORDER: Final = (
     "member.revoked",
     "member.restored",
     "member.created",
+    "member.invited",
     "member.accepted",
     "member.confirmed",
     "group.removed",
@@ -31,9 +32,9 @@ _ORDER: Final = (
     "dead.redriven",
     "dead.discarded",
 )
-"""Facts, the one that matters most first: a create is also an invitation, and is called a join."""
+"""Facts, the one that matters most first."""
 _TONES: Final[dict[str, Tone]] = {
-    "member.created": "good",
+    "member.invited": "good",
     "member.restored": "good",
     "member.accepted": "good",
     "member.confirmed": "good",
@@ -97,10 +98,12 @@ def _main_fact(happening: Happening) -> tuple[str, dict[str, Any]]:
 
 
 def _sentence(fact: str, happening: Happening, kind: str, name: str, words: Words) -> str:
+    verb = happening.type.removeprefix("io.rollcall.request.").split(".")[1]
+    if fact == "member.invited" and verb == "create":
+        return words("fact.joined", name=name)
     if fact != "request.rejected":
         key = f"fact.{fact}"
         return words(key if words.has(key) else "fact.nothing", name=name)
-    verb = happening.type.removeprefix("io.rollcall.request.").split(".")[1]
     is_known = happening.name is not None
     if verb == "create" or not is_known:
         verb = "create" if verb == "create" else "unknown"

@@ -34,7 +34,7 @@ def step_of(secret: bytes, typed: str, now_s: float) -> int | None:
     code = typed.replace(" ", "")
     present = int(now_s // STEP_S)
     found = None
-    for step in range(present - DRIFT_STEPS, present + DRIFT_STEPS + 1):
+    for step in range(max(0, present - DRIFT_STEPS), present + DRIFT_STEPS + 1):
         if hmac.compare_digest(code_at(secret, step).encode(), code.encode()):
             found = step
     return found

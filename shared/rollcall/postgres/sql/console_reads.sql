@@ -33,14 +33,15 @@ ORDER BY asked.public_id, minutes.at DESC
 -- $1 organisation, $2 requests at most
 -- roles: console
 WITH recent AS MATERIALIZED (
-    SELECT append_time, status, outcomes
+    SELECT append_time, type, status, outcomes
     FROM audit.event
     WHERE organisation_id = $1 AND id >= audit.first_id(now() - interval '24 hours')
     ORDER BY id DESC
     LIMIT $2
 )
 SELECT count(*) AS requests,
-       count(*) FILTER (WHERE outcomes @> '[{"fact": "member.created"}]'
+       count(*) FILTER (WHERE type LIKE 'io.rollcall.request.member.create.%'
+                              AND outcomes @> '[{"fact": "member.invited"}]'
                         OR outcomes @> '[{"fact": "member.restored"}]') AS joined,
        count(*) FILTER (WHERE outcomes @> '[{"fact": "member.revoked"}]'
                         OR outcomes @> '[{"fact": "member.removed"}]') AS gone,

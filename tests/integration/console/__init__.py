@@ -1,0 +1,1 @@
+"""The console as a process over real Kafka and Postgres, asked over HTTP."""

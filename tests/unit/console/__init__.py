@@ -1,0 +1,1 @@
+"""The console without any server: codes, seals, words, the contact light, who may post."""
