@@ -83,7 +83,10 @@ def _schemas() -> Json:
             {
                 "organisation_id": UUID,
                 "resource_id": UUID,
-                "actor": {**TEXT, "description": "`key:PUBLIC_ID`, `invitation`, `operator`"},
+                "actor": {
+                    **TEXT,
+                    "description": "`key:PUBLIC_ID`, `invitation`, `operator`, `account:ID`",
+                },
                 "settings": _object(
                     {
                         "profile": {"enum": ["compatible", "interop"]},

@@ -25,7 +25,11 @@ from rollcall_console.door.passwords import Passwords
 from rollcall_console.door.sign_ins import SignIns
 from rollcall_console.door.views import DoorViews
 from rollcall_console.home import HomeViews
+from rollcall_console.people.group_views import GroupViews
+from rollcall_console.people.views import MemberViews
+from rollcall_console.refused.views import RefusedViews
 from rollcall_console.scim.views import ScimViews
+from rollcall_console.settings.views import SettingsViews
 from rollcall_console.tenants import Tenants
 from rollcall_console.web import headers, pages, static
 from rollcall_console.web.guard import Guard
@@ -79,6 +83,10 @@ class Console(Service):
         AccountViews(made, database, sign_ins, passwords, sealer).setup(app)
         HomeViews(made, tenants).setup(app)
         ScimViews(settings, made, database, tenants, acts, self._log_ends).setup(app)
+        MemberViews(made, database, tenants, acts).setup(app)
+        GroupViews(made, database, tenants).setup(app)
+        RefusedViews(made, database, tenants, acts).setup(app)
+        SettingsViews(settings, made, database, tenants, acts).setup(app)
         app.router.add_route("*", "/{anything:.*}", home.not_found)
         return app
 

@@ -4,7 +4,7 @@ The sentence says what happened to a person or a group first; a code is the last
 refused create has left nobody, so its sentence has no name.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -68,13 +68,14 @@ class Line:
         return self.kind == "member"
 
 
-def line_of(happening: Happening, words: Words) -> Line:
-    """The line of a decided request."""
+def line_of(happening: Happening, words: Words, *, name: str | None = None) -> Line:
+    """The line of a decided request; `name` is what its resource is called, where that is known."""
+    happening = replace(happening, name=name or happening.name)
     fact, detail = _main_fact(happening)
     kind = (
         "group" if ".group." in happening.type or detail.get("endpoint") == "Groups" else "member"
     )
-    name = happening.name or words(f"someone.{kind}")
+    called = happening.name or words(f"someone.{kind}")
     said = _refusal(happening, kind, detail, words) if fact == "request.rejected" else ""
     return Line(
         id=happening.id,
@@ -84,7 +85,7 @@ def line_of(happening: Happening, words: Words) -> Line:
         resource_id=happening.resource_id,
         is_there=happening.name is not None,
         tone=_TONES.get(fact, "plain"),
-        sentence=_sentence(fact, happening, kind, name, words),
+        sentence=_sentence(fact, happening, kind, called, words),
         detail=said or _what_changed(happening, fact, words),
     )
 

@@ -141,6 +141,7 @@ async def close(
     action: Action,
     *,
     dry_run: bool = False,
+    by: str = "operator",
 ) -> list[Done]:
     """Redrive or discard the letters, and wait for what becomes of each. Raises Unavailable.
 
@@ -169,7 +170,7 @@ async def close(
             note = f"{earlier.kind} of it, {earlier.id}, is not applied yet; nothing was written"
             done[_key(letter)] = Done(letter, "pending", note)
     if fresh:
-        await publish(settings, [_asking(each, fresh[each], action) for each in fresh])
+        await publish(settings, [_asking(each, fresh[each], action, by) for each in fresh])
     asked |= fresh
     if asked:
         rows = await decided(database, asked)
@@ -204,7 +205,9 @@ async def _close_alone(database: Database, letter: DeadLetterSummary, action: Ac
     return Done(letter, "discarded" if was_open else "already", "it was about no resource")
 
 
-def _asking(request_id: str, letter: DeadLetterSummary, action: Action) -> tuple[Request, str, int]:
+def _asking(
+    request_id: str, letter: DeadLetterSummary, action: Action, by: str
+) -> tuple[Request, str, int]:
     """The redrive or discard of a letter, with the topic and partition it is published to."""
     request = Request(
         id=request_id,
@@ -213,7 +216,7 @@ def _asking(request_id: str, letter: DeadLetterSummary, action: Action) -> tuple
         resource_id=letter.resource_id or "",
         time=now(),
         body=BODIES[action](dead_id=letter.id or "", dead_letter=letter.name),
-        actor="operator",
+        actor=by,
     )
     return request, letter.topic, letter.partition
 

@@ -41,11 +41,13 @@ async def publish(settings: Settings, requests: Iterable[tuple[Request, str, int
         await producer.stop()
 
 
-async def decided(database: Database, ids: Iterable[str]) -> dict[str, AuditRow]:
-    """Id → audit row, of those that are decided within `WAIT_S`. Raises Unavailable."""
+async def decided(
+    database: Database, ids: Iterable[str], *, wait_s: float = WAIT_S
+) -> dict[str, AuditRow]:
+    """Id → audit row, of those that are decided within `wait_s`. Raises Unavailable."""
     wanted = list(ids)
     loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + WAIT_S
+    deadline_s = loop.time() + wait_s
     while True:
         async with database.connection() as connection:
             found = await audit.find(connection, wanted)

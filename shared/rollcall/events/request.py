@@ -61,6 +61,10 @@ TYPE_PREFIX: Final = "io.rollcall.request."
 SOURCE: Final = "/rollcall/ingress"
 OPERATOR: Final = "/rollcall/operator"
 """Source of the requests that only an operator can make."""
+CONSOLE: Final = "/rollcall/console"
+"""Source of the requests of people who are signed in to the console."""
+ACCOUNT: Final = "account:"
+"""The beginning of `actor` in those."""
 FIRST_RULES: Final = 1
 """The rules of requests without a `rules` field: they were written before rules had numbers."""
 RULES: Final = 3
@@ -203,6 +207,12 @@ class Request:
         return f"{self.organisation_id}/{self.endpoint}/{self.resource_id}"
 
 
+def _source(request: Request) -> str:
+    if request.actor.startswith(ACCOUNT):
+        return CONSOLE
+    return OPERATOR if request.is_about_dead or request.is_final else SOURCE
+
+
 def to_event(request: Request) -> Event:
     """The CloudEvent that carries `request`; its data omits absent fields."""
     data: Json = {
@@ -237,7 +247,7 @@ def to_event(request: Request) -> Event:
     return Event(
         id=request.id,
         type=request.type,
-        source=OPERATOR if request.is_about_dead or request.is_final else SOURCE,
+        source=_source(request),
         subject=request.subject,
         time=request.time,
         data=data,

@@ -25,10 +25,12 @@ def register(app: typer.Typer) -> None:
 
 
 def link(
-    email: Annotated[str, typer.Argument(help="Address with which the person signs in.")],
+    email: Annotated[
+        str, typer.Argument(metavar="EMAIL", help="Address with which the person signs in.")
+    ],
     org: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ORG]...", help="Give a role in these: ids, or unique names."),
+        typer.Argument(metavar="ORG", help="Give a role in these: ids, or unique names."),
     ] = None,
     name: Annotated[str, typer.Option(help="The person's name, for a new account.")] = "",
     role: Annotated[str, typer.Option(help="owner, admin or auditor.")] = "owner",

@@ -132,8 +132,10 @@ def _console(topics: Topics, who: str) -> Iterator[Binding]:
     # What its users do to organisations and keys; the present state is read from the same topic.
     yield _topic(who, topics.tenancy, Operation.READ)
     yield _topic(who, topics.tenancy, Operation.WRITE)
-    # The end of the log: how much is accepted and not applied yet. It reads no request.
-    yield _topic(who, topics.requests, Operation.DESCRIBE)
+    # A member revoked, restored or removed, and a dead letter redriven, are requests.
+    yield _topic(who, topics.requests, Operation.WRITE)
+    # How much waits; and whether a redrive of the same letter is in the log already.
+    yield _topic(who, topics.requests, Operation.READ)
 
 
 def _operator(topics: Topics, who: str) -> Iterator[Binding]:

@@ -99,6 +99,14 @@ async def latest_of(
     return [to_happening(row) for row in rows]
 
 
+async def timeline_of(
+    connection: "Connection", organisation_id: str, resource_id: str, limit: int
+) -> list[Happening]:
+    """The latest decisions about one member or group, newest first, without its name."""
+    rows = await connection.fetch(_SQL["timeline_of"], organisation_id, resource_id, limit)
+    return [to_happening(row) for row in rows]
+
+
 def to_happening(row: "asyncpg.Record") -> Happening:
     """The happening in a row that has its columns."""
     return Happening(

@@ -130,5 +130,12 @@ GRANT SELECT, INSERT, UPDATE, DELETE
 GRANT SELECT, INSERT ON console.act TO rollcall_console;
 GRANT SELECT ON directory.member, directory."group", directory.group_member,
     directory.resource_count, directory.progress TO rollcall_console;
-GRANT SELECT ON audit.event, tenancy.key_use, notice.notification TO rollcall_console;
+GRANT SELECT ON audit.event, audit.unheard, tenancy.key_use, notice.notification
+    TO rollcall_console;
+-- Dead letters as they are listed, without the records; and how many events wait behind one.
+GRANT SELECT (topic, partition, "offset", epoch, event_id, organisation_id, error_class, error,
+              append_time, recorded, state, id, type, endpoint, resource_id, attempts)
+    ON directory.dead_letter TO rollcall_console;
+GRANT SELECT (organisation_id, endpoint, resource_id, by_organisation)
+    ON directory.parked TO rollcall_console;
 GRANT SELECT (public_id, organisation_id) ON tenancy.api_key TO rollcall_console;

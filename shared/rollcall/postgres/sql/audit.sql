@@ -41,7 +41,7 @@ LIMIT $5
 -- name: find_events
 -- The decisions about these requests, as far as they are decided.
 -- $1 ids
--- roles: owner
+-- roles: console, owner
 SELECT id::text, organisation_id::text, topic, partition, "offset", epoch, type, resource_id, actor,
        append_time, event_time, status, scim_type, optimistic, outcomes
 FROM audit.event
@@ -69,7 +69,7 @@ ON CONFLICT DO NOTHING
 -- $1 organisation, null: all
 -- $2 recorded since, null: no limit
 -- $3 at most this many
--- roles: owner
+-- roles: console, owner
 WITH refused AS (
     SELECT id, false AS is_unheard, NULL::smallint AS given
     FROM audit.event

@@ -85,3 +85,13 @@ LEFT JOIN directory.member AS member
 LEFT JOIN directory."group" AS held
   ON held.organisation_id = $1 AND held.id = event.about
 ORDER BY event.id DESC
+
+-- name: timeline_of
+-- The decisions about one resource, newest first.
+-- $1 organisation, $2 resource, $3 at most
+-- roles: console
+SELECT id::text, type, resource_id, actor, append_time, status, scim_type, outcomes, NULL AS name
+FROM audit.event
+WHERE organisation_id = $1 AND resource_id = $2
+ORDER BY id DESC
+LIMIT $3

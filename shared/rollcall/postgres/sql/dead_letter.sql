@@ -108,7 +108,7 @@ WHERE NOT EXISTS (SELECT FROM directory.parked_organisation AS park
 -- $4 error class, null: any
 -- $5 names (`topic/partition/offset`) or ids as text, null: all
 -- $6 at most this many
--- roles: provisioner, owner
+-- roles: provisioner, console, owner
 SELECT topic, partition, "offset", epoch, event_id, organisation_id::text, error_class, error,
        append_time, recorded, state, id::text, type, endpoint, resource_id::text, attempts,
        CASE WHEN state = 'dead' AND resource_id IS NOT NULL THEN (

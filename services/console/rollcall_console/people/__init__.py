@@ -1,0 +1,1 @@
+"""Members and groups: found, shown, and what may be done to a member."""
