@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 _HIDDEN: Final = frozenset({"schemas", "meta", "id", "groups", "password", "active"})
+ENTERPRISE: Final = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 MOST: Final = 200
 """Lines of one member."""
 
@@ -23,8 +24,13 @@ def attributes_of(resource: dict[str, Any]) -> list[Attribute]:
     for name, value in resource.items():
         if name in _HIDDEN:
             continue
-        lines.extend(_lines(name.rpartition(":")[2] if ":" in name else name, value))
+        lines.extend(_lines(_short(name), value))
     return lines[:MOST]
+
+
+def _short(name: str) -> str:
+    """`enterprise` for its URN (RFC 7643 §4.3); the last part of any other; an attribute's name."""
+    return "enterprise" if name == ENTERPRISE else name.rpartition(":")[2]
 
 
 def _lines(path: str, value: Any) -> Iterator[Attribute]:
