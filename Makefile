@@ -8,7 +8,7 @@ WORKERS ?= 3
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-unit test-cluster test-long test-soak test-tools check format docs vendor bench bench-quick chaos clean lock
+.PHONY: help install run demo test test-unit test-cluster test-long test-soak browser-tools test-tools check format docs vendor bench bench-quick chaos clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,8 +62,12 @@ test-soak: install ## Hours: ten minutes of kills, of chaos, 20 seeds of both, C
 	$(BIN)/python -m tests.chaos --runs 20 --minutes 1
 	$(BIN)/python -m tests.crash.soak --changes $(or $(CHANGES),1000000)
 
-test-tools: ## What tests need of the system (Debian, as root): Chromium, a Docker engine, compose, mmdebstrap
-	apt-get install --yes --no-install-recommends chromium docker.io docker-compose mmdebstrap
+browser-tools: ## What tests of the console need of the system (Debian, as root): Chromium
+	@command -v chromium >/dev/null || { apt-get update --quiet --quiet \
+		&& apt-get install --yes --no-install-recommends chromium; }
+
+test-tools: browser-tools ## What long tests need of the system (Debian, as root): a Docker engine, compose, mmdebstrap
+	apt-get install --yes --no-install-recommends docker.io docker-compose mmdebstrap
 
 check: install ## Lint, types, import contracts
 	$(BIN)/ruff check .

@@ -29,7 +29,7 @@ def chromium() -> str:
     for name in NAMES:
         if (path := shutil.which(name)) is not None:
             return path
-    why = "no Chromium: `make test-tools` installs it; the console is not tried in a browser"
+    why = "no Chromium: `make browser-tools` installs it; the console is not tried in a browser"
     if os.environ.get("CI"):
         pytest.fail(why)
     pytest.skip(why)

@@ -55,7 +55,7 @@ from tests.support.servers import KafkaServer
 
 pytestmark = pytest.mark.timeout(240)
 ADMINISTRATOR = "administrator"
-SERVICES = ("ingress", "provisioner", "notifier", "operator")
+SERVICES = ("ingress", "provisioner", "notifier", "console", "operator")
 LOGINS = (ADMINISTRATOR, "somebody", *(f"rollcall-{service}" for service in SERVICES))
 KINDS = ("requests", "replies", "outcomes", "dead", "tenancy")
 NAMES = Names()
@@ -65,6 +65,7 @@ WRITES = {
     "ingress": {"requests", "replies"},
     "provisioner": {"replies", "outcomes", "dead"},
     "notifier": {"outcomes"},
+    "console": {"requests", "tenancy"},
     "operator": set(KINDS),
     "somebody": set(),
 }
@@ -72,6 +73,7 @@ READS = {
     "ingress": {"requests", "replies", "tenancy"},
     "provisioner": {"requests", "outcomes", "tenancy"},
     "notifier": {"outcomes"},
+    "console": {"requests", "tenancy"},
     "operator": set(KINDS),
     "somebody": set(),
 }

@@ -29,9 +29,11 @@ from tests.integration.stack.up import COMMAND, TIMEOUT_S, a_stack, is_gone, rea
 
 _KEYS = {
     "scim_url", "scim_urls", "kafka_bootstrap", "kafka_kind", "database_url", "smtp", "mailbox",
-    "pids", "logs", "metrics",
+    "pids", "logs", "metrics", "console_url",
 }  # fmt: skip
-_WORKERS = {"ingress", "provisioner", "notifier", "kafka", "postgres", "supervisor"}
+_WORKERS = {
+    "ingress", "provisioner", "notifier", "console", "kafka", "postgres", "supervisor",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,7 @@ def test_stack_json_is_the_contract(shared_data: Path) -> None:
     assert found["scim_url"].startswith("http://127.0.0.1:")
     assert found["scim_urls"][0] == found["scim_url"]
     assert len(set(found["scim_urls"])) == 2
+    assert found["console_url"].startswith("http://127.0.0.1:")
     assert found["kafka_kind"] == "native"
     assert found["mailbox"] == str(shared_data.resolve() / ".rollcall" / "mailbox")
     assert set(found["pids"]) == _WORKERS
@@ -115,10 +118,10 @@ def test_only_two_services_know_the_invitation_secret(shared_data: Path) -> None
     knows = {
         name: "ROLLCALL_INVITATION_SECRET" in json.loads(Path(log).read_text().splitlines()[0])
         for name, log in logs.items()
-        if name in ("ingress", "provisioner", "notifier")
+        if name in ("ingress", "provisioner", "notifier", "console")
     }
 
-    assert knows == {"ingress": True, "notifier": True, "provisioner": False}
+    assert knows == {"ingress": True, "notifier": True, "provisioner": False, "console": False}
 
 
 def test_what_is_secret_is_readable_by_its_owner_only(shared_data: Path) -> None:
@@ -151,6 +154,7 @@ def test_status_shows_every_part(shared_data: Path) -> None:
     assert found["ready"] is True
     assert [part["name"] for part in found["parts"]] == [
         "kafka", "postgres", "mailbox", "ingress 1", "ingress 2", "provisioner", "notifier",
+        "console",
     ]  # fmt: skip
 
 
