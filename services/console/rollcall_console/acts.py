@@ -28,25 +28,31 @@ class Acts:
     @asynccontextmanager
     async def log(self, visitor: Visitor) -> AsyncIterator[TenancyLog]:
         """The tenancy log, written as this visitor. Raises Unavailable, TopicsMissing."""
-        async with open_log(self.settings, Author(CONSOLE, f"account:{visitor.account.id}")) as log:
+        async with self.log_of(f"account:{visitor.account.id}") as log:
+            yield log
+
+    @asynccontextmanager
+    async def log_of(self, by: str) -> AsyncIterator[TenancyLog]:
+        """The tenancy log, written as `by`: an account or a link. Raises as `log` does."""
+        async with open_log(self.settings, Author(CONSOLE, by)) as log:
             yield log
 
     async def record(
         self,
-        visitor: Visitor,
+        visitor: Visitor | None,
         kind: str,
         organisation_id: str,
         subject: str | None = None,
         *,
         act_id: str | None = None,
     ) -> None:
-        """Add to the audit what was done. Raises Unavailable."""
+        """Add to the audit what was done; None: by a set-up link. Raises Unavailable."""
         async with self.database.connection() as connection:
             await accounts.record_act(
                 connection,
                 act_id or new_id(),
                 kind,
-                account_id=visitor.account.id,
+                account_id=None if visitor is None else visitor.account.id,
                 organisation_id=organisation_id,
                 subject=subject,
             )

@@ -10,6 +10,7 @@ from rollcall.http.server import Listener
 from rollcall.observability.logging import get_logger
 from rollcall.postgres.console import console_reads as reads
 from rollcall.postgres.console import console_sessions as sessions
+from rollcall.postgres.console import console_setup as setup_links
 from rollcall.postgres.console.console_sessions import Limits
 from rollcall.postgres.pool import Database, open_pool
 from rollcall.runtime.errors import Unavailable
@@ -30,6 +31,8 @@ from rollcall_console.people.views import MemberViews
 from rollcall_console.refused.views import RefusedViews
 from rollcall_console.scim.views import ScimViews
 from rollcall_console.settings.views import SettingsViews
+from rollcall_console.setup.links import LinkViews
+from rollcall_console.setup.views import SetupViews
 from rollcall_console.tenants import Tenants
 from rollcall_console.web import headers, pages, static
 from rollcall_console.web.guard import Guard
@@ -60,13 +63,14 @@ class Console(Service):
         self._log_ends = LogEnds(settings, database)
         self._has_postgres = False
         self._listener = Listener(
-            self._app(),
+            self.pages_app(),
             settings.console_host,
             settings.console_port,
             drain_s=settings.console_drain_s,
         )
 
-    def _app(self) -> web.Application:
+    def pages_app(self) -> web.Application:
+        """The routes and what stands before them."""
         settings, database, tenants = self._settings, self._database, self._tenants
         files = static.load()
         made = pages.make(files)
@@ -87,6 +91,8 @@ class Console(Service):
         GroupViews(made, database, tenants).setup(app)
         RefusedViews(made, database, tenants, acts).setup(app)
         SettingsViews(settings, made, database, tenants, acts).setup(app)
+        LinkViews(settings, made, database, tenants, acts).setup(app)
+        SetupViews(settings, made, database, tenants, acts).setup(app)
         app.router.add_route("*", "/{anything:.*}", home.not_found)
         return app
 
@@ -126,6 +132,7 @@ class Console(Service):
                         await sessions.sweep(
                             connection, self._settings.console_idle_s, CONTACT_DAYS
                         )
+                        await setup_links.sweep(connection)
                         swept_s = loop.time()
                 self._has_postgres = True
             except Unavailable as error:

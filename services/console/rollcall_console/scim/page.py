@@ -3,16 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from rollcall.postgres.console import console_reads as reads
+from rollcall.postgres.console import console_setup as setup_links
 from rollcall.postgres.console.console_reads import Day, Happening
+from rollcall.postgres.console.console_setup import SetupLink
 from rollcall.postgres.pool import Database
 from rollcall.runtime.clock import now
 from rollcall.tenancy.organisation import ApiKey, Organisation
 from rollcall_console.behind import Behind, LogEnds
 from rollcall_console.scim.contact import Contact, contact_of, contact_of_all
 from rollcall_console.tenants import Tenants
+
+if TYPE_CHECKING:
+    from rollcall.postgres.pool import Connection
 
 LATEST: Final = 8
 ENDS_SOON: Final = timedelta(days=14)
@@ -46,6 +51,7 @@ class Overview:
     day: Day
     latest: Sequence[Happening]
     refused: Happening | None
+    links: Sequence[SetupLink]
 
     @property
     def alive(self) -> list[ShownKey]:
@@ -69,21 +75,13 @@ def key_state(key: ApiKey, at: datetime) -> KeyState:
     return "ends" if key.expires - at < ENDS_SOON else "works"
 
 
-async def overview(
-    organisation: Organisation, tenants: Tenants, database: Database, log_ends: LogEnds
-) -> Overview:
-    """Everything for the page. Raises Unavailable."""
-    keys = tenants.keys_of(organisation.id)
+async def shown_keys(connection: "Connection", keys: Sequence[ApiKey]) -> list[ShownKey]:
+    """Keys with their states and contacts. Raises Unavailable."""
     public_ids = [key.public_id for key in keys]
-    async with database.connection() as connection:
-        uses = await reads.key_uses(connection, public_ids)
-        minutes = await reads.contacts_of(connection, public_ids)
-        day = await reads.day_of(connection, organisation.id)
-        latest = await reads.latest_of(connection, organisation.id, LATEST)
-        refusals = await reads.latest_of(connection, organisation.id, 1, only_refused=True)
-    behind = await log_ends.behind(organisation.partition)
+    uses = await reads.key_uses(connection, public_ids)
+    minutes = await reads.contacts_of(connection, public_ids)
     at = now()
-    shown = [
+    return [
         ShownKey(
             key,
             key_state(key, at),
@@ -91,9 +89,22 @@ async def overview(
         )
         for key in keys
     ]
+
+
+async def overview(
+    organisation: Organisation, tenants: Tenants, database: Database, log_ends: LogEnds
+) -> Overview:
+    """Everything for the page. Raises Unavailable."""
+    async with database.connection() as connection:
+        shown = await shown_keys(connection, tenants.keys_of(organisation.id))
+        links = await setup_links.links_of(connection, organisation.id)
+        day = await reads.day_of(connection, organisation.id)
+        latest = await reads.latest_of(connection, organisation.id, LATEST)
+        refusals = await reads.latest_of(connection, organisation.id, 1, only_refused=True)
+    behind = await log_ends.behind(organisation.partition)
     contact = contact_of_all([each.contact for each in shown], is_on=organisation.scim_enabled)
     return Overview(
-        at=at,
+        at=now(),
         organisation=organisation,
         keys=shown,
         contact=contact,
@@ -104,4 +115,5 @@ async def overview(
         day=day,
         latest=latest,
         refused=refusals[0] if refusals else None,
+        links=links,
     )

@@ -1,5 +1,6 @@
 """The views of the page SCIM provisioning, and of what an admin does there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -119,7 +120,7 @@ class ScimViews:
             return self._key_form(request, here, status=422, name=name, problem="name")
         if form.get("expires") not in EXPIRIES:
             return self._key_form(request, here, status=422, name=name, problem="expires")
-        self._check_room(here)
+        check_room(self.tenants.keys_of(here.organisation.id))
         act_id = await self.acts.claim(form.get("form"))
         days = EXPIRIES[form["expires"]]
         async with self.acts.log(here.visitor) as log:
@@ -149,7 +150,7 @@ class ScimViews:
         old = (await self._key(request, here)).key
         if form.get("overlap") not in OVERLAPS:
             raise Refused("error.overlap")
-        self._check_room(here)
+        check_room(self.tenants.keys_of(here.organisation.id))
         act_id = await self.acts.claim(form.get("form"))
         until = now() + timedelta(hours=OVERLAPS[form["overlap"]])
         async with self.acts.log(here.visitor) as log:
@@ -184,12 +185,6 @@ class ScimViews:
             if each.key.public_id == request.match_info["key"]:
                 return each
         raise NotFound
-
-    def _check_room(self, here: Here) -> None:
-        at = now()
-        alive = [each for each in self.tenants.keys_of(here.organisation.id) if each.is_alive(at)]
-        if len(alive) >= MAX_KEYS:
-            raise Refused("error.too_many_keys", n=MAX_KEYS)
 
     def _key_form(
         self,
@@ -230,3 +225,10 @@ class ScimViews:
             old=old.get("old"),
             ends=old.get("ends"),
         )
+
+
+def check_room(keys: Sequence[ApiKey]) -> None:
+    """Raises Refused where an organisation with these keys has as many as it may have."""
+    at = now()
+    if sum(each.is_alive(at) for each in keys) >= MAX_KEYS:
+        raise Refused("error.too_many_keys", n=MAX_KEYS)

@@ -23,7 +23,7 @@ from rollcall_console.web.forms import BadForm
 from rollcall_console.web.pages import Pages, see_other
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-OPEN: Final = ("/static/", "/sign-in", "/link/", "/preferences")
+OPEN: Final = ("/static/", "/sign-in", "/link/", "/setup/", "/preferences")
 """Beginnings of paths that need no session."""
 
 log = get_logger()
