@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from docs import asyncapi, openapi
+from docs import asyncapi, idp_pages, openapi
 from rollcall.runtime import config
 from rollcall.scim import limits
 from rollcall_operator import cli, manual
@@ -187,6 +187,7 @@ def main() -> None:
     (HERE / "reference" / "settings.md").write_text(settings_reference(), encoding="utf-8")
     (HERE / "reference" / "limits.md").write_text(limits_reference(), encoding="utf-8")
     (HERE / "reference" / "cli.md").write_text(cli_reference(), encoding="utf-8")
+    idp_pages.write()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from rollcall_console.door.account import AccountViews
 from rollcall_console.door.passwords import Passwords
 from rollcall_console.door.sign_ins import SignIns
 from rollcall_console.door.views import DoorViews
+from rollcall_console.guides.views import GuideViews
 from rollcall_console.home import HomeViews
 from rollcall_console.people.group_views import GroupViews
 from rollcall_console.people.views import MemberViews
@@ -91,6 +92,7 @@ class Console(Service):
         GroupViews(made, database, tenants).setup(app)
         RefusedViews(made, database, tenants, acts).setup(app)
         SettingsViews(settings, made, database, tenants, acts).setup(app)
+        GuideViews(settings, made, tenants).setup(app)
         LinkViews(settings, made, database, tenants, acts).setup(app)
         SetupViews(settings, made, database, tenants, acts).setup(app)
         app.router.add_route("*", "/{anything:.*}", home.not_found)

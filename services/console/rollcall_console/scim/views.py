@@ -15,6 +15,7 @@ from rollcall.tenancy.organisation import ApiKey
 from rollcall_console.acts import Acts
 from rollcall_console.behind import LogEnds
 from rollcall_console.config import ConsoleSettings
+from rollcall_console.guides.guides import guides
 from rollcall_console.happenings import line_of
 from rollcall_console.organisation_page import ROUTE, Here, enter
 from rollcall_console.scim.page import ShownKey, overview
@@ -77,6 +78,7 @@ class ScimViews:
             org=here,
             page="scim",
             scim_url=self.settings.scim_url(here.organisation.id),
+            guides=guides(words.language),
             found=found,
             lines=[line_of(each, words) for each in found.latest],
             refused=None if found.refused is None else line_of(found.refused, words),

@@ -22,12 +22,14 @@ from rollcall.runtime.ids import new_id
 from rollcall.tenancy.organisation import ApiKey, Organisation
 from rollcall_console.acts import Acts
 from rollcall_console.config import ConsoleSettings
+from rollcall_console.guides.guides import guides
+from rollcall_console.guides.views import of_path
 from rollcall_console.scim.page import ShownKey, shown_keys
 from rollcall_console.scim.views import EXPIRIES, MAX_NAME, check_room
 from rollcall_console.tenants import Tenants
 from rollcall_console.web import forms
 from rollcall_console.web.errors import Refused
-from rollcall_console.web.pages import Pages
+from rollcall_console.web.pages import Pages, language_of
 
 SETUP: Final = "/setup/"
 """How the paths of these pages begin."""
@@ -67,6 +69,7 @@ class SetupViews:
         app.router.add_get(base, self.show)
         app.router.add_get(f"{base}/keys/new", self.ask_key)
         app.router.add_post(f"{base}/keys/new", self.make_key)
+        app.router.add_get(f"{base}/with/{{provider}}", self.show_guide)
 
     async def show(self, request: web.Request) -> web.Response:
         """The URL, the keys that this link made, the guides."""
@@ -80,7 +83,17 @@ class SetupViews:
             guest=guest,
             scim_url=self.settings.scim_url(guest.organisation.id),
             keys=await self._keys(guest),
+            guides=guides(language_of(request)),
         )
+
+    async def show_guide(self, request: web.Request) -> web.Response:
+        """The guide of one identity provider."""
+        try:
+            guest = await self._guest(request)
+        except LinkOver:
+            return self._over(request)
+        shown = of_path(request, self.settings.scim_url(guest.organisation.id))
+        return self.pages.show(request, "guides/guest.html", guest=guest, shown=shown)
 
     async def ask_key(self, request: web.Request) -> web.Response:
         """The form for a new key."""
