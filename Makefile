@@ -8,7 +8,7 @@ WORKERS ?= 3
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-unit test-cluster test-long test-soak browser-tools test-tools check format docs vendor bench bench-quick chaos clean lock
+.PHONY: help install run demo test test-unit test-cluster test-long test-soak browser-tools node-tools test-tools check format docs vendor bench bench-quick chaos clean lock
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,7 +66,13 @@ browser-tools: ## What tests of the console need of the system (Debian, as root)
 	@command -v chromium >/dev/null || { apt-get update --quiet --quiet \
 		&& apt-get install --yes --no-install-recommends chromium; }
 
-test-tools: browser-tools ## What long tests need of the system (Debian, as root): a Docker engine, compose, mmdebstrap
+node-tools: ## What tests of the sign-in need (Node.js): an OpenID provider, at pinned hashes
+	@command -v npm >/dev/null || { apt-get update --quiet --quiet \
+		&& apt-get install --yes --no-install-recommends nodejs npm; }
+	@test tests/oidc/node_modules/.package-lock.json -nt tests/oidc/package-lock.json \
+		|| npm ci --prefix tests/oidc --ignore-scripts --no-audit --no-fund
+
+test-tools: browser-tools node-tools ## What long tests need of the system (Debian, as root): a Docker engine, compose, mmdebstrap
 	apt-get install --yes --no-install-recommends docker.io docker-compose mmdebstrap
 
 check: install ## Lint, types, import contracts

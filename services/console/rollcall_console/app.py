@@ -8,6 +8,7 @@ from aiohttp import web
 
 from rollcall.http.server import Listener
 from rollcall.observability.logging import get_logger
+from rollcall.postgres.console import console_issuers as issuers
 from rollcall.postgres.console import console_reads as reads
 from rollcall.postgres.console import console_sessions as sessions
 from rollcall.postgres.console import console_setup as setup_links
@@ -22,6 +23,10 @@ from rollcall_console.acts import Acts
 from rollcall_console.behind import LogEnds
 from rollcall_console.config import ConsoleSettings
 from rollcall_console.door.account import AccountViews
+from rollcall_console.door.again import AgainViews
+from rollcall_console.door.oidc.flow import OidcSignIns
+from rollcall_console.door.oidc.provider import Providers
+from rollcall_console.door.oidc.views import OidcViews
 from rollcall_console.door.passwords import Passwords
 from rollcall_console.door.sign_ins import SignIns
 from rollcall_console.door.views import DoorViews
@@ -35,7 +40,7 @@ from rollcall_console.settings.views import SettingsViews
 from rollcall_console.setup.links import LinkViews
 from rollcall_console.setup.views import SetupViews
 from rollcall_console.tenants import Tenants
-from rollcall_console.web import headers, pages, static
+from rollcall_console.web import headers, pages, rights, static
 from rollcall_console.web.guard import Guard
 
 STATEMENT_TIMEOUT_S: Final = 5.0
@@ -62,6 +67,7 @@ class Console(Service):
         self._database = database
         self._tenants = Tenants(settings)
         self._log_ends = LogEnds(settings, database)
+        self._providers = Providers()
         self._has_postgres = False
         self._listener = Listener(
             self.pages_app(),
@@ -79,13 +85,18 @@ class Console(Service):
         limits = Limits(settings.console_idle_s, settings.console_absolute_s)
         is_encrypted = settings.is_encrypted
         passwords = Passwords()
-        sign_ins = SignIns(database, passwords, sealer, limits, is_encrypted=is_encrypted)
+        sign_ins = SignIns(database, passwords, sealer, limits, is_encrypted=is_encrypted,
+            are_local_allowed=settings.console_local_accounts)
         acts = Acts(settings, database)
-        app = web.Application(middlewares=[Guard(made, sign_ins, settings.root_url).__call__])
+        oidc = OidcSignIns(database, sign_ins, sealer, self._providers, settings.root_url)
+        guard = Guard(made, sign_ins, settings.root_url, settings.console_fresh_s)
+        app = web.Application(middlewares=[guard.__call__])
         headers.setup(app, is_encrypted=is_encrypted)
         static.setup(app, files)
-        DoorViews(made, sign_ins, database, is_encrypted).setup(app)
-        AccountViews(made, database, sign_ins, passwords, sealer).setup(app)
+        DoorViews(made, sign_ins, oidc, database, is_encrypted).setup(app)
+        OidcViews(made, oidc, sign_ins, is_encrypted).setup(app)
+        AgainViews(made, sign_ins, oidc).setup(app)
+        AccountViews(made, database, sign_ins, passwords, sealer, settings.console_fresh_s).setup(app)
         HomeViews(made, tenants).setup(app)
         ScimViews(settings, made, database, tenants, acts, self._log_ends).setup(app)
         MemberViews(made, database, tenants, acts).setup(app)
@@ -95,6 +106,7 @@ class Console(Service):
         GuideViews(settings, made, tenants).setup(app)
         LinkViews(settings, made, database, tenants, acts).setup(app)
         SetupViews(settings, made, database, tenants, acts).setup(app)
+        rights.check(app)
         app.router.add_route("*", "/{anything:.*}", home.not_found)
         return app
 
@@ -135,6 +147,7 @@ class Console(Service):
                             connection, self._settings.console_idle_s, CONTACT_DAYS
                         )
                         await setup_links.sweep(connection)
+                        await issuers.sweep(connection)
                         swept_s = loop.time()
                 self._has_postgres = True
             except Unavailable as error:
@@ -147,6 +160,7 @@ class Console(Service):
         """Finish what is in flight, then close."""
         await self._listener.drain()
         await drain_step("tenancy", self._tenants.stop(), STOP_S)
+        await drain_step("issuers", self._providers.close(), STOP_S)
         await drain_step("log ends", self._log_ends.close(), STOP_S)
         await drain_step("postgres", self._database.close(DATABASE_CLOSE_S), STOP_S)
 

@@ -68,6 +68,17 @@ class ConsoleSettings(Settings):
     console_absolute_s: Seconds = Field(
         43200, ge=60, description="Seconds after which a session is over in any case."
     )
+    console_fresh_s: Seconds = Field(
+        900,
+        ge=60,
+        description="Seconds since somebody last showed who they are, after which it is asked "
+        "again before a key is made or a person is removed.",
+    )
+    console_local_accounts: bool = Field(
+        True,
+        description="Whether accounts with a password sign in; off: by an issuer alone, but for "
+        "the account for an emergency and links of `rollcall console link`.",
+    )
     console_pool_size: int = Field(8, ge=2, le=100, description="Connections to Postgres.")
     console_drain_s: Seconds = Field(
         10, description="Seconds that requests in flight may take to finish after SIGTERM."

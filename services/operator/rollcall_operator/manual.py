@@ -92,6 +92,22 @@ PAGES: Final[Mapping[str, Page]] = {
             "rollcall console link op@example.org --operator --minutes 60",
         )
     ),
+    "console break-glass": Page(("rollcall console break-glass emergency@example.org",)),
+    "console issuer add": Page(
+        (
+            "rollcall console issuer add Okta https://acme.okta.com --client-id 0oa1 "
+            "--secret-file okta.secret --role rollcall-admins=owner@Acme",
+            "rollcall console issuer add Entra "
+            "'https://login.microsoftonline.com/{tenantid}/v2.0' --client-id ID "
+            "--secret-file - --claim roles --role Admin=owner@Acme "
+            "--tenant 0af8ba2c-6c1c-4f1b-8a6f-2f8f5f1d2c11",
+        )
+    ),
+    "console issuer list": Page(("rollcall console issuer list --json",)),
+    "console issuer secret": Page(
+        ("rollcall console issuer secret Okta --secret-file okta.secret",)
+    ),
+    "console issuer remove": Page(("rollcall console issuer remove Okta",)),
     "console reseal": Page(("rollcall console reseal",)),
     "refused list": Page(
         ("rollcall refused list", "rollcall refused list Acme --since 2027-01-31")

@@ -16,6 +16,7 @@ from rollcall.control.errors import NotPossible
 from rollcall.control.tenancy_log import find_organisation
 from rollcall.directory.address import is_one_mailbox
 from rollcall.postgres.console import console_accounts as accounts
+from rollcall.postgres.console import console_issuers as issuers
 from rollcall.postgres.console.console_accounts import ROLES, Account, Role
 from rollcall.postgres.pool import Database
 from rollcall.runtime.clock import now
@@ -26,6 +27,8 @@ from rollcall.tenancy.organisation import Organisation
 
 TOTP: Final = "totp"
 """The purpose for which the secret of a second factor is sealed."""
+ISSUER: Final = "issuer"
+"""The purpose for which the secret of a client of OpenID Connect is sealed."""
 MOST_MINUTES: Final = 24 * 60
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -39,6 +42,7 @@ class Wanted:
     organisations: Sequence[str] = ()
     role: str = "owner"
     is_operator: bool = False
+    is_break_glass: bool = False
     minutes: int = 15
 
 
@@ -90,6 +94,8 @@ async def make_link(settings: Settings, database: Database, wanted: Wanted) -> L
             raise NotPossible(f"the account {wanted.email} is disabled")
         if wanted.is_operator and not account.is_operator:
             await accounts.set_operator(connection, account.id, is_operator=True)
+        if wanted.is_break_glass:
+            await accounts.break_glass(connection, account.id)
         for organisation in organisations:
             await accounts.grant(connection, account.id, organisation.id, role)
         await accounts.add_link(connection, stored, account.id, expires)
@@ -109,6 +115,12 @@ async def reseal(database: Database, sealer: Sealer) -> int:
                 await accounts.reseal(
                     connection, account_id, sealed, sealer.seal(secret, TOTP, account_id)
                 )
+                done += 1
+        for issuer in await issuers.list_all(connection):
+            sealed_secret = issuer.secret_sealed
+            if sealed_secret is not None and not sealer.is_current(sealed_secret):
+                secret = sealer.open(sealed_secret, ISSUER, issuer.id)
+                await issuers.reseal(connection, issuer.id, sealer.seal(secret, ISSUER, issuer.id))
                 done += 1
     return done
 

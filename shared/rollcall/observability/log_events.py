@@ -78,7 +78,11 @@ LogEvent = Literal[
     "outcome.malformed",
     # console
     "account.attempt_failed",
+    "account.break_glass_used",
+    "account.issuer_refused",
+    "account.logged_out_by_issuer",
     "account.signed_in_by_link",
+    "issuer.unreachable",
     "page.failed",
     "page.unavailable",
 ]

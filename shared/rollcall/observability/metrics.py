@@ -183,3 +183,10 @@ NOTIFIER_DUE = Gauge("rollcall_notifier_due", "Notices due")
 NOTIFIER_OLDEST_DUE = Gauge("rollcall_notifier_oldest_due_seconds", "Age of the oldest due mail")
 # Provisioner, notifier: partitions of this process that wait for an operator, by reason.
 HALTED_PARTITIONS = Gauge("rollcall_halted_partitions", "Halted partitions", ["topic", "reason"])
+# Console: sign-ins by way: link, password (without a second factor), totp, recovery, oidc, key (of
+# the admin API).
+CONSOLE_SIGN_INS = Counter("rollcall_console_sign_ins_total", "Sign-ins", ["method"])
+# Console: sign-ins of the account for an emergency. Each is an alarm.
+CONSOLE_BREAK_GLASS = Counter(
+    "rollcall_console_break_glass_total", "Sign-ins of the account for an emergency"
+)

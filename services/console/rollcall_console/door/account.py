@@ -13,9 +13,11 @@ from rollcall.postgres.console import console_accounts as accounts
 from rollcall.postgres.console import console_sessions as sessions
 from rollcall.postgres.console.console_accounts import Account
 from rollcall.postgres.pool import Database
+from rollcall.runtime.clock import now
 from rollcall.runtime.ids import new_id
 from rollcall.runtime.sealed import Sealer
 from rollcall_console.door import codes
+from rollcall_console.door.again import AGAIN, is_fresh
 from rollcall_console.door.passwords import Passwords, too_weak
 from rollcall_console.door.sign_ins import SignIns, new_recovery_codes
 from rollcall_console.door.visitor import VISITOR, Visitor
@@ -37,6 +39,7 @@ class AccountViews:
     sign_ins: SignIns
     passwords: Passwords
     sealer: Sealer
+    fresh_s: float
 
     def setup(self, app: web.Application) -> None:
         """Add the routes."""
@@ -66,7 +69,9 @@ class AccountViews:
     # Password
 
     async def ask_password(self, request: web.Request) -> web.Response:
-        """The form for a new password."""
+        """The form for a new password; for a first one it must be fresh who asks."""
+        if request[VISITOR].account.password_hash is None and not self._is_fresh(request):
+            return see_other(f"{AGAIN}?to={ACCOUNT}/password")
         return self.pages.show(request, "account/password.html", problem=None)
 
     async def set_password(self, request: web.Request) -> web.Response:
@@ -74,6 +79,8 @@ class AccountViews:
         visitor = request[VISITOR]
         form = await forms.read(request)
         stored = visitor.account.password_hash
+        if stored is None and not self._is_fresh(request):
+            return see_other(f"{AGAIN}?to={ACCOUNT}/password")
         problem = too_weak(form.get("new", ""))
         if stored is not None and not await self.passwords.matches(stored, form.get("old", "")):
             problem = "password.old_wrong"
@@ -94,6 +101,9 @@ class AccountViews:
         async with self.database.connection() as connection:
             await sessions.end_others(connection, visitor.account.id, visitor.digest)
         return see_other(ACCOUNT, "sessions")
+
+    def _is_fresh(self, request: web.Request) -> bool:
+        return is_fresh(request[VISITOR], self.fresh_s, now(), is_sent=False)
 
     # Second factor
 

@@ -17,6 +17,7 @@ from aiohttp import web
 from rollcall.control import console_access
 from rollcall.control.console_access import TOTP
 from rollcall.observability.logging import get_logger
+from rollcall.observability.metrics import CONSOLE_BREAK_GLASS, CONSOLE_SIGN_INS
 from rollcall.postgres.console import console_accounts as accounts
 from rollcall.postgres.console import console_sessions as sessions
 from rollcall.postgres.console.console_accounts import Account
@@ -28,7 +29,7 @@ from rollcall.runtime.ids import new_id
 from rollcall.runtime.sealed import Sealer
 from rollcall_console.door import codes
 from rollcall_console.door.passwords import Passwords
-from rollcall_console.door.visitor import Visitor
+from rollcall_console.door.visitor import EveryRole, Visitor
 
 if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
@@ -66,7 +67,9 @@ class SignIns:
         limits: Limits,
         *,
         is_encrypted: bool,
+        are_local_allowed: bool = True,
     ) -> None:
+        self._are_local_allowed = are_local_allowed
         self._database = database
         self._passwords = passwords
         self._sealer = sealer
@@ -109,7 +112,10 @@ class SignIns:
                 return None
             account = await accounts.find(connection, session.account_id)
             roles = await accounts.roles_of(connection, session.account_id)
-        return None if account is None else Visitor(account, session, digest, roles)
+        if account is None:
+            return None
+        has_all = account.is_break_glass
+        return Visitor(account, session, digest, EveryRole() if has_all else roles)
 
     async def sign_out(self, request: web.Request) -> None:
         """End the session of a request. Raises Unavailable."""
@@ -133,6 +139,8 @@ class SignIns:
                 await accounts.find_by_email(connection, email) if is_storable(email) else None
             )
         stored = None if account is None or account.disabled else account.password_hash
+        if account is not None and not self._are_local_allowed and not account.is_break_glass:
+            stored = None  # everybody else comes by an issuer
         is_right = await self._passwords.matches(stored, password)
         async with self._database.transaction() as connection:
             if account is None or stored is None or not is_right:
@@ -180,6 +188,40 @@ class SignIns:
             await sessions.confirm(connection, visitor.digest, method)
             return True
 
+    async def by_password_again(self, visitor: Visitor, password: str, code: str) -> bool:
+        """Whether somebody who is signed in shows password and code again.
+
+        Wrong ones count as wrong attempts to sign in. Raises Locked, Unavailable.
+        """
+        account = visitor.account
+        attempt = _attempt(account.email)
+        async with self._database.connection() as connection:
+            await self._check_not_locked(connection, attempt)
+        is_right = await self._passwords.matches(account.password_hash, password)
+        async with self._database.transaction() as connection:
+            method: Method | None = "password" if is_right else None
+            if method is not None and account.has_second_factor:
+                method = await self.code_is_right(connection, account, code)
+            if method is None:
+                await self._note_failure(connection, attempt)
+                return False
+            await accounts.forget_failures(connection, attempt)
+            await sessions.confirm(connection, visitor.digest, method)
+            return True
+
+    async def by_issuer(
+        self,
+        connection: "Connection",
+        account: Account,
+        issuer_id: str,
+        issuer_session: str | None,
+    ) -> SignedIn:
+        """A session for somebody whom an issuer has shown to be this account."""
+        return await self._begin(
+            connection, account, "oidc", is_half=False,
+            issuer_id=issuer_id, issuer_session=issuer_session,
+        )  # fmt: skip
+
     async def by_link(self, token: str) -> SignedIn | None:
         """A session for a link that was not used yet; None where it does not work any more.
 
@@ -225,17 +267,40 @@ class SignIns:
         return "recovery" if is_recovery else None
 
     async def _begin(
-        self, connection: "Connection", account: Account, method: Method, *, is_half: bool
+        self,
+        connection: "Connection",
+        account: Account,
+        method: Method,
+        *,
+        is_half: bool,
+        issuer_id: str | None = None,
+        issuer_session: str | None = None,
     ) -> SignedIn:
         token = console_access.new_token()
         digest = console_access.digest(token)
         assert digest is not None  # it was made a line above
-        await sessions.begin(connection, digest, account.id, method, is_half=is_half)
+        await sessions.begin(
+            connection, digest, account.id, method,
+            is_half=is_half, issuer_id=issuer_id, issuer_session=issuer_session,
+        )  # fmt: skip
         if not is_half:
             await accounts.record_act(
                 connection, new_id(), f"signed_in.{method}", account_id=account.id
             )
+            CONSOLE_SIGN_INS.labels(method).inc()
+            if account.is_break_glass:
+                await self._alarm(connection, account)
         return SignedIn(token, account, "second factor" if is_half else "in")
+
+    async def _alarm(self, connection: "Connection", account: Account) -> None:
+        """The account for an emergency is in use: audited, logged, counted for an alert."""
+        await accounts.record_act(
+            connection, new_id(), "signed_in.break_glass", account_id=account.id
+        )
+        CONSOLE_BREAK_GLASS.inc()
+        log.warning(
+            "account.break_glass_used", account_id=account.id, runbook="console-break-glass"
+        )
 
     async def _check_not_locked(self, connection: "Connection", attempt: bytes) -> None:
         until = await accounts.locked_until(connection, attempt)

@@ -8,6 +8,7 @@ from aiohttp import web
 from rollcall.postgres.console import console_accounts as accounts
 from rollcall.postgres.pool import Database
 from rollcall.runtime.clock import now
+from rollcall_console.door.oidc.flow import OidcSignIns
 from rollcall_console.door.sign_ins import Locked, SignedIn, SignIns
 from rollcall_console.door.visitor import VISITOR, Visitor
 from rollcall_console.web import forms
@@ -31,6 +32,7 @@ class DoorViews:
 
     pages: Pages
     sign_ins: SignIns
+    oidc: OidcSignIns
     database: Database
     is_encrypted: bool
 
@@ -50,7 +52,7 @@ class DoorViews:
         to = local_path(request.query.get("to"))
         if request.get(VISITOR) is not None:
             return see_other(to)
-        return self._form(request, to)
+        return await self._form(request, to)
 
     async def sign_in(self, request: web.Request) -> web.Response:
         """Address and password."""
@@ -59,9 +61,9 @@ class DoorViews:
         try:
             made = await self.sign_ins.by_password(email, form.get("password", ""))
         except Locked as locked:
-            return self._locked(request, to, locked, email=email)
+            return await self._locked(request, to, locked, email=email)
         if made is None:
-            return self._form(request, to, status=401, email=email, problem="wrong")
+            return await self._form(request, to, status=401, email=email, problem="wrong")
         return self._into(made, to)
 
     async def ask_code(self, request: web.Request) -> web.Response:
@@ -69,7 +71,7 @@ class DoorViews:
         to = local_path(request.query.get("to"))
         if await self._half(request) is None:
             return see_other("/sign-in")
-        return self._form(request, to, step="code")
+        return await self._form(request, to, step="code")
 
     async def code(self, request: web.Request) -> web.Response:
         """The code of the second factor, or a recovery code."""
@@ -81,9 +83,9 @@ class DoorViews:
         try:
             made = await self.sign_ins.by_code(visitor, form.get("code", "")[:64])
         except Locked as locked:
-            return self._locked(request, to, locked, step="code")
+            return await self._locked(request, to, locked, step="code")
         if made is None:
-            return self._form(request, to, status=401, step="code", problem="wrong_code")
+            return await self._form(request, to, status=401, step="code", problem="wrong_code")
         return self._into(made, to)
 
     async def ask_link(self, request: web.Request) -> web.Response:
@@ -129,16 +131,16 @@ class DoorViews:
             response = see_other(f"{CODE}?to={quote(to, safe='')}")
         return self.sign_ins.set_cookie(response, made.token)
 
-    def _locked(
+    async def _locked(
         self, request: web.Request, to: str, locked: Locked, *, step: str = "password",
         email: str = "",
     ) -> web.Response:  # fmt: skip
         seconds = max(1.0, (locked.until - now()).total_seconds())
-        return self._form(
+        return await self._form(
             request, to, status=429, step=step, email=email, problem="locked", seconds=seconds
         )
 
-    def _form(
+    async def _form(
         self,
         request: web.Request,
         to: str,
@@ -157,6 +159,7 @@ class DoorViews:
             email=email,
             problem=problem,
             seconds=seconds,
+            issuers=await self.oidc.listed() if step == "password" else [],
         )
 
     def _keep(self, response: web.Response, name: str, value: str) -> None:

@@ -49,6 +49,9 @@ class MemberViews:
         base = f"{ROUTE}/members"
         app.router.add_get(base, self.list_all)
         app.router.add_get(f"{base}/{{member}}", self.show)
+        # Its own route, because it needs another right (`web/rights.py`).
+        app.router.add_get(f"{base}/{{member}}/remove", self.ask)
+        app.router.add_post(f"{base}/{{member}}/remove", self.act)
         app.router.add_get(f"{base}/{{member}}/{{act}}", self.ask)
         app.router.add_post(f"{base}/{{member}}/{{act}}", self.act)
 
@@ -162,7 +165,7 @@ class MemberViews:
 
 def _act(request: web.Request) -> Act:
     for act in ACTS:
-        if act == request.match_info["act"]:
+        if act == request.match_info.get("act", "remove"):
             return act
     raise NotFound
 

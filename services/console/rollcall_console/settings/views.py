@@ -12,6 +12,7 @@ from rollcall.control.console_access import digest, new_token
 from rollcall.control.errors import NotPossible
 from rollcall.directory.address import is_one_mailbox
 from rollcall.postgres.console import console_accounts as accounts
+from rollcall.postgres.console import console_issuers as issuers
 from rollcall.postgres.console.console_accounts import ROLES, Role
 from rollcall.postgres.pool import Database
 from rollcall.runtime.clock import now
@@ -142,6 +143,8 @@ class SettingsViews:
         if role is None and wanted != "none":
             raise Refused("admins.no_role")
         async with self.database.transaction() as connection:
+            if await issuers.issuer_of(connection, admin.id) is not None:
+                raise Refused("admins.by_issuer")
             owners = await accounts.lock_owners(connection, here.organisation.id)
             if owners == {admin.id} and role != "owner":
                 raise Refused("admins.last_owner")

@@ -15,16 +15,18 @@ from rollcall.observability.logging import get_logger
 from rollcall.runtime.clock import now
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.ids import new_id
+from rollcall_console.door.again import AGAIN, is_fresh
 from rollcall_console.door.sign_ins import Locked, SignIns
-from rollcall_console.door.visitor import VISITOR
+from rollcall_console.door.visitor import MAY_ACT, MAY_OWN, VISITOR, Visitor
 from rollcall_console.web import origin
 from rollcall_console.web.errors import MayNot, NotFound, Refused
 from rollcall_console.web.forms import BadForm
 from rollcall_console.web.pages import Pages, see_other
+from rollcall_console.web.rights import Need, Right, right_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-OPEN: Final = ("/static/", "/sign-in", "/link/", "/setup/", "/preferences")
-"""Beginnings of paths that need no session."""
+NO_BROWSER: Final = ("/admin/v1", "/sign-in/issuers/")
+"""Beginnings of paths that programs ask for: they have no origin and no session."""
 
 log = get_logger()
 
@@ -32,7 +34,8 @@ log = get_logger()
 class Guard:
     """The middleware of the console."""
 
-    def __init__(self, pages: Pages, sign_ins: SignIns, root_url: str) -> None:
+    def __init__(self, pages: Pages, sign_ins: SignIns, root_url: str, fresh_s: float) -> None:
+        self._fresh_s = fresh_s
         self._pages = pages
         self._sign_ins = sign_ins
         self._root_url = root_url
@@ -67,16 +70,28 @@ class Guard:
             return self._failed(request, error)
 
     async def _admitted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith("/static/"):
+        if request.path.startswith(("/static/", *NO_BROWSER)):
             return await handler(request)
+        right = right_of(request)
         if not origin.is_ours(request.method, request.headers, self._root_url):
             return self._error(request, 403, "foreign")
         visitor = await self._sign_ins.visitor(request)
         if visitor is not None and not visitor.session.is_half:
             request[VISITOR] = visitor
-        elif not request.path.startswith(OPEN):
+            _check(right, visitor, request.match_info.get("organisation", ""))
+            if right.fresh and not self._is_fresh(request, visitor):
+                return self._to_again(request)
+        elif right.need is not Need.ANYBODY:
             return self._to_sign_in(request)
         return await handler(request)
+
+    def _is_fresh(self, request: web.Request, visitor: Visitor) -> bool:
+        is_sent = request.method not in origin.SAFE
+        return is_fresh(visitor, self._fresh_s, now(), is_sent=is_sent)
+
+    def _to_again(self, request: web.Request) -> web.Response:
+        """Who the visitor is has to be shown again; a form that is sent goes back to its page."""
+        return see_other(f"{AGAIN}?to={quote(request.path, safe='')}")
 
     def _to_sign_in(self, request: web.Request) -> web.Response:
         if request.headers.get("HX-Request"):
@@ -101,3 +116,17 @@ class Guard:
         return self._pages.show(
             request, "error.html", status=status, kind=kind, status_code=status, values=values
         )
+
+
+def _check(right: Right, visitor: Visitor, organisation_id: str) -> None:
+    """Raise NotFound or MayNot where the visitor lacks what the route needs."""
+    if right.need is Need.OPERATE and not visitor.is_operator:
+        raise NotFound
+    if right.need in (Need.SEE, Need.ACT, Need.OWN):
+        role = visitor.role_in(organisation_id)
+        if role is None:
+            raise NotFound
+        if right.need is Need.ACT and role not in MAY_ACT:
+            raise MayNot("admin")
+        if right.need is Need.OWN and role not in MAY_OWN:
+            raise MayNot("owner")

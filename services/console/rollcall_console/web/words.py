@@ -1,5 +1,7 @@
 """Words: a catalogue per language, keys with dots, values with `{names}`.
 
+A catalogue may be in several files, `en.json` and `en.access.json`.
+
 A number that changes the words has two keys, `….one` and `….other`. Both languages have the same
 keys and the same names in them; a test compares the two, and whether templates ask for a key that
 is missing.
@@ -17,7 +19,12 @@ from rollcall.postgres.console.console_accounts import Language
 FOLDER: Final = Path(__file__).parents[1] / "words"
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "nl")
 CATALOGUES: Final[dict[Language, dict[str, str]]] = {
-    language: orjson.loads((FOLDER / f"{language}.json").read_bytes()) for language in LANGUAGES
+    language: {
+        key: text
+        for path in sorted(FOLDER.glob(f"{language}*.json"))
+        for key, text in orjson.loads(path.read_bytes()).items()
+    }
+    for language in LANGUAGES
 }
 _THOUSANDS: Final[dict[Language, str]] = {"en": ",", "nl": "."}
 

@@ -1,4 +1,4 @@
-"""`rollcall console link|reseal`: the way into the console, and its sealed secrets."""
+"""`rollcall console link|break-glass|reseal|…`: ways into the console, and its sealed secrets."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +11,7 @@ from rollcall.control.settings import OperatorSettings
 from rollcall.events.envelope import format_time
 from rollcall.runtime.sealed import CannotOpen, Sealer
 from rollcall_operator import terminal
+from rollcall_operator.commands import console_issuer
 from rollcall_operator.deployment import HERE, DataOption, JsonOption, find
 from rollcall_operator.owner import open_as_owner
 from rollcall_operator.terminal import CommandError
@@ -18,9 +19,11 @@ from rollcall_operator.terminal import CommandError
 
 def register(app: typer.Typer) -> None:
     """Add `console` to the command line."""
-    console = typer.Typer(help="The console: link, reseal.", no_args_is_help=True)
+    console = typer.Typer(help="The console: who gets in, and its secrets.", no_args_is_help=True)
     console.command("link")(link)
+    console.command("break-glass")(break_glass)
     console.command("reseal")(reseal)
+    console_issuer.register(console)
     app.add_typer(console, name="console")
 
 
@@ -42,7 +45,7 @@ def link(
     as_json: JsonOption = False,
 ) -> None:
     """Make a link that signs in to the console once; makes the account if there is none."""
-    wanted = Wanted(email, name, tuple(org or ()), role, operator, minutes)
+    wanted = Wanted(email, name, tuple(org or ()), role, operator, minutes=minutes)
     settings, made = terminal.run(_link(data, wanted))
     url = made.url(settings.console_url)
     if as_json:
@@ -62,8 +65,25 @@ def link(
     print(f"The link signs in once, until {format_time(made.expires)}. It is kept nowhere.")
 
 
+def break_glass(
+    email: Annotated[
+        str, typer.Argument(metavar="EMAIL", help="Address with which the account signs in.")
+    ],
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="How long the link works.")] = 15,
+    data: DataOption = HERE,
+) -> None:
+    """Make the one account for an emergency, with every role; each sign-in of it is an alarm."""
+    wanted = Wanted(email, "Break glass", is_break_glass=True, minutes=minutes)
+    settings, made = terminal.run(_link(data, wanted))
+    print(made.url(settings.console_url))
+    print(
+        f"The link signs in once, until {format_time(made.expires)}. Set a password and a second "
+        "step with it, and lock both away."
+    )
+
+
 def reseal(data: DataOption = HERE) -> None:
-    """Encrypt second factors with the first of ROLLCALL_CONSOLE_SECRET, after it was added."""
+    """Encrypt all secrets with the first of ROLLCALL_CONSOLE_SECRET, after it was added."""
     done = terminal.run(_reseal(data))
     print(f"{done} encrypted again. A secret that is not the first may go now.")
 

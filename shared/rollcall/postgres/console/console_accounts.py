@@ -37,6 +37,7 @@ class Account:
     totp_confirmed: datetime | None
     totp_step: int
     disabled: datetime | None
+    is_break_glass: bool = False
 
     @property
     def has_second_factor(self) -> bool:
@@ -82,6 +83,17 @@ async def find_by_email(connection: "Connection", email: str) -> Account | None:
     return _to_account(await connection.fetchrow(_SQL["find_account_by_email"], email_key(email)))
 
 
+async def find_by_key(connection: "Connection", key: str) -> Account | None:
+    """The account of an `email_key`, which need not be an address."""
+    return _to_account(await connection.fetchrow(_SQL["find_account_by_email"], key))
+
+
+async def break_glass(connection: "Connection", account_id: str) -> None:
+    """Make the account the one for an emergency, in the place of another."""
+    await connection.execute(_SQL["no_break_glass"], account_id)
+    await connection.execute(_SQL["set_break_glass"], account_id)
+
+
 async def add(
     connection: "Connection",
     account_id: str,
@@ -90,13 +102,17 @@ async def add(
     name: str,
     is_operator: bool = False,
     language: Language | None = None,
+    key: str | None = None,
 ) -> None:
-    """Add an account that signs in by links only; where the address has one, nothing is done."""
+    """Add an account without a password; where the address has one, nothing is done.
+
+    `key` stands in the place of the address for an account that no address finds.
+    """
     await connection.execute(
         _SQL["add_account"],
         account_id,
         email.strip(),
-        email_key(email),
+        key or email_key(email),
         name,
         is_operator,
         language,
@@ -278,4 +294,5 @@ def _to_account(row: "asyncpg.Record | None") -> Account | None:
         totp_confirmed=row["totp_confirmed"],
         totp_step=row["totp_step"],
         disabled=row["disabled"],
+        is_break_glass=row["is_break_glass"],
     )

@@ -10,7 +10,7 @@ from rollcall.postgres.rows import to_utc
 if TYPE_CHECKING:
     from rollcall.postgres.pool import Connection
 
-Method = Literal["link", "password", "totp", "recovery"]
+Method = Literal["link", "password", "totp", "recovery", "oidc"]
 
 _SQL = queries.load("console_sessions")
 
@@ -45,10 +45,19 @@ class Listed:
 
 
 async def begin(
-    connection: "Connection", digest: bytes, account_id: str, method: Method, *, is_half: bool
+    connection: "Connection",
+    digest: bytes,
+    account_id: str,
+    method: Method,
+    *,
+    is_half: bool,
+    issuer_id: str | None = None,
+    issuer_session: str | None = None,
 ) -> None:
-    """Keep a new session."""
-    await connection.execute(_SQL["open_session"], digest, account_id, method, is_half)
+    """Keep a new session, and which issuer (with its own session) opened it."""
+    await connection.execute(
+        _SQL["open_session"], digest, account_id, method, is_half, issuer_id, issuer_session
+    )
 
 
 async def touch(connection: "Connection", digest: bytes, limits: Limits) -> Session | None:

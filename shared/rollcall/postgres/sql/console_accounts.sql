@@ -1,7 +1,7 @@
 -- piece: account
 -- The columns of an account.
 id::text, email, name, is_operator, language, password_hash, totp_sealed, totp_confirmed,
-totp_step, disabled
+totp_step, disabled, is_break_glass
 
 -- name: find_account
 -- An account by id.
@@ -28,6 +28,18 @@ ON CONFLICT (email_key) DO NOTHING
 -- $1 id, $2 operator
 -- roles: owner
 UPDATE console.account SET is_operator = $2 WHERE id = $1
+
+-- name: no_break_glass
+-- No other account is the one for an emergency any more.
+-- $1 id
+-- roles: owner
+UPDATE console.account SET is_break_glass = false WHERE is_break_glass AND id <> $1
+
+-- name: set_break_glass
+-- The account is the one for an emergency.
+-- $1 id
+-- roles: owner
+UPDATE console.account SET is_break_glass = true WHERE id = $1
 
 -- name: set_language
 -- The language in which an account reads.

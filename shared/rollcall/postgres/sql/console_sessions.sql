@@ -1,8 +1,10 @@
 -- name: open_session
 -- A session of an account.
--- $1 digest, $2 account, $3 method, $4 whether the second factor is missing
+-- $1 digest, $2 account, $3 method, $4 whether the second factor is missing, $5 issuer, $6 its own
+-- session
 -- roles: console
-INSERT INTO console.session (sha256, account_id, method, is_half) VALUES ($1, $2, $3, $4)
+INSERT INTO console.session (sha256, account_id, method, is_half, issuer_id, issuer_session)
+VALUES ($1, $2, $3, $4, $5, $6)
 
 -- name: touch_session
 -- The session and its account, if neither time is out; noted as seen, at most once a minute.
