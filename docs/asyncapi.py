@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from rollcall.events import dead_letter, mail, outcome, reply, request
 from rollcall.events.topics import Topics
+from rollcall.tenancy.limits import SCOPES
 
 Json = dict[str, Any]
 
@@ -274,13 +275,27 @@ def _schemas() -> Json:
                 "created": TIME,
                 "expires": {"type": ["string", "null"], "format": "date-time"},
                 "revoked": {"type": ["string", "null"], "format": "date-time"},
+                "networks": {
+                    "type": "array",
+                    "items": TEXT,
+                    "description": "of version 2 only: where it may be used from, CIDR",
+                },
+                "scopes": {
+                    "type": "array",
+                    "items": {"enum": list(SCOPES)},
+                    "description": "of version 2 only: what it may do",
+                },
             },
             required=["public_id", "organisation_id", "name", "sha256", "created"],
         ),
         "TenancyHeaders": _headers(
             {
                 "ce_type": {
-                    "enum": ["io.rollcall.tenancy.key.v1", "io.rollcall.tenancy.organisation.v1"]
+                    "enum": [
+                        "io.rollcall.tenancy.key.v1",
+                        "io.rollcall.tenancy.key.v2",
+                        "io.rollcall.tenancy.organisation.v1",
+                    ]
                 },
                 "ce_by": {
                     **TEXT,

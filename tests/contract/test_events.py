@@ -292,6 +292,23 @@ sample(
         time=MOMENT,
     ),
 )
+sample(
+    "tenancy.key.v2",
+    "ApiKey",
+    organisation.to_event(
+        organisation.ApiKey(
+            "Ab3dEf6hIj9k",
+            builders.ORGANISATION,
+            "first",
+            "0" * 64,
+            MOMENT,
+            networks=("192.0.2.0/24", "2001:db8::/32"),
+            scopes=("users:write", "groups:read"),
+        ),
+        event_id=an_id(203),
+        time=MOMENT,
+    ),
+)
 READERS: dict[str, Callable[[envelope.Event], object]] = {
     "request": request.from_event,
     "outcome": outcome.from_event,

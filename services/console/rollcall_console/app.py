@@ -85,8 +85,14 @@ class Console(Service):
         limits = Limits(settings.console_idle_s, settings.console_absolute_s)
         is_encrypted = settings.is_encrypted
         passwords = Passwords()
-        sign_ins = SignIns(database, passwords, sealer, limits, is_encrypted=is_encrypted,
-            are_local_allowed=settings.console_local_accounts)
+        sign_ins = SignIns(
+            database,
+            passwords,
+            sealer,
+            limits,
+            is_encrypted=is_encrypted,
+            are_local_allowed=settings.console_local_accounts,
+        )
         acts = Acts(settings, database)
         oidc = OidcSignIns(database, sign_ins, sealer, self._providers, settings.root_url)
         guard = Guard(made, sign_ins, settings.root_url, settings.console_fresh_s)
@@ -96,7 +102,9 @@ class Console(Service):
         DoorViews(made, sign_ins, oidc, database, is_encrypted).setup(app)
         OidcViews(made, oidc, sign_ins, is_encrypted).setup(app)
         AgainViews(made, sign_ins, oidc).setup(app)
-        AccountViews(made, database, sign_ins, passwords, sealer, settings.console_fresh_s).setup(app)
+        AccountViews(made, database, sign_ins, passwords, sealer, settings.console_fresh_s).setup(
+            app
+        )
         HomeViews(made, tenants).setup(app)
         ScimViews(settings, made, database, tenants, acts, self._log_ends).setup(app)
         MemberViews(made, database, tenants, acts).setup(app)

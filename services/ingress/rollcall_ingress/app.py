@@ -74,10 +74,13 @@ def route_table(reading: Reading, writing: Writing, discovery: Discovery) -> tup
     routes: list[Route] = []
     for schema in (USER, GROUP):
         read, write = ScimRead(reading, schema), ScimWrite(writing, schema)
-        routes.append(Route(schema.endpoint, False, {"GET": read.many}, {"POST": write}))
-        routes.append(Route(f"{schema.endpoint}/{SEARCH}", False, {"POST": read.search}))
+        about = (schema.endpoint.lower(),)
+        routes.append(Route(schema.endpoint, False, {"GET": read.many}, {"POST": write}, about))
+        routes.append(
+            Route(f"{schema.endpoint}/{SEARCH}", False, {"POST": read.search}, resources=about)
+        )
         writes = {"PUT": write, "PATCH": write, "DELETE": write}
-        routes.append(Route(schema.endpoint, True, {"GET": read.one}, writes))
+        routes.append(Route(schema.endpoint, True, {"GET": read.one}, writes, about))
     routes.append(Route("ServiceProviderConfig", False, {"GET": discovery}))
     for endpoint in ("ResourceTypes", "Schemas"):
         routes.append(Route(endpoint, False, {"GET": discovery}))
@@ -164,7 +167,11 @@ class Ingress(Service):
             )
         )
         self._door = Door(
-            self._routes(authenticator, admission), authenticator, self._key_use, admission
+            self._routes(authenticator, admission),
+            authenticator,
+            self._key_use,
+            admission,
+            settings.trusted_proxies,
         )
         self._listener = Listener(
             self._door_app(),

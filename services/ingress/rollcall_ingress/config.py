@@ -1,11 +1,23 @@
 """Settings of ingress, read once at the start."""
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from rollcall.events.request import MAX_ACCEPT_S
 from rollcall.runtime.config import DatabaseUrl, Port, PublicUrl, Seconds, Settings
+from rollcall.tenancy.limits import Network, canonical_networks, parse_network
+
+
+def _check_networks(text: str) -> str:
+    try:
+        canonical_networks(each for each in text.split(",") if each.strip())
+    except ValueError as error:
+        raise ValueError(f"{error}; write 10.0.0.0/8,2001:db8::/32") from error
+    return text
+
+
+Networks = Annotated[str, AfterValidator(_check_networks)]
 
 
 class IngressSettings(Settings):
@@ -20,6 +32,12 @@ class IngressSettings(Settings):
     public_url: PublicUrl | None = Field(
         None,
         description="Root of all links that are given out; unset: http://127.0.0.1 with the port.",
+    )
+    ingress_trusted_proxies: Networks = Field(
+        "",
+        description="Networks of the proxies before ingress (CIDR, with commas), whose "
+        "X-Forwarded-For is believed about a client's address; empty: nobody's is. Only keys that "
+        "are limited to networks ask for it.",
     )
     database_url: DatabaseUrl = Field(
         description="Postgres with the role rollcall_ingress, `postgresql://user:pw@host/db`."
@@ -74,6 +92,12 @@ class IngressSettings(Settings):
                 "what is answered 503 could be applied afterwards"
             )
         return self
+
+    @property
+    def trusted_proxies(self) -> tuple[Network, ...]:
+        """The networks of the proxies that are believed."""
+        texts = self.ingress_trusted_proxies.split(",")
+        return tuple(parse_network(each) for each in texts if each.strip())
 
     @property
     def root_url(self) -> str:

@@ -28,8 +28,10 @@ COMMANDS = {
     "mails": "Show the mails in the local mailbox, or the notices that did not leave.",
     "org": "Organisations: create, list, show, set, export, delete.",
     "member": "Members: list, show, find.",
-    "key": "API keys: create, list, revoke.",
-    "console": "The console: link (signs in once), reseal.",
+    "key": "API keys: create, list, limit, revoke.",
+    "console": "The console: link (signs in once), break-glass, reseal.",
+    "issuer": "Issuers of OpenID Connect, who sign admins in: add, list, secret, remove.",
+    "api-key": "Keys of the admin API: create, list, revoke.",
     "partition": "Partitions: list, show, resume.",
     "dead": "Dead letters: list, show, redrive, discard.",
     "refused": "Requests that were answered with success and refused later: list, show.",
@@ -71,7 +73,7 @@ class LazyCommands(typer.core.TyperGroup):
             )
         app = typer.Typer()
         app.callback()(_nothing)  # keeps a lone command below its name
-        importlib.import_module(f"rollcall_operator.commands.{cmd_name}").register(app)
+        importlib.import_module(f"rollcall_operator.commands.{cmd_name.replace('-', '_')}").register(app)
         group: Any = typer.main.get_command(app)
         found = group.commands[cmd_name]
         found.epilog = manual.epilog(cmd_name)

@@ -16,7 +16,7 @@ LOG: Final = "The directory and its log"
 DEPLOYMENT: Final = "A deployment"
 PANELS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("up", "down", "stop", "start", "status", "demo", "mails"), MACHINE),
-    **dict.fromkeys(("org", "member", "key", "erase", "console"), PEOPLE),
+    **dict.fromkeys(("org", "member", "key", "erase", "console", "issuer", "api-key"), PEOPLE),
     **dict.fromkeys(("trace", "lag", "refused", "dead", "partition"), QUESTIONS),
     **dict.fromkeys(("snapshot", "rebuild", "verify", "replay"), LOG),
     **dict.fromkeys(("doctor", "topics", "migrate", "serve", "wait", "health"), DEPLOYMENT),
@@ -76,9 +76,16 @@ PAGES: Final[Mapping[str, Page]] = {
         (
             "rollcall key create Acme --name Entra --expires-in-days 365",
             "rollcall key create Acme --expires 2027-01-31",
+            "rollcall key create Acme --network 192.0.2.0/24 --scope users:write",
         )
     ),
     "key list": Page(("rollcall key list Acme",)),
+    "key limit": Page(
+        (
+            "rollcall key limit Acme PUBLIC_ID --network 192.0.2.0/24 --network 2001:db8::/32",
+            "rollcall key limit Acme PUBLIC_ID",
+        )
+    ),
     "key revoke": Page(("rollcall key revoke Acme PUBLIC_ID",)),
     "erase": Page(
         (
@@ -93,21 +100,33 @@ PAGES: Final[Mapping[str, Page]] = {
         )
     ),
     "console break-glass": Page(("rollcall console break-glass emergency@example.org",)),
-    "console issuer add": Page(
+    "issuer add": Page(
         (
-            "rollcall console issuer add Okta https://acme.okta.com --client-id 0oa1 "
-            "--secret-file okta.secret --role rollcall-admins=owner@Acme",
-            "rollcall console issuer add Entra "
-            "'https://login.microsoftonline.com/{tenantid}/v2.0' --client-id ID "
-            "--secret-file - --claim roles --role Admin=owner@Acme "
-            "--tenant 0af8ba2c-6c1c-4f1b-8a6f-2f8f5f1d2c11",
+            (
+                "rollcall issuer add Okta https://acme.okta.com --client-id 0oa1 "
+                "--secret-file okta.secret --role rollcall-admins=owner@Acme"
+            ),
+            (
+                "rollcall issuer add Entra "
+                "'https://login.microsoftonline.com/{tenantid}/v2.0' --client-id ID "
+                "--secret-file - --claim roles --role Admin=owner@Acme "
+                "--tenant 0af8ba2c-6c1c-4f1b-8a6f-2f8f5f1d2c11"
+            ),
         )
     ),
-    "console issuer list": Page(("rollcall console issuer list --json",)),
-    "console issuer secret": Page(
-        ("rollcall console issuer secret Okta --secret-file okta.secret",)
+    "issuer list": Page(("rollcall issuer list --json",)),
+    "issuer secret": Page(
+        ("rollcall issuer secret Okta --secret-file okta.secret",)
     ),
-    "console issuer remove": Page(("rollcall console issuer remove Okta",)),
+    "issuer remove": Page(("rollcall issuer remove Okta",)),
+    "api-key create": Page(
+        (
+            "rollcall api-key create --scope organisations:write --scope keys:write --name Shop",
+            "rollcall api-key create Acme --scope members:read --expires-in-days 90",
+        )
+    ),
+    "api-key list": Page(("rollcall api-key list --json",)),
+    "api-key revoke": Page(("rollcall api-key revoke PUBLIC_ID",)),
     "console reseal": Page(("rollcall console reseal",)),
     "refused list": Page(
         ("rollcall refused list", "rollcall refused list Acme --since 2027-01-31")

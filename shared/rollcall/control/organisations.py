@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from typing import Any, Final
 
@@ -12,6 +12,13 @@ from rollcall.runtime.clock import now
 from rollcall.runtime.ids import new_id
 from rollcall.tenancy import api_key
 from rollcall.tenancy.api_key import NewKey
+from rollcall.tenancy.limits import (
+    MAX_NETWORKS,
+    SCOPES,
+    canonical_networks,
+    canonical_scopes,
+    parse_network,
+)
 from rollcall.tenancy.organisation import LEAST_RATE, MOST_BURST, MOST_RATE, ApiKey, Organisation
 
 MAX_NAME: Final = 200
@@ -65,9 +72,19 @@ async def change_organisation(
 
 
 async def create_key(
-    log: TenancyLog, organisation_id: str, *, name: str, expires: datetime | None = None
+    log: TenancyLog,
+    organisation_id: str,
+    *,
+    name: str,
+    expires: datetime | None = None,
+    networks: Sequence[str] = (),
+    scopes: Sequence[str] = (),
 ) -> tuple[ApiKey, NewKey]:
-    """Make a key and write its record. Raises NotPossible for a wrong name, Unavailable."""
+    """Make a key and write its record; `networks` and `scopes` limit it.
+
+    Raises NotPossible for a wrong name or limit, Unavailable.
+    """
+    limits = parse_limits(networks, scopes)
     if found := (await log.read()).organisations.get(organisation_id):
         _refuse_while_offboarding(found)
     made = api_key.make(secrets.token_bytes(48))
@@ -78,9 +95,58 @@ async def create_key(
         sha256=made.sha256,
         created=now(),
         expires=expires,
+        networks=limits.networks,
+        scopes=limits.scopes,
     )
     await log.write(record)
     return record, made
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What narrows a key, in the form of its record; nothing: no limit."""
+
+    networks: tuple[str, ...]
+    scopes: tuple[str, ...]
+
+
+def parse_limits(networks: Sequence[str], scopes: Sequence[str]) -> Limits:
+    """Limits as they are typed. Raises NotPossible that says what may be typed."""
+    for text in networks:
+        try:
+            parse_network(text)
+        except ValueError:
+            raise NotPossible(
+                f"{text!r} is no network: write 192.0.2.0/24, 2001:db8::/32 or one address, "
+                "without bits beyond the prefix"
+            ) from None
+    if len(networks) > MAX_NETWORKS:
+        raise NotPossible(f"a key may have {MAX_NETWORKS} networks at the most")
+    for text in scopes:
+        if text not in SCOPES:
+            raise NotPossible(f"{text!r} is no scope; one of {', '.join(SCOPES)}")
+    return Limits(canonical_networks(networks), canonical_scopes(scopes))
+
+
+async def limit_key(
+    log: TenancyLog,
+    id_or_name: str,
+    public_id: str,
+    *,
+    networks: Sequence[str],
+    scopes: Sequence[str],
+) -> ApiKey:
+    """Set a key's limits in the place of those it had; empty ones take a limit away.
+
+    Raises NotPossible, NotThere, Unavailable.
+    """
+    limits = parse_limits(networks, scopes)
+    key = _key_of(await log.read(), id_or_name, public_id)
+    if not key.is_alive(now()):
+        raise NotPossible(f"{public_id} does not work any more; make a new key instead")
+    return await log.change(
+        key, lambda present: replace(present, networks=limits.networks, scopes=limits.scopes)
+    )
 
 
 async def revoke_key(log: TenancyLog, id_or_name: str, public_id: str) -> ApiKey:
@@ -96,13 +162,16 @@ async def replace_key(
 ) -> tuple[ApiKey, NewKey]:
     """Make a key with the name of another one, which goes on working up to `until`.
 
-    So the identity provider can be given the new one without an outage. The new key does not
-    expire. Raises NotPossible where the other key is dead already, NotThere, Unavailable.
+    So the identity provider can be given the new one without an outage. The new key has the same
+    limits and does not expire. Raises NotPossible where the other key is dead already, NotThere,
+    Unavailable.
     """
     old = _key_of(await log.read(), organisation_id, public_id)
     if not old.is_alive(now()):
         raise NotPossible(f"{public_id} does not work any more; make a new key instead")
-    made = await create_key(log, organisation_id, name=old.name)
+    made = await create_key(
+        log, organisation_id, name=old.name, networks=old.networks, scopes=old.scopes
+    )
     await log.change(
         old,
         lambda present: replace(

@@ -112,6 +112,7 @@ async def _upsert_keys(connection: "Connection", keys: Sequence[ApiKey]) -> None
         [key.created for key in keys],
         [key.expires for key in keys],
         [key.revoked for key in keys],
+        [_limits(key) for key in keys],
     )
 
 
@@ -125,9 +126,17 @@ def _to_key(row: "asyncpg.Record") -> KeyWithUse:
             created=to_utc(row["created"]),
             expires=_moment(row["expires"]),
             revoked=_moment(row["revoked"]),
+            networks=tuple((row["limits"] or {}).get("networks", ())),
+            scopes=tuple((row["limits"] or {}).get("scopes", ())),
         ),
         last_used=_moment(row["last_used"]),
     )
+
+
+def _limits(key: ApiKey) -> dict[str, list[str]] | None:
+    if not key.is_limited:
+        return None
+    return {"networks": list(key.networks), "scopes": list(key.scopes)}
 
 
 def _moment(value: datetime | None) -> datetime | None:

@@ -104,6 +104,21 @@ class Forbidden(ScimError):
     status = 403
 
 
+class OtherNetwork(ScimError):
+    """This API key may not be used from this address; add its network to the key's, or ask who may.
+
+    The address is the one that the server sees, or that a proxy it trusts names.
+    """
+
+    status = 403
+
+
+class OutOfScope(ScimError):
+    """This API key may not do this; widen what the key may do, or use another one."""
+
+    status = 403
+
+
 class NotFound(ScimError):
     """There is no such resource in this organisation; look it up by a filter first."""
 

@@ -1,4 +1,4 @@
-"""API keys: `rc_<public id>_<secret><checksum>`. Only the SHA-256 of the whole key is stored.
+"""API keys: `rc_<public id>_<secret><checksum>`; of the admin API, `ra_…`. Only the SHA-256 of the whole key is stored.
 
 - public id: 12 characters of base62; identifies the key in records, lists and logs.
 - secret: 43 characters of base62 (256 bits of randomness). It cannot be guessed, so a fast hash is
@@ -12,8 +12,9 @@ import hashlib
 import hmac
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
+Prefix = Literal["rc", "ra"]
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PUBLIC_ID_LENGTH: Final = 12
 SECRET_LENGTH: Final = 43
@@ -32,20 +33,20 @@ class NewKey:
     sha256: str
 
 
-def make(randomness: bytes) -> NewKey:
+def make(randomness: bytes, prefix: Prefix = "rc") -> NewKey:
     """Make a key from 48 bytes of a cryptographic source. Raises ValueError for fewer."""
     if len(randomness) < 48:
         raise ValueError("48 bytes of randomness make a key")
     public_id = _base62(int.from_bytes(randomness[:12]), PUBLIC_ID_LENGTH)
     secret = _base62(int.from_bytes(randomness[12:48]), SECRET_LENGTH)
-    head = f"rc_{public_id}_{secret}"
+    head = f"{prefix}_{public_id}_{secret}"
     text = head + _checksum(head)
     return NewKey(public_id, text, digest(text))
 
 
-def public_id_of(text: str) -> str | None:
+def public_id_of(text: str, prefix: Prefix = "rc") -> str | None:
     """The public id of a well-formed key with a correct checksum; None for any other text."""
-    if len(text) != KEY_LENGTH or not text.isascii() or not text.startswith("rc_"):
+    if len(text) != KEY_LENGTH or not text.isascii() or not text.startswith(f"{prefix}_"):
         return None
     head, checksum = text[:-CHECKSUM_LENGTH], text[-CHECKSUM_LENGTH:]
     public_id, separator, secret = head[3:15], head[15], head[16:]

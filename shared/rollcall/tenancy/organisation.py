@@ -5,7 +5,9 @@ public id. It contains no secrets. A reader that folds it in order knows all org
 
 A release may add a field to a record without a new version of its type, if readers that do not know
 the field can do without it. Such fields are optional and are written only if they are set, and a
-reader ignores names that it does not know (docs/decisions/0020).
+reader ignores names that it does not know (docs/decisions/0020). What narrows a right is no such
+field: a key with limits has version 2 of its type, and a reader that does not know it takes the key
+out, so it opens nothing there instead of everything (docs/decisions/0079).
 
 Who wrote a record is no part of the state, so it is an attribute of the event: `source` is the
 program, and the extension `by` (`account:ID`) the person, where the program knows them. The release
@@ -18,10 +20,13 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from rollcall.events.envelope import Event, MalformedEvent, NewerVersion, format_time, parse_time
+from rollcall.tenancy.limits import canonical_networks, canonical_scopes
 
 Json = dict[str, Any]
 ORGANISATION_TYPE: Final = "io.rollcall.tenancy.organisation.v1"
 KEY_TYPE: Final = "io.rollcall.tenancy.key.v1"
+LIMITED_KEY_TYPE: Final = "io.rollcall.tenancy.key.v2"
+"""A key with limits: networks, scopes, or both."""
 TYPE_PREFIX: Final = "io.rollcall.tenancy."
 OPERATOR: Final = "/rollcall/operator"
 """Source of the records that the command line writes."""
@@ -39,6 +44,8 @@ _ONLY_WHERE_SET: Final[Mapping[str, object]] = {
     "burst": None,
     "leaving": None,
     "unique_external_ids": False,
+    "networks": (),
+    "scopes": (),
 }
 """Field → the value for which it is not written."""
 
@@ -93,7 +100,11 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One API key without its secret; `sha256` is the hash of its whole text."""
+    """One API key without its secret; `sha256` is the hash of its whole text.
+
+    `networks` are those that it may be used from, `scopes` what it may do (`limits.py`); none: no
+    limit. Raises ValueError for what is no network or scope.
+    """
 
     public_id: str
     organisation_id: str
@@ -102,6 +113,19 @@ class ApiKey:
     created: datetime
     expires: datetime | None = None
     revoked: datetime | None = None
+    networks: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if canonical_networks(self.networks) != self.networks:
+            raise ValueError("networks are not in their one form")
+        if canonical_scopes(self.scopes) != self.scopes:
+            raise ValueError("scopes are not in their one form")
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether an older release must not take it for one that may do everything."""
+        return bool(self.networks or self.scopes)
 
     def is_alive(self, at: datetime) -> bool:
         """Whether the key is valid at this moment."""
@@ -119,7 +143,7 @@ def record_key(record: Record) -> str:
 def to_data(record: Record) -> Json:
     """The record as JSON; optional fields that are not set are omitted."""
     return {
-        name: format_time(value) if isinstance(value, datetime) else value
+        name: _plain(value)
         for name, value in asdict(record).items()
         if name not in _ONLY_WHERE_SET or value != _ONLY_WHERE_SET[name]
     }
@@ -139,7 +163,7 @@ def to_event(
     """The CloudEvent of a record."""
     return Event(
         id=event_id,
-        type=ORGANISATION_TYPE if isinstance(record, Organisation) else KEY_TYPE,
+        type=_type_of(record),
         source=author.source,
         subject=record_key(record),
         time=time,
@@ -148,9 +172,22 @@ def to_event(
     )
 
 
+def _plain(value: object) -> object:
+    """A value as JSON has it."""
+    if isinstance(value, datetime):
+        return format_time(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _type_of(record: Record) -> str:
+    if isinstance(record, Organisation):
+        return ORGANISATION_TYPE
+    return LIMITED_KEY_TYPE if record.is_limited else KEY_TYPE
+
+
 def from_event(event: Event) -> Record:
     """The record in `event`. Raises MalformedEvent, or NewerVersion."""
-    if event.type not in (ORGANISATION_TYPE, KEY_TYPE):
+    if event.type not in (ORGANISATION_TYPE, KEY_TYPE, LIMITED_KEY_TYPE):
         if event.type.startswith(TYPE_PREFIX):
             raise NewerVersion(f"{event.type!r} is newer than this release knows")
         raise MalformedEvent(f"{event.type!r} is no type of a tenancy record")
@@ -177,4 +214,14 @@ def _known(data: Mapping[str, Any], names: frozenset[str]) -> Json:
     for name in ("created", "expires", "revoked", "leaving"):
         if found.get(name) is not None:
             found[name] = parse_time(found[name])
+    for name in ("networks", "scopes"):
+        if name in found:
+            found[name] = _texts(found[name])
     return found
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """A list of texts. Raises TypeError."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise TypeError("not a list of texts")
+    return tuple(value)

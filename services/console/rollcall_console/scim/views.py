@@ -1,6 +1,6 @@
 """The views of the page SCIM provisioning, and of what an admin does there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -8,9 +8,12 @@ from typing import Final
 from aiohttp import web
 
 from rollcall.control import organisations
+from rollcall.control.errors import NotPossible
+from rollcall.control.organisations import Limits, parse_limits
 from rollcall.postgres.pool import Database
 from rollcall.runtime.clock import now
 from rollcall.runtime.ids import new_id
+from rollcall.tenancy.limits import SCOPES
 from rollcall.tenancy.organisation import ApiKey
 from rollcall_console.acts import Acts
 from rollcall_console.behind import LogEnds
@@ -57,6 +60,8 @@ class ScimViews:
         app.router.add_post(f"{base}/keys/new", self.make_key)
         app.router.add_get(f"{base}/keys/{{key}}/replace", self.ask_replace)
         app.router.add_post(f"{base}/keys/{{key}}/replace", self.replace_key)
+        app.router.add_get(f"{base}/keys/{{key}}/limits", self.ask_limits)
+        app.router.add_post(f"{base}/keys/{{key}}/limits", self.set_limits)
         app.router.add_get(f"{base}/keys/{{key}}/revoke", self.ask_revoke)
         app.router.add_post(f"{base}/keys/{{key}}/revoke", self.revoke_key)
 
@@ -122,6 +127,11 @@ class ScimViews:
             return self._key_form(request, here, status=422, name=name, problem="name")
         if form.get("expires") not in EXPIRIES:
             return self._key_form(request, here, status=422, name=name, problem="expires")
+        limits = _limits(form)
+        if limits is None:
+            return self._key_form(
+                request, here, status=422, name=name, problem="networks", form=form
+            )
         check_room(self.tenants.keys_of(here.organisation.id))
         act_id = await self.acts.claim(form.get("form"))
         days = EXPIRIES[form["expires"]]
@@ -131,6 +141,8 @@ class ScimViews:
                 here.organisation.id,
                 name=name,
                 expires=None if days is None else now() + timedelta(days=days),
+                networks=limits.networks,
+                scopes=limits.scopes,
             )
         await self.acts.record(
             here.visitor, "key.made", here.organisation.id, record.public_id, act_id=act_id
@@ -165,6 +177,32 @@ class ScimViews:
         ends = until if old.expires is None else min(until, old.expires)
         return self._shown_once(request, here, record, made.text, old=old, ends=ends)
 
+    async def ask_limits(self, request: web.Request) -> web.Response:
+        """The form for where a key may be used from, and what it may do."""
+        here = await enter(request, self.tenants, acting=True)
+        return self._limits_form(request, here, await self._key(request, here))
+
+    async def set_limits(self, request: web.Request) -> web.Response:
+        """Set both in the place of those it had."""
+        here = await enter(request, self.tenants, acting=True)
+        shown = await self._key(request, here)
+        form = await forms.read(request)
+        limits = _limits(form)
+        if limits is None:
+            return self._limits_form(request, here, shown, status=422, form=form)
+        async with self.acts.log(here.visitor) as log:
+            await organisations.limit_key(
+                log,
+                here.organisation.id,
+                shown.key.public_id,
+                networks=limits.networks,
+                scopes=limits.scopes,
+            )
+        await self.acts.record(
+            here.visitor, "key.limited", here.organisation.id, shown.key.public_id
+        )
+        return see_other(f"{here.root}/scim", "key_limited")
+
     async def ask_revoke(self, request: web.Request) -> web.Response:
         """What revoking means for who uses the key."""
         here = await enter(request, self.tenants, acting=True)
@@ -196,6 +234,7 @@ class ScimViews:
         status: int = 200,
         name: str = "",
         problem: str | None = None,
+        form: Mapping[str, str] | None = None,
     ) -> web.Response:
         return self.pages.show(
             request,
@@ -206,6 +245,30 @@ class ScimViews:
             name=name,
             problem=problem,
             form_id=new_id(),
+            networks="" if form is None else form.get("networks", ""),
+            chosen=() if form is None else tuple(each for each in SCOPES if form.get(each)),
+        )
+
+    def _limits_form(
+        self,
+        request: web.Request,
+        here: Here,
+        shown: ShownKey,
+        *,
+        status: int = 200,
+        form: Mapping[str, str] | None = None,
+    ) -> web.Response:
+        key = shown.key
+        return self.pages.show(
+            request,
+            "scim/limits.html",
+            status=status,
+            org=here,
+            page="scim",
+            shown=shown,
+            problem=None if form is None else "networks",
+            networks="\n".join(key.networks) if form is None else form.get("networks", ""),
+            chosen=key.scopes if form is None else tuple(each for each in SCOPES if form.get(each)),
         )
 
     def _shown_once(
@@ -234,3 +297,12 @@ def check_room(keys: Sequence[ApiKey]) -> None:
     at = now()
     if sum(each.is_alive(at) for each in keys) >= MAX_KEYS:
         raise Refused("error.too_many_keys", n=MAX_KEYS)
+
+
+def _limits(form: Mapping[str, str]) -> Limits | None:
+    """The limits of a form: networks one a line, scopes by their boxes; None: a wrong network."""
+    networks = [line.strip() for line in form.get("networks", "").splitlines() if line.strip()]
+    try:
+        return parse_limits(networks, [each for each in SCOPES if form.get(each)])
+    except NotPossible:
+        return None

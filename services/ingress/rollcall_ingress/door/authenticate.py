@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Final, NoReturn
 
 from rollcall.runtime.errors import Unavailable
-from rollcall.scim.errors import Forbidden, Unauthorized
+from rollcall.scim.errors import Forbidden, OtherNetwork, OutOfScope, Unauthorized
 from rollcall.tenancy.api_key import matches, public_id_of
+from rollcall.tenancy.limits import Address, covers, is_within, networks_of
 from rollcall.tenancy.organisation import ApiKey, Organisation
 from rollcall_ingress.door import access
 from rollcall_ingress.door.access import count_refusal
@@ -27,11 +28,20 @@ _NO_HASH: Final = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """What a key is used for: the scopes that it takes, and from where; None: not known."""
+
+    scopes: tuple[str, ...] = ()
+    address: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """The authenticated sender of a request: an organisation, by one of its keys."""
 
     organisation: Organisation
     key: ApiKey
+    use: "Use"
 
     @property
     def actor(self) -> str:
@@ -67,12 +77,14 @@ class Authenticator:
         *,
         is_write: bool,
         at: datetime,
+        use: Use,
     ) -> Principal:
         """The organisation that the address names, if the key is one of its living keys.
 
         `authorization` are the values of all headers of that name. Raises Unauthorized, the same
-        whatever is wrong; Forbidden where SCIM is switched off; Unavailable where the directory
-        is too old; TooManyRequests beyond the organisation's rate, before a body is read.
+        whatever is wrong; OtherNetwork and OutOfScope for a genuine key that is used beyond its
+        limits; Forbidden where SCIM is switched off; Unavailable where the directory is too old;
+        TooManyRequests beyond the organisation's rate, before a body is read.
         """
         line = access.line()
         named = self._directory.organisation(organisation_text)
@@ -104,8 +116,9 @@ class Authenticator:
         if not organisation.scim_enabled:
             count_refusal("switched_off")
             raise Forbidden
+        _check_limits(key, use)
         self._rates.check(organisation)
-        return Principal(organisation, key)
+        return Principal(organisation, key, use)
 
     def _genuine(self, public_id: str, text: str) -> ApiKey | None:
         """The key of this id if the text is all of it; compared in constant time."""
@@ -125,6 +138,17 @@ class Authenticator:
         if not organisation.scim_enabled:
             count_refusal("switched_off")
             raise Forbidden
+        _check_limits(key, principal.use)
+
+
+def _check_limits(key: ApiKey, use: Use) -> None:
+    """Raise OtherNetwork or OutOfScope where a genuine key is used beyond its limits."""
+    if key.networks and not is_within(use.address, networks_of(key.networks)):
+        count_refusal("other_network")
+        raise OtherNetwork
+    if not all(covers(key.scopes, needed) for needed in use.scopes):
+        count_refusal("out_of_scope")
+        raise OutOfScope
 
 
 def _bearer(authorization: Sequence[str]) -> str | None:

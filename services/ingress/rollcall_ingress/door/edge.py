@@ -30,11 +30,13 @@ from rollcall.scim.errors import (
     ScimError,
     from_parts,
 )
+from rollcall.tenancy.limits import Network
 from rollcall_ingress.door import access
 from rollcall_ingress.door.access import METHODS, AccessLine, count_refusal
 from rollcall_ingress.door.admission import LARGE_ANSWER_BYTES, Admission
 from rollcall_ingress.door.answer import Answer, error_answer, unavailable
-from rollcall_ingress.door.authenticate import Authenticator, Principal
+from rollcall_ingress.door.authenticate import Authenticator, Principal, Use
+from rollcall_ingress.door.client_address import HEADER, client_address
 from rollcall_ingress.door.key_use import KeyUse
 from rollcall_ingress.door.routes import Arrival, Route, Target, read_target, route_key_of
 
@@ -44,7 +46,10 @@ log = get_logger()
 
 
 class Door:
-    """Serves all SCIM requests; `handle` is the only aiohttp handler of that side."""
+    """Serves all SCIM requests; `handle` is the only aiohttp handler of that side.
+
+    `trusted` are the networks of proxies that are believed about a client's address.
+    """
 
     def __init__(
         self,
@@ -52,7 +57,9 @@ class Door:
         authenticator: Authenticator,
         key_use: KeyUse,
         admission: Admission,
+        trusted: Sequence[Network] = (),
     ) -> None:
+        self._trusted = trusted
         self._routes = {route.key: route for route in routes}
         self._authenticator = authenticator
         self._key_use = key_use
@@ -114,7 +121,11 @@ class Door:
         method = "GET" if http.method == "HEAD" else http.method
         at = now()
         is_write = route is not None and method in route.writes
-        principal = await self._authenticate(http, target, is_write=is_write, at=at)
+        use = Use(
+            () if route is None else route.scopes(method),
+            client_address(http.remote, http.headers.getall(HEADER, ()), self._trusted),
+        )
+        principal = await self._authenticate(http, target, use, is_write=is_write, at=at)
         if route is None:
             raise NotFound("There is nothing at this address; ResourceTypes lists what there is.")
         handler = route.methods.get(method)
@@ -124,7 +135,7 @@ class Door:
         return await handler(Arrival(http, target, principal, at, line.request_id))
 
     async def _authenticate(
-        self, http: web.Request, target: Target, *, is_write: bool, at: datetime
+        self, http: web.Request, target: Target, use: Use, *, is_write: bool, at: datetime
     ) -> Principal:
         """The sender; the use of its key is noted. Raises as `Authenticator.authenticate` does."""
         principal = await self._authenticator.authenticate(
@@ -132,6 +143,7 @@ class Door:
             target.organisation,
             is_write=is_write,
             at=at,
+            use=use,
         )
         self._key_use.note(principal.key.public_id, at)
         return principal

@@ -73,18 +73,25 @@ class Route:
     The endpoint of a search is `.search`, or with a resource type before it `Users/.search`; that
     of the organisation's base itself is empty. `reads` and `writes` are its handlers by method.
     Those of `writes` can change something, so a key that opens them must have been confirmed more
-    recently (`StaleAfter`).
+    recently (`StaleAfter`). `resources` are what it is about, as scopes of keys begin: `users`,
+    `groups`; none: what every key may know.
     """
 
     endpoint: str
     with_id: bool
     reads: Mapping[str, Handler]
     writes: Mapping[str, Handler] = field(default_factory=dict)
+    resources: tuple[str, ...] = ()
 
     @cached_property
     def methods(self) -> Mapping[str, Handler]:
         """All handlers by method."""
         return {**self.reads, **self.writes}
+
+    def scopes(self, method: str) -> tuple[str, ...]:
+        """The scopes that a key needs for a method."""
+        act = "write" if method in self.writes else "read"
+        return tuple(f"{resource}:{act}" for resource in self.resources)
 
     @cached_property
     def template(self) -> str:

@@ -11,7 +11,6 @@ from rollcall.control.settings import OperatorSettings
 from rollcall.events.envelope import format_time
 from rollcall.runtime.sealed import CannotOpen, Sealer
 from rollcall_operator import terminal
-from rollcall_operator.commands import console_issuer
 from rollcall_operator.deployment import HERE, DataOption, JsonOption, find
 from rollcall_operator.owner import open_as_owner
 from rollcall_operator.terminal import CommandError
@@ -23,7 +22,6 @@ def register(app: typer.Typer) -> None:
     console.command("link")(link)
     console.command("break-glass")(break_glass)
     console.command("reseal")(reseal)
-    console_issuer.register(console)
     app.add_typer(console, name="console")
 
 

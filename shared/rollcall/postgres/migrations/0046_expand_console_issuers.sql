@@ -1,6 +1,6 @@
 -- Sign-in of admins by OpenID Connect, and the one account for an emergency.
 
--- An issuer whose word counts here. Only the operator adds one (`rollcall console issuer`).
+-- An issuer whose word counts here. Only the operator adds one (`rollcall issuer add`).
 CREATE TABLE console.issuer (
     id uuid NOT NULL,
     name text NOT NULL,

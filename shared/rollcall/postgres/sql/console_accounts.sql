@@ -207,7 +207,8 @@ VALUES ($1, $2, $3, $4, $5)
 -- The latest acts on an organisation, newest first, with who did them.
 -- $1 organisation, $2 at most
 -- roles: console, owner
-SELECT act.id::text, act.at, act.kind, act.subject, account.name, account.email
+SELECT act.id::text, act.at, act.kind, act.subject, account.name,
+       COALESCE(account.email, 'ra_' || act.api_key) AS email
 FROM console.act
 LEFT JOIN console.account ON account.id = act.account_id
 WHERE act.organisation_id = $1

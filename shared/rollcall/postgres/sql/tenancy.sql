@@ -17,19 +17,22 @@ ON CONFLICT (id) DO UPDATE SET
 
 -- name: upsert_keys
 -- Make rows of API keys equal to these records.
--- $1 public ids, $2 organisations, $3 names, $4 hashes, $5 created, $6 expires, $7 revoked
+-- $1 public ids, $2 organisations, $3 names, $4 hashes, $5 created, $6 expires, $7 revoked,
+-- $8 limits
 -- roles: provisioner
-INSERT INTO tenancy.api_key (public_id, organisation_id, name, sha256, created, expires, revoked)
+INSERT INTO tenancy.api_key (public_id, organisation_id, name, sha256, created, expires, revoked,
+                             limits)
 SELECT * FROM unnest(
     $1::text[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
-    $7::timestamptz[])
+    $7::timestamptz[], $8::jsonb[])
 ON CONFLICT (public_id) DO UPDATE SET
     organisation_id = excluded.organisation_id,
     name = excluded.name,
     sha256 = excluded.sha256,
     created = excluded.created,
     expires = excluded.expires,
-    revoked = excluded.revoked
+    revoked = excluded.revoked,
+    limits = excluded.limits
 
 -- name: remove_organisations
 -- Remove organisations whose records were deleted from the topic.
@@ -70,7 +73,7 @@ SELECT id::text, partition FROM tenancy.organisation WHERE id = ANY ($1::uuid[])
 -- $1 organisation
 -- roles: owner
 SELECT api_key.public_id, organisation_id::text, name, sha256, created, expires, revoked,
-       key_use.last_used
+       limits, key_use.last_used
 FROM tenancy.api_key
 LEFT JOIN tenancy.key_use ON key_use.public_id = api_key.public_id
 WHERE organisation_id = $1

@@ -8,7 +8,7 @@ from rollcall.runtime.errors import Unavailable
 from rollcall.scim.errors import Forbidden, ScimError, Unauthorized
 from rollcall.tenancy.organisation import Record
 from rollcall_ingress.door.answer import error_answer
-from rollcall_ingress.door.authenticate import Authenticator, Principal, StaleAfter
+from rollcall_ingress.door.authenticate import Authenticator, Principal, StaleAfter, Use
 from rollcall_ingress.door.rate import Rates
 from tests.support.builders import ORGANISATION, OTHER_ORGANISATION
 from tests.unit.ingress.tenants import (
@@ -33,6 +33,9 @@ TENANTS: tuple[Record, ...] = (
 )
 
 
+ANY_USE = Use()
+
+
 async def enter(
     authorization: list[str],
     organisation: str = ORGANISATION,
@@ -40,11 +43,12 @@ async def enter(
     reader: Reader | None = None,
     records: tuple[Record, ...] = TENANTS,
     is_write: bool = False,
+    use: Use = ANY_USE,
 ) -> Principal:
     directory = a_directory(*records, reader=reader)
     authenticator = Authenticator(directory, StaleAfter(read_s=900, write_s=15), Rates(lambda: 0))
     return await authenticator.authenticate(
-        authorization, organisation, is_write=is_write, at=MOMENT + timedelta(seconds=1)
+        authorization, organisation, is_write=is_write, at=MOMENT + timedelta(seconds=1), use=use
     )
 
 

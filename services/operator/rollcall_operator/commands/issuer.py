@@ -1,8 +1,8 @@
-"""`rollcall console issuer add|list|secret|remove`: who signs admins in, by OpenID Connect."""
+"""`rollcall issuer add|list|secret|remove`: who signs admins in, by OpenID Connect."""
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -16,7 +16,7 @@ from rollcall_operator.deployment import HERE, DataOption, JsonOption, find
 from rollcall_operator.owner import open_as_owner
 from rollcall_operator.terminal import CommandError
 
-COLUMNS = ("name", "url", "client_id", "roles")
+COLUMNS: Final = ("name", "url", "client_id", "roles")
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As the sign-in page names it.")]
 SecretOption = Annotated[
@@ -25,8 +25,8 @@ SecretOption = Annotated[
 ]
 
 
-def register(console: typer.Typer) -> None:
-    """Add `issuer` to `console`."""
+def register(app: typer.Typer) -> None:
+    """Add `issuer` to the command line."""
     issuer = typer.Typer(
         help="Issuers of OpenID Connect: add, list, secret, remove.", no_args_is_help=True
     )
@@ -34,7 +34,7 @@ def register(console: typer.Typer) -> None:
     issuer.command("list")(list_all)
     issuer.command("secret")(secret)
     issuer.command("remove")(remove)
-    console.add_typer(issuer, name="issuer")
+    app.add_typer(issuer, name="issuer")
 
 
 def add(
@@ -145,12 +145,12 @@ def _sealer(settings: OperatorSettings) -> Sealer:
 
 async def _add(data: Path, wanted: NewIssuer) -> tuple[OperatorSettings, Issuer]:
     settings = find(data)
-    async with open_as_owner(settings, "console issuer add") as database:
+    async with open_as_owner(settings, "issuer add") as database:
         return settings, await issuers.add_issuer(settings, database, _sealer(settings), wanted)
 
 
 async def _list(data: Path) -> list[tuple[Issuer, list[IssuerRole]]]:
-    async with open_as_owner(find(data), "console issuer list") as database:
+    async with open_as_owner(find(data), "issuer list") as database:
         return await issuers.list_issuers(database)
 
 
@@ -158,10 +158,10 @@ async def _secret(data: Path, name: str, text: str) -> None:
     if not text:
         raise CommandError("--secret-file names the secret")
     settings = find(data)
-    async with open_as_owner(settings, "console issuer secret") as database:
+    async with open_as_owner(settings, "issuer secret") as database:
         await issuers.set_secret(database, _sealer(settings), name, text)
 
 
 async def _remove(data: Path, name: str) -> None:
-    async with open_as_owner(find(data), "console issuer remove") as database:
+    async with open_as_owner(find(data), "issuer remove") as database:
         await issuers.remove_issuer(database, name)
