@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from docs import asyncapi, idp_pages, openapi
+from docs import admin_api, asyncapi, idp_pages, openapi
 from rollcall.runtime import config
 from rollcall.scim import limits
 from rollcall_operator import cli, manual
@@ -86,6 +86,12 @@ def asyncapi_document() -> str:
 def openapi_document() -> str:
     """`docs/openapi.yaml`."""
     unshared = json.loads(json.dumps(openapi.document()))  # or YAML would write anchors
+    return yaml.safe_dump(unshared, sort_keys=False, allow_unicode=True, width=98)
+
+
+def admin_api_document() -> str:
+    """`docs/admin-api.yaml`."""
+    unshared = json.loads(json.dumps(admin_api.admin_api()))
     return yaml.safe_dump(unshared, sort_keys=False, allow_unicode=True, width=98)
 
 
@@ -184,6 +190,7 @@ def main() -> None:
     """Write all of them."""
     (HERE / "asyncapi.yaml").write_text(asyncapi_document(), encoding="utf-8")
     (HERE / "openapi.yaml").write_text(openapi_document(), encoding="utf-8")
+    (HERE / "admin-api.yaml").write_text(admin_api_document(), encoding="utf-8")
     (HERE / "reference" / "settings.md").write_text(settings_reference(), encoding="utf-8")
     (HERE / "reference" / "limits.md").write_text(limits_reference(), encoding="utf-8")
     (HERE / "reference" / "cli.md").write_text(cli_reference(), encoding="utf-8")

@@ -3,12 +3,12 @@
 \getenv ingress ROLLCALL_INGRESS_PASSWORD
 \getenv provisioner ROLLCALL_PROVISIONER_PASSWORD
 \getenv notifier ROLLCALL_NOTIFIER_PASSWORD
+\getenv console ROLLCALL_CONSOLE_PASSWORD
 CREATE ROLE rollcall_owner LOGIN PASSWORD :'owner';
 CREATE ROLE rollcall_ingress LOGIN PASSWORD :'ingress';
 CREATE ROLE rollcall_provisioner LOGIN PASSWORD :'provisioner';
 CREATE ROLE rollcall_notifier LOGIN PASSWORD :'notifier';
--- Without a password: it cannot log in until one is set.
-CREATE ROLE rollcall_console LOGIN;
+CREATE ROLE rollcall_console LOGIN PASSWORD :'console';
 CREATE DATABASE rollcall OWNER rollcall_owner;
 REVOKE ALL ON DATABASE rollcall FROM PUBLIC;
 GRANT CONNECT ON DATABASE rollcall TO rollcall_ingress, rollcall_provisioner, rollcall_notifier,

@@ -33,7 +33,12 @@ from tests.support.deploy.kubernetes import (
 from tests.support.deploy.manifests import kubectl
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800), pytest.mark.xdist_group("cluster")]
-DEPLOYMENTS: Final = ("rollcall-ingress", "rollcall-provisioner", "rollcall-notifier")
+DEPLOYMENTS: Final = (
+    "rollcall-ingress",
+    "rollcall-provisioner",
+    "rollcall-notifier",
+    "rollcall-console",
+)
 READY_S: Final = 60.0
 RATE: Final = 10
 COMPONENTS: Final = ("snapshots",)
@@ -179,7 +184,7 @@ def test_an_update_and_its_taking_back_fail_no_request(cluster: LoadedCluster, t
 
     images = {
         each["image"]
-        for name in ("ingress", "provisioner", "notifier")
+        for name in ("ingress", "provisioner", "notifier", "console")
         for pod in kube.pods(name)
         for each in pod["spec"]["containers"]
     }
@@ -282,6 +287,10 @@ def test_a_drain_is_held_by_the_disruption_budgets(cluster: LoadedCluster) -> No
         ("provisioner", "rollcall-ingress", 80, False),
         ("notifier", "mailpit", 1025, True),
         ("notifier", "rollcall-ingress", 80, False),
+        ("console", "kafka", 9092, True),
+        ("console", "postgres", 5432, True),
+        ("console", "mailpit", 1025, False),
+        ("console", "rollcall-ingress", 80, False),
     ],
 )
 def test_a_service_reaches_its_peers_and_no_other_host(

@@ -13,7 +13,15 @@ ROOMS = (
     "tests",
 )  # fmt: skip
 PAGES = sorted(
-    {*ROOT.glob("*.md"), *(page for room in ROOMS for page in (ROOT / room).rglob("*.md"))}
+    {
+        *ROOT.glob("*.md"),
+        *(
+            page
+            for room in ROOMS
+            for page in (ROOT / room).rglob("*.md")
+            if "node_modules" not in page.parts
+        ),
+    }
 )
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`]+)`")
@@ -32,7 +40,9 @@ def paths() -> tuple[str, ...]:
     below = (each for room in ROOMS for each in (ROOT / room).rglob("*"))
     every = [*ROOT.iterdir(), *below]
     return tuple(
-        each.relative_to(ROOT).as_posix() for each in every if "__pycache__" not in each.parts
+        each.relative_to(ROOT).as_posix()
+        for each in every
+        if not {"__pycache__", "node_modules"} & set(each.parts)
     )
 
 

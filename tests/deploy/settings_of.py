@@ -8,6 +8,7 @@ import typer.main
 
 from rollcall.control.settings import OperatorSettings
 from rollcall.runtime.config import PREFIX, Settings, is_secret
+from rollcall_console.config import ConsoleSettings
 from rollcall_ingress.config import IngressSettings
 from rollcall_notifier.config import NotifierSettings
 from rollcall_operator import cli
@@ -18,6 +19,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "ingress": IngressSettings,
     "provisioner": ProvisionerSettings,
     "notifier": NotifierSettings,
+    "console": ConsoleSettings,
 }
 ALL_SETTINGS: list[type[Settings]] = [*SETTINGS.values(), OperatorSettings]
 

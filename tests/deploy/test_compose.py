@@ -17,7 +17,7 @@ from tests.support.deploy.compose import FILE, VARIABLE, composed
 from tests.support.deploy.manifests import ROOT, Json, built
 
 ROLES = ROOT / "deploy" / "compose" / "roles.sql"
-OURS = ("topics", "schema", "ingress", "provisioner", "notifier", "operator")
+OURS = ("topics", "schema", "ingress", "provisioner", "notifier", "console", "operator")
 MAKE_ENV = ROOT / "deploy" / "compose" / "make-env"
 
 
@@ -190,7 +190,7 @@ def test_settings_are_complete_and_valid(name: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_services_begin_after_the_release() -> None:
-    for name in ("ingress", "provisioner", "notifier", "operator"):
+    for name in ("ingress", "provisioner", "notifier", "console", "operator"):
         conditions = {on: each["condition"] for on, each in SERVICES[name]["depends_on"].items()}
         assert conditions == dict.fromkeys(("topics", "schema"), "service_completed_successfully")
 

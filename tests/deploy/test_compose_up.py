@@ -29,7 +29,7 @@ from tests.support.stack import until
 pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
 IMAGE = f"rollcall-test-compose:{os.getpid()}"
 PROJECT = f"rollcalltest{os.getpid()}"
-SERVICES = ("kafka", "postgres", "mailpit", "ingress", "provisioner", "notifier")
+SERVICES = ("kafka", "postgres", "mailpit", "ingress", "provisioner", "notifier", "console")
 UP_S = 420.0
 
 

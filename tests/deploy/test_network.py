@@ -11,6 +11,7 @@ NEEDS = {
     "ingress": {"kafka", "postgres"},
     "provisioner": {"kafka", "postgres"},
     "notifier": {"kafka", "postgres", "smtp"},
+    "console": {"kafka", "postgres", "issuers"},
     "operator": {"kafka", "postgres"},
     "release": {"kafka", "postgres"},
     "topics-check": {"kafka", "postgres"},
@@ -126,6 +127,8 @@ def test_every_pod_has_one_way_out_to_each_dependency_and_to_the_names(overlay: 
         assert len([way for way in ways if way.is_names()]) == 1
         ports = sorted(way.ports[0]["port"] for way in ways if not way.is_names())
         wanted = {name: port for name, (_, port) in addresses(manifests, pod).items()}
+        if overlay == "production" and "issuers" in NEEDS[pod.component]:
+            wanted["issuers"] = 443  # in one cluster there is none
         assert ports == sorted([*wanted.values(), 5432]), pod.name
 
 
@@ -163,7 +166,7 @@ def test_in_one_cluster_the_settings_name_services_of_it() -> None:
         for host, port in addresses(manifests, pod).values():
             service = services[host.partition(".")[0]]
             assert port in [each["port"] for each in service["ports"]]
-    for name in ("ingress", "provisioner", "notifier", "operator"):
+    for name in ("ingress", "provisioner", "notifier", "console", "operator"):
         url = urlsplit(
             next(
                 value
@@ -177,15 +180,17 @@ def test_in_one_cluster_the_settings_name_services_of_it() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_only_labelled_namespaces_reach_ingress_and_none_the_other_services(
+def test_only_labelled_namespaces_reach_the_doors_and_none_the_other_services(
     overlay: str,
 ) -> None:
     manifests = everything(overlay)
-    [way] = ways_in(manifests, manifests.pod("ingress"))
+    for component, label in (("ingress", "door"), ("console", "console")):
+        [way] = ways_in(manifests, manifests.pod(component))
 
-    assert way.peer == {"namespaceSelector": {"matchLabels": {"rollcall.io/reaches-door": "true"}}}
-    assert way.ports == [{"protocol": "TCP", "port": "http"}]
-    for component in NEEDS.keys() - {"ingress"}:
+        labels = {f"rollcall.io/reaches-{label}": "true"}
+        assert way.peer == {"namespaceSelector": {"matchLabels": labels}}
+        assert way.ports == [{"protocol": "TCP", "port": "http"}]
+    for component in NEEDS.keys() - {"ingress", "console"}:
         assert ways_in(manifests, manifests.pod(component)) == []
 
 
@@ -195,7 +200,7 @@ def test_with_monitoring_labelled_namespaces_reach_admin_ports_and_nothing_else(
 ) -> None:
     manifests = built(overlay, "monitoring")
     [monitor] = manifests.of("PodMonitor")
-    for service in ("ingress", "provisioner", "notifier"):
+    for service in ("ingress", "provisioner", "notifier", "console"):
         pod = manifests.pod(service)
         opened = [way for way in ways_in(manifests, pod) if way.ports[0]["port"] == "admin"]
 

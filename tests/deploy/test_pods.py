@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.deploy.manifests import OVERLAYS, Json, Manifests, Pod, built, selects
 
-SERVICES = ("ingress", "provisioner", "notifier")
+SERVICES = ("ingress", "provisioner", "notifier", "console")
 MARGIN_S = 5
 PRODUCER_STOP_S = 5.0
 

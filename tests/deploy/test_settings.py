@@ -230,7 +230,7 @@ def test_the_database_in_dev_gets_the_roles_of_the_services() -> None:
     assert set(re.findall(r"`cat /run/secrets/postgres/(\w+)`", script)) == (
         passwords.keys() - {"superuser"}
     )
-    for name in ("ingress", "provisioner", "notifier", "operator"):
+    for name in ("ingress", "provisioner", "notifier", "console", "operator"):
         [secret] = [
             each["metadata"]["name"]
             for each in built("dev").of("Secret")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import orjson
 from aiohttp import web
 
 from rollcall.http.server import Listener
@@ -20,6 +21,9 @@ from rollcall.runtime.sealed import Sealer
 from rollcall.service import STOP_S, Service
 from rollcall_console import home
 from rollcall_console.acts import Acts
+from rollcall_console.api.document import document
+from rollcall_console.api.edge import Api
+from rollcall_console.api.routes import operations
 from rollcall_console.behind import LogEnds
 from rollcall_console.config import ConsoleSettings
 from rollcall_console.door.account import AccountViews
@@ -36,6 +40,7 @@ from rollcall_console.people.group_views import GroupViews
 from rollcall_console.people.views import MemberViews
 from rollcall_console.refused.views import RefusedViews
 from rollcall_console.scim.views import ScimViews
+from rollcall_console.settings.api_keys import ApiKeyViews
 from rollcall_console.settings.views import SettingsViews
 from rollcall_console.setup.links import LinkViews
 from rollcall_console.setup.views import SetupViews
@@ -114,7 +119,10 @@ class Console(Service):
         GuideViews(settings, made, tenants).setup(app)
         LinkViews(settings, made, database, tenants, acts).setup(app)
         SetupViews(settings, made, database, tenants, acts).setup(app)
-        rights.check(app)
+        ApiKeyViews(made, database, tenants, acts, settings.root_url).setup(app)
+        api = Api(database, tenants, operations(settings, database, tenants))
+        api.setup(app, orjson.dumps(document(api.operations)))
+        rights.check(app, api.names())
         app.router.add_route("*", "/{anything:.*}", home.not_found)
         return app
 

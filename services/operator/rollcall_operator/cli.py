@@ -73,7 +73,9 @@ class LazyCommands(typer.core.TyperGroup):
             )
         app = typer.Typer()
         app.callback()(_nothing)  # keeps a lone command below its name
-        importlib.import_module(f"rollcall_operator.commands.{cmd_name.replace('-', '_')}").register(app)
+        importlib.import_module(
+            f"rollcall_operator.commands.{cmd_name.replace('-', '_')}"
+        ).register(app)
         group: Any = typer.main.get_command(app)
         found = group.commands[cmd_name]
         found.epilog = manual.epilog(cmd_name)

@@ -115,9 +115,7 @@ PAGES: Final[Mapping[str, Page]] = {
         )
     ),
     "issuer list": Page(("rollcall issuer list --json",)),
-    "issuer secret": Page(
-        ("rollcall issuer secret Okta --secret-file okta.secret",)
-    ),
+    "issuer secret": Page(("rollcall issuer secret Okta --secret-file okta.secret",)),
     "issuer remove": Page(("rollcall issuer remove Okta",)),
     "api-key create": Page(
         (

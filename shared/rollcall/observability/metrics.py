@@ -190,3 +190,10 @@ CONSOLE_SIGN_INS = Counter("rollcall_console_sign_ins_total", "Sign-ins", ["meth
 CONSOLE_BREAK_GLASS = Counter(
     "rollcall_console_break_glass_total", "Sign-ins of the account for an emergency"
 )
+# Console: time to answer, by side (pages, api) and by the first digit of the status.
+CONSOLE_ANSWER_SECONDS = Histogram(
+    "rollcall_console_answer_seconds",
+    "Time to answer",
+    ["side", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)

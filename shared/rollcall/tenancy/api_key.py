@@ -1,4 +1,6 @@
-"""API keys: `rc_<public id>_<secret><checksum>`; of the admin API, `ra_…`. Only the SHA-256 of the whole key is stored.
+"""API keys: `rc_<public id>_<secret><checksum>`. Only the SHA-256 of the whole key is stored.
+
+Those of the admin API begin with `ra_`.
 
 - public id: 12 characters of base62; identifies the key in records, lists and logs.
 - secret: 43 characters of base62 (256 bits of randomness). It cannot be guessed, so a fast hash is

@@ -13,9 +13,17 @@ from rollcall.control.console.issuers import NewIssuer, add_issuer, remove_issue
 from rollcall.control.console_access import reseal
 from rollcall.postgres.pool import Database, open_pool
 from rollcall.runtime.sealed import Sealer
-from tests.support import oidc
 from tests.support.console import Answer, Browser, browser, root_of, signed_in
-from tests.support.issuer import CLIENT, CLIENT_SECRET, Issuer, come_in, issuing, new_key, to_issuer
+from tests.support.openid import provider as oidc
+from tests.support.openid.issuer import (
+    CLIENT,
+    CLIENT_SECRET,
+    Issuer,
+    come_in,
+    issuing,
+    new_key,
+    to_issuer,
+)
 from tests.support.stack import Organisation, Stack, until
 
 TENANT = "0af8ba2c-6c1c-4f1b-8a6f-2f8f5f1d2c11"

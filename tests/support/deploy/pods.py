@@ -24,7 +24,7 @@ from tests.support.databases import TestDatabase
 from tests.support.deploy.manifests import Json, Manifests, Pod, built, mounted_keys
 from tests.support.stack import until
 
-SERVICES = ("ingress", "provisioner", "notifier")
+SERVICES = ("ingress", "provisioner", "notifier", "console")
 END_S = 120.0
 Wrap = Callable[[list[str], Mapping[str, str], Path], list[str]]
 """Command of a container, its `ROLLCALL_…` variables, its files → the command to run here."""

@@ -12,6 +12,7 @@ from rollcall.control.console_access import digest, new_token
 from rollcall.control.errors import NotPossible
 from rollcall.directory.address import is_one_mailbox
 from rollcall.postgres.console import console_accounts as accounts
+from rollcall.postgres.console import console_api_keys as keys
 from rollcall.postgres.console import console_issuers as issuers
 from rollcall.postgres.console.console_accounts import ROLES, Role
 from rollcall.postgres.pool import Database
@@ -183,6 +184,7 @@ class SettingsViews:
         async with self.database.connection() as connection:
             admins = await accounts.admins_of(connection, here.organisation.id)
             acts = await accounts.latest_acts(connection, here.organisation.id, ACTS)
+            api_keys = await keys.list_of(connection, here.organisation.id)
         return self.pages.show(
             request,
             "settings/page.html",
@@ -191,6 +193,7 @@ class SettingsViews:
             page="organisation",
             admins=admins,
             acts=acts,
+            api_keys=[key for key in api_keys if key.is_alive(now())],
             switches=SWITCHES,
             name=here.organisation.name if form is None else form.get("name", ""),
             is_wrong=form is not None,

@@ -4,6 +4,7 @@ A visitor who is not signed in is sent to sign in, and back afterwards. Organisa
 not found, exactly as those that do not exist.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from rollcall.control.errors import ControlError
 from rollcall.observability.logging import get_logger
+from rollcall.observability.metrics import CONSOLE_ANSWER_SECONDS
 from rollcall.runtime.clock import now
 from rollcall.runtime.errors import Unavailable
 from rollcall.runtime.ids import new_id
@@ -25,7 +27,8 @@ from rollcall_console.web.pages import Pages, see_other
 from rollcall_console.web.rights import Need, Right, right_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-NO_BROWSER: Final = ("/admin/v1", "/sign-in/issuers/")
+API: Final = "/admin/"
+NO_BROWSER: Final = (API, "/sign-in/issuers/")
 """Beginnings of paths that programs ask for: they have no origin and no session."""
 
 log = get_logger()
@@ -42,7 +45,16 @@ class Guard:
 
     @web.middleware
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request, and measure it."""
+        began_s = time.perf_counter()
+        answer = await self._answered(request, handler)
+        side = "api" if request.path.startswith(API) else "pages"
+        CONSOLE_ANSWER_SECONDS.labels(side, f"{answer.status // 100}xx").observe(
+            time.perf_counter() - began_s
+        )
+        return answer
+
+    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await self._admitted(request, handler)
         except NotFound:

@@ -21,9 +21,7 @@ COLUMNS: Final = ("public_id", "name", "organisation_id", "scopes", "expires", "
 
 def register(app: typer.Typer) -> None:
     """Add `api-key` to the command line."""
-    api_key = typer.Typer(
-        help="Keys of the admin API: create, list, revoke.", no_args_is_help=True
-    )
+    api_key = typer.Typer(help="Keys of the admin API: create, list, revoke.", no_args_is_help=True)
     api_key.command("create")(create)
     api_key.command("list")(list_all)
     api_key.command("revoke")(revoke)

@@ -1,6 +1,7 @@
 """`rollcall issuer add|list|secret|remove`: who signs admins in, by OpenID Connect."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -62,10 +63,8 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Let an issuer sign admins in."""
-    wanted = NewIssuer(
-        name, url, client_id, _read(secret_file), claim, role, tuple(tenant or ()), not unlisted
-    )
-    settings, made = terminal.run(_add(data, wanted))
+    wanted = NewIssuer(name, url, client_id, "", claim, role, tuple(tenant or ()), not unlisted)
+    settings, made = terminal.run(_add(data, wanted, secret_file))
     root = settings.console_url
     addresses = {
         "id": made.id,
@@ -94,9 +93,15 @@ def list_all(data: DataOption = HERE, as_json: JsonOption = False) -> None:
     terminal.print_table(COLUMNS, rows)
 
 
-def secret(name: NameArgument, secret_file: SecretOption, data: DataOption = HERE) -> None:
+def secret(
+    name: NameArgument,
+    secret_file: Annotated[
+        Path, typer.Option(help="File with the secret; `-` reads it from standard input.")
+    ],
+    data: DataOption = HERE,
+) -> None:
     """Replace the client's secret."""
-    terminal.run(_secret(data, name, _read(secret_file)))
+    terminal.run(_secret(data, name, secret_file))
     print(f"{name} has another secret; it counts from the next sign-in.")
 
 
@@ -143,8 +148,11 @@ def _sealer(settings: OperatorSettings) -> Sealer:
         raise CommandError(f"ROLLCALL_CONSOLE_SECRET, the console's: {error}") from error
 
 
-async def _add(data: Path, wanted: NewIssuer) -> tuple[OperatorSettings, Issuer]:
+async def _add(
+    data: Path, wanted: NewIssuer, secret_file: Path | None
+) -> tuple[OperatorSettings, Issuer]:
     settings = find(data)
+    wanted = replace(wanted, secret=_read(secret_file))
     async with open_as_owner(settings, "issuer add") as database:
         return settings, await issuers.add_issuer(settings, database, _sealer(settings), wanted)
 
@@ -154,10 +162,9 @@ async def _list(data: Path) -> list[tuple[Issuer, list[IssuerRole]]]:
         return await issuers.list_issuers(database)
 
 
-async def _secret(data: Path, name: str, text: str) -> None:
-    if not text:
-        raise CommandError("--secret-file names the secret")
+async def _secret(data: Path, name: str, secret_file: Path) -> None:
     settings = find(data)
+    text = _read(secret_file)
     async with open_as_owner(settings, "issuer secret") as database:
         await issuers.set_secret(database, _sealer(settings), name, text)
 

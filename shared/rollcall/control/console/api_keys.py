@@ -1,4 +1,4 @@
-"""Keys of the admin API, made: of one organisation by its owner, of the deployment by an operator."""
+"""Keys of the admin API: of one organisation, made by its owner, or of the deployment."""
 
 import secrets
 from collections.abc import Sequence

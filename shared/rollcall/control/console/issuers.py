@@ -50,7 +50,7 @@ async def add_issuer(
         found = None if organisation is None else organisations.organisation(organisation).id
         roles.append(IssuerRole(value, role, found))
     if not roles:
-        raise NotPossible("without a role nobody could do anything: --role VALUE=owner@ORG")
+        raise NotPossible("without a role nobody could do anything: VALUE=owner@ORG")
     if wanted.secret:
         sealed = sealer.seal(wanted.secret.encode(), ISSUER, checked.id)
         checked = replace(checked, secret_sealed=sealed)
@@ -101,7 +101,7 @@ def _checked(wanted: NewIssuer) -> Issuer:
         raise NotPossible("a tenant is a UUID, as Entra shows it")
     if (TENANT in wanted.url) != bool(tenants):
         raise NotPossible(
-            f"an issuer with {TENANT} in it needs --tenant, and no other one has tenants"
+            f"an issuer with {TENANT} in it needs a tenant that counts, and no other has one"
         )
     if not wanted.client_id.isprintable() or not wanted.client_id:
         raise NotPossible("the client's id is missing")

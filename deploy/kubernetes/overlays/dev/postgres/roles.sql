@@ -3,12 +3,12 @@
 \set ingress `cat /run/secrets/postgres/ingress`
 \set provisioner `cat /run/secrets/postgres/provisioner`
 \set notifier `cat /run/secrets/postgres/notifier`
+\set console `cat /run/secrets/postgres/console`
 CREATE ROLE rollcall_owner LOGIN PASSWORD :'owner';
 CREATE ROLE rollcall_ingress LOGIN PASSWORD :'ingress';
 CREATE ROLE rollcall_provisioner LOGIN PASSWORD :'provisioner';
 CREATE ROLE rollcall_notifier LOGIN PASSWORD :'notifier';
--- Without a password: it cannot log in until one is set.
-CREATE ROLE rollcall_console LOGIN;
+CREATE ROLE rollcall_console LOGIN PASSWORD :'console';
 CREATE DATABASE rollcall OWNER rollcall_owner;
 REVOKE ALL ON DATABASE rollcall FROM PUBLIC;
 GRANT CONNECT ON DATABASE rollcall TO rollcall_ingress, rollcall_provisioner, rollcall_notifier,

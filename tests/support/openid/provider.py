@@ -12,7 +12,7 @@ from typing import Final
 import aiohttp
 import pytest
 
-HERE: Final = Path(__file__).parents[1] / "oidc"
+HERE: Final = Path(__file__).parents[2] / "oidc"
 CLIENT: Final = "rollcall-console"
 CLIENT_SECRET: Final = "a-secret-of-the-client-that-only-tests-use"
 START_S: Final = 60.0

@@ -1,6 +1,6 @@
 """An issuer of OpenID Connect that says what a test wants, true or false. No test in here.
 
-It is a real HTTP server with real signatures; `tests/support/oidc.py` starts a real provider.
+It is a real HTTP server with real signatures; `provider.py` starts a real provider.
 """
 
 import base64
