@@ -103,7 +103,7 @@ def test_no_password_is_published() -> None:
 
     assert "dev-only" not in text
     assert not [name for name in defaults if re.search("PASSWORD$|SECRET$", name)]
-    assert len(secret_variables()) == 7
+    assert len(secret_variables()) == 9
 
 
 def test_the_passwords_are_made_once_and_are_one_s_own(tmp_path: Path) -> None:

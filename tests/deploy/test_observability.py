@@ -199,23 +199,31 @@ async def test_what_dashboards_ask_for_is_given_out_by_running_services(
     async with whole_stack.client(organisation) as client:
         assert (await client.create_user("ana@acme.example")).status == 201
 
+    console = await whole_stack.start("console")
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{console.door_port}/sign-in") as page,
+    ):
+        assert page.status == 200
+    services = (*SERVICES, "console")
     foreign: list[str] = []
 
     async def given() -> set[str]:
         names: set[str] = set()
         async with aiohttp.ClientSession() as session:
-            for service in SERVICES:
+            for service in services:
                 [process] = whole_stack.running(service)
                 url = f"http://127.0.0.1:{process.admin_port}/metrics"
                 async with session.get(url) as answer:
                     own = set(re.findall(r"^(rollcall_\w+)", await answer.text(), re.MULTILINE))
-                others = tuple(f"rollcall_{each}_" for each in SERVICES if each != service)
+                others = tuple(f"rollcall_{each}_" for each in services if each != service)
                 foreign.extend(name for name in own if name.startswith(others))
                 names |= own
         return names
 
     # Labelled series begin with their first event; these ones need an outage or a mistake.
     rare = {
+        "rollcall_console_sign_ins_total",
         "rollcall_ingress_refusals_total",
         "rollcall_ingress_breakers_opened_total",
         "rollcall_ingress_repairs_total",

@@ -160,8 +160,10 @@ def test_a_service_listens_where_its_ports_say(overlay: str) -> None:
 
         assert pod.port("admin") == int(environment[f"ROLLCALL_{name}_ADMIN_PORT"])
         assert environment[f"ROLLCALL_{name}_ADMIN_HOST"] == "0.0.0.0"
-    door = built(overlay).pod("ingress")
-    assert door.port("http") == int(environment_of(overlay, door)["ROLLCALL_INGRESS_PORT"])
+    for service in ("ingress", "console"):
+        door = built(overlay).pod(service)
+        port = environment_of(overlay, door)[f"ROLLCALL_{service.upper()}_PORT"]
+        assert door.port("http") == int(port)
 
 
 def environment_of(overlay: str, pod: Pod) -> dict[str, str]:
@@ -187,7 +189,7 @@ def test_each_service_has_a_login_of_its_own() -> None:
             environment_of(overlay, built(overlay).pod(service))["ROLLCALL_KAFKA_SASL_USERNAME"]
             for service in (*SETTINGS, "operator")
         ]
-        assert len(set(names)) == 4
+        assert len(set(names)) == 5
     for service in SETTINGS:
         pod = built("dev").pod(service)
         [key] = [
@@ -260,17 +262,24 @@ def test_keda_watches_the_provisioners_own_group_and_topic(overlay: str) -> None
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_ways_in_lead_to_the_door(overlay: str) -> None:
-    service = built(overlay).named("Service", "rollcall-ingress")
-    [port] = service["spec"]["ports"]
-    [route] = built(overlay, "gateway").of("HTTPRoute")
+def test_the_ways_in_lead_to_the_doors(overlay: str) -> None:
+    routes = built(overlay, "gateway").of("HTTPRoute")
     [ingress] = built(overlay, "ingress").of("Ingress")
-
-    [[backend]] = [rule["backendRefs"] for rule in route["spec"]["rules"]]
-    assert backend == {"name": "rollcall-ingress", "port": port["port"]}
-    [path] = ingress["spec"]["rules"][0]["http"]["paths"]
-    assert path["backend"]["service"] == {"name": "rollcall-ingress", "port": {"name": "http"}}
-    assert port["name"] == "http"
+    hosts = {}
+    for number, name in enumerate(("rollcall-ingress", "rollcall-console")):
+        [port] = built(overlay).named("Service", name)["spec"]["ports"]
+        [route] = [
+            each
+            for each in routes
+            if each["spec"]["rules"][0]["backendRefs"] == [{"name": name, "port": port["port"]}]
+        ]
+        rule = ingress["spec"]["rules"][number]
+        [path] = rule["http"]["paths"]
+        assert path["backend"]["service"] == {"name": name, "port": {"name": "http"}}
+        assert port["name"] == "http"
+        assert route["spec"]["hostnames"] == [rule["host"]]
+        hosts[name] = rule["host"]
+    assert len(routes) == len(ingress["spec"]["rules"]) == len(set(hosts.values())) == 2
 
 
 @pytest.mark.parametrize(("overlay", "component"), VARIANTS)

@@ -130,7 +130,7 @@ async def update_account(
     is_operator: bool,
     roles: Mapping[str, Role],
 ) -> None:
-    """What the issuer says of somebody now; roles that it does not give are taken away."""
+    """What the issuer says of a person now; roles that it does not give are taken away."""
     await connection.execute(_SQL["update_by_issuer"], account_id, email, name, is_operator)
     await connection.execute(_SQL["take_roles_but"], account_id, list(roles))
 

@@ -55,7 +55,7 @@ WHERE issuer_id = $1
 ORDER BY value, role, organisation_id
 
 -- name: find_identity
--- The account of somebody that an issuer speaks of.
+-- The account of a person whom an issuer speaks of.
 -- $1 issuer, $2 subject
 -- roles: console
 SELECT account_id::text FROM console.identity WHERE issuer_id = $1 AND subject = $2
@@ -75,7 +75,7 @@ ON CONFLICT (issuer_id, subject) DO NOTHING
 RETURNING account_id::text
 
 -- name: update_by_issuer
--- How the issuer names somebody now, and whether they are an operator.
+-- How the issuer names a person now, and whether they are an operator.
 -- $1 account, $2 email, $3 name, $4 operator
 -- roles: console
 UPDATE console.account SET email = $2, name = $3, is_operator = $4 WHERE id = $1
@@ -121,7 +121,7 @@ RETURNING sha256
 DELETE FROM console.session WHERE issuer_id = $1 AND issuer_session = $2
 
 -- name: end_issuer_subject
--- End the sessions that an issuer opened for somebody.
+-- End the sessions that an issuer opened for a person.
 -- $1 issuer, $2 subject
 -- roles: console
 DELETE FROM console.session USING console.identity
