@@ -88,13 +88,16 @@ async def visiting(
     chrome: Browser,
     *organisations: str,
     role: str = "owner",
+    is_operator: bool = False,
     language: str = "en",
     theme: str = "auto",
     **options: Any,
 ) -> AsyncIterator[Watched]:
     """A page that is signed in; `options` are of Playwright's context."""
     root = root_of(stack)
-    made = await link(stack, Wanted("ana@acme.example", "Ana Silva", organisations, role))
+    made = await link(
+        stack, Wanted("ana@acme.example", "Ana Silva", organisations, role, is_operator)
+    )
     context = await chrome.new_context(
         locale={"en": "en-GB", "nl": "nl-NL"}[language], timezone_id="Europe/Amsterdam", **options
     )

@@ -47,6 +47,9 @@ async def test_every_page_is_for_everybody(
         "/account",
         "/account/password",
         "/nothing",
+        "/operations",
+        "/sign-in/again?to=/account",
+        "/sign-in/answer?state=none",
         *(
             f"/o/{full.id}/{each}"
             for each in (
@@ -54,6 +57,7 @@ async def test_every_page_is_for_everybody(
                 "scim/keys/new",
                 f"scim/keys/{key}/replace",
                 f"scim/keys/{key}/revoke",
+                f"scim/keys/{key}/limits",
                 "scim/off",
                 "members",
                 "members?q=nobody",
@@ -66,10 +70,13 @@ async def test_every_page_is_for_everybody(
                 f"groups/{made.body['id']}",
                 "organisation",
                 "organisation/admins/new",
+                "organisation/api-keys/new",
             )
         ),
     ]
-    options = {"language": language, "theme": theme, "viewport": window}
+    options = {
+        "language": language, "theme": theme, "viewport": window, "is_operator": True,
+    }  # fmt: skip
     async with visiting(stack, chrome, empty.id, full.id, **options) as visit:
         for path in pages:
             await visit.go(path)

@@ -36,6 +36,8 @@ from rollcall_console.door.sign_ins import SignIns
 from rollcall_console.door.views import DoorViews
 from rollcall_console.guides.views import GuideViews
 from rollcall_console.home import HomeViews
+from rollcall_console.operations.views import OperationsViews
+from rollcall_console.operations.watch import Watch
 from rollcall_console.people.group_views import GroupViews
 from rollcall_console.people.views import MemberViews
 from rollcall_console.refused.views import RefusedViews
@@ -73,6 +75,7 @@ class Console(Service):
         self._tenants = Tenants(settings)
         self._log_ends = LogEnds(settings, database)
         self._providers = Providers()
+        self._watch = Watch(settings, database)
         self._has_postgres = False
         self._listener = Listener(
             self.pages_app(),
@@ -120,6 +123,7 @@ class Console(Service):
         LinkViews(settings, made, database, tenants, acts).setup(app)
         SetupViews(settings, made, database, tenants, acts).setup(app)
         ApiKeyViews(made, database, tenants, acts, settings.root_url).setup(app)
+        OperationsViews(made, self._watch).setup(app)
         api = Api(database, tenants, operations(settings, database, tenants))
         api.setup(app, orjson.dumps(document(api.operations)))
         rights.check(app, api.names())
@@ -150,7 +154,12 @@ class Console(Service):
         await self._listener.start()
 
     async def work(self, stop: asyncio.Event) -> None:
-        """Note contacts and remove what is over, until `stop` is set."""
+        """Note contacts, remove what is over and watch the deployment, until `stop` is set."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_up(stop), name="keep up")
+            group.create_task(self._watch.run(stop), name="watch")
+
+    async def _keep_up(self, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         swept_s = loop.time() - SWEEP_S
         while True:

@@ -26,6 +26,8 @@ class HomeViews:
         """To the only organisation, else the list."""
         roles = request[VISITOR].roles
         known = [each for each in self.tenants.organisations() if each.id in roles]
+        if not known and request[VISITOR].is_operator:
+            return see_other("/operations")
         if len(known) == 1:
             return see_other(f"/o/{known[0].id}/scim")
         return await self.organisations(request)

@@ -130,10 +130,9 @@ async def test_organisations_and_keys(stack: Stack, api: Api) -> None:
 async def test_members_by_page_and_acts(stack: Stack, api: Api) -> None:
     await stack.start_all()
     organisation = await stack.organisation("Acme")
-    ids = []
     async with stack.client(organisation) as client:
-        for name in ("ana", "bo", "cas"):
-            ids.append((await client.create_user(f"{name}@acme.example")).body["id"])
+        made = [await client.create_user(f"{name}@acme.example") for name in ("ana", "bo", "cas")]
+    ids = [each.body["id"] for each in made]
     members = f"/organisations/{organisation.id}/members"
     _, first = await api("GET", f"{members}?limit=2")
     _, second = await api("GET", f"{members}?limit=2&after={first['next']}")

@@ -134,6 +134,8 @@ def _console(topics: Topics, who: str) -> Iterator[Binding]:
     yield _topic(who, topics.tenancy, Operation.WRITE)
     # A member revoked, restored or removed, and a dead letter redriven, are requests.
     yield _topic(who, topics.requests, Operation.WRITE)
+    # Where its end is, for the page Operations: not what is in it.
+    yield _topic(who, topics.outcomes, Operation.DESCRIBE)
     # How much waits; and whether a redrive of the same letter is in the log already.
     yield _topic(who, topics.requests, Operation.READ)
 

@@ -47,7 +47,7 @@ ORDER BY partition
 -- name: list_notice
 -- All partitions of a topic in the notifier's progress.
 -- $1 topic
--- roles: notifier, owner
+-- roles: notifier, console, owner
 SELECT topic, partition, next_offset, published_offset, last_event_id::text, last_append_time,
        epoch, state, reason, detail
 FROM notice.progress
