@@ -21,7 +21,7 @@ _MEANINGS: Final = {
     304: "The client's copy is current (`If-None-Match`).",
     400: "The request is wrong; `scimType` and `detail` say how.",
     401: "The API key is missing, or opens nothing here.",
-    403: "SCIM is switched off for the organisation, or the endpoint takes no filter.",
+    403: "SCIM is off for the organisation, the key is limited, or no filter is taken here.",
     404: "There is no such resource in this organisation.",
     408: "The body did not arrive in time.",
     409: "The value of `userName` or `displayName` is taken, or of `externalId` where unique.",

@@ -10,7 +10,7 @@ field: a key with limits has version 2 of its type, and a reader that does not k
 out, so it opens nothing there instead of everything (docs/decisions/0079).
 
 Who wrote a record is no part of the state, so it is an attribute of the event: `source` is the
-program, and the extension `by` (`account:ID`) the person, where the program knows them. The release
+program, and the extension `by` (`account:ID`, `api-key:ID`) who, where the program knows them. The release
 before this one ignores it (docs/decisions/0071).
 """
 

@@ -53,7 +53,13 @@ FORBIDDEN = [
     ("console", "SELECT sha256 FROM tenancy.api_key"),
     ("console", "UPDATE tenancy.key_use SET last_used = now()"),
     ("console", "INSERT INTO notice.notification SELECT FROM notice.notification"),
+    ("console", "UPDATE console.issuer SET url = ''"),
+    ("console", "INSERT INTO console.issuer_role SELECT FROM console.issuer_role"),
+    ("console", "DELETE FROM console.api_key"),
+    ("console", "UPDATE notice.progress SET next_offset = 0"),
     ("ingress", "SELECT FROM console.account"),
+    ("ingress", "SELECT FROM console.api_key"),
+    ("provisioner", "SELECT FROM console.issuer"),
     ("provisioner", "SELECT FROM console.session"),
     ("notifier", "INSERT INTO rollcall.migration (name, sha256) VALUES ('', '')"),
 ]

@@ -3,6 +3,7 @@
   const box = document.getElementById("chart");
   if (!box || !window.uPlot) return;
   let chart;
+  const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hour12: false });
 
   function colour(name) {
     return getComputedStyle(document.body).getPropertyValue(name).trim() || "currentColor";
@@ -15,9 +16,10 @@
     return {
       width: box.clientWidth,
       height: 240,
+      legend: { live: false },
       scales: { x: { time: true }, y: { range: (u, low, high) => [0, Math.max(1, high)] },
         waiting: { range: (u, low, high) => [0, Math.max(1, high)] } },
-      axes: [{ ...axis }, { ...axis, size: 56 }, { ...axis, scale: "waiting", side: 1, size: 56, grid: { show: false } }],
+      axes: [{ ...axis, space: 72, incrs: [60, 120, 300, 600, 900], values: (u, at) => at.map((each) => clock.format(each * 1000)) }, { ...axis, size: 56 }, { ...axis, scale: "waiting", side: 1, size: 56, grid: { show: false } }],
       series: [
         {},
         { label: box.dataset.appended, stroke: colour("--chart-1"), width: 2 },

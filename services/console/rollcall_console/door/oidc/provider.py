@@ -122,9 +122,11 @@ class Providers:
                 if key_id is not None and key.kid != key_id:
                     continue
                 try:
-                    return jwt.decode(token, key, algorithms=[algorithm]).claims
+                    claims = jwt.decode(token, key, algorithms=[algorithm]).claims
                 except (JoseError, ValueError, TypeError):
                     continue
+                if isinstance(claims, dict):
+                    return claims
         raise NotAccepted("signature")
 
     async def _keys(self, issuer: Issuer, *, again: bool) -> tuple[Key, ...]:
