@@ -2,6 +2,7 @@
 finds nothing of WCAG 2.2 AA, nothing is wider than the window, nothing comes from elsewhere."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser
@@ -74,7 +75,7 @@ async def test_every_page_is_for_everybody(
             )
         ),
     ]
-    options = {
+    options: dict[str, Any] = {
         "language": language, "theme": theme, "viewport": window, "is_operator": True,
     }  # fmt: skip
     async with visiting(stack, chrome, empty.id, full.id, **options) as visit:

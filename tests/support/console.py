@@ -14,8 +14,14 @@ from pydantic import SecretStr
 
 from rollcall.control.console_access import Link, Wanted, make_link
 from rollcall.control.settings import OperatorSettings
+from rollcall.control.tenancy_log import open_log
+from rollcall.events.envelope import Event, decode
+from rollcall.kafka.reading import open_reader
 from rollcall.postgres.pool import open_pool
-from tests.support.stack import Stack
+from tests.support.stack import Organisation, Stack
+
+FORM = "01a22e88-6651-77cc-802a-34181f6f60%02d"
+"""Ids of forms, by number: what is sent twice with one id is done once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +117,23 @@ async def signed_in(
         answer = await opened.post(f"/link/{made.token}")
         assert answer.status == 303, answer
         yield opened
+
+
+async def keys_of(stack: Stack, organisation: Organisation) -> dict[str, tuple[bool, bool]]:
+    """Public id → (revoked, expires), of the log."""
+    async with open_log(stack.settings) as log:
+        tenancy = await log.read()
+    return {
+        key.public_id: (key.revoked is not None, key.expires is not None)
+        for key in tenancy.keys_of(organisation.id)
+    }
+
+
+async def tenancy_events(stack: Stack) -> list[Event]:
+    """The records of the tenancy topic, in order."""
+    found: list[Event] = []
+    async with open_reader(stack.settings, stack.topics.tenancy, 0, fetch_wait_ms=20) as reader:
+        first, end = await reader.held()
+        async for batch in reader.read(first, end):
+            found += [decode(record.headers, record.value) for record in batch]
+    return found

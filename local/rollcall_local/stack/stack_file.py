@@ -16,9 +16,9 @@ class StackFile:
 
     `scim_url` is the root of the (first) door, `scim_urls` that of each, `console_url` that of the
     (first) console; `smtp` is `host:port`; `mailbox` a Maildir; `database_url` is the owner's.
-    `pids` are those of the processes that do the work, rewritten at each restart: one list for each
-    service, `kafka`, `postgres` and `supervisor` (empty for a Kafka that is not ours). `logs` maps a
-    service to its file, `metrics` to the URLs of its replicas.
+    `pids` are those of the processes that do the work, rewritten at each restart: one list for
+    each service, `kafka`, `postgres` and `supervisor` (empty for a Kafka that is not ours).
+    `logs` maps a service to its file, `metrics` to the URLs of its replicas.
     """
 
     scim_url: str

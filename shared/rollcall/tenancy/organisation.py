@@ -10,8 +10,8 @@ field: a key with limits has version 2 of its type, and a reader that does not k
 out, so it opens nothing there instead of everything (docs/decisions/0079).
 
 Who wrote a record is no part of the state, so it is an attribute of the event: `source` is the
-program, and the extension `by` (`account:ID`, `api-key:ID`) who, where the program knows them. The release
-before this one ignores it (docs/decisions/0071).
+program, and the extension `by` (`account:ID`, `api-key:ID`) who, where the program knows them. The
+release before this one ignores it (docs/decisions/0071).
 """
 
 from collections.abc import Mapping

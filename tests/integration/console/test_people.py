@@ -124,8 +124,9 @@ async def test_pages_are_by_keyset(console: Stack) -> None:
     organisation, ids, _ = await filled(console)
     await console.rows(
         "INSERT INTO directory.member (organisation_id, id, user_name_key, status, version,"
-        " created, last_modified, document) SELECT $1, gen_random_uuid(), 'z' || lpad(n::text, 4, '0'),"
-        " 'invited', gen_random_uuid(), now(), now(), '{}' FROM generate_series(1, 120) AS n",
+        " created, last_modified, document)"
+        " SELECT $1, gen_random_uuid(), 'z' || lpad(n::text, 4, '0'), 'invited',"
+        " gen_random_uuid(), now(), now(), '{}' FROM generate_series(1, 120) AS n",
         organisation.id,
     )
     path, seen = f"/o/{organisation.id}/members", []

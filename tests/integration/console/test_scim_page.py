@@ -7,13 +7,8 @@ from html import unescape
 import aiohttp
 import pytest
 
-from rollcall.control.tenancy_log import open_log
-from rollcall.events.envelope import Event, decode
-from rollcall.kafka.reading import open_reader
-from tests.support.console import Browser, signed_in
+from tests.support.console import FORM, Browser, keys_of, signed_in, tenancy_events
 from tests.support.stack import Organisation, Stack, until
-
-FORM = "01a22e88-6651-77cc-802a-34181f6f60%02d"
 
 
 @pytest.fixture
@@ -31,16 +26,6 @@ async def make_key(opened: Browser, organisation: Organisation, name: str = "Ent
     )
     assert shown.status == 200, shown
     return shown.field("new-key")
-
-
-async def keys_of(stack: Stack, organisation: Organisation) -> dict[str, tuple[bool, bool]]:
-    """Public id → (revoked, expires), of the log."""
-    async with open_log(stack.settings) as log:
-        tenancy = await log.read()
-    return {
-        key.public_id: (key.revoked is not None, key.expires is not None)
-        for key in tenancy.keys_of(organisation.id)
-    }
 
 
 async def test_before_anything_happened_it_says_so(console: Stack) -> None:
@@ -116,21 +101,12 @@ async def test_the_switch_is_an_event_with_who_did_it(console: Stack) -> None:
         ("scim.off", organisation.id),
         ("scim.on", organisation.id),
     ]
-    written = await _tenancy_events(console)
+    written = await tenancy_events(console)
     assert [(event.source, event.extensions.get("by")) for event in written][-2:] == [
         ("/rollcall/console", f"account:{account['id']}")
     ] * 2
     assert written[0].source == "/rollcall/operator"
     assert written[0].extensions == {}
-
-
-async def _tenancy_events(stack: Stack) -> list[Event]:
-    found: list[Event] = []
-    async with open_reader(stack.settings, stack.topics.tenancy, 0, fetch_wait_ms=20) as reader:
-        first, end = await reader.held()
-        async for batch in reader.read(first, end):
-            found += [decode(record.headers, record.value) for record in batch]
-    return found
 
 
 ROUTES = [

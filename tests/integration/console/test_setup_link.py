@@ -4,12 +4,20 @@ import re
 
 import pytest
 from pydantic import SecretStr
+from yarl import URL
 
 from rollcall.postgres.pool import open_pool
 from rollcall_console.app import Console
 from rollcall_console.config import ConsoleSettings
-from tests.integration.console.test_scim_page import FORM, _tenancy_events, keys_of
-from tests.support.console import Browser, browser, root_of, signed_in
+from tests.support.console import (
+    FORM,
+    Browser,
+    browser,
+    keys_of,
+    root_of,
+    signed_in,
+    tenancy_events,
+)
 from tests.support.stack import Organisation, Stack
 
 
@@ -54,11 +62,11 @@ async def test_a_link_makes_keys_without_an_account(console: Stack) -> None:
         assert organisation.key[3:15] not in shown.text  # the keys of others
         key = await make_key(guest, path)
         assert f"rc_{key[3:15]}_…" in (await guest.get(path)).text
-        assert not guest.session.cookie_jar.filter_cookies(guest.root)  # no session
+        assert not guest.session.cookie_jar.filter_cookies(URL(guest.root))  # no session
     assert set(await keys_of(console, organisation)) == {organisation.key[3:15], key[3:15]}
     [link] = await console.rows("SELECT id::text, keys, keys_left FROM console.setup_link")
     assert (link["keys"], link["keys_left"]) == ([key[3:15]], 4)
-    assert (await _tenancy_events(console))[-1].extensions == {"by": f"setup-link:{link['id']}"}
+    assert (await tenancy_events(console))[-1].extensions == {"by": f"setup-link:{link['id']}"}
     acts = await console.rows(
         "SELECT kind, account_id IS NULL AS nobody, subject FROM console.act "
         "WHERE kind LIKE 'setup_link.%' ORDER BY at"
