@@ -248,7 +248,7 @@ async def test_roles_follow_the_claim_and_are_the_issuer_s(here: Set) -> None:
         await come_in(opened, here.begin)
         assert (await opened.get(f"{scim}/admins/new")).status == 403
         assert (await opened.get(f"/o/{other.id}/scim")).status == 404
-    # Whoever has the same address as a local account is another person.
+    # A person who has the same address as a local account is another person.
     async with signed_in(here.stack, here.organisation.id) as owner:
         [account] = await here.stack.rows("SELECT account_id::text FROM console.identity")
         assert len(await here.stack.rows("SELECT FROM console.account")) == 2

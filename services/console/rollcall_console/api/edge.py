@@ -291,4 +291,5 @@ def _failed(error: Exception) -> web.Response:
         exc_info=error,
         runbook="page-failed",
     )
-    return Problem(500, "failed", f"Whoever runs Rollcall finds more at {reference}.").to_response()
+    detail = f"The operator of Rollcall finds more at {reference}."
+    return Problem(500, "failed", detail).to_response()

@@ -1,1 +1,1 @@
-"""Set-up links: a page for whoever runs the identity provider, and nothing else."""
+"""Set-up links: a page for the person who runs the identity provider, and nothing else."""

@@ -41,7 +41,7 @@ class LinkOver(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Whoever opened a link, and what it is for."""
+    """The person who opened a link, and what it is for."""
 
     token: str
     link: SetupLink

@@ -57,7 +57,7 @@ RIGHTS: Final[Mapping[str, Right]] = {
     "GET /sign-in/again/issuer": SIGNED_IN,
     "GET /link/{token}": ANYBODY,
     "POST /link/{token}": ANYBODY,
-    # A set-up link is a right of its own: whoever has it (setup/views.py)
+    # A set-up link is a right of its own: everybody who has it may (setup/views.py)
     "GET /setup/{token}": ANYBODY,
     "GET /setup/{token}/keys/new": ANYBODY,
     "POST /setup/{token}/keys/new": ANYBODY,

@@ -1,6 +1,6 @@
 """The client's address: the peer's, or what proxies that are trusted say of whom they serve. Pure.
 
-`X-Forwarded-For` is written by whoever is on the way, so anybody can begin it with anything. It is
+`X-Forwarded-For` is written by every host on the way, so anybody can begin it with anything. It is
 read from its end: each proxy adds the address that it was asked from, so the first address from
 behind that is no trusted proxy's is the client's, as a trusted one saw it. A peer that is no
 trusted proxy is the client itself, whatever it says. Where an entry that counts is no address, the

@@ -1,4 +1,4 @@
-"""Set-up links: what an admin sends to whoever runs the identity provider.
+"""Set-up links: what an admin sends to the person who runs the identity provider.
 
 Digests come from the caller (`control/console_access.py`): this module knows rows only.
 """

@@ -1,4 +1,4 @@
--- Links that an admin sends to whoever runs the identity provider: they show the SCIM URL, make keys
+-- Links that an admin sends to the person who runs the identity provider: they show the SCIM URL, make keys
 -- and lead through the guide, and open nothing else (docs/decisions/0073).
 
 -- Only the SHA-256 of 256 random bits is here. `made_by`: the link ends with what its maker may do.
