@@ -299,8 +299,8 @@ def _schemas() -> Json:
                 },
                 "ce_by": {
                     **TEXT,
-                    "description": "who wrote it, `account:ID` of the console or `api-key:ID` "
-                    "of the admin API, where that is known",
+                    "description": "who wrote it, where that is known: `account:ID` of the "
+                    "console, `api-key:ID` of the admin API",
                 },
             }
         ),

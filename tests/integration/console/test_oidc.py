@@ -28,7 +28,7 @@ from tests.support.stack import Organisation, Stack, until
 
 TENANT = "0af8ba2c-6c1c-4f1b-8a6f-2f8f5f1d2c11"
 OTHER_TENANT = "9c1b2f54-2f0e-4b7e-9e5b-6d1a7f0b3c22"
-LOGOUT: dict[str, object] = {"http://schemas.openid.net/event/backchannel-logout": {}}
+LOGOUT: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
 
 
 @dataclass(slots=True)
@@ -299,12 +299,12 @@ async def test_an_issuer_ends_sessions_once(here: Set) -> None:
             ) as answer:
                 return answer.status
 
-        faults: list[dict[str, Any]] = [
+        wrongs: list[dict[str, Any]] = [
             {"aud": "another"}, {"iss": "https://evil.example"}, {"exp": seconds(-600)},
             {"events": {}}, {"events": None}, {"nonce": "n"}, {"jti": None},
             {"sid": None}, {"exp": seconds(10**6)},
         ]  # fmt: skip
-        for wrong in faults:
+        for wrong in wrongs:
             assert await announce(**wrong) == 400, wrong
         assert await announce(new_key("one")) == 400
         assert (await opened.get("/account")).status == 200

@@ -70,7 +70,7 @@ async def cast(stack: Stack) -> AsyncIterator[Cast]:
 
 async def test_every_route_asks_for_its_right(cast: Cast) -> None:
     """Who lacks the right is sent to sign in (nobody), finds nothing, or may not."""
-    faults: list[tuple[str, str, str | int]] = []
+    faults: list[tuple[str, str, object]] = []
     key = cast.mine.key[3:15]
     for name, right in RIGHTS.items():
         if right.need is Need.ANYBODY or name in ENDS:
