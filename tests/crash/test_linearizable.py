@@ -99,6 +99,10 @@ def judged(
         yield Operation(path, number, write, value, "unknown", call, returned, expected)
     elif answer.status == 412:
         yield Operation(path, number, write, value, "no", call, returned, expected)
+    elif answer.status == 204:
+        # Accepted, not decided in the time that a reply has; when it takes effect is not said.
+        assert answer.headers.get("Rollcall-Outcome") == "pending", answer
+        yield Operation(path, number, write, value, "unknown", call, returned, expected)
     elif answer.status != 503:
         assert answer.status == 200, answer
         yield Operation(path, number, write, value, "yes", call, returned, expected)

@@ -104,7 +104,7 @@ class Forbidden(ScimError):
     status = 403
 
 
-class OtherNetwork(ScimError):
+class OtherNetwork(Forbidden):
     """This API key may not be used from this address; add its network to the key's, or ask who may.
 
     The address is the one that the server sees, or that a proxy it trusts names.
@@ -113,7 +113,7 @@ class OtherNetwork(ScimError):
     status = 403
 
 
-class OutOfScope(ScimError):
+class OutOfScope(Forbidden):
     """This API key may not do this; widen what the key may do, or use another one."""
 
     status = 403

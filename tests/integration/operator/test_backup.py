@@ -13,7 +13,7 @@ from tests.support.poison import rollcall
 from tests.support.postgres_tools import call, tool
 from tests.support.stack import Organisation, Stack, until
 
-SCHEMAS = ("directory", "audit", "tenancy", "notice", "rollcall")
+SCHEMAS = ("directory", "audit", "tenancy", "notice", "rollcall", "console")
 COMPARED = ("member", '"group"', "group_member", "resource_count", "dead_letter", "parked")
 
 

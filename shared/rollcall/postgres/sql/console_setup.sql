@@ -23,14 +23,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 -- The link of a digest if it works, noted as opened, once a minute at most.
 -- $1 digest
 -- roles: console
-WITH found AS (
-    SELECT /* piece: shown */ FROM console.setup_link WHERE sha256 = $1 AND /* piece: works */
-), noted AS (
+WITH noted AS (
     UPDATE console.setup_link SET last_opened = now()
     WHERE sha256 = $1 AND /* piece: works */
       AND (last_opened IS NULL OR last_opened < now() - interval '1 minute')
 )
-SELECT * FROM found
+SELECT /* piece: shown */ FROM console.setup_link WHERE sha256 = $1 AND /* piece: works */
 
 -- name: setup_links_of
 -- The links of an organisation that work, newest first, with who made each.

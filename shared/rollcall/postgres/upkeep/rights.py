@@ -30,6 +30,10 @@ _STATEMENT: Final = re.compile(
 _PRIVILEGE: Final = re.compile(r"([A-Z]+)(?: \(([^)]*)\))?")
 
 
+_RESERVED: Final = frozenset({"offset"})
+"""Names of columns of ours that SQL takes for its own words."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Right:
     """One privilege of one role on a table, on columns of it, or on a schema (`schema audit`)."""
@@ -40,7 +44,8 @@ class Right:
     columns: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        columns = f" ({', '.join(self.columns)})" if self.columns else ""
+        names = (f'"{each}"' if each in _RESERVED else each for each in self.columns)
+        columns = f" ({', '.join(names)})" if self.columns else ""
         return f"{self.privilege}{columns} ON {self.thing}"
 
 
@@ -117,7 +122,8 @@ def _rights(statement: re.Match[str]) -> Iterator[Right]:
     schema = things.startswith("SCHEMA ")
     names = [each.strip().replace('"', "") for each in things.removeprefix("SCHEMA ").split(",")]
     for privilege, columns in _PRIVILEGE.findall(statement["what"]):
-        listed = tuple(sorted(each.strip() for each in columns.split(",") if each.strip()))
+        unquoted = (each.strip().strip('"') for each in columns.split(","))
+        listed = tuple(sorted(filter(None, unquoted)))
         for role in statement["roles"].split(","):
             for name in names:
                 yield Right(role.strip(), privilege, f"schema {name}" if schema else name, listed)

@@ -135,6 +135,7 @@ def test_keys_are_made_listed_without_secrets_and_revoked(
     assert [key["name"] for key in keys] == ["first key", "Okta"]
     assert set(keys[0]) == {
         *("organisation_id", "public_id", "name", "created", "expires", "revoked", "last_used"),
+        *("networks", "scopes"),
     }
     assert keys[0]["expires"] is None
     assert keys[1]["expires"] == made["expires"]
