@@ -18,7 +18,6 @@ from tests.support.stack import Organisation, Stack, running
 
 UNDER_WAY = "late@model.example"
 """Sent while the broker is away: the writers may all wait for replies just then."""
-THIRTY = pytest.param(30.0, marks=pytest.mark.long)
 
 
 @pytest.fixture
@@ -47,8 +46,9 @@ async def assert_the_model_holds(
     return judged
 
 
+@pytest.mark.long
 @pytest.mark.timeout(150)
-@pytest.mark.parametrize("seconds", [10.0, THIRTY])
+@pytest.mark.parametrize("seconds", [10.0, 30.0])
 async def test_a_broker_killed_under_load_loses_nothing(
     mortal_stack: Stack, native_kafka: KafkaBroker, seconds: float
 ) -> None:
